@@ -1,0 +1,187 @@
+"""Django settings: every variable of the environment is read here, once, typed and validated.
+
+docs/settings.md lists them all; a wrong value stops the start with one line (config/env.py).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from config import logging as gateway_logging
+from config.env import Env, SettingError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = Env()
+
+# --- Process -----
+DEBUG = env.flag("DEBUG", False)
+GATEWAY_HOST = env.text("GATEWAY_HOST", "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104  a server listens
+GATEWAY_PORT = env.integer("GATEWAY_PORT", 8666, most=65535)
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    raise SettingError("SECRET_KEY", "set to a long random text (or SECRET_KEY_FILE to a file that holds it)")
+ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "console"))
+
+# --- Who may connect -----
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+ALLOWED_ORIGINS = env.words("ALLOWED_ORIGINS")
+WEBSOCKET_ENABLED = env.flag("WEBSOCKET_ENABLED", True)
+MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
+MAX_CONNECTIONS_PER_IP = env.integer("MAX_CONNECTIONS_PER_IP", 10)
+MAX_CONNECTIONS_PER_USER = env.integer("MAX_CONNECTIONS_PER_USER", 5)
+CONNECT_RATE_PER_IP = env.rate("CONNECT_RATE_PER_IP", "20/s")
+MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
+
+# --- Tokens -----
+JWT_ALGORITHM = env.choice("JWT_ALGORITHM", "HS256", ("HS256", "HS384", "HS512", "RS256", "ES256"))
+JWT_SIGNING_KEY = env.text("JWT_SIGNING_KEY", SECRET_KEY if JWT_ALGORITHM.startswith("HS") else "")
+JWT_VERIFYING_KEY = env.text("JWT_VERIFYING_KEY")
+JWT_JWKS_URL = env.url("JWT_JWKS_URL", ("http", "https"))
+JWT_ISSUER = env.text("JWT_ISSUER")
+JWT_AUDIENCE = env.text("JWT_AUDIENCE")
+JWT_LEEWAY_SECONDS = env.seconds("JWT_LEEWAY_SECONDS", 0, least=0, most=3600)
+JWT_USER_ID_CLAIM = env.text("JWT_USER_ID_CLAIM", "sub")
+if not JWT_ALGORITHM.startswith("HS") and not (JWT_VERIFYING_KEY or JWT_JWKS_URL):
+    raise SettingError(
+        "JWT_VERIFYING_KEY", f"a PEM public key for {JWT_ALGORITHM}, or JWT_JWKS_URL set instead"
+    )
+
+SIMPLE_JWT: dict[str, Any] = {
+    "ALGORITHM": JWT_ALGORITHM,
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "VERIFYING_KEY": JWT_VERIFYING_KEY,
+    "ISSUER": JWT_ISSUER or None,
+    "AUDIENCE": JWT_AUDIENCE or None,
+    "LEEWAY": JWT_LEEWAY_SECONDS,
+    "USER_ID_CLAIM": JWT_USER_ID_CLAIM,
+    "ACCESS_TOKEN_LIFETIME": timedelta(hours=1),
+}
+
+# --- Links -----
+KB_SERVICE_URL = env.service_url("KB_SERVICE_URL", "http://127.0.0.1:8001")
+STUDIO_WS_URLS = env.service_urls("STUDIO_WS_URLS")
+CHAT_SERVICE_URL = env.service_url("CHAT_SERVICE_URL", "http://127.0.0.1:8003")
+MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)
+OUTBOX_BYTES = env.integer("OUTBOX_BYTES", 1 << 20, least=1024)
+SLOW_CONSUMER_SECONDS = env.seconds("SLOW_CONSUMER_SECONDS", 20)
+WS_TIMEOUT_SECONDS = env.seconds("WS_TIMEOUT_SECONDS", 300)
+DRAIN_SECONDS = env.seconds("DRAIN_SECONDS", 30, least=0)
+DIAL_TIMEOUT_SECONDS = env.seconds("DIAL_TIMEOUT_SECONDS", 5)
+MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
+TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
+
+# --- Stores -----
+DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), secret=True)
+REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), secret=True)
+NATS_URL = env.url("NATS_URL", ("nats", "tls"), secret=True)
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        DATABASE_URL or f"sqlite:///{VAR_DIR / 'gateway.sqlite3'}", conn_max_age=60, conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    VAR_DIR.mkdir(exist_ok=True)
+    # Several processes write the record: take the write lock at BEGIN, and let readers go on meanwhile.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 10,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_HOST = {
+    "address": REDIS_URL,
+    "socket_connect_timeout": 3,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+}
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_HOST], "prefix": "gateway"},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
+}
+
+# --- Django -----
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_prometheus",
+    "proxy",
+    "experience",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+# --- Security -----
+# HTTPS_ONLY is switched off where no TLS stands in front; `check --deploy` warns of it.
+HTTPS_ONLY = env.flag("HTTPS_ONLY", not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+SECURE_SSL_REDIRECT = (
+    False  # /health, /metrics and plain ws:// clients come without TLS; the proxy in front redirects
+)
+SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 3600 if HTTPS_ONLY else 0, least=0)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",
+    "security.W008",
+    "security.W021",
+]  # TLS ends in front of the gateway
+CSRF_TRUSTED_ORIGINS = list(env.words("CSRF_TRUSTED_ORIGINS"))
+
+LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)

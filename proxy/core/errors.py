@@ -1,0 +1,185 @@
+"""Every failure that ends in a refusal or a close, in one tree.
+
+A failure carries its consequences: the HTTP status of a refusal before accept, the close after it, and the
+bounded metric label. `str()` is for operators; clients see `code` and `message` only.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from proxy.core import closes
+from proxy.core.closes import Close
+
+
+class GatewayError(Exception):
+    """A failure that ends in a refusal or a close. str() is for operators, never for clients."""
+
+    status: ClassVar[int] = 500
+    close: ClassVar[Close] = closes.INTERNAL_ERROR
+    code: ClassVar[str] = "internal_error"
+    message: ClassVar[str] = "Internal error."
+    retry_after_seconds: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        """The bounded metric label: the same word as the client's `code`."""
+        return self.code
+
+
+class AuthenticationFailed(GatewayError):
+    """No token, or one that is not valid here. `reason` is a bounded label, never the token."""
+
+    status = 401
+    close = closes.AUTHENTICATION_FAILED
+    code = "authentication_failed"
+    message = "The token is missing or not valid."
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"authentication failed: {reason}")
+        self.reason = reason
+
+
+class TokenExpired(AuthenticationFailed):
+    """The token was valid once. Come back with a fresh one."""
+
+    close = closes.TOKEN_EXPIRED
+    code = "token_expired"
+    message = "The token has expired."
+
+    def __init__(self) -> None:
+        super().__init__("expired")
+
+
+class Forbidden(GatewayError):
+    """Known, but not allowed: a refused origin, a session token mismatch."""
+
+    status = 403
+    close = Close(1008, "not permitted")
+    code = "forbidden"
+    message = "Not permitted."
+
+
+class OriginRefused(Forbidden):
+    """The Origin header names a site that is not on ALLOWED_ORIGINS."""
+
+    code = "origin_refused"
+    message = "This origin is not allowed."
+
+
+class Blocked(Forbidden):
+    """A Block row matches the user or the address."""
+
+    close = closes.BLOCKED
+    code = "blocked"
+    message = "Blocked."
+
+
+class BadRequest(GatewayError):
+    """The handshake lacks something that the route needs."""
+
+    status = 400
+    close = closes.INVALID_DATA
+    code = "bad_request"
+    message = "The request is not valid for this route."
+
+
+class NotFound(GatewayError):
+    """No such path or experience."""
+
+    status = 404
+    close = Close(1008, "not found")
+    code = "not_found"
+    message = "No such path or experience."
+
+
+class TooMany(GatewayError):
+    """A cap or a rate was reached. `which` is a bounded label such as `per_ip`."""
+
+    status = 429
+    close = closes.RATE_LIMITED
+    code = "too_many"
+    message = "Too many connections."
+
+    def __init__(self, which: str, *, retry_after_seconds: float) -> None:
+        super().__init__(f"{which} limit reached")
+        self.which = which
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def outcome(self) -> str:
+        return f"too_many_{self.which}"
+
+
+class UpstreamRefused(GatewayError):
+    """The upstream answered the handshake with anything but 101, or broke it."""
+
+    status = 502
+    close = closes.UPSTREAM_FAILED
+    code = "upstream_refused"
+    message = "The service refused the connection."
+
+    def __init__(self, why: str, *, upstream_status: int | None = None) -> None:
+        super().__init__(f"upstream refused the handshake: {why}")
+        self.upstream_status = upstream_status
+
+
+class UpstreamUnavailable(GatewayError):
+    """No member of the pool could be dialled. Clients may come back."""
+
+    status = 503
+    close = Close(1011, "upstream unavailable")
+    code = "upstream_unavailable"
+    message = "The service is not available."
+    retry_after_seconds = 2.0
+
+    def __init__(self, pool: str, *, why: str) -> None:
+        super().__init__(f"pool {pool!r}: {why}")
+        self.pool = pool
+
+
+class UpstreamTimeout(GatewayError):
+    """The upstream, or Redis, did not answer in time."""
+
+    status = 504
+    close = Close(1011, "upstream timeout")
+    code = "upstream_timeout"
+    message = "The service did not answer in time."
+
+
+class Overloaded(GatewayError):
+    """This node is full, or its dial queue is."""
+
+    status = 503
+    close = closes.OVERLOADED
+    code = "overloaded"
+    message = "The gateway is full; try again later."
+    retry_after_seconds = 2.0
+
+
+class Draining(GatewayError):
+    """This node takes no new links."""
+
+    status = 503
+    close = Close(1001, "draining")
+    code = "draining"
+    message = "The gateway is restarting; try again."
+    retry_after_seconds = 1.0
+
+
+class Disabled(GatewayError):
+    """WEBSOCKET_ENABLED is false, or the experience is switched off."""
+
+    status = 503
+    close = Close(4013, "disabled")
+    code = "disabled"
+    message = "The experience is disabled."
+    retry_after_seconds = 30.0
+
+
+class LegClosed(Exception):
+    """A leg is closed; carries the close as received on it (1005: empty, 1006: lost)."""
+
+    def __init__(self, close: Close, *, by: closes.ClosedBy) -> None:
+        super().__init__(f"{by} closed: {close.code} {close.reason}")
+        self.close, self.by = close, by

@@ -1,0 +1,53 @@
+"""Bounds: on one link, and on how often something may happen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLimits:
+    """Bounds on one link. Durations are seconds, sizes bytes; none may be switched off."""
+
+    dial_timeout_seconds: float = 5.0
+    idle_timeout_seconds: float = 300.0
+    close_timeout_seconds: float = 5.0
+    slow_consumer_seconds: float = 20.0
+    ping_interval_seconds: float = 25.0
+    ping_timeout_seconds: float = 20.0
+    token_grace_seconds: float = 5.0
+    max_message_bytes: int = 1 << 20
+    outbox_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` times in `seconds`; written `20/s`, `100/m`, `5/h`."""
+
+    count: float
+    seconds: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Raises ValueError with what a rate looks like."""
+        match = _RATE.fullmatch(text.strip())
+        if match is None or float(match[1]) <= 0:
+            raise ValueError(f"a rate is a positive number a unit, such as 20/s or 100/m; got {text!r}")
+        return cls(float(match[1]), _UNIT_SECONDS[match[2]])
+
+    @property
+    def per_second(self) -> float:
+        return self.count / self.seconds
+
+    def __str__(self) -> str:
+        unit = next((unit for unit, seconds in _UNIT_SECONDS.items() if seconds == self.seconds), None)
+        return f"{self.count:g}/{unit or f'{self.seconds:g}s'}"

@@ -1,0 +1,43 @@
+"""The record of one link, as plain values: what the live link keeps and the database is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from proxy.core.closes import Close, ClosedBy
+
+
+@dataclass(slots=True, kw_only=True)
+class ConnectionRecord:
+    """All that is kept of one link. Times are aware UTC; counters count whole messages and payload bytes.
+
+    `in` is from the client, `out` is to the client. `closed_at` None means live.
+    """
+
+    id: str
+    route: str
+    opened_at: datetime
+    experience: str = ""
+    user_id: str = ""
+    email: str = ""
+    client_address: str = ""
+    user_agent: str = ""
+    subprotocol: str = ""
+    upstream: str = ""
+    request_id: str = ""
+    last_activity_at: datetime | None = None
+    closed_at: datetime | None = None
+    close_code: int | None = None
+    close_reason: str = ""
+    closed_by: ClosedBy | None = None
+    messages_in: int = 0
+    messages_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    def end(self, close: Close, *, by: ClosedBy, at: datetime) -> None:
+        """Mark the link as closed. The first end wins; later ones change nothing."""
+        if self.closed_at is None:
+            self.closed_at, self.closed_by = at, by
+            self.close_code, self.close_reason = close.code, close.reason

@@ -1,0 +1,74 @@
+"""The live record: which nodes there are, and every connection that they hold or held."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from proxy.core.closes import ClosedBy
+
+
+class Node(models.Model):
+    """One gateway process. It writes its heartbeat; one that stops is lost, and others close its records."""
+
+    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField(db_index=True)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    draining = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class Connection(models.Model):
+    """One link, live while `closed_at` is null. Written in batches by the node that holds it."""
+
+    class By(models.TextChoices):
+        CLIENT = ClosedBy.CLIENT.value, "client"
+        UPSTREAM = ClosedBy.UPSTREAM.value, "upstream"
+        GATEWAY = ClosedBy.GATEWAY.value, "gateway"
+        STAFF = ClosedBy.STAFF.value, "staff"
+        NODE_LOST = ClosedBy.NODE_LOST.value, "node lost"
+
+    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    # No constraint: a record may reach the database before its node's row does, after an outage.
+    node = models.ForeignKey(
+        Node, on_delete=models.DO_NOTHING, db_constraint=False, related_name="connections"
+    )
+    route = models.CharField(max_length=64)
+    experience = models.CharField(max_length=128, blank=True)
+    user_id = models.CharField("user", max_length=255, blank=True, db_index=True)
+    email = models.CharField(max_length=254, blank=True, db_index=True)
+    client_address = models.GenericIPAddressField("address", null=True, blank=True, db_index=True)
+    user_agent = models.CharField(max_length=255, blank=True)
+    subprotocol = models.CharField(max_length=128, blank=True)
+    upstream = models.CharField("upstream member", max_length=255, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    opened_at = models.DateTimeField("opened")
+    last_activity_at = models.DateTimeField("last activity", null=True, blank=True)
+    closed_at = models.DateTimeField("closed", null=True, blank=True)
+    close_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    close_reason = models.CharField(max_length=123, blank=True)
+    closed_by = models.CharField(max_length=16, blank=True, choices=By)
+    messages_in = models.PositiveBigIntegerField("messages from client", default=0)
+    messages_out = models.PositiveBigIntegerField("messages to client", default=0)
+    bytes_in = models.PositiveBigIntegerField("bytes from client", default=0)
+    bytes_out = models.PositiveBigIntegerField("bytes to client", default=0)
+
+    class Meta:
+        ordering = ["-opened_at", "id"]
+        indexes = [
+            models.Index(fields=["-opened_at", "id"], name="connection_newest"),
+            models.Index(
+                fields=["node", "-opened_at"], name="connection_live", condition=models.Q(closed_at=None)
+            ),
+        ]
+        permissions = [("kick_connection", "Can kick connections")]
+
+    def __str__(self) -> str:
+        return self.id
