@@ -8,6 +8,20 @@ from datetime import datetime
 from proxy.core.closes import Close, ClosedBy
 
 
+@dataclass(slots=True)
+class LinkCounters:
+    """What crossed a live link: whole messages and payload bytes, `in` from the client, `out` to the client.
+
+    `last_activity` is on the event loop's clock (seconds), 0 before the first message.
+    """
+
+    messages_in: int = 0
+    messages_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    last_activity: float = 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class ConnectionRecord:
     """All that is kept of one link. Times are aware UTC; counters count whole messages and payload bytes.
