@@ -6,7 +6,10 @@ import sys
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    testing = sys.argv[1:2] == ["test"]
+    os.environ.setdefault(
+        "DJANGO_SETTINGS_MODULE", "config.testing.settings" if testing else "config.settings"
+    )
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

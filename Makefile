@@ -1,0 +1,64 @@
+# The two commands to know: `make run` and `make test`. Needs GNU make and Python 3.11 or later; no root, no compiler.
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lock fuzz bench clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+
+# Named after what is in the file: neither a checkout's timestamps nor a change of branch can fool it.
+stamp = $(VENV)/.installed-$(1)-$(shell cksum < requirements/$(1).txt | tr ' ' '-')
+RUN_READY := $(call stamp,run)
+DEV_READY := $(call stamp,dev)
+BENCH_READY := $(call stamp,bench)
+PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
+
+help: ## This list.
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
+	@exec $(PYTHON) manage.py dev
+
+test: lint ## Install what is needed, then run every check and every test.
+	$(PYTHON) manage.py test
+
+lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports --no-logo --no-cache
+
+lock: $(DEV_READY) ## Compile requirements/*.in to hash-pinned .txt; UPGRADE=1 takes the newest releases.
+	cd requirements && for name in base run dev bench; do \
+	  "$(abspath $(BIN))/uv" pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
+	    --custom-compile-command 'make lock' --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	    $(if $(UPGRADE),--upgrade) --output-file $$name.txt $$name.in || exit 1; \
+	done
+
+fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
+	$(PYTHON) -m proxy.core.tests.fuzz_frames --seconds 60
+
+bench: $(BENCH_READY) ## Measure against other proxies; writes bench/results/.
+	$(PYTHON) -m bench $(if $(PROFILE),--profile $(PROFILE))
+
+clean: ## Remove what the other targets made, the development database included.
+	rm -rf .venv var .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@for python in python3.11 python3 python; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo 'Sluicegate needs Python 3.11 or later: none of python3.11, python3, python is.' >&2; exit 1; fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found cannot make virtual environments: install its venv package (Debian: python3.11-venv)." >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$found --version)"; \
+	$$found -m venv $(VENV) && touch $@
+
+$(VENV)/.installed-%: $(VENV)/.created
+	@name=$(firstword $(subst -, ,$*)); \
+	echo "Installing requirements/$$name.txt into $(VENV) (once; takes a minute)"; \
+	$(PIP_INSTALL) -r requirements/$$name.txt; \
+	rm -f $(VENV)/.installed-$$name-*; touch $@

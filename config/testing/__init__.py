@@ -1,0 +1,1 @@
+"""What only tests need: their settings, the pytest runner, real servers."""

@@ -1,0 +1,22 @@
+"""Settings of the test process: the product's own, with nothing taken from the developer's environment."""
+
+import os
+
+# A shell that points at real stores or services must not lend them to tests.
+for _name in (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "NATS_URL",
+    "KB_SERVICE_URL",
+    "STUDIO_WS_URLS",
+    "CHAT_SERVICE_URL",
+):
+    os.environ.pop(_name, None)
+    os.environ.pop(f"{_name}_FILE", None)
+os.environ["DEBUG"] = "false"
+os.environ["SECRET_KEY"] = "only-for-tests-" + "0123456789abcdef" * 4
+os.environ.pop("SECRET_KEY_FILE", None)
+
+from config.settings import *  # noqa: E402, F403
+
+TEST_RUNNER = "config.testing.runner.PytestRunner"
