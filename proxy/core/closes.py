@@ -43,18 +43,18 @@ class Close:
     code: int = 1000
     reason: str = ""
 
-    def for_wire(self) -> Close:
+    def for_wire(self, *, lost: Close | None = None) -> Close:
         """What to send to the other end for this close.
 
         An empty close stays empty (1005: send a close frame without a payload). A connection that was lost
-        (1006), and any code that may not be sent, becomes 1011, since the other end must learn that this
-        was no clean end.
+        (1006), and any code that may not be sent, becomes `lost`, by default 1011, since the other end must
+        learn that this was no clean end.
         """
         if self.code == NO_STATUS:
             return Close(NO_STATUS, "")
         if is_sendable(self.code):
             return Close(self.code, clip_reason(self.reason))
-        return UPSTREAM_LOST
+        return lost or UPSTREAM_LOST
 
 
 NORMAL = Close(1000, "")
@@ -69,6 +69,7 @@ MESSAGE_TOO_BIG = Close(1009, "message too big")
 INTERNAL_ERROR = Close(1011, "internal error")
 UPSTREAM_FAILED = Close(1011, "upstream failed")
 UPSTREAM_LOST = Close(1011, "upstream lost")
+CLIENT_LOST = Close(1001, "client lost")
 OVERLOADED = Close(4013, "overloaded, try again later")
 KICKED = Close(4001, "kicked by staff")
 BLOCKED = Close(4003, "blocked")
