@@ -1,0 +1,147 @@
+"""Read WebSocket frame headers and enforce the rules of the protocol (RFC 6455, section 5).
+
+What `frames` (follow a stream) and `messages` (reassemble one) share. Reading a header changes no state,
+so a header that is split over chunks is simply read again when more bytes have come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.core.closes import NO_STATUS, Close, is_sendable
+
+CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+MAX_CONTROL_BYTES = 125
+
+# What the first byte of a frame may be, by state: tables of 256 kinds. All rules about FIN, RSV and opcodes,
+# and which of them may follow which, come down to one lookup a frame.
+REFUSED, FINAL, PART, CONTROL = 0, 1, 2, 3
+
+
+def _kinds(*, data_frames: tuple[int, ...]) -> bytes:
+    kinds = bytearray(256)
+    for first in data_frames:
+        kinds[first] = PART
+        kinds[0x80 | first] = FINAL
+    for opcode in (CLOSE, PING, PONG):
+        kinds[0x80 | opcode] = CONTROL
+    return bytes(kinds)
+
+
+BETWEEN = _kinds(data_frames=(TEXT, BINARY))
+BETWEEN_RSV1 = _kinds(data_frames=(TEXT, BINARY, 0x40 | TEXT, 0x40 | BINARY))
+IN_MESSAGE = _kinds(data_frames=(CONT,))
+
+
+@dataclass(frozen=True, slots=True)
+class Violation(Close):
+    """The stream broke the protocol: what to close with (1002, 1007 or 1009)."""
+
+
+class ProtocolViolation(Exception):
+    """Raised inside the parsers only; their callers are told by a `Violation`."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.violation = Violation(code, reason)
+
+
+def parse_close(payload: bytes) -> Close:
+    """Read the unmasked payload of a close frame; code 1005 if it is empty.
+
+    Raises:
+        ProtocolViolation: 1002 for a stray byte or a code that may not be sent, 1007 for bad UTF-8.
+    """
+    if not payload:
+        return Close(NO_STATUS, "")
+    if len(payload) == 1:
+        raise ProtocolViolation(1002, "close frame too short")
+    try:
+        reason = payload[2:].decode()
+    except UnicodeDecodeError:
+        raise ProtocolViolation(1007, "close reason is not UTF-8") from None
+    code = payload[0] << 8 | payload[1]
+    if not is_sendable(code):
+        raise ProtocolViolation(1002, "invalid close code")
+    return Close(code, reason)
+
+
+def xor_mask(payload: bytes, key: bytes) -> bytes:
+    """Mask or unmask `payload` with a key of 4 bytes (RFC 6455, section 5.3)."""
+    size = len(payload)
+    keys = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
+
+
+def _why_refused(first: int, *, in_message: bool) -> str:
+    opcode = first & 0x0F
+    if opcode not in (CONT, TEXT, BINARY, CLOSE, PING, PONG):
+        return "reserved opcode"
+    if first & 0x30 or (first & 0x40 and opcode not in (TEXT, BINARY)):
+        return "reserved bits are set"
+    if opcode >= CLOSE:
+        return "fragmented control frame"
+    return "expected a continuation frame" if in_message else "unexpected continuation frame"
+
+
+class HeaderReader:
+    """The rules for one direction of one connection, and where in a message it stands."""
+
+    __slots__ = (
+        "_between",
+        "_kinds",
+        "_mask_bit",
+        "_message_bytes",
+        "_short_header_bytes",
+        "max_message_bytes",
+    )
+
+    def __init__(self, *, masked: bool, max_message_bytes: int, allow_rsv1: bool) -> None:
+        self.max_message_bytes = max_message_bytes
+        self._mask_bit = 0x80 if masked else 0
+        self._short_header_bytes = 6 if masked else 2
+        self._between = BETWEEN_RSV1 if allow_rsv1 else BETWEEN
+        self._kinds = self._between
+        self._message_bytes = 0  # payload of the message under way, as announced by its headers so far
+
+    def _header(self, chunk: bytes, position: int) -> tuple[int, int, int] | None:
+        """Return kind, start of payload, payload bytes; None while the header is incomplete.
+
+        Raises:
+            ProtocolViolation: 1002, or 1009 before any payload of a message that would be too big.
+        """
+        if len(chunk) - position < 2:
+            return None
+        first = chunk[position]
+        kind = self._kinds[first]
+        if kind == REFUSED:
+            raise ProtocolViolation(1002, _why_refused(first, in_message=self._kinds is IN_MESSAGE))
+        length = chunk[position + 1] ^ self._mask_bit
+        if length > 127:
+            raise ProtocolViolation(1002, "incorrect masking")
+        start = position + self._short_header_bytes
+        if length > MAX_CONTROL_BYTES:
+            if kind == CONTROL:
+                raise ProtocolViolation(1002, "control frame too long")
+            extra = 2 if length == 126 else 8
+            if len(chunk) < position + 2 + extra:
+                return None
+            length = _extended_length(chunk[position + 2 : position + 2 + extra])
+            start += extra
+        if kind != CONTROL and self._message_bytes + length > self.max_message_bytes:
+            raise ProtocolViolation(1009, f"message over {self.max_message_bytes} bytes")
+        return (kind, start, length) if start <= len(chunk) else None
+
+    def _payload(self, chunk: bytes, start: int, end: int) -> bytes:
+        """Unmask a short payload that lies whole in `chunk`."""
+        payload = chunk[start:end]
+        return xor_mask(payload, chunk[start - 4 : start]) if self._mask_bit else payload
+
+
+def _extended_length(field: bytes) -> int:
+    length = int.from_bytes(field, "big")
+    if length >> 63:
+        raise ProtocolViolation(1002, "frame length has its top bit set")
+    if length < (126 if len(field) == 2 else 0x10000):
+        raise ProtocolViolation(1002, "frame length not minimally encoded")
+    return length

@@ -1,0 +1,172 @@
+"""Whole messages for inspected routes: reassembled, unmasked, and beside them the frames to forward.
+
+A message is handed out only when all of it is there, so none gets past a policy in pieces; compressed ones
+are refused, since there is nothing to read in them without the extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from proxy.core.closes import Close
+from proxy.core.headers import (
+    CLOSE,
+    CONTROL,
+    FINAL,
+    IN_MESSAGE,
+    PONG,
+    HeaderReader,
+    ProtocolViolation,
+    Violation,
+    parse_close,
+    xor_mask,
+)
+
+_SPARE_WIRE_BYTES = 4096
+
+
+class Message(NamedTuple):
+    """A whole text (opcode 1) or binary (2) message."""
+
+    opcode: int
+    payload: bytes  # unmasked; text is not checked to be UTF-8
+    wire: bytes  # the original frames, to forward when the policy agrees
+
+
+class Control(NamedTuple):
+    """A ping (opcode 9) or a foreign pong (10), to forward as it is."""
+
+    opcode: int
+    wire: bytes
+
+
+class _Partial:
+    """The fragments so far of a message that is not whole yet."""
+
+    __slots__ = ("opcode", "payload", "wire")
+
+    def __init__(self, opcode: int) -> None:
+        self.opcode = opcode
+        self.payload = bytearray()
+        self.wire = bytearray()
+
+
+class MessageScanner(HeaderReader):
+    """Cut one direction into whole messages. Feed it every chunk; handle what it returns, then see `ended`.
+
+    Control frames between the fragments of a message come out before it. What is held never exceeds one
+    message, one frame and one chunk; tiny fragments are bounded too, by what their headers cost.
+
+    Attributes: `ended`, `messages`, `payload_bytes`, `pongs` and `pong` as of `frames.Scanner`.
+    """
+
+    __slots__ = (
+        "_apply_mask",
+        "_held",
+        "_needed_bytes",
+        "_partial",
+        "ended",
+        "messages",
+        "payload_bytes",
+        "pong",
+        "pong_prefix",
+        "pongs",
+    )
+
+    def __init__(
+        self,
+        *,
+        masked: bool,
+        max_message_bytes: int,
+        pong_prefix: bytes = b"",
+        apply_mask: Callable[[bytes, bytes], bytes] = xor_mask,
+    ) -> None:
+        """`apply_mask(payload, key)` unmasks; pass a fast one. The rest is as for `frames.Scanner`."""
+        super().__init__(masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=False)
+        self.pong_prefix = pong_prefix
+        self.ended: Close | Violation | None = None
+        self.messages = self.payload_bytes = self.pongs = 0
+        self.pong = b""
+        self._apply_mask = apply_mask
+        self._held: bytearray | None = None  # a frame that is not whole yet
+        self._needed_bytes = 0  # of it, before it is worth another look
+        self._partial: _Partial | None = None
+
+    def feed(self, chunk: bytes) -> list[Message | Control]:
+        """Return what has become whole, in order."""
+        if self.ended is not None:
+            return []
+        if self._held is not None:
+            self._held += chunk
+            if len(self._held) < self._needed_bytes:
+                return []
+            chunk, self._held = bytes(self._held), None
+        whole: list[Message | Control] = []
+        position = 0
+        try:
+            while position < len(chunk) and self.ended is None:
+                end = self._frame_end(chunk, position, whole)
+                if not end:
+                    self._held = bytearray(chunk[position:])
+                    break
+                position = end
+        except ProtocolViolation as broken:
+            self.ended = broken.violation
+        if self.ended is not None:
+            self._partial = None
+        return whole
+
+    def _frame_end(self, chunk: bytes, position: int, whole: list[Message | Control]) -> int:
+        """Take one frame in and return where it ends; 0 if it is not whole."""
+        header = self._header(chunk, position)
+        if header is None:
+            self._needed_bytes = 0
+            return 0
+        kind, start, length = header
+        end = start + length
+        if end > len(chunk):
+            self._needed_bytes = end - position
+            return 0
+        payload = chunk[start:end]
+        if self._mask_bit:
+            payload = self._apply_mask(payload, chunk[start - 4 : start])
+        wire = chunk if position == 0 and end == len(chunk) else chunk[position:end]
+        if kind == CONTROL:
+            self._control(payload, wire, whole)
+        else:
+            self._data(kind, payload, wire, whole)
+        return end
+
+    def _control(self, payload: bytes, wire: bytes, whole: list[Message | Control]) -> None:
+        opcode = wire[0] & 0x0F
+        if opcode == CLOSE:
+            self.ended = parse_close(payload)
+        elif opcode == PONG and self.pong_prefix and payload.startswith(self.pong_prefix):
+            self.pong = payload
+            self.pongs += 1
+        else:
+            whole.append(Control(opcode, wire))
+
+    def _data(self, kind: int, payload: bytes, wire: bytes, whole: list[Message | Control]) -> None:
+        self.payload_bytes += len(payload)
+        partial = self._partial
+        if partial is None:
+            if kind == FINAL:
+                self.messages += 1
+                whole.append(Message(wire[0] & 0x0F, payload, wire))
+                return
+            self._partial = partial = _Partial(wire[0] & 0x0F)
+            self._kinds = IN_MESSAGE
+        if len(partial.wire) + len(wire) > 2 * self.max_message_bytes + _SPARE_WIRE_BYTES:
+            raise ProtocolViolation(1009, "message in too many fragments")
+        partial.payload += payload
+        partial.wire += wire
+        self._message_bytes = len(partial.payload)
+        if kind == FINAL:
+            self._complete(partial, whole)
+
+    def _complete(self, partial: _Partial, whole: list[Message | Control]) -> None:
+        self.messages += 1
+        whole.append(Message(partial.opcode, bytes(partial.payload), bytes(partial.wire)))
+        self._partial, self._message_bytes, self._kinds = None, 0, self._between
