@@ -1,0 +1,171 @@
+"""pytest fixtures: real servers, started when a test first asks for them, and programs under test.
+
+`spawn` (a test): `spawn(argv, name=…, env={…}, fds=[…], ready="pattern")` is a started `Program`.
+`valkey_server` (session), `valkey` (test): `ValkeyServer` with `url`; `valkey` is sure to run, and empty.
+`postgres_server` (session), `postgres` (test): `PostgresServer` with `create_database()`.
+`database_url` (test): a new PostgreSQL database of its own.
+`nats_server` (session), `nats` (test): `NatsServer` with `url`.
+`nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
+
+Every server has `kill()`, `stop()` and `start()`, which finds the same port again.
+When a test fails, the last output of each of its programs is part of the report.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from config.testing.program import Program
+from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
+
+_SHOWN: list[Program | Server] = []  # whose output a failure's report shows
+
+
+class Spawn(Protocol):
+    """Start a program for the length of the test; `ready` is a pattern of its output to wait for."""
+
+    def __call__(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        fds: Sequence[int] = (),
+        ready: str | None = None,
+        within_seconds: float = 15,
+    ) -> Program: ...
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    report = yield
+    if report.failed:
+        programs = [shown.program if isinstance(shown, Server) else shown for shown in _SHOWN]
+        report.sections.extend(
+            (f"output of {program.name}", program.tail()) for program in programs if program
+        )
+    return report
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Programs end in the reverse order of their start: SIGTERM, then SIGKILL."""
+    programs: list[Program] = []
+
+    def start(
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        fds: Sequence[int] = (),
+        ready: str | None = None,
+        within_seconds: float = 15,
+    ) -> Program:
+        program = Program(
+            argv, name=name, output_path=tmp_path / f"{name}-{len(programs)}.log", env=env, fds=fds
+        )
+        programs.append(program)
+        _SHOWN.append(program)
+        program.start()
+        if ready is not None:
+            program.wait_for_output(ready, within_seconds=within_seconds)
+        return program
+
+    yield start
+    _end(programs)
+
+
+def _end(programs: list[Program]) -> None:
+    """Ask all of them to end, then see to it."""
+    for program in reversed(programs):
+        _SHOWN.remove(program)
+        try:
+            if program.running:
+                program.stop(within_seconds=5)
+        finally:
+            program.kill()
+
+
+def _serving(server: Server) -> Iterator[Any]:
+    _SHOWN.append(server)
+    try:
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+        _SHOWN.remove(server)
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """One Valkey a test process; for fixtures that outlive a test. Tests take `valkey`."""
+    yield from _serving(ValkeyServer(tmp_path_factory.mktemp("valkey")))
+
+
+@pytest.fixture
+def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
+    """A running, empty Valkey. A test may kill it: the next one finds it started again, on the same port."""
+    valkey_server.ensure_running()
+    valkey_server.flush()
+    return valkey_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL a test process."""
+    server = PostgresServer()
+    try:
+        yield from _serving(server)
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> PostgresServer:
+    """A running PostgreSQL. A test may kill it."""
+    postgres_server.ensure_running()
+    return postgres_server
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """A new empty database of its own for the test."""
+    url = postgres.create_database()
+    yield url
+    postgres.ensure_running()
+    postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One NATS a test process."""
+    yield from _serving(NatsServer(tmp_path_factory.mktemp("nats")))
+
+
+@pytest.fixture
+def nats(nats_server: NatsServer) -> NatsServer:
+    """A running NATS. A test may kill it."""
+    nats_server.ensure_running()
+    return nats_server
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[Callable[[str], NginxServer]]:
+    """Start nginx with the given inside of `http { … }`; `{port}` becomes its port."""
+    servers: list[Iterator[Any]] = []
+
+    def start(configuration: str) -> NginxServer:
+        servers.append(_serving(NginxServer(tmp_path, configuration)))
+        server = next(servers[-1])
+        assert isinstance(server, NginxServer)
+        return server
+
+    yield start
+    for running in servers:
+        next(running, None)
