@@ -1,0 +1,60 @@
+"""Which handshakes the KB accepts. Pure: a request target and a way to verify tokens in, a visit out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from experience.kb.world import WORLDS, World
+from proxy.core.errors import AuthenticationFailed, BadRequest, NotFound
+from proxy.core.principal import Principal
+
+SOCKET_PATH = "/ws/experience"
+SUBPROTOCOL = "kb.v1"
+
+Verify = Callable[[str], Principal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """Who came on this socket, and to which world."""
+
+    connection_id: str
+    user_id: str
+    world: World
+
+
+def admit(target: str, authorization: str, *, verify: Verify, connection_id: str) -> Visit:
+    """The visit that the handshake asks for.
+
+    `target` is the request target, query included; `authorization` the header's value or "". The token is
+    checked before the experience, so that only those who may enter learn which worlds there are.
+
+    Raises:
+        NotFound: no such path, or no such experience.
+        AuthenticationFailed: no token, or one that is not valid here.
+        BadRequest: no experience is named.
+    """
+    parts = urlsplit(target)
+    if parts.path != SOCKET_PATH:
+        raise NotFound
+    try:
+        query = parse_qs(parts.query, max_num_fields=32)
+    except ValueError:
+        raise BadRequest from None
+    principal = verify(_token(query, authorization))
+    experience = query.get("experience", [""])[0]
+    if not experience:
+        raise BadRequest
+    if experience not in WORLDS:
+        raise NotFound
+    return Visit(connection_id=connection_id, user_id=principal.user_id, world=WORLDS[experience])
+
+
+def _token(query: dict[str, list[str]], authorization: str) -> str:
+    scheme, _, credentials = authorization.partition(" ")
+    token = credentials.strip() if scheme.lower() == "bearer" else query.get("token", [""])[0]
+    if not token:
+        raise AuthenticationFailed("missing")
+    return token
