@@ -1,0 +1,157 @@
+"""A node's sign of life in the database, and the closing of what a lost node left open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from proxy.core.closes import LOST, ClosedBy
+from proxy.database import DatabaseExecutor
+from proxy.models import Connection, Node
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+LOST_AFTER_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What one heartbeat found: whether our row had to be written anew, and what it closed of others."""
+
+    registered: bool
+    nodes_lost: int
+    connections_closed: int
+
+
+class NodeHeart:
+    """Registers this process as a node, beats, and reaps nodes that stopped beating.
+
+    All times are the database's, so clocks do not matter. `on_returned` is called on the event loop whenever
+    our row had to be written anew (at the start, and after others took us for lost) and after an outage: all
+    live links must be noted again.
+    """
+
+    def __init__(
+        self,
+        executor: DatabaseExecutor,
+        *,
+        node_id: str,
+        on_returned: Callable[[], None] = lambda: None,
+        host: str = "",
+        beat_seconds: float = BEAT_SECONDS,
+        lost_after_seconds: float = LOST_AFTER_SECONDS,
+    ) -> None:
+        self._executor = executor
+        self._node = Node(id=node_id, host=host or socket.gethostname(), pid=os.getpid())
+        self._on_returned = on_returned
+        self._beat_seconds = beat_seconds
+        self._lost_after_seconds = lost_after_seconds
+        self._away = False
+        self._reap_after = 0.0
+
+    def set_draining(self, draining: bool) -> None:
+        """Show the node as draining, from the next beat on."""
+        self._node.draining = draining
+
+    async def run(self) -> None:
+        """Beat until cancelled. The database being away is logged once an outage and never raises."""
+        while True:
+            try:
+                await self.beat()
+            except Exception as error:  # noqa: BLE001  the task's outermost edge: no outage may end the heart
+                self._note_outage(error)
+            await asyncio.sleep(self._beat_seconds)
+
+    async def beat(self) -> Beat:
+        """Beat once, and reap. Raises django.db.Error or TimeoutError when the database is away."""
+        now = asyncio.get_running_loop().time()
+        beat = await self._executor.run(
+            _beat,
+            self._node,
+            lost_after_seconds=self._lost_after_seconds if now >= self._reap_after else None,
+        )
+        # A beat that we gave up may have taken effect unseen, so that an outage counts as a return, too.
+        if beat.registered or self._away:
+            self._on_returned()
+        self._log_beat(beat)
+        return beat
+
+    async def stop(self) -> None:
+        """Mark the node as stopped; call it last, after the recorder's `close`. Logs what fails."""
+        try:
+            await self._executor.run(_stop, self._node.id)
+        except Exception as error:  # noqa: BLE001  a stop goes on; others will find the node lost
+            log.warning("node: cannot mark it stopped: %r", error)
+
+    def _note_outage(self, error: Exception) -> None:
+        if not self._away:
+            log.warning("node: cannot beat: %r", error)
+        self._away = True
+        # An outage silences every node: give the others time to beat again before we call them lost.
+        self._reap_after = asyncio.get_running_loop().time() + self._beat_seconds + self._lost_after_seconds
+
+    def _log_beat(self, beat: Beat) -> None:
+        if self._away:
+            log.info("node: beating again")
+        self._away = False
+        if beat.nodes_lost or beat.connections_closed:
+            log.warning(
+                "node: %d nodes lost, %d links closed for them", beat.nodes_lost, beat.connections_closed
+            )
+
+
+def _beat(node: Node, *, lost_after_seconds: float | None) -> Beat:
+    registered = not Node.objects.filter(pk=node.pk, stopped_at=None).update(
+        heartbeat_at=Now(), draining=node.draining
+    )
+    if registered:
+        _register(node)
+    if lost_after_seconds is None:
+        return Beat(registered=registered, nodes_lost=0, connections_closed=0)
+    nodes_lost, connections_closed = reap(lost_after_seconds=lost_after_seconds)
+    return Beat(registered=registered, nodes_lost=nodes_lost, connections_closed=connections_closed)
+
+
+def _register(node: Node) -> None:
+    """Write our row: a new one, or ours again after it was deleted or marked lost."""
+    row = Node(
+        id=node.id, host=node.host, pid=node.pid, draining=node.draining, started_at=Now(), heartbeat_at=Now()
+    )
+    Node.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["heartbeat_at", "stopped_at", "draining"],
+    )
+
+
+def _stop(node_id: str) -> None:
+    Node.objects.filter(pk=node_id).update(stopped_at=Now(), heartbeat_at=Now())
+
+
+def reap(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> tuple[int, int]:
+    """Mark silent nodes as stopped and close what no running node holds. Answers (nodes, connections)."""
+    silent = Now() - timedelta(seconds=lost_after_seconds)
+    with transaction.atomic():
+        nodes_lost = Node.objects.filter(stopped_at=None, heartbeat_at__lt=silent).update(stopped_at=Now())
+        running = Node.objects.filter(stopped_at=None).values_list("pk", flat=True)
+        connections_closed = (
+            Connection.objects.filter(closed_at=None)
+            .exclude(node_id__in=list(running))
+            .update(
+                closed_at=Now(),
+                closed_by=ClosedBy.NODE_LOST.value,
+                close_code=LOST.code,
+                close_reason="node lost",
+            )
+        )
+    return nodes_lost, connections_closed

@@ -1,0 +1,133 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from proxy import nodes
+from proxy.database import DatabaseExecutor
+from proxy.models import Connection, Node
+from proxy.nodes import NodeHeart, reap
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[DatabaseExecutor]:
+    executor = DatabaseExecutor()
+    yield executor
+    await executor.close()
+
+
+def add_node(node_id: str, *, silent_seconds: float = 0, **values: Any) -> Node:
+    beat = timezone.now() - timedelta(seconds=silent_seconds)
+    return Node.objects.create(id=node_id, host="h", pid=1, started_at=beat, heartbeat_at=beat, **values)
+
+
+def add_connection(connection_id: str, node_id: str, **values: Any) -> Connection:
+    return Connection.objects.create(
+        id=connection_id, node_id=node_id, route="game", opened_at=timezone.now(), **values
+    )
+
+
+async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> None:
+    heart = NodeHeart(executor, node_id="me", host="box")
+    assert (await heart.beat()).registered
+    first = await executor.run(Node.objects.get, pk="me")
+    heart.set_draining(True)
+    assert not (await heart.beat()).registered
+    second = await executor.run(Node.objects.get, pk="me")
+    await heart.stop()
+    stopped = await executor.run(Node.objects.get, pk="me")
+
+    assert (first.host, first.draining, second.draining) == ("box", False, True)
+    assert second.heartbeat_at >= first.heartbeat_at
+    assert second.started_at == first.started_at
+    assert stopped.stopped_at is not None
+
+
+def test_a_silent_node_is_stopped_and_its_links_closed_as_node_lost_and_no_others() -> None:
+    add_node("lost", silent_seconds=16)
+    add_node("running", silent_seconds=14)
+    add_connection("of lost", "lost")
+    add_connection("of running", "running")
+    closed = add_connection("closed before", "lost", closed_at=timezone.now(), closed_by="client")
+
+    assert reap() == (1, 1)
+
+    row = Connection.objects.get(pk="of lost")
+    assert (row.closed_by, row.close_code, row.close_reason) == ("node_lost", 1006, "node lost")
+    assert row.closed_at is not None
+    assert Node.objects.get(pk="lost").stopped_at is not None
+    assert Node.objects.get(pk="running").stopped_at is None
+    assert Connection.objects.get(pk="of running").closed_at is None
+    assert Connection.objects.get(pk="closed before").closed_at == closed.closed_at
+
+
+def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
+    add_node("stopped", stopped_at=timezone.now())
+    add_connection("a", "stopped")
+    add_connection("b", "never registered")
+
+    assert reap() == (0, 2)
+    assert reap() == (0, 0)
+
+
+async def test_a_start_reaps_at_once(executor: DatabaseExecutor) -> None:
+    await executor.run(add_node, "lost", silent_seconds=60)
+    await executor.run(add_connection, "a", "lost")
+
+    beat = await NodeHeart(executor, node_id="me").beat()
+
+    assert (beat.nodes_lost, beat.connections_closed) == (1, 1)
+
+
+async def test_a_node_taken_for_lost_comes_back_and_has_its_links_noted_again(
+    executor: DatabaseExecutor,
+) -> None:
+    returns: list[int] = []
+    heart = NodeHeart(executor, node_id="me", on_returned=lambda: returns.append(1))
+    await heart.beat()
+    await executor.run(Node.objects.filter(pk="me").update, stopped_at=Now())
+    await heart.beat()
+    await heart.beat()
+
+    assert len(returns) == 2  # the start, and the return
+    assert (await executor.run(Node.objects.get, pk="me")).stopped_at is None
+
+
+async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    returned = asyncio.Event()
+    heart = NodeHeart(executor, node_id="me", on_returned=returned.set, beat_seconds=0.01)
+    await heart.beat()
+    returned.clear()
+    await executor.run(add_node, "other", silent_seconds=60)
+
+    beat_for_real, failures = nodes._beat, list[int]()
+
+    def beat(node: Node, **arguments: Any) -> nodes.Beat:
+        if len(failures) < 3:
+            failures.append(1)
+            raise OperationalError("away")
+        return beat_for_real(node, **arguments)
+
+    monkeypatch.setattr(nodes, "_beat", beat)
+    async with asyncio.timeout(10):
+        task = asyncio.create_task(heart.run(), name="heart")
+        await returned.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert (await executor.run(Node.objects.get, pk="other")).stopped_at is None
+    assert [line.message for line in caplog.records if line.message.startswith("node: ")] == [
+        "node: cannot beat: OperationalError('away')",
+        "node: beating again",
+    ]
