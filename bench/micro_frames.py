@@ -1,6 +1,15 @@
 """What the frame scanner costs: nanoseconds a frame, on one core, nothing else running.
 
-python -m bench.micro_frames
+    python -m bench.micro_frames
+
+What was optimised, ns a 200 B message (CPython 3.11, the two-core reference machine):
+
+                                        a chunk each    in 64 KiB chunks
+    any frame, one call of each step            1321                 728
+    and a loop for runs of whole messages       1162                 212
+    and a test for a lone whole message          223                 224
+
+The rules on FIN, RSV and opcodes are one lookup in a table of 256 bytes that the state chooses.
 """
 
 from __future__ import annotations

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.core.closes import Close
 from proxy.core.headers import (
-    CLOSE,
     CONTROL,
     FINAL,
     IN_MESSAGE,
-    PONG,
-    HeaderReader,
+    FrameReader,
     ProtocolViolation,
-    Violation,
-    parse_close,
+    xor_mask,
 )
 
 _LONGEST_HEADER_BYTES = 14
 
 
-class Scanner(HeaderReader):
+class Scanner(FrameReader):
     """Follow the frames of one direction. Feed it every chunk; write what it returns, then look at `ended`.
 
     Payload is passed on as it arrives. Headers and control frames are held back until they are whole, so that
@@ -46,13 +42,7 @@ class Scanner(HeaderReader):
         "_payload_left",
         "_plain",
         "boundary",
-        "ended",
-        "messages",
         "on_message",
-        "payload_bytes",
-        "pong",
-        "pong_prefix",
-        "pongs",
     )
 
     def __init__(
@@ -73,13 +63,12 @@ class Scanner(HeaderReader):
             pong_prefix: begins every ping of ours; empty if we send none.
             on_message: called with the payload bytes of each completed message.
         """
-        super().__init__(masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=allow_rsv1)
-        self.pong_prefix = pong_prefix
+        super().__init__(
+            masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=allow_rsv1, pong_prefix=pong_prefix
+        )
         self.on_message = on_message
         self.boundary = 0
-        self.ended: Close | Violation | None = None
-        self.messages = self.payload_bytes = self.pongs = 0
-        self.pong = self._held = b""
+        self._held = b""  # a header or control frame that is not whole yet
         self._payload_left = 0  # of the frame under way
         self._plain = True  # between messages, nothing held, not ended
 
@@ -124,7 +113,7 @@ class Scanner(HeaderReader):
         if self._held:
             chunk, self._held = self._held + chunk, b""
         size, cuts = len(chunk), list[tuple[int, int]]()
-        position = self._finish_frame(size)
+        position = self._finish_frame()
         while True:
             if self._kinds is self._between and position < size:
                 position = self._run(chunk, position)
@@ -139,10 +128,10 @@ class Scanner(HeaderReader):
         self._plain = self.between_messages and not self._held and self.ended is None
         return self._without(chunk, cuts) if cuts else chunk
 
-    def _finish_frame(self, size: int) -> int:
-        """Pass what is left of the frame under way; return where the next one begins."""
+    def _finish_frame(self) -> int:
+        """Pass the rest of the frame under way, all of which has come; return where the next begins."""
         end = self._payload_left
-        if not end or end > size:  # the latter with an empty chunk only
+        if not end:
             return 0
         self._payload_left = 0
         if self._kinds is not IN_MESSAGE:
@@ -181,10 +170,15 @@ class Scanner(HeaderReader):
             header = self._header(chunk, position)
             if header is not None and header[0] != CONTROL:
                 return self._begin_frame(header, len(chunk))
-            if header is None or header[1] + header[2] > len(chunk):
+            if header is None or (end := header[1] + header[2]) > len(chunk):
                 self._held = chunk[position:]
                 return position
-            return self._control(chunk, position, header[1], header[1] + header[2], cuts)
+            start, payload = header[1], chunk[header[1] : end]
+            if self._mask_bit:
+                payload = xor_mask(payload, chunk[start - 4 : start])
+            if self._keeps(chunk[position] & 0x0F, payload):
+                cuts.append((position, end))
+            return position if self.ended is not None else end
         except ProtocolViolation as broken:
             self.ended = broken.violation
             return position
@@ -207,19 +201,6 @@ class Scanner(HeaderReader):
         if self.on_message is not None:
             self.on_message(self._message_bytes)
         self._message_bytes = 0
-
-    def _control(self, chunk: bytes, position: int, start: int, end: int, cuts: list[tuple[int, int]]) -> int:
-        opcode = chunk[position] & 0x0F
-        if opcode == CLOSE:
-            self.ended = parse_close(self._payload(chunk, start, end))
-            return position
-        if opcode == PONG and self.pong_prefix:
-            payload = self._payload(chunk, start, end)
-            if payload.startswith(self.pong_prefix):
-                self.pong = payload
-                self.pongs += 1
-                cuts.append((position, end))
-        return end
 
     def _without(self, chunk: bytes, cuts: list[tuple[int, int]]) -> bytes:
         pieces, kept_to, boundary = [], 0, self.boundary

@@ -84,8 +84,8 @@ def _why_refused(first: int, *, in_message: bool) -> str:
     return "expected a continuation frame" if in_message else "unexpected continuation frame"
 
 
-class HeaderReader:
-    """The rules for one direction of one connection, and where in a message it stands."""
+class FrameReader:
+    """The rules for one direction of a connection, where in a message it stands, and what it has counted."""
 
     __slots__ = (
         "_between",
@@ -93,11 +93,21 @@ class HeaderReader:
         "_mask_bit",
         "_message_bytes",
         "_short_header_bytes",
+        "ended",
         "max_message_bytes",
+        "messages",
+        "payload_bytes",
+        "pong",
+        "pong_prefix",
+        "pongs",
     )
 
-    def __init__(self, *, masked: bool, max_message_bytes: int, allow_rsv1: bool) -> None:
+    def __init__(self, *, masked: bool, max_message_bytes: int, allow_rsv1: bool, pong_prefix: bytes) -> None:
         self.max_message_bytes = max_message_bytes
+        self.pong_prefix = pong_prefix
+        self.ended: Close | Violation | None = None
+        self.messages = self.payload_bytes = self.pongs = 0
+        self.pong = b""
         self._mask_bit = 0x80 if masked else 0
         self._short_header_bytes = 6 if masked else 2
         self._between = BETWEEN_RSV1 if allow_rsv1 else BETWEEN
@@ -132,10 +142,20 @@ class HeaderReader:
             raise ProtocolViolation(1009, f"message over {self.max_message_bytes} bytes")
         return (kind, start, length) if start <= len(chunk) else None
 
-    def _payload(self, chunk: bytes, start: int, end: int) -> bytes:
-        """Unmask a short payload that lies whole in `chunk`."""
-        payload = chunk[start:end]
-        return xor_mask(payload, chunk[start - 4 : start]) if self._mask_bit else payload
+    def _keeps(self, opcode: int, payload: bytes) -> bool:
+        """Note a control frame that is for us: a close, or the pong to a ping of ours. Others are to go on.
+
+        Raises:
+            ProtocolViolation: as `parse_close`.
+        """
+        if opcode == CLOSE:
+            self.ended = parse_close(payload)
+            return True
+        if opcode == PONG and self.pong_prefix and payload.startswith(self.pong_prefix):
+            self.pong = payload
+            self.pongs += 1
+            return True
+        return False
 
 
 def _extended_length(field: bytes) -> int:

@@ -9,17 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from proxy.core.closes import Close
 from proxy.core.headers import (
-    CLOSE,
     CONTROL,
     FINAL,
     IN_MESSAGE,
-    PONG,
-    HeaderReader,
+    FrameReader,
     ProtocolViolation,
-    Violation,
-    parse_close,
     xor_mask,
 )
 
@@ -52,27 +47,16 @@ class _Partial:
         self.wire = bytearray()
 
 
-class MessageScanner(HeaderReader):
+class MessageScanner(FrameReader):
     """Cut one direction into whole messages. Feed it every chunk; handle what it returns, then see `ended`.
 
     Control frames between the fragments of a message come out before it. What is held never exceeds one
     message, one frame and one chunk; tiny fragments are bounded too, by what their headers cost.
 
-    Attributes: `ended`, `messages`, `payload_bytes`, `pongs` and `pong` as of `frames.Scanner`.
+    Attributes: `ended`, `messages`, `payload_bytes`, `pongs` and `pong` are as those of `frames.Scanner`.
     """
 
-    __slots__ = (
-        "_apply_mask",
-        "_held",
-        "_needed_bytes",
-        "_partial",
-        "ended",
-        "messages",
-        "payload_bytes",
-        "pong",
-        "pong_prefix",
-        "pongs",
-    )
+    __slots__ = ("_apply_mask", "_held", "_needed_bytes", "_partial")
 
     def __init__(
         self,
@@ -83,11 +67,9 @@ class MessageScanner(HeaderReader):
         apply_mask: Callable[[bytes, bytes], bytes] = xor_mask,
     ) -> None:
         """`apply_mask(payload, key)` unmasks; pass a fast one. The rest is as for `frames.Scanner`."""
-        super().__init__(masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=False)
-        self.pong_prefix = pong_prefix
-        self.ended: Close | Violation | None = None
-        self.messages = self.payload_bytes = self.pongs = 0
-        self.pong = b""
+        super().__init__(
+            masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=False, pong_prefix=pong_prefix
+        )
         self._apply_mask = apply_mask
         self._held: bytearray | None = None  # a frame that is not whole yet
         self._needed_bytes = 0  # of it, before it is worth another look
@@ -132,41 +114,31 @@ class MessageScanner(HeaderReader):
         if self._mask_bit:
             payload = self._apply_mask(payload, chunk[start - 4 : start])
         wire = chunk if position == 0 and end == len(chunk) else chunk[position:end]
-        if kind == CONTROL:
-            self._control(payload, wire, whole)
-        else:
-            self._data(kind, payload, wire, whole)
+        if kind != CONTROL:
+            message = self._join(kind, payload, wire)
+            if message is not None:
+                whole.append(message)
+        elif not self._keeps(wire[0] & 0x0F, payload):
+            whole.append(Control(wire[0] & 0x0F, wire))
         return end
 
-    def _control(self, payload: bytes, wire: bytes, whole: list[Message | Control]) -> None:
-        opcode = wire[0] & 0x0F
-        if opcode == CLOSE:
-            self.ended = parse_close(payload)
-        elif opcode == PONG and self.pong_prefix and payload.startswith(self.pong_prefix):
-            self.pong = payload
-            self.pongs += 1
-        else:
-            whole.append(Control(opcode, wire))
-
-    def _data(self, kind: int, payload: bytes, wire: bytes, whole: list[Message | Control]) -> None:
+    def _join(self, kind: int, payload: bytes, wire: bytes) -> Message | None:
+        """Add a frame to its message; return the message if that made it whole."""
         self.payload_bytes += len(payload)
         partial = self._partial
         if partial is None:
             if kind == FINAL:
                 self.messages += 1
-                whole.append(Message(wire[0] & 0x0F, payload, wire))
-                return
+                return Message(wire[0] & 0x0F, payload, wire)
             self._partial = partial = _Partial(wire[0] & 0x0F)
             self._kinds = IN_MESSAGE
         if len(partial.wire) + len(wire) > 2 * self.max_message_bytes + _SPARE_WIRE_BYTES:
             raise ProtocolViolation(1009, "message in too many fragments")
         partial.payload += payload
         partial.wire += wire
-        self._message_bytes = len(partial.payload)
-        if kind == FINAL:
-            self._complete(partial, whole)
-
-    def _complete(self, partial: _Partial, whole: list[Message | Control]) -> None:
+        self._message_bytes += len(payload)
+        if kind != FINAL:
+            return None
         self.messages += 1
-        whole.append(Message(partial.opcode, bytes(partial.payload), bytes(partial.wire)))
         self._partial, self._message_bytes, self._kinds = None, 0, self._between
+        return Message(partial.opcode, bytes(partial.payload), bytes(partial.wire))

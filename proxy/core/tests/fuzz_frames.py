@@ -77,7 +77,6 @@ def try_case(seed: int) -> None:
         masked=rng.random() < 0.5,
         max_message_bytes=rng.choice((100, 126, 300, 1000, 1 << 20)),
         allow_rsv1=rng.random() < 0.3,
-        pong_prefix=rng.choice((b"gw:", b"gw:")),
     )
     stream = mutated(rng, random_stream(rng, rules))
     verdict = judge(stream, rules)

@@ -145,10 +145,13 @@ BROKEN = [
 
 @pytest.mark.parametrize(("broken", "code"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
 def test_what_breaks_the_protocol_goes_no_further(scanner: Scanner, broken: bytes, code: int) -> None:
+    alone = Scanner(masked=True, max_message_bytes=1000)
     assert scanner.feed(HELLO + broken + HELLO) == HELLO
-    assert isinstance(scanner.ended, Violation)
-    assert scanner.ended.code == code
-    assert scanner.feed(HELLO) == b""
+    assert alone.feed(broken) == b""
+    for each in (scanner, alone):
+        assert isinstance(each.ended, Violation)
+        assert each.ended.code == code
+        assert each.feed(HELLO) == b""
 
 
 @pytest.mark.parametrize("broken", [HELLO, b"\x40\x80" + KEY, b"\x81\x80" + KEY])

@@ -92,6 +92,21 @@ def test_a_message_in_endless_empty_fragments_is_refused(scanner: MessageScanner
     assert scanner.ended == Violation(1009, "message in too many fragments")
 
 
+def test_a_big_message_in_small_chunks_is_looked_at_only_when_it_may_be_whole() -> None:
+    looks: list[int] = []
+
+    class Watched(MessageScanner):
+        def _header(self, chunk: bytes, position: int) -> tuple[int, int, int] | None:
+            looks.append(len(chunk))
+            return super()._header(chunk, position)
+
+    scanner = Watched(masked=True, max_message_bytes=10_000)
+    wire = encode_frame(2, bytes(10_000), mask=KEY)
+    whole = [item for at in range(0, len(wire), 100) for item in scanner.feed(wire[at : at + 100])]
+    assert whole == [Message(2, bytes(10_000), wire)]
+    assert looks == [100, len(wire)]
+
+
 def test_from_the_upstream_payloads_come_as_they_are() -> None:
     scanner = MessageScanner(masked=False, max_message_bytes=1000)
     assert scanner.feed(text_frame("hello")) == [Message(1, b"hello", text_frame("hello"))]
