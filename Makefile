@@ -19,7 +19,7 @@ help: ## This list.
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
-	@exec $(PYTHON) manage.py dev
+	@exec $(PYTHON) -m config.dev
 
 test: lint ## Install what is needed, then run every check and every test.
 	$(PYTHON) manage.py test

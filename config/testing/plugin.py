@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from config.testing.program import Program
+from config.testing.program import BASE_DIR, Program
 from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
 
 _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
@@ -38,6 +38,7 @@ class Spawn(Protocol):
         fds: Sequence[int] = (),
         ready: str | None = None,
         within_seconds: float = 15,
+        cwd: Path = BASE_DIR,
     ) -> Program: ...
 
 
@@ -65,10 +66,10 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
         fds: Sequence[int] = (),
         ready: str | None = None,
         within_seconds: float = 15,
+        cwd: Path = BASE_DIR,
     ) -> Program:
-        program = Program(
-            argv, name=name, output_path=tmp_path / f"{name}-{len(programs)}.log", env=env, fds=fds
-        )
+        output_path = tmp_path / f"{name}-{len(programs)}.log"
+        program = Program(argv, name=name, output_path=output_path, env=env, fds=fds, cwd=cwd)
         programs.append(program)
         _SHOWN.append(program)
         program.start()

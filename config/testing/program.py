@@ -48,6 +48,7 @@ class Program:
         env: Mapping[str, str] | None = None,
         fds: Sequence[int] = (),
         uid: int | None = None,
+        cwd: Path = BASE_DIR,
     ) -> None:
         """`env` is added to the few variables that are inherited. `fds` stay open in the child, under the
         same numbers. `uid` runs it as another user (and group of the same number)."""
@@ -57,6 +58,7 @@ class Program:
         self._env = dict(env or {})
         self._fds = tuple(fds)
         self._uid = uid
+        self._cwd = cwd
         self._child: subprocess.Popen[bytes] | None = None
         self._output_start = 0
 
@@ -85,7 +87,7 @@ class Program:
             self._child = subprocess.Popen(
                 self.argv,
                 env={**inherited, "PYTHONUNBUFFERED": "1", **self._env},
-                cwd=BASE_DIR if self._uid is None else "/",
+                cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

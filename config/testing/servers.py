@@ -51,7 +51,11 @@ class Server(ABC):
         for attempt in range(3):  # another program may take the port between the look and the bind
             self.port = free_port()
             self.program = Program(
-                self.argv(), name=self.name, output_path=self.directory / f"{self.name}.log", uid=self.uid()
+                self.argv(),
+                name=self.name,
+                output_path=self.directory / f"{self.name}.log",
+                uid=self.uid(),
+                cwd=Path("/"),
             )
             try:
                 self._start(self.program)

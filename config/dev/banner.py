@@ -1,0 +1,28 @@
+"""What `make run` prints when everything answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def banner(*, port: int, token: str, login: Sequence[str] | None, python: str) -> str:
+    """`login` is the admin's name and password, or None when the database is not this checkout's own."""
+    url = f"ws://127.0.0.1:{port}/ws/experience?token={token}&experience=wylding-woods"
+    admin = (
+        f"{login[0]} / {login[1]}  (of this checkout only)"
+        if login
+        else f"make a login: {python} -m config.dev createsuperuser"
+    )
+    return f"""
+Sluicegate is up. Ctrl-C ends it.
+
+  WebSocket    {url}
+
+  Talk to it   {python} -m websockets '{url}'
+               then type: {{"type":"ping"}}
+
+  Admin        http://127.0.0.1:{port}/admin/
+               {admin}
+
+  Any command  {python} -m config.dev publish user:demo '{{"type":"quest.updated"}}'
+"""

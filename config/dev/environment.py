@@ -1,0 +1,136 @@
+"""The environment of a development run: what the developer set, and a default for each thing left unset."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.env import Env, SettingError
+
+RUNNING_FILE = "dev.json"  # how `python -m config.dev COMMAND` finds what runs
+# What such a command must have in common with the gateway: stores, keys, tokens.
+SHARED = ("DATABASE_URL", "DEBUG", "JWT_", "LOG_FORMAT", "REDIS_URL", "SECRET_KEY")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A reference service that stands in for a real one while `url_variable` is unset."""
+
+    name: str
+    command: str
+    url_variable: str
+    port_variable: str
+    default_port: int
+
+
+SERVICES = (
+    Service(
+        name="kb",
+        command="kbservice",
+        url_variable="KB_SERVICE_URL",
+        port_variable="KB_PORT",
+        default_port=8001,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Development:
+    """What one run starts, and the variables all of it shares."""
+
+    variables: dict[str, str]
+    host: str
+    gateway_port: int
+    valkey_port: int | None  # None: REDIS_URL names another one
+    service_ports: dict[str, int]  # by service name; those that run here
+    own_database: bool  # False: DATABASE_URL names another one
+
+
+def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
+    """Fill in what `given` leaves unset. Makes `var_dir` and the secret key in it.
+
+    Raises:
+        SettingError: a port is no port, or taken; one line that names the variable.
+    """
+    env = Env(given)
+    host = env.text("GATEWAY_HOST", "127.0.0.1")
+    gateway_port = _port(env, "GATEWAY_PORT", 8666, host=host)
+    variables = {name: value for name, value in given.items() if value}
+    variables |= {"GATEWAY_HOST": host, "GATEWAY_PORT": str(gateway_port)}
+    for name, value in {"DEBUG": "true", "LOG_FORMAT": "console", "DRAIN_SECONDS": "0"}.items():
+        variables.setdefault(name, value)
+    if not env.raw("SECRET_KEY"):
+        variables["SECRET_KEY_FILE"] = str(_secret(var_dir / "secret_key"))
+    service_ports: dict[str, int] = {}
+    for service in SERVICES:
+        if not env.raw(service.url_variable):
+            port = _port(env, service.port_variable, service.default_port, host="127.0.0.1")
+            service_ports[service.name] = port
+            variables[service.url_variable] = f"http://127.0.0.1:{port}"
+    valkey_port = None if env.raw("REDIS_URL") else _any_free_port()
+    if valkey_port is not None:
+        variables["REDIS_URL"] = f"redis://127.0.0.1:{valkey_port}/0"
+    return Development(
+        variables=variables,
+        host=host,
+        gateway_port=gateway_port,
+        valkey_port=valkey_port,
+        service_ports=service_ports,
+        own_database=not env.raw("DATABASE_URL"),
+    )
+
+
+def write_running(run: Development, *, var_dir: Path) -> Path:
+    """Leave what later commands need, readable by the developer alone; answers the file."""
+    path = var_dir / RUNNING_FILE
+    path.touch(mode=0o600)
+    path.write_text(
+        json.dumps({name: value for name, value in run.variables.items() if name.startswith(SHARED)})
+    )
+    return path
+
+
+def of_what_runs(given: Mapping[str, str], *, var_dir: Path) -> dict[str, str]:
+    """The environment for a command beside the running gateway. What the developer sets comes first.
+
+    Raises:
+        SystemExit: nothing runs.
+    """
+    try:
+        running: dict[str, str] = json.loads((var_dir / RUNNING_FILE).read_text())
+    except FileNotFoundError:
+        raise SystemExit("Nothing runs here: start it with `make run`, in another terminal.") from None
+    if given.get("SECRET_KEY"):
+        running.pop("SECRET_KEY_FILE", None)
+    return {**running, **given}
+
+
+def _port(env: Env, name: str, default: int, *, host: str) -> int:
+    port = env.integer(name, default, most=65535)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingError(name, f"another port: {port} cannot be used ({error.strerror})") from None
+    return port
+
+
+def _any_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _secret(path: Path) -> Path:
+    """A random text of this checkout's own, made once, readable by the developer alone."""
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists() or not path.read_text():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(64))
+    return path

