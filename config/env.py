@@ -15,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from proxy.core.limits import Rate
+from proxy.core.origins import OriginPattern
 from proxy.core.routes import upstream_url
 
 T = TypeVar("T")
@@ -122,6 +123,14 @@ class Env:
 
         return self.read(
             name, (), parse, expected="addresses or networks separated by commas, such as 10.0.0.0/8"
+        )
+
+    def origins(self, name: str) -> tuple[OriginPattern, ...]:
+        def parse(raw: str) -> tuple[OriginPattern, ...]:
+            return tuple(OriginPattern.parse(word) for word in _split(raw))
+
+        return self.read(
+            name, (), parse, expected="origins separated by commas, such as https://*.example.com, or *"
         )
 
     def service_url(self, name: str, default: str) -> str:

@@ -32,7 +32,7 @@ LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "console"))
 
 # --- Who may connect -----
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
-ALLOWED_ORIGINS = env.words("ALLOWED_ORIGINS")
+ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS")
 WEBSOCKET_ENABLED = env.flag("WEBSOCKET_ENABLED", True)
 MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
 MAX_CONNECTIONS_PER_IP = env.integer("MAX_CONNECTIONS_PER_IP", 10)

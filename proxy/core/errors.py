@@ -51,6 +51,16 @@ class TokenExpired(AuthenticationFailed):
         super().__init__("expired")
 
 
+class KeysUnavailable(GatewayError):
+    """The token issuer's keys are not at hand yet, so nobody can tell whether the token is valid."""
+
+    status = 503
+    close = closes.OVERLOADED
+    code = "keys_unavailable"
+    message = "Tokens cannot be checked right now; try again."
+    retry_after_seconds = 2.0
+
+
 class Forbidden(GatewayError):
     """Known, but not allowed: a refused origin, a session token mismatch."""
 

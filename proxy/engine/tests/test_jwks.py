@@ -1,0 +1,279 @@
+import asyncio
+import contextlib
+import http.server
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from proxy.core.errors import KeysUnavailable
+from proxy.engine.jwks import MAX_KEYS, Jwks, UnknownKey, download, parse_keys
+from proxy.tests.tokens import jwk
+
+Answer = Callable[[http.server.BaseHTTPRequestHandler], object]
+Serve = Callable[[Answer], str]
+
+
+def key_set(*entries: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": entries}).encode()
+
+
+class Issuer:
+    """A token issuer's key endpoint as a plain function: its answer can be changed, its calls are counted."""
+
+    def __init__(self, *entries: dict[str, Any]) -> None:
+        self.answer: bytes | Exception = key_set(*entries)
+        self.calls = 0
+        self.called = threading.Condition()
+
+    def __call__(self, url: str) -> bytes:
+        with self.called:
+            self.calls += 1
+            self.called.notify_all()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def wait_for_calls(self, count: int) -> None:
+        def wait() -> None:
+            with self.called:
+                assert self.called.wait_for(lambda: self.calls >= count, timeout=5)
+
+        await asyncio.to_thread(wait)
+
+
+@contextlib.asynccontextmanager
+async def running(jwks: Jwks) -> AsyncIterator[Jwks]:
+    task = asyncio.create_task(jwks.run(), name="test:jwks")
+    try:
+        yield jwks
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  the key set has no event to wait for
+            await asyncio.sleep(0.005)
+
+
+def quick(issuer: Callable[[str], bytes], **options: float) -> Jwks:
+    durations = {"refresh_seconds": 60, "pause_seconds": 0.05, "retry_seconds": 0.01, **options}
+    return Jwks("http://issuer.test/keys", algorithm="ES256", fetch=issuer, **durations)
+
+
+# --- Which keys are usable -----
+def test_keys_are_kept_by_their_id() -> None:
+    keys = parse_keys(key_set(jwk("ES256", "a"), jwk("ES256", "b", serial=1)), algorithm="ES256")
+    assert sorted(keys) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        jwk("RS256", "x"),
+        jwk("ES256", "x", use="enc"),
+        jwk("ES256", "x", alg="ES384"),
+        jwk("ES256", "x", crv="P-384"),
+        jwk("ES256", "x", d="c2VjcmV0"),
+        {**jwk("ES256", "x"), "x": "AAAA"},
+        {**jwk("ES256", "x"), "x": None},
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "x"},
+        {"kid": "x"},
+    ],
+)
+def test_a_key_of_another_kind_is_left_out(other: dict[str, Any]) -> None:
+    assert list(parse_keys(key_set(jwk("ES256", "a"), other), algorithm="ES256")) == ["a"]
+    with pytest.raises(ValueError, match="no key for ES256"):
+        parse_keys(key_set(other), algorithm="ES256")
+
+
+def test_a_weak_rsa_key_is_left_out() -> None:
+    weak = {**jwk("RS256", "weak"), "n": "yMPSKHXp4AiFEI4vyoMgTtCRVnbYaTVQgn_pMqqzzk1z"}
+    assert list(parse_keys(key_set(jwk("RS256", "a"), weak), algorithm="RS256")) == ["a"]
+
+
+def test_an_unusable_key_does_not_hide_a_usable_one_of_the_same_id() -> None:
+    assert parse_keys(key_set(jwk("ES256", "a"), jwk("ES256", "a", use="enc")), algorithm="ES256")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{}", b'{"keys":5}', b'{"keys":[5]}', b"\xff", b"<html>", b"[" * 100_000]
+)
+def test_what_is_no_key_set_is_an_error(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  json's own errors are ValueErrors too
+        parse_keys(body, algorithm="ES256")
+
+
+def test_no_more_keys_are_read_than_an_issuer_could_need() -> None:
+    entries = [{"kty": "oct"}] * MAX_KEYS + [jwk("ES256", "a")]
+    with pytest.raises(ValueError, match="no key"):
+        parse_keys(key_set(*entries), algorithm="ES256")
+
+
+# --- Keeping them -----
+async def test_keys_are_fetched_in_the_background_at_once() -> None:
+    jwks = quick(Issuer(jwk("ES256", "a")))
+    with pytest.raises(KeysUnavailable):
+        jwks.key("a")
+    assert jwks.state.ready is False
+    async with running(jwks):
+        await until(lambda: jwks.state.ready)
+        assert jwks.key("a")
+        assert (jwks.state.keys, jwks.state.last_error) == (1, "")
+        assert (jwks.state.age_seconds or 0) < 5
+
+
+async def test_a_slow_issuer_does_not_hold_up_the_loop() -> None:
+    release = threading.Event()
+
+    def fetch(_: str) -> bytes:
+        release.wait(5)
+        return key_set(jwk("ES256", "a"))
+
+    jwks = quick(fetch)
+    async with running(jwks):
+        async with asyncio.timeout(1):
+            for _ in range(100):
+                await asyncio.sleep(0)
+        release.set()
+        await until(lambda: jwks.state.ready)
+
+
+async def test_a_token_without_key_id_uses_the_only_key_there_is() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer)) as jwks:
+        await until(lambda: jwks.state.ready)
+        assert jwks.key(None) is jwks.key("a")
+
+
+async def test_a_token_without_key_id_is_refused_when_there_are_several() -> None:
+    async with running(quick(Issuer(jwk("ES256", "a"), jwk("ES256", "b", serial=1)))) as jwks:
+        await until(lambda: jwks.state.ready)
+        with pytest.raises(UnknownKey):
+            jwks.key(None)
+
+
+async def test_an_unknown_key_id_brings_the_new_key_within_moments() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer)) as jwks:
+        await until(lambda: jwks.state.ready)
+        issuer.answer = key_set(jwk("ES256", "a"), jwk("ES256", "b", serial=1))
+        with pytest.raises(UnknownKey):
+            jwks.key("b")
+        await until(lambda: (jwks.state.age_seconds or 0) > 0.05)
+        with pytest.raises(KeysUnavailable):
+            jwks.key("b")
+        await until(lambda: jwks.state.keys == 2)
+        assert jwks.key("b")
+
+
+async def test_invented_key_ids_cannot_make_it_flood_the_issuer() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, pause_seconds=0.2)) as jwks:
+        await until(lambda: jwks.state.ready)
+        started = time.monotonic()
+        while time.monotonic() - started < 0.5:
+            with pytest.raises((UnknownKey, KeysUnavailable)):
+                jwks.key("invented")
+            await asyncio.sleep(0.001)
+        assert issuer.calls <= 4
+
+
+async def test_keys_are_refreshed_periodically() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, refresh_seconds=0.06)):
+        await issuer.wait_for_calls(3)
+
+
+@pytest.mark.parametrize("failure", [OSError("no route"), b"<html>", key_set(), key_set(jwk("RS256", "z"))])
+async def test_the_issuer_being_away_leaves_the_keys_at_hand_and_is_reported(
+    failure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, refresh_seconds=0.06)) as jwks:
+        await until(lambda: jwks.state.ready)
+        good, issuer.answer = issuer.answer, failure
+        await until(lambda: bool(jwks.state.last_error))
+        assert jwks.key("a")
+        assert jwks.state.ready
+        assert "key set not fetched" in caplog.text
+        issuer.answer = good
+        await until(lambda: not jwks.state.last_error)
+
+
+# --- Over HTTP -----
+@pytest.fixture
+def endpoint() -> Iterator[Serve]:
+    """A real HTTP server: `endpoint(handle)` serves with `handle(request)` and answers its URL."""
+    servers = []
+
+    def serve(answer: Answer) -> str:
+        class Endpoint(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with contextlib.suppress(OSError):
+                    answer(self)
+
+            def log_message(self, *_: object) -> None: ...
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/keys"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def respond(body: bytes, status: int = 200) -> Answer:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+async def test_a_key_set_is_fetched_over_http(endpoint: Serve) -> None:
+    jwks = Jwks(endpoint(respond(key_set(jwk("ES256", "a")))), algorithm="ES256")
+    async with running(jwks):
+        await until(lambda: jwks.state.ready)
+        assert jwks.key("a")
+
+
+def test_an_error_status_is_an_error(endpoint: Serve) -> None:
+    with pytest.raises(OSError, match="500"):
+        download(endpoint(respond(b"{}", status=500)))
+
+
+def test_an_endless_answer_is_cut_off(endpoint: Serve) -> None:
+    with pytest.raises(ValueError, match="longer than 1000 bytes"):
+        download(endpoint(respond(b"x" * 100_000)), max_bytes=1000)
+
+
+def test_an_answer_that_drips_ends_by_a_deadline(endpoint: Serve) -> None:
+    done = threading.Event()
+
+    def drip(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while not done.wait(0.02):
+            request.wfile.write(b"x")
+
+    with pytest.raises(TimeoutError):
+        download(endpoint(drip), timeout_seconds=0.2)
+    done.set()
+
+
+def test_an_issuer_that_never_answers_ends_by_a_deadline(endpoint: Serve) -> None:
+    done = threading.Event()
+    with pytest.raises(OSError, match="timed out"):
+        download(endpoint(lambda _: done.wait(5)), timeout_seconds=0.1)
+    done.set()

@@ -1,0 +1,79 @@
+"""Print a JSON Web Token that this gateway accepts: for development, for tests, for scripts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import uuid
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from proxy.core.errors import AuthenticationFailed
+from proxy.tokens import MAX_TOKEN_CHARS, token_verifier, user_id_of
+
+OWN_CLAIMS = ("exp", "iat", "jti", "iss", "aud", "token_type", "email")
+
+
+def claim(text: str) -> tuple[str, Any]:
+    """(name, value) of `name=value`; a value that is JSON counts as such, any other as text."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"a claim is name=value, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+class Command(BaseCommand):
+    """Prints the token and nothing else. Reads the settings only; no database is touched."""
+
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the user id: the token's subject")
+        parser.add_argument("--email", help="the claim `email`")
+        parser.add_argument("--minutes", type=float, default=60.0, help="until it expires (default: 60)")
+        parser.add_argument(
+            "--claim", type=claim, action="append", default=[], metavar="NAME=VALUE", help="a further claim"
+        )
+
+    def handle(self, *, user: str, minutes: float, **options: Any) -> None:
+        if not settings.JWT_SIGNING_KEY:
+            raise CommandError(
+                f"JWT_SIGNING_KEY is not set, and without it no {settings.JWT_ALGORITHM} token can be signed"
+            )
+        if not 0 < minutes <= 60 * 24 * 366:
+            raise CommandError("--minutes must be more than 0 and at most a year")
+        token = token_verifier().backend.encode(_payload(user, minutes=minutes, **options))
+        if len(token) > MAX_TOKEN_CHARS:
+            raise CommandError(f"the token would be longer than the {MAX_TOKEN_CHARS} characters accepted")
+        self.stdout.write(token)
+
+
+def _payload(
+    user: str, *, minutes: float, email: str | None, claim: list[tuple[str, Any]], **_: Any
+) -> dict[str, Any]:
+    user_claim = settings.JWT_USER_ID_CLAIM
+    for name, _value in claim:
+        if name in {*OWN_CLAIMS, user_claim}:
+            raise CommandError(f"--claim {name}: this claim is not free to be set")
+    try:
+        user_id = user_id_of(user)
+    except AuthenticationFailed:
+        raise CommandError("USER must be printable text of 1 to 255 characters") from None
+    now = int(time.time())
+    return {
+        **dict(claim),
+        "token_type": "access",
+        user_claim: user_id,
+        **({"email": email} if email else {}),
+        "iat": now,
+        "exp": now + max(1, round(minutes * 60)),
+        "jti": uuid.uuid4().hex,
+    }

@@ -1,0 +1,144 @@
+"""What every WebSocket handshake passes first: request id, client address, origin, principal.
+
+Plain ASGI. Each `__call__` is no coroutine function but hands back the inner application's coroutine, so that
+an idle link keeps no frame of ours alive. The scope is written in place, since it belongs to this one
+connection and each copy would live as long as the link does. None of them answers a refusal: they leave the
+first failure in `scope["refusal"]`, because only the consumer knows what status its route gives.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+
+from proxy.core.addresses import client_address, is_trusted, parse_address
+from proxy.core.credentials import Query, Subprotocols, bearer_token, one_token
+from proxy.core.errors import GatewayError, OriginRefused
+from proxy.core.origins import is_origin_allowed
+from proxy.tokens import TokenVerifier, token_verifier
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def header_values(scope: Scope, name: bytes) -> Iterator[str]:
+    """The values of every header `name` (lower case), in order of arrival."""
+    return (value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name)
+
+
+def peer_address(scope: Scope) -> str | None:
+    """Who holds the other end of the TCP connection; None on a Unix socket or in a test."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def refuse(scope: Scope, error: GatewayError) -> None:
+    """Leave `error` for the consumer to answer, unless an earlier one is already there."""
+    if scope.get("refusal") is None:
+        scope["refusal"] = error
+
+
+class Wrapper:
+    """An ASGI application that looks at a connection's scope, then steps aside."""
+
+    scope_types: tuple[str, ...] = ("websocket",)
+    # asgiref would otherwise take what is not a coroutine function for an application of ASGI 2.
+    _asgi_single_callable = True
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] in self.scope_types:
+            self.look(scope)
+        return self.app(scope, receive, send)
+
+    def look(self, scope: Scope) -> None:
+        raise NotImplementedError
+
+
+class RequestId(Wrapper):
+    """Sets `scope["request_id"]`: a trusted proxy's X-Request-Id, else a new one."""
+
+    scope_types = ("websocket", "http")
+
+    def look(self, scope: Scope) -> None:
+        given = next(header_values(scope, b"x-request-id"), "")
+        if (
+            given
+            and _REQUEST_ID.fullmatch(given)
+            and is_trusted(parse_address(peer_address(scope) or ""), settings.TRUSTED_PROXIES)
+        ):
+            scope["request_id"] = given
+        else:
+            scope["request_id"] = uuid.uuid4().hex
+
+
+class ClientAddress(Wrapper):
+    """Sets `scope["client_address"]`, "" where there is none; only TRUSTED_PROXIES are seen through."""
+
+    scope_types = ("websocket", "http")
+
+    def look(self, scope: Scope) -> None:
+        scope["client_address"] = client_address(
+            peer_address(scope),
+            forwarded_for=header_values(scope, b"x-forwarded-for"),
+            real_ip=next(header_values(scope, b"x-real-ip"), None),
+            proxies=settings.TRUSTED_PROXIES,
+        )
+
+
+class Origin(Wrapper):
+    """Refuses pages of sites that ALLOWED_ORIGINS does not name; native clients send no Origin."""
+
+    def look(self, scope: Scope) -> None:
+        host = next(header_values(scope, b"host"), "")
+        for origin in header_values(scope, b"origin"):
+            if not is_origin_allowed(origin, host=host, allowed=settings.ALLOWED_ORIGINS):
+                logger.info("origin refused", extra={"origin": origin[:200], "host": host[:200]})
+                refuse(scope, OriginRefused())
+                return
+
+
+class PrincipalAuth(Wrapper):
+    """Takes the token out of the handshake and sets `scope["principal"]`, None when it is not valid.
+
+    Also sets `scope["query"]` (first value of each parameter, no token), `scope["offered_subprotocols"]`
+    and `scope["bearer_subprotocol"]`. The raw query string stays, as ASGI wants it, and is not to be logged.
+    """
+
+    def __init__(self, app: Application, *, verifier: Callable[[], TokenVerifier] = token_verifier) -> None:
+        super().__init__(app)
+        self.verifier = verifier
+
+    def look(self, scope: Scope) -> None:
+        subprotocols = Subprotocols.split(scope.get("subprotocols") or ())
+        scope["offered_subprotocols"] = subprotocols.others
+        scope["bearer_subprotocol"] = subprotocols.bearer
+        scope["principal"], scope["query"] = None, {}
+        scope.setdefault("refusal", None)
+        try:
+            query = Query.parse(scope.get("query_string", b"").decode("latin-1"))
+            scope["query"] = query.values
+            headers = map(bearer_token, header_values(scope, b"authorization"))
+            token = one_token((*headers, *query.tokens, subprotocols.token))
+            if scope["refusal"] is None:
+                scope["principal"] = self.verifier().verify(token)
+        except GatewayError as error:
+            # The scope lives as long as the answer does; a traceback would keep the token's frames with it.
+            refuse(scope, error.with_traceback(None))
+
+
+def gateway_middleware(app: Application) -> Application:
+    """`app` behind all of them, in DESIGN's order: request id, client address, origin, principal."""
+    return RequestId(ClientAddress(Origin(PrincipalAuth(app))))

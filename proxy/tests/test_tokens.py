@@ -1,0 +1,309 @@
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import math
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from proxy import tokens as tokens_module
+from proxy.core.errors import AuthenticationFailed, KeysUnavailable, TokenExpired
+from proxy.engine.jwks import Jwks, parse_keys
+from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, pem_pair
+from proxy.tokens import MAX_TOKEN_CHARS, REASONS, Backend, TokenVerifier, token_verifier, user_id_of
+
+NOW = int(time.time())
+
+
+def verifier(algorithm: str = "HS256", *, user_id_claim: str = "sub", **options: Any) -> TokenVerifier:
+    options.setdefault("signing_key", SECRET)
+    return TokenVerifier(Backend(algorithm, **options), user_id_claim=user_id_claim)
+
+
+def reason(raw: str, by: TokenVerifier | None = None) -> str:
+    """The reason for which `raw` is refused; it is not shown by the error, nor by what is logged of it."""
+    with pytest.raises(AuthenticationFailed) as refused:
+        (by or verifier()).verify(raw)
+    shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + str(refused.value)
+    assert not any(len(part) >= 16 and part in shown for part in raw.split("."))
+    assert refused.value.reason in REASONS
+    return refused.value.reason
+
+
+def segment(content: Any) -> str:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def handmade(header: dict[str, Any], payload: Any, key: str = SECRET) -> str:
+    """A token signed with HMAC-SHA256 whatever its header says."""
+    signing_input = f"{segment(header)}.{segment(payload)}"
+    signature = hmac.new(key.encode(), signing_input.encode(), hashlib.sha256).digest()
+    return f"{signing_input}.{segment(signature)}"
+
+
+# --- What is accepted -----
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_a_token_signed_with_the_shared_key_is_accepted(algorithm: str) -> None:
+    key = SECRET
+    principal = verifier(algorithm).verify(issue(key, algorithm=algorithm, email="a@example.com", level=7))
+    assert (principal.user_id, principal.email) == ("42", "a@example.com")
+    assert principal.claims["level"] == 7
+    assert principal.expires_at == principal.claims["exp"]
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_a_token_signed_with_the_private_key_is_accepted_by_the_public_one(algorithm: str) -> None:
+    by = verifier(algorithm, signing_key="", verifying_key=pem_pair(algorithm)[PUBLIC])
+    assert by.verify(issue(pem_pair(algorithm)[PRIVATE], algorithm=algorithm)).user_id == "42"
+
+
+def test_the_raw_token_is_kept_to_be_forwarded_but_not_shown() -> None:
+    raw = issue()
+    principal = verifier().verify(raw)
+    assert principal.token == raw
+    assert raw not in repr(principal)
+
+
+def test_an_external_issuers_token_needs_neither_token_type_nor_jti_nor_iat() -> None:
+    assert verifier().verify(issue(token_type=None, jti=None, iat=None)).user_id == "42"
+
+
+def test_a_clock_that_runs_ahead_of_ours_does_not_spoil_a_token() -> None:
+    assert verifier().verify(issue(iat=NOW + 30)).user_id == "42"
+
+
+@pytest.mark.parametrize(("subject", "user_id"), [("42", "42"), (42, "42"), ("auth0|é", "auth0|é"), (0, "0")])
+def test_a_subject_is_text_or_a_whole_number(subject: Any, user_id: str) -> None:
+    assert verifier().verify(handmade({"alg": "HS256"}, claims(sub=subject))).user_id == user_id
+
+
+def test_the_user_id_may_stand_in_another_claim() -> None:
+    assert verifier(user_id_claim="uid").verify(issue(uid=7, sub=None)).user_id == "7"
+
+
+@pytest.mark.parametrize(
+    "email", [None, 7, "x" * 255 + "@example.com", "a\x00@example.com", ["a@example.com"]]
+)
+def test_an_email_that_no_record_could_hold_counts_as_none(email: Any) -> None:
+    assert verifier().verify(issue(email=email)).email == ""
+
+
+def test_leeway_is_given_to_expiry_and_not_before() -> None:
+    by = verifier(leeway=30)
+    assert by.verify(issue(exp=NOW - 5)).user_id == "42"
+    assert by.verify(issue(nbf=NOW + 5)).user_id == "42"
+
+
+def test_issuer_and_audience_are_asked_for_when_they_are_set() -> None:
+    by = verifier(issuer="https://id.example.com", audience="gateway")
+    good: dict[str, Any] = {"iss": "https://id.example.com", "aud": "gateway"}
+    assert by.verify(issue(**good)).user_id == "42"
+    assert by.verify(issue(**{**good, "aud": ["other", "gateway"]})).user_id == "42"
+    assert reason(issue(**{**good, "iss": "https://evil.example"}), by) == "issuer"
+    assert reason(issue(**{**good, "iss": None}), by) == "issuer"
+    assert reason(issue(**{**good, "aud": "other"}), by) == "audience"
+    assert reason(issue(**{**good, "aud": None}), by) == "audience"
+
+
+# --- What is refused -----
+def test_no_token_is_missing() -> None:
+    assert reason("") == "missing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"exp": NOW - 5}, "expired"),
+        ({"exp": None}, "no_expiry"),
+        ({"nbf": NOW + 60}, "not_yet_valid"),
+        ({"token_type": "refresh"}, "not_access_token"),
+        ({"token_type": "sliding"}, "not_access_token"),
+        ({"token_type": 1}, "not_access_token"),
+        ({"token_type": ["access"]}, "not_access_token"),
+        ({"sub": None}, "subject"),
+    ],
+)
+def test_a_token_is_refused_for_its_claims(changes: dict[str, Any], expected: str) -> None:
+    assert reason(issue(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    "subject", ["", " \n", "a\x00b", "x" * 256, 4.2, True, False, [], {"id": 1}, "\ud800", "a\r\nX-Admin: 1"]
+)
+def test_a_subject_that_could_be_nobodys_id_is_refused(subject: Any) -> None:
+    assert reason(handmade({"alg": "HS256"}, claims(sub=subject))) == "subject"
+
+
+def test_expired_has_a_type_of_its_own() -> None:
+    with pytest.raises(TokenExpired):
+        verifier().verify(issue(exp=NOW - 5))
+
+
+@pytest.mark.parametrize("expiry", ["soon", math.inf, 10**400, [], {}])
+def test_an_expiry_that_is_no_time_is_malformed(expiry: Any) -> None:
+    assert reason(handmade({"alg": "HS256"}, claims(exp=expiry))) == "malformed"
+
+
+def test_a_wrong_key_a_changed_claim_and_a_cut_signature_break_the_signature() -> None:
+    raw = issue()
+    header, payload, signature = raw.split(".")
+    assert reason(issue("another-key-" + "0123456789abcdef" * 3)) == "signature"
+    assert reason(f"{header}.{segment(claims(sub='1'))}.{signature}") == "signature"
+    assert reason(f"{header}.{payload}.{signature[:-3]}") == "signature"
+    assert reason(f"{header}.{payload}.") == "signature"
+
+
+@pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", "", None, 5, ["HS256"], {"a": 1}])
+def test_a_token_cannot_choose_to_have_no_signature(name: Any) -> None:
+    unsigned = f"{segment({'alg': name, 'typ': 'JWT'})}.{segment(claims())}."
+    assert reason(unsigned) in {"algorithm", "malformed"}
+    assert reason(handmade({"alg": name}, claims())) in {"algorithm", "malformed"}
+
+
+def test_the_public_key_is_no_hmac_secret() -> None:
+    by = verifier("RS256", signing_key="", verifying_key=pem_pair("RS256")[PUBLIC])
+    assert reason(handmade({"alg": "HS256"}, claims(), key=pem_pair("RS256")[PUBLIC]), by) == "algorithm"
+    assert reason(handmade({"alg": "RS256"}, claims(), key=pem_pair("RS256")[PUBLIC]), by) == "signature"
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "RS256", "ES256"])
+def test_only_the_algorithm_that_is_set_is_accepted(algorithm: str) -> None:
+    key = SECRET if algorithm.startswith("HS") else pem_pair(algorithm)[PRIVATE]
+    assert reason(issue(key, algorithm=algorithm)) == "algorithm"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "HS256", "jwk": jwk("RS256", "x")},
+        {"alg": "HS256", "jku": "http://127.0.0.1:1/keys"},
+        {"alg": "HS256", "x5u": "http://127.0.0.1:1/keys", "kid": "../../dev/null"},
+    ],
+)
+def test_keys_and_addresses_of_keys_inside_a_token_are_not_looked_at(header: dict[str, Any]) -> None:
+    assert reason(handmade(header, claims(), key="the-attackers-own-key-" + "0" * 32)) == "signature"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "garbage", "a.b", "a.b.c", "...", "..", "a.b.c.d", "a..c", " . . ", "é.é.é", "\ud800.a.b", "a.b.c\n",
+        "=" * 20, "null", f"{segment([])}.{segment([])}.{segment(b'x')}", f"{segment(b'[' * 5000)}.e30.c2ln",
+        f"{segment({'alg': 'HS256', 'crit': ['b64'], 'b64': False})}.e30.c2ln",
+        f"{segment({'alg': 'HS256', 'kid': 5})}.e30.c2ln", handmade({"alg": "HS256"}, ["no", "claims"]),
+        handmade({"alg": "HS256", "crit": ["exp"]}, {}), handmade({"alg": "HS256"}, b"[" * 5000),
+        issue() + "=",
+    ],
+)  # fmt: skip
+def test_garbage_is_malformed(raw: str) -> None:
+    assert reason(raw) == "malformed"
+
+
+def test_a_huge_token_is_refused_before_anything_is_read_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("was decoded"))
+    assert reason(issue(padding="x" * MAX_TOKEN_CHARS)) == "malformed"
+    assert reason("a" * 10_000_000) == "malformed"
+
+
+@given(st.text(max_size=80) | st.from_regex(r"\A[\w-]{1,40}\.[\w-]{1,40}\.[\w-]{0,40}\Z"))
+def test_any_text_is_refused_with_a_known_reason(raw: str) -> None:
+    assert reason(raw) in {"missing", "malformed", "algorithm"}
+
+
+@given(st.integers(min_value=0), st.characters(codec="ascii"))
+def test_a_token_changed_in_one_place_is_refused(position: int, character: str) -> None:
+    raw = issue()
+    position %= len(raw)
+    if raw[position] != character:
+        assert reason(raw[:position] + character + raw[position + 1 :]) in {
+            "malformed",
+            "signature",
+            "algorithm",
+        }
+
+
+def test_refusing_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        for raw in (issue("wrong-key-" + "0123456789abcdef" * 3), issue(exp=1), "a.b.c"):
+            reason(raw)
+    assert caplog.text == ""
+
+
+# --- Keys from a JWKS -----
+def loaded_jwks(*entries: dict[str, Any], algorithm: str = "RS256") -> Jwks:
+    jwks = Jwks("http://127.0.0.1:1/", algorithm=algorithm)
+    jwks._keys = parse_keys(json.dumps({"keys": entries}).encode(), algorithm=algorithm)
+    jwks._fetched_at = time.monotonic()
+    return jwks
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_the_key_is_chosen_by_the_tokens_key_id(algorithm: str) -> None:
+    jwks = loaded_jwks(jwk(algorithm, "k0"), jwk(algorithm, "k1", serial=1), algorithm=algorithm)
+    by = verifier(algorithm, signing_key="", jwks=jwks)
+    private = pem_pair(algorithm, 1)[PRIVATE]
+    assert by.verify(issue(private, algorithm=algorithm, headers={"kid": "k1"})).user_id == "42"
+    assert reason(issue(private, algorithm=algorithm, headers={"kid": "k0"}), by) == "signature"
+    assert reason(issue(private, algorithm=algorithm, headers={"kid": "k2"}), by) == "unknown_key"
+    assert reason(issue(private, algorithm=algorithm), by) == "unknown_key"
+
+
+def test_a_token_of_another_algorithm_never_reaches_the_key_set() -> None:
+    by = verifier("RS256", signing_key="", jwks=Jwks("http://127.0.0.1:1/", algorithm="RS256"))
+    assert reason(handmade({"alg": "HS256", "kid": "k9"}, claims()), by) == "algorithm"
+
+
+def test_before_the_key_set_is_loaded_a_token_can_come_back_in_seconds() -> None:
+    by = verifier("RS256", signing_key="", jwks=Jwks("http://127.0.0.1:1/", algorithm="RS256"))
+    with pytest.raises(KeysUnavailable) as refused:
+        by.verify(issue(pem_pair("RS256")[PRIVATE], algorithm="RS256", headers={"kid": "k0"}))
+    assert refused.value.status == 503
+    assert refused.value.retry_after_seconds
+
+
+# --- From settings -----
+def test_the_verifier_follows_the_settings(settings: Settings) -> None:
+    settings.JWT_SIGNING_KEY, settings.JWT_USER_ID_CLAIM = SECRET, "uid"
+    assert token_verifier().verify(issue(uid="9", sub=None)).user_id == "9"
+    assert token_verifier() is token_verifier()
+    settings.JWT_AUDIENCE = "gateway"
+    assert reason(issue(uid="9"), token_verifier()) == "audience"
+    assert token_verifier().jwks is None
+
+
+def test_a_jwks_url_in_the_settings_makes_a_key_set_that_is_not_loaded_yet(settings: Settings) -> None:
+    settings.JWT_ALGORITHM, settings.JWT_JWKS_URL = "RS256", "http://127.0.0.1:1/keys"
+    jwks = token_verifier().jwks
+    assert jwks is not None
+    assert jwks.state.ready is False
+
+
+def test_every_reason_in_the_source_is_a_known_label() -> None:
+    source = Path(tokens_module.__file__).read_text()
+    named = {word for word in REASONS if f'"{word}"' in source}
+    assert named == set(REASONS)
+    with pytest.raises(AuthenticationFailed):
+        user_id_of(None)
+
+
+def test_a_verification_is_cheap() -> None:
+    by, raw = verifier(), issue(email="a@example.com")
+    best = min(_seconds(by, raw) for _ in range(7))
+    assert best < 400e-6, "some 30 µs on a quiet machine; this bound only catches a blunder"
+
+
+def _seconds(by: TokenVerifier, raw: str, times: int = 100) -> float:
+    started = time.process_time()
+    for _ in range(times):
+        by.verify(raw)
+    return (time.process_time() - started) / times

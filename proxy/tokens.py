@@ -1,0 +1,191 @@
+"""JSON Web Tokens: who is this client? No database is asked.
+
+Signature, issuer, audience and times are simplejwt's and PyJWT's to check; this module adds the keys of a
+JWKS, a bounded reason for each refusal, and the reading of a principal from the claims.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Self
+
+import jwt
+from django.conf import settings
+from django.core.signals import setting_changed
+from rest_framework_simplejwt.backends import TokenBackend
+
+from proxy.core.errors import AuthenticationFailed, TokenExpired
+from proxy.core.principal import Principal
+from proxy.engine.jwks import Jwks, UnknownKey
+
+MAX_TOKEN_CHARS = 8 * 1024
+MAX_USER_ID_CHARS = 255
+MAX_EMAIL_CHARS = 254
+_COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+
+# Every reason that AuthenticationFailed carries, so that a metric may have it as a label.
+REASONS = (
+    "missing",
+    "conflicting",
+    "malformed",
+    "algorithm",
+    "unknown_key",
+    "signature",
+    "expired",
+    "no_expiry",
+    "not_yet_valid",
+    "issuer",
+    "audience",
+    "not_access_token",
+    "subject",
+)
+# The first match counts: PyJWT's errors are a tree, and the general ones come last.
+_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ImmatureSignatureError, "not_yet_valid"),
+    (jwt.InvalidIssuerError, "issuer"),
+    (jwt.InvalidAudienceError, "audience"),
+    (jwt.InvalidAlgorithmError, "algorithm"),
+    (jwt.InvalidSignatureError, "signature"),
+)
+_MISSING_CLAIM = {"exp": "no_expiry", "iss": "issuer", "aud": "audience"}
+
+
+class Backend(TokenBackend):
+    """simplejwt's backend, with the options that tokens of other issuers need, and keys from a JWKS.
+
+    `sub` may be a number, as Django's own issuers put it. `exp` is required: a token without an end could
+    never be got rid of. `iat` is not compared with our clock, since an issuer whose clock runs half a second
+    ahead would have its newest tokens refused; `nbf` is the claim that says "not before".
+    """
+
+    def __init__(self, algorithm: str, *, jwks: Jwks | None = None, **options: Any) -> None:
+        super().__init__(algorithm, **options)
+        self.jwks = jwks
+
+    def get_verifying_key(self, token: Any) -> Any:
+        if self.jwks is None:
+            return super().get_verifying_key(token)
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") != self.algorithm:  # or a stranger's token would make us fetch the keys
+            raise jwt.InvalidAlgorithmError
+        return self.jwks.key(header.get("kid"))
+
+    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
+        """The claims of a valid token. Raises PyJWT's errors as they are, UnknownKey and KeysUnavailable."""
+        return jwt.decode(
+            token,
+            self.get_verifying_key(token),
+            algorithms=[self.algorithm],
+            audience=self.audience,
+            issuer=self.issuer,
+            leeway=self.get_leeway(),
+            options={
+                "verify_signature": verify,
+                "verify_aud": self.audience is not None,
+                "verify_sub": False,
+                "verify_iat": False,
+                "require": ["exp"],
+            },
+        )
+
+
+class TokenVerifier:
+    """Tells whose a token is. One serves a whole process; it is not changed after it was made."""
+
+    def __init__(self, backend: Backend, *, user_id_claim: str = "sub") -> None:
+        self.backend = backend
+        self.user_id_claim = user_id_claim
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        """The verifier that the JWT_… settings describe. No key is fetched yet: `jwks.run()` does that."""
+        url, algorithm = settings.JWT_JWKS_URL, settings.JWT_ALGORITHM
+        backend = Backend(
+            algorithm,
+            jwks=Jwks(url, algorithm=algorithm) if url else None,
+            signing_key=settings.JWT_SIGNING_KEY,
+            verifying_key=settings.JWT_VERIFYING_KEY,
+            audience=settings.JWT_AUDIENCE or None,
+            issuer=settings.JWT_ISSUER or None,
+            leeway=settings.JWT_LEEWAY_SECONDS,
+        )
+        return cls(backend, user_id_claim=settings.JWT_USER_ID_CLAIM)
+
+    @property
+    def jwks(self) -> Jwks | None:
+        """The keys to keep fresh in the background and to report in /ready; None without JWT_JWKS_URL."""
+        return self.backend.jwks
+
+    def verify(self, raw: str) -> Principal:
+        """Whose `raw` is. Takes some 30 µs for HS256, never waits, asks no database.
+
+        Raises:
+            AuthenticationFailed: with one of REASONS; TokenExpired if it was valid once. Neither shows it.
+            KeysUnavailable: the JWKS is not loaded, or is to be fetched again for this token's key.
+        """
+        if not raw:
+            raise AuthenticationFailed("missing")
+        if len(raw) > MAX_TOKEN_CHARS or not _COMPACT.fullmatch(raw):
+            raise AuthenticationFailed("malformed")
+        claims, expires_at = self._decode(raw)
+        # External issuers put no token_type; where there is one, a refresh token must not open sockets.
+        if claims.get("token_type", "access") != "access":
+            raise AuthenticationFailed("not_access_token")
+        return Principal(
+            user_id=user_id_of(claims.get(self.user_id_claim)),
+            email=_email_of(claims),
+            expires_at=expires_at,
+            claims=claims,
+            token=raw,
+        )
+
+    def _decode(self, raw: str) -> tuple[dict[str, Any], float]:
+        """The claims of `raw`, and its `exp` as Unix seconds."""
+        try:
+            claims = self.backend.decode(raw)
+            return claims, float(claims["exp"])
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired from None
+        except jwt.MissingRequiredClaimError as error:
+            raise AuthenticationFailed(_MISSING_CLAIM.get(error.claim, "malformed")) from None
+        except UnknownKey:
+            raise AuthenticationFailed("unknown_key") from None
+        except (jwt.PyJWTError, OverflowError) as error:  # OverflowError: an `exp` of 1e999
+            reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "malformed")
+            raise AuthenticationFailed(reason) from None
+
+
+def user_id_of(subject: Any) -> str:
+    """The user id in a subject claim: printable text of 1 to 255 characters, or a whole number.
+
+    Raises:
+        AuthenticationFailed: `subject`, for anything else.
+    """
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        subject = str(subject)
+    if isinstance(subject, str) and subject.isprintable() and 0 < len(subject) <= MAX_USER_ID_CHARS:
+        return subject
+    raise AuthenticationFailed("subject")
+
+
+def _email_of(claims: dict[str, Any]) -> str:
+    """The email claim; one that no record could hold counts as none."""
+    email = claims.get("email")
+    if isinstance(email, str) and email.isprintable() and len(email) <= MAX_EMAIL_CHARS:
+        return email
+    return ""
+
+
+@lru_cache(maxsize=1)
+def token_verifier() -> TokenVerifier:
+    """The process's verifier, made from the settings at first use."""
+    return TokenVerifier.from_settings()
+
+
+def _forget_verifier(*, setting: str, **_: Any) -> None:
+    if setting.startswith("JWT_"):
+        token_verifier.cache_clear()
+
+
+setting_changed.connect(_forget_verifier)
