@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock fuzz bench clean
+.PHONY: help run test lint lock fuzz bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ BENCH_READY := $(call stamp,bench)
 PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
 
 help: ## This list.
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
 	@exec $(PYTHON) -m config.dev
@@ -42,6 +42,9 @@ fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
 
 bench: $(BENCH_READY) ## Measure against other proxies; writes bench/results/.
 	$(PYTHON) -m bench $(if $(PROFILE),--profile $(PROFILE))
+
+bench-check: $(DEV_READY) $(BENCH_READY) ## That every comparator of `make bench` still starts and carries messages.
+	$(PYTHON) -m pytest bench
 
 clean: ## Remove what the other targets made, the development database included.
 	rm -rf .venv var .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
