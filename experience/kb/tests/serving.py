@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,7 @@ from urllib.parse import urlencode
 import jwt
 from django.conf import settings
 
-ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_SECONDS = 20.0
+from config.testing.program import BASE_DIR, INHERITED, Program
 
 
 def issue(user_id: str, *, minutes: float = 10, key: str = "", **claims: Any) -> str:
@@ -28,75 +25,56 @@ def issue(user_id: str, *, minutes: float = 10, key: str = "", **claims: Any) ->
     return jwt.encode(payload, key or settings.JWT_SIGNING_KEY, algorithm=settings.JWT_ALGORITHM)
 
 
-def environment(database: Path, **extra: str) -> dict[str, str]:
-    """What the processes run with: production settings, the tests' secret, a database of their own."""
+def environment(database_url: str, **extra: str) -> dict[str, str]:
+    """What the service runs with: the product's settings, the tests' secret, a database of its own."""
     return {
-        **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "SECRET_KEY": settings.SECRET_KEY,
-        "DATABASE_URL": f"sqlite:///{database}",
+        "DATABASE_URL": database_url,
         "LOG_LEVEL": "DEBUG",
         **extra,
     }
 
 
-def manage(*arguments: str, env: dict[str, str]) -> None:
+def manage(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run one command of manage.py to its end."""
-    subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, check=True, timeout=DEADLINE_SECONDS
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env={**inherited, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 
-class KbProcess:
-    """`manage.py kbservice` on a free port. `logs` grows with every line that it writes."""
+class KbProgram(Program):
+    """`manage.py kbservice` on a free port; `address` is its `host:port`."""
 
-    def __init__(self, env: dict[str, str]) -> None:
-        self.logs: list[str] = []
-        self._listening = threading.Event()
-        self.address = ""
+    def __init__(self, output_path: Path, env: Mapping[str, str]) -> None:
         command = [sys.executable, "manage.py", "kbservice", "--port", "0"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
-        self._reader = threading.Thread(target=self._read_logs, daemon=True)
-        self._reader.start()
-        if not self._listening.wait(DEADLINE_SECONDS) or not self.address:
-            self.process.kill()
-            raise RuntimeError("the KB did not start:\n" + "\n".join(self.logs))
+        super().__init__(command, name="kb", output_path=output_path, env=env)
+        self.address = ""
 
-    def _read_logs(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.logs.append(line.rstrip())
-            if '"listening"' in line:
-                self.address = json.loads(line)["addresses"][0]
-                self._listening.set()
-        self._listening.set()
+    def start(self) -> None:
+        super().start()
+        self.address = self.wait_for_output(r'"addresses": \["([^"]+)"').group(1)
 
     def url(self, token: str, experience: str = "wylding-woods") -> str:
         query = urlencode({"token": token, "experience": experience})
         return f"ws://{self.address}/ws/experience?{query}"
 
-    def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """Signal the process and answer its exit code."""
-        self.process.send_signal(signal_number)
-        return self.wait()
-
-    def wait(self) -> int:
-        try:
-            return self.process.wait(DEADLINE_SECONDS)
-        finally:
-            self.process.kill()
-            self._reader.join(DEADLINE_SECONDS)
-            if self.process.stderr is not None:
-                self.process.stderr.close()
-
 
 @contextmanager
-def running_kb(env: dict[str, str]) -> Iterator[KbProcess]:
-    kb = KbProcess(env)
+def running_kb(directory: Path, env: Mapping[str, str]) -> Iterator[KbProgram]:
+    """A service for the length of the context. It must end in good order."""
+    kb = KbProgram(directory / f"kb-{time.monotonic_ns()}.log", env)
     try:
+        kb.start()
         yield kb
+        if kb.running:
+            assert kb.stop(number=signal.SIGTERM) == 0, kb.tail()
     finally:
-        if kb.process.poll() is None:
-            kb.stop()
-        else:
-            kb.wait()
+        kb.kill()

@@ -7,6 +7,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from experience.kb.tests.journey import play
-from experience.kb.tests.serving import KbProcess, issue, running_kb
+from experience.kb.tests.serving import KbProgram, issue, manage, running_kb
 from experience.kb.world import WYLDING_WOODS
 
 pytestmark = pytest.mark.timeout(60)
@@ -40,12 +41,12 @@ def collect(item_id: str) -> dict[str, str]:
     return {"type": "action", "action": "collect_bottle", "item_id": item_id, "spot_id": spot_id}
 
 
-async def test_a_whole_game_is_played(kb: KbProcess, token: str) -> None:
+async def test_a_whole_game_is_played(kb: KbProgram, token: str) -> None:
     await play(kb.url(token))
 
 
 async def test_the_greeting_comes_at_once_and_names_the_connection(
-    kb: KbProcess, token: str, user_id: str
+    kb: KbProgram, token: str, user_id: str
 ) -> None:
     async with asyncio.timeout(5), joined(kb.url(token)) as one, joined(kb.url(token)) as other:
         first, second = await told(one), await told(other)
@@ -56,16 +57,16 @@ async def test_the_greeting_comes_at_once_and_names_the_connection(
 
 
 async def test_state_is_kept_over_a_reconnect_and_a_restart(
-    kb_environment: dict[str, str], token: str
+    kb_environment: dict[str, str], tmp_path: Path, token: str
 ) -> None:
-    with running_kb(kb_environment) as kb:
+    with running_kb(tmp_path, kb_environment) as kb:
         async with asyncio.timeout(10), joined(kb.url(token)) as socket:
             await told(socket)
             assert (await ask(socket, **collect("bottle_of_mist")))["success"]
         async with asyncio.timeout(10), joined(kb.url(token)) as socket:
             await told(socket)
             reconnected = await ask(socket, type="get_state")
-    with running_kb(kb_environment) as kb:
+    with running_kb(tmp_path, kb_environment) as kb:
         async with asyncio.timeout(10), joined(kb.url(token)) as socket:
             await told(socket)
             restarted = await ask(socket, type="get_state")
@@ -75,13 +76,13 @@ async def test_state_is_kept_over_a_reconnect_and_a_restart(
 
 
 async def test_sockets_of_one_user_on_two_services_lose_no_update(
-    kb: KbProcess, kb_environment: dict[str, str], token: str
+    kb: KbProgram, kb_environment: dict[str, str], tmp_path: Path, token: str
 ) -> None:
     async def collects(socket: ClientConnection, item_id: str) -> bool:
         await told(socket)
         return bool((await ask(socket, **collect(item_id)))["success"])
 
-    with running_kb(kb_environment) as second:
+    with running_kb(tmp_path, kb_environment) as second:
         urls = [kb.url(token), second.url(token)] * 6
         async with asyncio.timeout(20):
             sockets = await asyncio.gather(*(joined(url) for url in urls))
@@ -94,7 +95,7 @@ async def test_sockets_of_one_user_on_two_services_lose_no_update(
     assert (state["version"], len(state["inventory"])) == (3, 3)
 
 
-async def test_users_do_not_share_their_state(kb: KbProcess, token: str) -> None:
+async def test_users_do_not_share_their_state(kb: KbProgram, token: str) -> None:
     async with asyncio.timeout(10), joined(kb.url(token)) as mine, joined(kb.url(issue("other"))) as other:
         await told(mine)
         await told(other)
@@ -104,7 +105,7 @@ async def test_users_do_not_share_their_state(kb: KbProcess, token: str) -> None
 
 @pytest.mark.parametrize("message", ["{", "", "[]", b"\x00\x01", '{"type":"dance"}', '{"type":"action"}'])
 async def test_what_cannot_be_understood_is_answered_and_the_socket_stays(
-    kb: KbProcess, token: str, message: str | bytes
+    kb: KbProgram, token: str, message: str | bytes
 ) -> None:
     async with asyncio.timeout(5), joined(kb.url(token)) as socket:
         await told(socket)
@@ -115,14 +116,14 @@ async def test_what_cannot_be_understood_is_answered_and_the_socket_stays(
     assert (error["type"], pong["type"]) == ("error", "pong")
 
 
-async def test_a_fragmented_message_is_one_message(kb: KbProcess, token: str) -> None:
+async def test_a_fragmented_message_is_one_message(kb: KbProgram, token: str) -> None:
     async with asyncio.timeout(5), joined(kb.url(token)) as socket:
         await told(socket)
         await socket.send(['{"type":', '"ping",', '"timestamp":7}'])
         assert (await told(socket))["timestamp"] == 7
 
 
-async def test_an_oversized_message_closes_with_1009(kb: KbProcess, token: str) -> None:
+async def test_an_oversized_message_closes_with_1009(kb: KbProgram, token: str) -> None:
     async with asyncio.timeout(5), joined(kb.url(token)) as socket:
         await told(socket)
         await socket.send("x" * (64 * 1024 + 1))
@@ -134,7 +135,7 @@ async def test_an_oversized_message_closes_with_1009(kb: KbProcess, token: str) 
     ("offered", "chosen"), [(["kb.v2", "kb.v1"], "kb.v1"), (["other"], None), (None, None)]
 )
 async def test_kb_v1_is_chosen_where_it_is_offered(
-    kb: KbProcess, token: str, offered: list[Subprotocol] | None, chosen: str | None
+    kb: KbProgram, token: str, offered: list[Subprotocol] | None, chosen: str | None
 ) -> None:
     async with asyncio.timeout(5), joined(kb.url(token), subprotocols=offered) as socket:
         assert socket.subprotocol == chosen
@@ -152,7 +153,7 @@ async def test_kb_v1_is_chosen_where_it_is_offered(
     ],
 )
 async def test_a_refusal_has_its_status_and_says_why_in_json(
-    kb: KbProcess, token: str, user_id: str, path: str, status: int, code: str | None
+    kb: KbProgram, token: str, user_id: str, path: str, status: int, code: str | None
 ) -> None:
     tokens = {
         "token": token,
@@ -171,12 +172,12 @@ async def test_a_refusal_has_its_status_and_says_why_in_json(
     assert code in (None, body["code"])
 
 
-def test_health_is_answered_over_plain_http(kb: KbProcess) -> None:
+def test_health_is_answered_over_plain_http(kb: KbProgram) -> None:
     with urllib.request.urlopen(f"http://{kb.address}/health", timeout=5) as answer:
         assert (answer.status, json.load(answer)["status"]) == (200, "ok")
 
 
-def test_a_plain_request_to_the_sockets_path_is_refused_before_anything_else(kb: KbProcess) -> None:
+def test_a_plain_request_to_the_sockets_path_is_refused_before_anything_else(kb: KbProgram) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://{kb.address}/ws/experience", timeout=5)
     with refused.value:
@@ -185,47 +186,39 @@ def test_a_plain_request_to_the_sockets_path_is_refused_before_anything_else(kb:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_closes_the_sockets_with_1001_and_ends_the_process_with_0(
-    kb_environment: dict[str, str], token: str, number: signal.Signals
+    kb_environment: dict[str, str], tmp_path: Path, token: str, number: signal.Signals
 ) -> None:
-    with running_kb(kb_environment) as kb:
+    with running_kb(tmp_path, kb_environment) as kb:
         async with asyncio.timeout(15), joined(kb.url(token)) as socket:
             await told(socket)
-            kb.process.send_signal(number)
+            kb.send_signal(number)
             await socket.wait_closed()
             assert (socket.close_code, socket.close_reason) == (1001, "restart")
-        assert await asyncio.to_thread(kb.wait) == 0
+        assert await asyncio.to_thread(kb.wait_for_exit) == 0
 
 
 async def test_the_log_tells_of_opens_closes_and_refusals_and_never_a_token(
-    kb_environment: dict[str, str], token: str, user_id: str
+    kb_environment: dict[str, str], tmp_path: Path, token: str, user_id: str
 ) -> None:
-    with running_kb(kb_environment) as kb:
+    with running_kb(tmp_path, kb_environment) as kb:
         await play(kb.url(token))
         with pytest.raises(InvalidStatus):
             await joined(kb.url(token + "x"))
         assert await asyncio.to_thread(kb.stop) == 0
 
-    lines = [json.loads(line) for line in kb.logs]
+    lines = [json.loads(line) for line in kb.output.splitlines()]
     events = [line["event"] for line in lines if line.get("user_id") in (user_id, None)]
     assert [event for event in events if event.startswith("socket ")] == [
         "socket opened",
         "socket closed",
         "socket refused",
     ]
-    assert not any(part in line for line in kb.logs for part in token.split(".")[1:])
+    assert not any(part in kb.output for part in token.split(".")[1:])
 
 
-def test_a_taken_port_stops_the_start_with_one_line(kb: KbProcess, kb_environment: dict[str, str]) -> None:
-    import subprocess
-    import sys
-
-    from experience.kb.tests.serving import ROOT
-
+def test_a_taken_port_stops_the_start_with_one_line(kb: KbProgram, kb_environment: dict[str, str]) -> None:
     port = kb.address.rpartition(":")[2]
-    ended = subprocess.run(
-        [sys.executable, "manage.py", "kbservice", "--port", port],
-        cwd=ROOT, env=kb_environment, capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+    ended = manage("kbservice", "--port", port, env=kb_environment)
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
