@@ -1,46 +1,51 @@
-"""What the service takes from the rest of the house: whose a token is, and how an event is published."""
+"""The service put together from the settings: whose a token is, where players are kept, how events go out."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-import jwt
 from django.conf import settings
 
-from experience.kb.announcer import Publish
-from experience.kb.handshake import Verify
-from proxy.core.errors import AuthenticationFailed
-from proxy.core.principal import Principal
+from experience.kb.announcer import Announcer, Publish
+from experience.kb.players import Players
+from experience.kb.service import KbService, run_service
+from proxy.engine.background import Background
+from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
 
 
-def token_verifier() -> Verify:
-    return _verify
+async def serve(*, host: str, port: int, stop: asyncio.Event) -> None:
+    """Run the service, with all that it stands on, until `stop` is set.
 
-
-def _verify(raw: str) -> Principal:
-    key = settings.JWT_SIGNING_KEY or settings.JWT_VERIFYING_KEY
+    Raises:
+        ExceptionGroup: of OSError, when it cannot listen there.
+    """
+    verifier, players, announcer = token_verifier(), Players(), Announcer(publisher())
+    background = Background()
+    if verifier.jwks is not None:
+        background.start("jwks", verifier.jwks.run)
+    service = KbService(verify=verifier.verify, players=players, announcer=announcer)
     try:
-        claims = jwt.decode(
-            raw, key, algorithms=[settings.JWT_ALGORITHM], options={"require": ["exp", "sub"]}
-        )
-    except jwt.PyJWTError as error:
-        raise AuthenticationFailed(type(error).__name__) from None
-    return Principal(user_id=claims["sub"])
+        await run_service(service, announcer, host=host, port=port, stop=stop)
+    finally:
+        await background.stop()
+        await players.close()
 
 
 def publisher() -> Publish:
     """What publishes a state change to the gateway's clients; without a Redis to meet at, nothing does."""
     if not settings.REDIS_URL or importlib.util.find_spec("experience.events") is None:
-        logger.warning("REDIS_URL is not set: other processes will not hear of state changes")
+        logger.warning("REDIS_URL is not set: clients of a gateway will not hear of state changes")
         return _publish_nowhere
     publish: Publish = importlib.import_module("experience.events").publish
     return publish
 
 
-async def _publish_nowhere(_: str, __: dict[str, Any]) -> None:
+async def _publish_nowhere(_: str, __: Mapping[str, Any]) -> None:
     """No channel layer joins this process to the gateway's."""

@@ -62,7 +62,7 @@ class KbService:
         self._limits = limits or KbLimits()
         # Weak: a handshake that is admitted and then fails leaves nothing behind.
         self._visits: WeakKeyDictionary[ServerConnection, Visit] = WeakKeyDictionary()
-        self._open_sockets = 0
+        self._open: set[ServerConnection] = set()
 
     @asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[Server]:
@@ -86,16 +86,24 @@ class KbService:
             yield server
         finally:
             server.close(code=1001, reason="restart")
+            await self._wait_closed(server)
+
+    async def _wait_closed(self, server: Server) -> None:
+        """Until all sockets are closed; those of clients that do not even read the close are cut."""
+        try:
+            async with asyncio.timeout(self._limits.close_timeout_seconds + 1):
+                await server.wait_closed()
+        except TimeoutError:
+            for connection in self._open:
+                connection.transport.abort()
             await server.wait_closed()
 
     def answer_handshake(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         """The refusal of a handshake, the answer to `/health`, or None to go on and accept."""
         if request.path.partition("?")[0] == "/health":
-            return json_response(
-                connection, HTTPStatus.OK, {"status": "ok", "connections": self._open_sockets}
-            )
+            return json_response(connection, HTTPStatus.OK, {"status": "ok", "connections": len(self._open)})
         try:
-            if self._open_sockets >= self._limits.max_connections:
+            if len(self._open) >= self._limits.max_connections:
                 raise Overloaded
             self._visits[connection] = admit(
                 request.path,
@@ -116,7 +124,7 @@ class KbService:
             "user_id": visit.user_id,
             "experience": visit.world.name,
         }
-        self._open_sockets += 1
+        self._open.add(connection)
         logger.info("socket opened", extra=fields)
         try:
             await self._send(connection, protocol.connected(**fields, timestamp=now_milliseconds()))
@@ -125,7 +133,7 @@ class KbService:
         except ConnectionClosed:
             pass
         finally:
-            self._open_sockets -= 1
+            self._open.discard(connection)
             logger.info("socket closed", extra={**fields, "close_code": connection.close_code})
 
     async def _send(self, connection: ServerConnection, text: str) -> None:
@@ -135,7 +143,15 @@ class KbService:
         except TimeoutError:
             connection_id = self._visits[connection].connection_id
             logger.warning("slow consumer", extra={"connection_id": connection_id})
-            await connection.close(1008, "slow consumer")
+            await self._close_slow(connection)
+
+    async def _close_slow(self, connection: ServerConnection) -> None:
+        # The library bounds the wait for the answer to a close, but not the sending of the close itself.
+        try:
+            async with asyncio.timeout(self._limits.close_timeout_seconds):
+                await connection.close(1008, "slow consumer")
+        except TimeoutError:
+            connection.transport.abort()
 
     async def _answer(self, visit: Visit, message: str | bytes) -> str:
         try:

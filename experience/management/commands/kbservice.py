@@ -8,10 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from experience.kb.announcer import Announcer
-from experience.kb.composition import publisher, token_verifier
-from experience.kb.players import Players
-from experience.kb.service import KbService, run_service
+from experience.kb.composition import serve
 
 
 class Command(BaseCommand):
@@ -22,22 +19,18 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8001, help="0 takes a free one (it is logged).")
 
     def handle(self, *_: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
         try:
-            asyncio.run(serve_until_signalled(host=options["host"], port=options["port"]))
-        except* OSError as group:
-            error = group.exceptions[0]
-            raise CommandError(f"cannot listen on {options['host']}:{options['port']}: {error}") from None
+            asyncio.run(serve_until_signalled(host=host, port=port))
+        except* OSError as failed:
+            why = failed.exceptions[0]
+            raise CommandError(f"cannot listen on {host}:{port}: {why}") from None
 
 
 async def serve_until_signalled(*, host: str, port: int) -> None:
     """Run the service; SIGTERM and SIGINT end it in good order."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    players, announcer = Players(), Announcer(publisher())
-    service = KbService(verify=token_verifier(), players=players, announcer=announcer)
-    try:
-        await run_service(service, announcer, host=host, port=port, stop=stop)
-    finally:
-        await players.close()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(host=host, port=port, stop=stop)
