@@ -1,0 +1,111 @@
+"""One WebSocket conversation after the handshake, in whole messages, without I/O.
+
+Wraps the `websockets` library's sans-I/O protocol: bytes in, messages and bytes to write out.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
+
+from proxy.core.closes import NO_STATUS, Close
+
+Message = str | bytes
+
+# One logger for all: the library would otherwise look one up for each connection.
+_log = logging.getLogger("websockets.server")
+_MESSAGE_OPCODES = frozenset((Opcode.TEXT, Opcode.BINARY, Opcode.CONT))
+_PONG_HEAD = 0x80 | Opcode.PONG
+
+
+class Conversation:
+    """The server's side. Nothing may be sent once `is_open` is False."""
+
+    __slots__ = ("_fragments", "_fragments_are_text", "_protocol", "eof_due")
+
+    def __init__(self, *, max_message_bytes: int) -> None:
+        self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
+        # A bytearray and not a list: a peer may send a message as a million fragments of one byte.
+        self._fragments: bytearray | None = None
+        self._fragments_are_text = False
+        self.eof_due = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._protocol.state is OPEN
+
+    @property
+    def close_received(self) -> Close | None:
+        """The client's close; code 1005 when its close frame was empty. None when none has come."""
+        received = self._protocol.close_rcvd
+        return None if received is None else Close(int(received.code), received.reason)
+
+    @property
+    def failed_with(self) -> Close | None:
+        """The close that was sent because the client broke the rules or a bound; None if it did not."""
+        sent = self._protocol.close_sent
+        if self._protocol.parser_exc is None or sent is None:
+            return None
+        return Close(int(sent.code), sent.reason)
+
+    def receive(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes. Look at `close_received` and `failed_with` afterwards."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        messages: list[Message] = []
+        for frame in protocol.events_received():
+            if isinstance(frame, Frame) and frame.opcode in _MESSAGE_OPCODES:
+                try:
+                    message = self._assemble(frame)
+                except UnicodeDecodeError as error:
+                    protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+                    protocol.parser_exc = error
+                    break
+                if message is not None:
+                    messages.append(message)
+        return messages
+
+    def _assemble(self, frame: Frame) -> Message | None:
+        if frame.opcode is not Opcode.CONT:
+            is_text = frame.opcode is Opcode.TEXT
+            if frame.fin:
+                return bytes(frame.data).decode() if is_text else bytes(frame.data)
+            self._fragments, self._fragments_are_text = bytearray(frame.data), is_text
+            return None
+        assert self._fragments is not None  # noqa: S101  the protocol lets no other continuation through
+        self._fragments += frame.data
+        if not frame.fin:
+            return None
+        whole, self._fragments = self._fragments, None
+        return whole.decode() if self._fragments_are_text else bytes(whole)
+
+    def send(self, message: Message) -> None:
+        if isinstance(message, str):
+            self._protocol.send_text(message.encode())
+        else:
+            self._protocol.send_binary(message)
+
+    def ping(self) -> None:
+        self._protocol.send_ping(b"")
+
+    def close(self, close: Close) -> None:
+        """Start the close handshake; a code that may not be sent is replaced (see `Close.for_wire`)."""
+        wire = close.for_wire()
+        if wire.code == NO_STATUS:
+            self._protocol.send_close()
+        else:
+            self._protocol.send_close(wire.code, wire.reason)
+
+    def bytes_to_write(self, *, without_pongs: bool = False) -> bytes:
+        """What to write now; sets `eof_due` when the socket is to be ended after it.
+
+        `without_pongs` drops pongs, so that a client that pings and does not read costs no memory.
+        """
+        writes = self._protocol.data_to_send()
+        if writes and writes[-1] == SEND_EOF:
+            self.eof_due = True
+        if without_pongs:
+            writes = [write for write in writes if not write or write[0] != _PONG_HEAD]
+        return writes[0] if len(writes) == 1 else b"".join(writes)

@@ -1,0 +1,82 @@
+"""A socket whose every wait has a deadline: writes that wait, stalls that end, closes that are forced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class FlowControlled(asyncio.Protocol):
+    """Base of the client's leg: what concerns the transport only. One timer, for the phase it is in."""
+
+    __slots__ = ("_timer", "_transport", "_write_waiters", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_waiters: list[asyncio.Future[None]] | None = None  # not None: writing is stopped
+
+    @property
+    def is_stalled(self) -> bool:
+        """True while the client has more to read than the transport should hold."""
+        return self._write_waiters is not None
+
+    def set_deadline(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
+        """Replace the leg's one timer."""
+        self.clear_deadline()
+        self._timer = self.loop.call_later(seconds, action, *arguments)
+
+    def clear_deadline(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def stop_writers(self) -> None:
+        if self._write_waiters is None:
+            self._write_waiters = []
+
+    def release_writers(self) -> None:
+        waiters, self._write_waiters = self._write_waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for_room(self) -> None:
+        """Return once the transport has room again, or the leg has ended; look which."""
+        while self._write_waiters is not None:
+            waiter = self.loop.create_future()
+            self._write_waiters.append(waiter)
+            await waiter
+
+    def watch_stall(self, seconds: float, on_stall: Callable[[], None]) -> None:
+        """Call `on_stall` once the client has read nothing for `seconds`; slow progress is progress."""
+        self.set_deadline(seconds, self._look_at_stall, seconds, on_stall, self._unwritten_bytes())
+
+    def _look_at_stall(self, seconds: float, on_stall: Callable[[], None], bytes_before: int) -> None:
+        if self._unwritten_bytes() < bytes_before:
+            self.watch_stall(seconds, on_stall)
+        else:
+            on_stall()
+
+    def _unwritten_bytes(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def hang_up(self, *, deadline_seconds: float, linger: bool) -> None:
+        """End the socket once what was written has gone out; by force at the deadline.
+
+        To linger is to throw away what still comes until the client hangs up as well: closing at once would
+        reset the connection under a client that is in the middle of sending, and it would never see why.
+        """
+        self.release_writers()
+        self.set_deadline(deadline_seconds, self.abort)
+        if linger:
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self.clear_deadline()
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,193 @@
+"""The opening handshake, without I/O: what the client asked for, and the bytes of each answer.
+
+The rules of RFC 6455, section 4.2, are checked by the `websockets` library's sans-I/O `ServerProtocol`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+from proxy.core.errors import BadRequest, GatewayError
+
+Header = tuple[bytes, bytes]
+
+# One logger for every leg: the library would otherwise look one up for each connection.
+_protocol_log = logging.getLogger("websockets.server")
+
+_TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
+_BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_IN_REQUEST_VALUE = frozenset(b"\x0b\x0c\x1c\x1d\x1e\x85")
+_OF_THE_HANDSHAKE = frozenset(
+    (b"connection", b"upgrade", b"origin", b"sec-websocket-key", b"sec-websocket-version")
+)
+# What the server says itself in the 101. Extensions are between a client and the upstream of a splice.
+_OURS = frozenset((b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol", b"date"))
+_HOP_BY_HOP = frozenset((b"connection", b"content-length", b"transfer-encoding", b"date", b"keep-alive"))
+
+
+@dataclass(slots=True, kw_only=True)
+class UpgradeRequest:
+    """One request to upgrade. Header names are lower case; `client` and `server` are [host, port] or None."""
+
+    method: str
+    target: bytes
+    http_version: str
+    headers: list[Header]
+    client: list[Any] | None
+    server: list[Any] | None
+    early: bytes = b""
+    subprotocols: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.subprotocols = [
+            word.strip()
+            for name, value in self.headers
+            if name == b"sec-websocket-protocol"
+            for word in value.decode("latin-1").split(",")
+            if word.strip()
+        ]
+
+    @property
+    def path(self) -> bytes:
+        return self.target.partition(b"?")[0]
+
+    @property
+    def query(self) -> bytes:
+        return self.target.partition(b"?")[2]
+
+    @property
+    def wants_refusal_as_close(self) -> bool:
+        """`?refuse=close`: the client cannot see a status; accept it, then close it."""
+        return b"refuse=close" in self.query.split(b"&")
+
+
+def scope_of(request: UpgradeRequest) -> dict[str, Any]:
+    """The ASGI websocket scope, with paths decoded as Daphne does."""
+    return {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": request.http_version,
+        "scheme": "ws",
+        "path": unquote(request.path.decode("ascii")),
+        "raw_path": request.path,
+        "root_path": "",
+        "query_string": request.query,
+        "headers": request.headers,
+        "client": request.client,
+        "server": request.server,
+        "subprotocols": request.subprotocols,
+        "extensions": {"websocket.http.response": {}, "sluicegate.splice": {}},
+    }
+
+
+def problem_of(request: UpgradeRequest) -> str | None:
+    """Why the request cannot be served at all, before the WebSocket rules; None if it can."""
+    if not request.target.isascii() or not request.target.startswith(b"/"):
+        return "the request target must be an ASCII path"
+    for name, value in request.headers:
+        if not _TOKEN.fullmatch(name) or _BAD_IN_REQUEST_VALUE.intersection(value):
+            return "invalid header"
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return "an upgrade has no body"
+    return None
+
+
+def negotiate(request: UpgradeRequest) -> Response:
+    """The 101 for `request`, without sub-protocol and extensions.
+
+    Raises:
+        BadHandshake: the request breaks the rules.
+    """
+    problem = problem_of(request)
+    if problem is not None:
+        raise BadHandshake(400, problem)
+    protocol = ServerProtocol(logger=_protocol_log)
+    headers = Headers()
+    for name, value in request.headers:
+        if name in _OF_THE_HANDSHAKE:
+            headers[name.decode("ascii")] = value.decode("latin-1")
+    target = request.target.decode("ascii")
+    response = protocol.accept(
+        Request(target, headers, method=request.method, protocol=f"HTTP/{request.http_version}")
+    )
+    if response.status_code != 101:
+        raise BadHandshake(response.status_code, str(protocol.handshake_exc))
+    return response
+
+
+class BadHandshake(BadRequest):
+    """The request breaks the rules of the opening handshake. `detail` comes from the request itself."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.answer_status = status
+        self.detail = detail
+
+
+def accept_bytes(
+    response: Response, *, subprotocol: str | None, headers: Iterable[Header], spliced: bool
+) -> bytes:
+    """The 101 on the wire, with the application's own headers.
+
+    Raises:
+        ValueError: a header is malformed, or is one that only the server may set.
+    """
+    head = response.serialize()[:-2]
+    if subprotocol is not None:
+        head += b"Sec-WebSocket-Protocol: " + subprotocol.encode("ascii") + b"\r\n"
+    for name, value in headers:
+        lowered = check_header(name, value)
+        if lowered in _OURS or (lowered == b"sec-websocket-extensions" and not spliced):
+            raise ValueError(f"websocket.accept may not set the header {name!r}")
+        head += name + b": " + value + b"\r\n"
+    return head + b"\r\n"
+
+
+def check_header(name: bytes, value: bytes) -> bytes:
+    """The lower-case name of a response header; ValueError if it would break or split the response."""
+    if not isinstance(name, bytes) or not isinstance(value, bytes):
+        raise ValueError(f"header names and values are bytes, got {name!r}: {value!r}")
+    if not _TOKEN.fullmatch(name) or _BAD_IN_VALUE.search(value):
+        raise ValueError(f"invalid header {name!r}")
+    return name.lower()
+
+
+def refusal_bytes(status: int, headers: Iterable[Header], body: bytes) -> bytes:
+    """A whole HTTP response that ends the connection."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Refused"
+    head = f"HTTP/1.1 {status} {phrase}\r\nDate: {formatdate(usegmt=True)}\r\n".encode("ascii")
+    for name, value in headers:
+        if check_header(name, value) not in _HOP_BY_HOP:
+            head += name + b": " + value + b"\r\n"
+    return head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:
+    """Status, headers and JSON body with which the server itself refuses."""
+    status, message = error.status, error.message
+    headers: list[Header] = [(b"Content-Type", b"application/json")]
+    if isinstance(error, BadHandshake):
+        status, message = error.answer_status, f"{error.message} {error.detail}"
+        if status == HTTPStatus.UPGRADE_REQUIRED:
+            headers.append((b"Upgrade", b"websocket"))
+        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append((b"Allow", b"GET"))
+    if error.retry_after_seconds is not None:
+        headers.append((b"Retry-After", b"%d" % max(1, round(error.retry_after_seconds))))
+    body = json.dumps({"code": error.code, "message": message}).encode()
+    return status, headers, body

@@ -1,0 +1,78 @@
+"""What waits for an application to receive it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+Event = dict[str, Any]
+
+
+class Inbox:
+    """A queue of ASGI events with a price each; the owner stops reading while it is full.
+
+    It has no bound of its own: `is_full` asks the owner to stop, and the owner parses small slices, so that
+    it can be overrun by one slice only.
+    """
+
+    __slots__ = ("_events", "_waiters", "bytes_waiting", "max_bytes", "max_events")
+
+    def __init__(self, *, max_bytes: int, max_events: int) -> None:
+        # None until first used: most links are spliced, and an empty deque weighs 760 bytes.
+        self._events: deque[tuple[Event, int]] | None = None
+        self._waiters: deque[asyncio.Future[None]] | None = None
+        self.bytes_waiting = 0
+        self.max_bytes, self.max_events = max_bytes, max_events
+
+    def __len__(self) -> int:
+        return len(self._events) if self._events is not None else 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.bytes_waiting >= self.max_bytes or len(self) >= self.max_events
+
+    @property
+    def has_room(self) -> bool:
+        """True when reading should go on: half of the bound is free again."""
+        return self.bytes_waiting <= self.max_bytes // 2 and len(self) <= self.max_events // 2
+
+    def put(self, event: Event, *, size_bytes: int = 0) -> None:
+        if self._events is None:
+            self._events = deque()
+        self._events.append((event, size_bytes))
+        self.bytes_waiting += size_bytes
+        self.wake()
+
+    def get_nowait(self) -> Event | None:
+        """The oldest event, or None."""
+        if not self._events:
+            return None
+        event, size_bytes = self._events.popleft()
+        self.bytes_waiting -= size_bytes
+        if not self._events:
+            self._events = None
+        return event
+
+    async def wait(self) -> None:
+        """Return when something may be there. Safe to cancel: nothing is taken out here."""
+        if self._waiters is None:
+            self._waiters = deque()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.wake()  # the turn that this caller got goes to the next one
+            raise
+
+    def wake(self) -> None:
+        """Let one `wait` return."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+        if not self._waiters:
+            self._waiters = None

@@ -1,0 +1,378 @@
+"""The client's socket, from the upgrade to its end, and the ASGI calls of the application that serves it.
+
+Before accept the application decides; after it, whole messages are exchanged, or the leg is spliced with an
+upstream one. Reading stops while the application has too much to receive; `send` waits while the client has
+too much to read, and a client that makes no progress is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from websockets.http11 import Response
+
+from proxy.core import closes, errors
+from proxy.core.closes import Close, ClosedBy
+from proxy.server import handshake
+from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
+from proxy.server.conversation import Conversation, Message
+from proxy.server.flow import FlowControlled
+from proxy.server.handshake import BadHandshake, UpgradeRequest
+from proxy.server.inbox import Event, Inbox
+
+if TYPE_CHECKING:
+    from proxy.server.node import Node
+
+log = logging.getLogger("gateway.server")
+
+# How much is parsed before looking whether the application keeps up.
+SLICE_BYTES = 8192
+PING_TIMEOUT = Close(1011, "ping timeout")
+
+
+class State(IntEnum):
+    """Where a leg stands; it only ever moves forward."""
+
+    CONNECTING = 0
+    OPEN = 1
+    SPLICED = 2
+    CLOSING = 3
+    CLOSED = 4
+
+
+class DownstreamLeg(FlowControlled):
+    """One client. Its node keeps it until its socket is gone and its application has ended."""
+
+    __slots__ = (
+        "_answer",
+        "_conversation",
+        "_disconnect",
+        "_early",
+        "_heard_at",
+        "_inbox",
+        "_is_unsplicing",
+        "_moved_at",
+        "_node",
+        "_pinged_at",
+        "_splice",
+        "_unparsed",
+        "state",
+        "task",
+    )
+
+    def __init__(self, node: Node, request: UpgradeRequest) -> None:
+        super().__init__(node.loop)
+        self._node = node
+        self.state = State.CONNECTING
+        self.task: asyncio.Future[None] | None = None
+        self._answer: PendingAnswer | None = None
+        self._early = request.early
+        self._conversation: Conversation | None = None
+        self._splice: Any = None
+        self._inbox = Inbox(
+            max_bytes=node.options.receive_queue_bytes, max_events=node.options.receive_queue_messages
+        )
+        self._disconnect: Event | None = None
+        self._unparsed: bytes | None = None  # not None: reading is stopped
+        # On the loop's clock: when anything was heard, when a message passed, when we pinged (0: never).
+        self._heard_at = self._moved_at = node.loop.time()
+        self._pinged_at = 0.0
+        self._is_unsplicing = False
+
+    @property
+    def is_live(self) -> bool:
+        """Accepted, and nobody has begun to close it."""
+        return self.state is State.OPEN or (self.state is State.SPLICED and not self._is_unsplicing)
+
+    @property
+    def is_gone(self) -> bool:
+        return self.state is State.CLOSED
+
+    # --- The socket, called by the event loop -----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
+        if self._conversation is not None:
+            self._parse(data)
+        elif self.state is State.CONNECTING:
+            self._early += data
+            self._check_early()
+
+    def eof_received(self) -> bool | None:
+        return None  # the transport flushes and closes itself
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.state = State.CLOSED
+        self.clear_deadline()
+        self.release_writers()
+        self._conversation = self._answer = self._unparsed = None
+        self._end(closes.LOST, by=ClosedBy.CLIENT)
+        self._node.let_go(self)
+
+    def pause_writing(self) -> None:
+        self.stop_writers()
+        if self.state is State.OPEN:
+            self._node.count("backpressure")
+            self.watch_stall(self._node.options.limits.slow_consumer_seconds, self._on_stall)
+
+    def resume_writing(self) -> None:
+        if self.state is State.OPEN:
+            self.clear_deadline()
+        self.release_writers()
+
+    def _on_stall(self) -> None:
+        self._node.count("slow_consumer")
+        self.close(closes.SLOW_CONSUMER, by=ClosedBy.GATEWAY)
+
+    # --- The opening handshake -----
+
+    def open(self, request: UpgradeRequest, response: Response) -> None:
+        """Let the application decide about a valid request; `response` is its 101 so far."""
+        options = self._node.options
+        self._answer = PendingAnswer(request, response, max_body_bytes=options.max_refusal_bytes)
+        if not self._check_early():
+            return
+        self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
+        self._inbox.put({"type": "websocket.connect"})
+        try:
+            running = self._node.application(handshake.scope_of(request), self.receive, self.send)
+        except Exception as error:  # noqa: BLE001  an application's outermost edge
+            self._application_failed(error)
+            self.refuse(errors.GatewayError())
+            return
+        self.task = asyncio.ensure_future(running, loop=self.loop)
+        self.task.add_done_callback(self._on_application_end)
+
+    def _check_early(self) -> bool:
+        """A client has to wait for the answer; a little impatience is kept, more is refused."""
+        if len(self._early) <= self._node.options.max_early_bytes:
+            return True
+        self.refuse(BadHandshake(400, "bytes before the answer to the handshake"), linger=True)
+        return False
+
+    def _on_no_answer(self) -> None:
+        self._node.count("handshake_timeout")
+        self.refuse(errors.UpstreamTimeout())
+
+    def _answer_with(self, message: dict[str, Any]) -> None:
+        assert self._answer is not None  # noqa: S101  as long as the state is CONNECTING
+        answer = self._answer.add(message)
+        if isinstance(answer, Refused):
+            self._refuse(answer)
+        elif isinstance(answer, Accepted):
+            self._accept(answer)
+
+    def _accept(self, accepted: Accepted) -> None:
+        self._answer = None
+        self.clear_deadline()
+        early, self._early = self._early, b""
+        self._transport.write(accepted.head)
+        if accepted.splice is not None:
+            self._join(accepted.splice, early)
+            return
+        self.state = State.OPEN
+        self._moved_at = self.loop.time()
+        self._conversation = Conversation(max_message_bytes=self._node.options.limits.max_message_bytes)
+        if early:
+            self._parse(early)
+
+    def _join(self, request: Any, early: bytes) -> None:
+        """Hand the socket to a splice; from now on this leg only passes ASGI events on."""
+        self.state = State.SPLICED
+        self._transport.pause_reading()
+        self._splice = self._node.splice(self._transport, request, early=early)
+        self._inbox.wake()
+
+    def refuse(self, error: errors.GatewayError, *, linger: bool = False) -> None:
+        """Answer with `error`'s status, if nothing has been answered yet."""
+        if self.state is State.CONNECTING:
+            refused = refusal(error)
+            if self._answer is not None:
+                self._node.on_refused(self._answer.request, refused.status)
+            self._refuse(refused, linger=linger)
+
+    def _refuse(self, refused: Refused, *, linger: bool = False) -> None:
+        self._answer, self._early = None, b""
+        self._transport.write(refused.response)
+        self._hang_up(linger=linger)
+        self._end(closes.LOST, by=ClosedBy.GATEWAY)
+
+    def refuse_with_close(
+        self, error: errors.GatewayError, request: UpgradeRequest, response: Response
+    ) -> None:
+        """Accept, then close with `error`'s close: for clients that cannot see a status."""
+        self.state = State.OPEN
+        self._transport.write(accept_to_refuse(request, response))
+        self._conversation = Conversation(max_message_bytes=self._node.options.limits.max_message_bytes)
+        self.close(error.close, by=ClosedBy.GATEWAY)
+
+    # --- Reading -----
+
+    def _parse(self, data: bytes) -> None:
+        """Parse in slices until the inbox is full; keep the rest unparsed, and stop reading."""
+        start = 0
+        while start < len(data) and self._conversation is not None:
+            if self._inbox.is_full and self.state is State.OPEN:
+                self._unparsed = data[start:]
+                self._transport.pause_reading()
+                return
+            messages = self._conversation.receive(data[start : start + SLICE_BYTES])
+            start += SLICE_BYTES
+            self._take(messages, self._conversation)
+
+    def _take(self, messages: list[Message], conversation: Conversation) -> None:
+        if self.state is State.OPEN:
+            self._pinged_at = 0.0
+            for message in messages:
+                self._moved_at = self._heard_at
+                key = "text" if isinstance(message, str) else "bytes"
+                self._inbox.put({"type": "websocket.receive", key: message}, size_bytes=len(message))
+            if not conversation.is_open:
+                self._closed_by_client(conversation)
+        self._flush()
+
+    def _closed_by_client(self, conversation: Conversation) -> None:
+        """The client has closed, or has broken the rules and was closed for it."""
+        self.state = State.CLOSING
+        if conversation.failed_with is not None:
+            self._end(conversation.failed_with, by=ClosedBy.GATEWAY)
+        else:
+            self._end(conversation.close_received or closes.LOST, by=ClosedBy.CLIENT)
+
+    def _read_on(self) -> None:
+        """Go on reading: the application has caught up, or what comes now is thrown away."""
+        unparsed, self._unparsed = self._unparsed, None
+        if unparsed is not None and self.state is not State.CLOSED:
+            self._transport.resume_reading()
+            self._parse(unparsed)
+
+    # --- Writing and closing -----
+
+    def _flush(self) -> None:
+        """Write what the conversation has to say, and end the socket when it says so."""
+        conversation = self._conversation
+        if conversation is None:
+            return
+        data = conversation.bytes_to_write(without_pongs=self.is_stalled)
+        if data:
+            self._transport.write(data)
+        if conversation.eof_due:
+            self._conversation = None
+            self._hang_up(linger=conversation.failed_with is not None)
+
+    def _hang_up(self, *, linger: bool) -> None:
+        self.state = max(self.state, State.CLOSING)
+        if linger:
+            self._read_on()
+        self.hang_up(deadline_seconds=self._node.options.limits.close_timeout_seconds, linger=linger)
+
+    def close(self, close: Close, *, by: ClosedBy) -> None:
+        """Start to close an accepted leg, under a deadline. The application hears of it at once."""
+        if self.state is State.SPLICED:
+            self._is_unsplicing = True
+            self._splice.close(close, by=by)
+        elif self.state is State.OPEN and self._conversation is not None:
+            self.state = State.CLOSING
+            self._conversation.close(close)
+            self._flush()
+            self.release_writers()
+            self.set_deadline(self._node.options.limits.close_timeout_seconds, self.abort)
+            self._end(close, by=by)
+            self._read_on()
+
+    def _end(self, close: Close, *, by: ClosedBy) -> None:
+        """Tell the application, once; the first end wins."""
+        if self._disconnect is None:
+            self._disconnect = {
+                "type": "websocket.disconnect",
+                "code": close.code,
+                "reason": close.reason,
+                "sluicegate.closed_by": by,
+            }
+            self._inbox.wake()
+
+    def tick(self, now: float) -> None:
+        """Look at the clock, about once a second: idle links end, silent ones are pinged, dead ones end."""
+        limits = self._node.options.limits
+        if self.state is not State.OPEN or self._conversation is None or self.is_stalled:
+            return
+        if now - self._moved_at > limits.idle_timeout_seconds:
+            self.close(closes.IDLE, by=ClosedBy.GATEWAY)
+        elif self._unparsed is not None:
+            return  # we do not listen, so silence means nothing
+        elif self._pinged_at:
+            if now - self._pinged_at > limits.ping_timeout_seconds:
+                self._node.count("ping_timeout")
+                self.close(PING_TIMEOUT, by=ClosedBy.GATEWAY)
+        elif now - self._heard_at > limits.ping_interval_seconds:
+            self._pinged_at = now
+            self._conversation.ping()
+            self._flush()
+
+    # --- The application -----
+
+    async def receive(self) -> Event:
+        """ASGI receive. The last event is `websocket.disconnect`, however often one asks after it."""
+        while self._splice is None:
+            event = self._inbox.get_nowait()
+            if event is not None:
+                if self._unparsed is not None and self._inbox.has_room:
+                    self._read_on()
+                return event
+            if self._disconnect is not None:
+                return self._disconnect
+            await self._inbox.wait()
+        return await self._splice.receive()  # type: ignore[no-any-return]
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI send. Waits while the client has too much to read; does nothing once the leg has ended.
+
+        Raises:
+            ValueError: the event is malformed or out of place.
+        """
+        if self.state is State.SPLICED:
+            await self._splice.send(message)
+        elif self.state is State.OPEN:
+            await self._send_open(message)
+        elif self.state is State.CONNECTING:
+            self._answer_with(message)
+
+    async def _send_open(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "websocket.close":
+            code = message.get("code")
+            close = Close(closes.NORMAL.code if code is None else code, message.get("reason") or "")
+            self.close(close, by=ClosedBy.GATEWAY)
+            return
+        text, data = message.get("text"), message.get("bytes")
+        content: Message | None = data if text is None else text
+        if kind != "websocket.send" or content is None or (text is not None and data is not None):
+            raise ValueError(f"{kind} is out of place, or has not either text or bytes")
+        if self.is_stalled:
+            await self.wait_for_room()
+        if self.state is State.OPEN and self._conversation is not None:
+            self._moved_at = self.loop.time()
+            self._conversation.send(content)
+            self._flush()
+
+    def _on_application_end(self, task: asyncio.Future[None]) -> None:
+        self.task = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._application_failed(error)
+        if self.state is State.CONNECTING:
+            self.refuse(errors.GatewayError())
+        else:
+            ended_well = error is None and not task.cancelled()
+            self.close(closes.NORMAL if ended_well else closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
+        self._node.let_go(self)
+
+    def _application_failed(self, error: BaseException) -> None:
+        log.error("application failed", exc_info=error)
+        self._node.count("application_error")

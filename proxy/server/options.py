@@ -1,0 +1,75 @@
+"""What the server is told at start: its bounds, and what to call when."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from proxy.core.limits import LinkLimits
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _ignore(*_: object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What the composition wants to be told.
+
+    `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_draining`
+    is called once, at once. `on_stopped` runs after the last link is gone, under a deadline. `count` is
+    called with a bounded word (see `COUNTED`) each time that thing happens.
+    """
+
+    on_started: Callable[[], Awaitable[None]] = _nothing
+    on_draining: Callable[[], None] = _ignore
+    on_stopped: Callable[[], Awaitable[None]] = _nothing
+    count: Callable[[str], None] = _ignore
+
+
+COUNTED = (
+    "slow_consumer",
+    "ping_timeout",
+    "backpressure",
+    "refused_overloaded",
+    "refused_draining",
+    "refused_handshake",
+    "refused_early_bytes",
+    "handshake_timeout",
+    "application_error",
+    "application_killed",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Bounds of one node. Durations are seconds, sizes bytes.
+
+    `head_timeout_seconds` bounds the whole head of a request, however slowly it drips, `body_timeout_seconds`
+    its body. `connect_timeout_seconds` is what an application may take to accept or refuse.
+    `application_close_seconds` is what it may take to end after its socket has gone.
+    `receive_queue_*` bound what waits for an application that does not receive; reading stops there.
+    """
+
+    limits: LinkLimits = field(default_factory=LinkLimits)
+    hooks: Hooks = field(default_factory=Hooks)
+    max_connections: int = 9_500
+    max_http_connections: int = 2_000
+    drain_seconds: float = 30.0
+    head_timeout_seconds: float = 10.0
+    body_timeout_seconds: float = 30.0
+    http_timeout_seconds: float = 60.0
+    connect_timeout_seconds: float = 30.0
+    application_close_seconds: float = 10.0
+    stop_timeout_seconds: float = 15.0
+    sweep_seconds: float = 1.0
+    max_early_bytes: int = 4096
+    max_body_bytes: int = 10 << 20
+    max_refusal_bytes: int = 64 << 10
+    receive_queue_bytes: int = 64 << 10
+    receive_queue_messages: int = 64
+    parent_pid: int | None = None

@@ -1,0 +1,203 @@
+"""Daphne, extended: upgrades leave Twisted for the node; one life from start to drain, under deadlines.
+
+Install uvloop before this module is imported (`listening.install_uvloop`): Daphne makes its loop on import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+# First, since Twisted is import-order-sensitive with reactors.
+from daphne.server import Server  # isort: skip
+from daphne.ws_protocol import WebSocketFactory
+from twisted.internet import defer
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import globalLogBeginner
+
+from proxy.server import access_log
+from proxy.server.drain import Drain
+from proxy.server.listening import BACKLOG
+from proxy.server.node import Application, Node
+from proxy.server.options import ServerOptions
+from proxy.server.upgrade import GatewayFactory
+
+reactor: Any = installed_reactor
+log = logging.getLogger("gateway.server")
+
+
+class GatewayServer(Server):
+    """One gateway process. `run()` returns the exit code once it is drained and stopped."""
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        listening: Sequence[socket.socket],
+        options: ServerOptions,
+        endpoints: Sequence[str] = (),
+    ) -> None:
+        """`listening`: sockets that listen already. `endpoints`: Twisted's descriptions, such as `ssl:…`,
+        whose WebSockets stay with stock Daphne (no refusals with a body, no flow control)."""
+        super().__init__(
+            application,
+            endpoints=list(endpoints) or ["none"],
+            signal_handlers=False,
+            action_logger=access_log.log_http,
+            http_timeout=options.http_timeout_seconds,
+            server_name="sluicegate",
+        )
+        self.options = options
+        self.loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop
+        self.node = Node(application, options, loop=self.loop, on_refused=access_log.log_refused)
+        self.node.on_orphaned = self.request_drain
+        self.exit_code = 0
+        self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
+        self._ports: list[Any] = []
+        self._drain = Drain(self.node, http_requests=self._count_http_requests)
+        self._drain_requested = asyncio.Event()
+
+    # --- Life -----
+
+    def run(self) -> int:
+        """Serve until drained. To be called in the main thread, outside of any event loop."""
+        self._prepare()
+        asyncio.set_event_loop(self.loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self.request_drain)
+        life = self.loop.create_task(self._live(), name="server")
+        reactor.run(installSignalHandlers=False)
+        if not life.done() or life.cancelled() or life.exception() is not None:
+            log.error("the server ended early", exc_info=life.exception() if life.done() else None)
+            return 1
+        return self.exit_code
+
+    def request_drain(self) -> None:
+        """Start to drain; called again, hurry. What a signal, or `manage.py drain`, calls."""
+        if self._drain_requested.is_set():
+            self._drain.hurry()
+        self._drain_requested.set()
+
+    async def _live(self) -> None:
+        hooks = self.options.hooks
+        try:
+            await hooks.on_started()
+            await self._listen()
+            self.node.start_clock()
+            await self._drain_requested.wait()
+            self.node.is_draining = True
+            hooks.on_draining()
+            await self._stop_listening()
+            await self._drain.run()
+        except Exception:
+            log.exception("the server failed")
+            self.exit_code = 1
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        self.node.stop_clock()
+        try:
+            async with asyncio.timeout(self.options.stop_timeout_seconds):
+                await self.options.hooks.on_stopped()
+        except Exception:
+            log.exception("the stop was not clean")
+            self.exit_code = 1
+        self.stop()
+
+    def _prepare(self) -> None:
+        """What Daphne's own run() sets up, but for its listening and its signal handlers."""
+        self.connections: dict[Any, dict[str, Any]] = {}
+        self.http_factory = GatewayFactory(self)
+        self.ws_factory = WebSocketFactory(self, server=self.server_name)
+        self.ws_factory.setProtocolOptions(
+            autoPingTimeout=self.ping_timeout,
+            allowNullOrigin=True,
+            openHandshakeTimeout=self.websocket_handshake_timeout,
+            maxMessagePayloadSize=self.options.limits.max_message_bytes,
+            maxFramePayloadSize=self.options.limits.max_message_bytes,
+        )
+        globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
+        reactor.callLater(1, self.application_checker)
+        reactor.callLater(2, self.timeout_checker)
+        reactor.addSystemEventTrigger("before", "shutdown", self.kill_all_applications)
+
+    # --- Listening -----
+
+    async def _listen(self) -> None:
+        for listening in self._listening:
+            port = reactor.adoptStreamPort(listening.fileno(), listening.family, self.http_factory)
+            log.info("listening on %s", _url(listening))
+            listening.close()  # the port has its own copy
+            self._ports.append(port)
+        for description in self._endpoint_descriptions:
+            endpoint = serverFromString(reactor, description)
+            self._ports.append(await endpoint.listen(self.http_factory).asFuture(self.loop))
+            log.info("listening on %s", description.partition(":")[0])
+
+    async def _stop_listening(self) -> None:
+        """Take what the kernel has already accepted for us, then close: who got through gets no reset."""
+        for port in self._ports:
+            port.numberAccepts = BACKLOG
+            port.doRead()
+            await defer.maybeDeferred(port.stopListening).asFuture(self.loop)
+
+    # --- HTTP applications -----
+
+    def _count_http_requests(self) -> int:
+        return sum("application_instance" in details for details in self.connections.values())
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        queue = super().create_application(protocol, scope)
+        running = self.connections.get(protocol, {}).get("application_instance")
+        if running is not None:
+            running.add_done_callback(lambda _: self._on_http_application_end(protocol))
+        return queue
+
+    def _on_http_application_end(self, protocol: Any) -> None:
+        """At once what Daphne's application_checker would do up to a second later."""
+        details = self.connections.get(protocol)
+        if details is None or "application_instance" not in details:
+            return
+        running = details.pop("application_instance")
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
+            log.error("application failed", exc_info=error)
+            self.options.hooks.count("application_error")
+            if "disconnected" not in details:
+                protocol.handle_exception(error)
+        if "disconnected" in details:
+            self.connections.pop(protocol, None)
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        details = self.connections.get(protocol)
+        if details is None:
+            return
+        super().protocol_disconnected(protocol)
+        if "application_instance" not in details:
+            del self.connections[protocol]
+
+    def kill_all_applications(self) -> Any:
+        """Cancel what is left; unlike Daphne's, it survives entries without an application."""
+        running = [
+            details["application_instance"]
+            for details in self.connections.values()
+            if "application_instance" in details
+        ]
+        for application in running:
+            application.cancel()
+        if not running:
+            return None
+        return defer.Deferred.fromFuture(asyncio.gather(*running, return_exceptions=True))
+
+
+def _url(listening: socket.socket) -> str:
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{listening.getsockname()}"
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if listening.family == socket.AF_INET6 else f"http://{host}:{port}"

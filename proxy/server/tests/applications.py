@@ -1,0 +1,221 @@
+"""Small ASGI applications, one a path, that the tests talk to; what they saw is asked for over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import defaultdict
+from typing import Any
+from urllib.parse import parse_qs
+
+SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
+COUNTS: dict[str, int] = {}
+STATE = {"ready": True}
+
+
+def count(what: str) -> None:
+    COUNTS[what] = COUNTS.get(what, 0) + 1
+
+
+async def application(scope, receive, send):
+    """Dispatch by path; `?key=` names what the application reports as seen."""
+    name = scope["path"].strip("/").partition("/")[0].replace("-", "_")
+    query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
+    await globals()[f"{scope['type']}_{name}"](scope, receive, send, query)
+
+
+# --- WebSocket -----
+
+
+async def websocket_echo(scope, receive, send, query):
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] != "websocket.disconnect":
+        event.pop("type")
+        await send({"type": "websocket.send", **event})
+    SEEN[query.get("key", "")].put_nowait(event)
+
+
+async def websocket_scope(scope, receive, send, query):
+    await receive()
+    await send({"type": "websocket.accept"})
+    shown = {
+        key: value.decode() if isinstance(value, bytes) else value
+        for key, value in scope.items()
+        if key != "headers"
+    }
+    shown["headers"] = [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"]]
+    await send({"type": "websocket.send", "text": json.dumps(shown)})
+    await receive()
+
+
+async def websocket_accept(scope, receive, send, query):
+    """Accepts as the query says."""
+    await receive()
+    await send(
+        {
+            "type": "websocket.accept",
+            "subprotocol": query.get("subprotocol"),
+            "headers": [(b"x-node", b"n1"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")],
+        }
+    )
+    await receive()
+
+
+async def websocket_bad_header(scope, receive, send, query):
+    await receive()
+    await send({"type": "websocket.accept", "headers": [(b"x-a", b"1\r\nx-b: 2")]})
+
+
+async def websocket_deny(scope, receive, send, query):
+    await receive()
+    status = int(query["status"])
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"7")]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b'{"code": ', "more_body": True})
+    await send({"type": "websocket.http.response.body", "body": b'"denied"}'})
+    SEEN[query.get("key", "")].put_nowait(await receive())
+
+
+async def websocket_reject(scope, receive, send, query):
+    await receive()
+    await send({"type": "websocket.close"})
+    SEEN[query.get("key", "")].put_nowait(await receive())
+
+
+async def websocket_close(scope, receive, send, query):
+    """Closes with the query's code and reason."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    code = int(query["code"]) if "code" in query else None
+    await send({"type": "websocket.close", "code": code, "reason": query.get("reason", "")})
+    SEEN[query.get("key", "")].put_nowait(await receive())
+
+
+async def websocket_raise(scope, receive, send, query):
+    await receive()
+    if query.get("when") == "after":
+        await send({"type": "websocket.accept"})
+    raise RuntimeError("as the test wants it")
+
+
+async def websocket_return(scope, receive, send, query):
+    await receive()
+    if query.get("when") == "after":
+        await send({"type": "websocket.accept"})
+
+
+async def websocket_ponder(scope, receive, send, query):
+    """Never answers; reports what it receives after `connect`."""
+    await receive()
+    SEEN["pondering" + query["key"]].put_nowait({"type": "pondering"})
+    SEEN[query["key"]].put_nowait(await receive())
+
+
+async def websocket_gate(scope, receive, send, query):
+    """Accepts once somebody asks for /open-gate with the same key; then echoes."""
+    SEEN["pondering" + query["key"]].put_nowait({"type": "pondering"})
+    await SEEN["gate" + query["key"]].get()
+    await websocket_echo(scope, receive, send, query)
+
+
+async def websocket_deaf(scope, receive, send, query):
+    """Accepts and does not receive until told; then counts what comes until `end`."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await SEEN["gate" + query["key"]].get()
+    messages = size = 0
+    while (event := await receive())["type"] != "websocket.disconnect":
+        if event.get("text") == "end":
+            await send({"type": "websocket.send", "text": json.dumps([messages, size])})
+            continue
+        messages, size = messages + 1, size + len(event.get("bytes") or event.get("text") or "")
+
+
+async def websocket_flood(scope, receive, send, query):
+    """Sends messages of `size` bytes, numbered, `count` of them; reports each that has been sent."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    size = int(query["size"])
+    for number in range(int(query["count"])):
+        await send({"type": "websocket.send", "bytes": number.to_bytes(4, "big") + bytes(size - 4)})
+        COUNTS["flooded" + query["key"]] = number + 1
+    SEEN[query["key"]].put_nowait(await receive())
+
+
+async def websocket_stubborn(scope, receive, send, query):
+    """Does not end when its socket is gone."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    try:
+        await asyncio.Event().wait()
+    finally:
+        SEEN[query["key"]].put_nowait({"type": "cancelled"})
+
+
+async def websocket_cancelled_receive(scope, receive, send, query):
+    """Cancels receive() over and over: no event may be lost."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        task = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        if not task.done():
+            task.cancel()
+        try:
+            event = await task
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            continue
+        if event["type"] == "websocket.disconnect":
+            return
+        await send({"type": "websocket.send", "text": event["text"]})
+
+
+# --- HTTP -----
+
+
+async def http_seen(scope, receive, send, query):
+    """The next event reported under `key`, as soon as there is one."""
+    await answer(send, await SEEN[query["key"]].get())
+
+
+async def http_open_gate(scope, receive, send, query):
+    SEEN["gate" + query["key"]].put_nowait({})
+    await answer(send, {})
+
+
+async def http_counts(scope, receive, send, query):
+    await answer(send, COUNTS)
+
+
+async def http_ready(scope, receive, send, query):
+    await answer(send, STATE, status=200 if STATE["ready"] else 503)
+
+
+async def http_pid(scope, receive, send, query):
+    await answer(
+        send,
+        {"pid": os.getpid(), "rss_bytes": rss_bytes(), "metrics": os.environ.get("PROMETHEUS_MULTIPROC_DIR")},
+    )
+
+
+async def http_raise(scope, receive, send, query):
+    raise RuntimeError("as the test wants it")
+
+
+async def http_body(scope, receive, send, query):
+    await answer(send, {"root_path": scope["root_path"], "size": len((await receive())["body"])})
+
+
+def rss_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def answer(send, value, status=200):
+    body = json.dumps(value).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

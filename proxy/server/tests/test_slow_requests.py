@@ -1,0 +1,92 @@
+"""Requests that drip, or are too big, end by a deadline; so do connections that do nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+
+from proxy.server.tests.conftest import RunningServer, read_all, read_head
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /echo HTTP/1.1\r\nHost: x\r\n"])
+def test_a_head_that_drips_is_ended_by_its_deadline(server: RunningServer, first: bytes) -> None:
+    """Each byte used to reset Daphne's idle timeout."""
+    with server.connect() as raw:
+        raw.sendall(first)
+        done = threading.Event()
+
+        def drip() -> None:
+            while first and not done.wait(0.1):
+                try:
+                    raw.sendall(b"X")
+                except OSError:
+                    return
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            received = read_all(raw)
+        except ConnectionResetError:
+            received = b"HTTP/1.1 408"
+        done.set()
+        dripping.join()
+    assert received.startswith(b"HTTP/1.1 408" if first else b"")
+
+
+def test_a_body_that_drips_is_ended_by_its_deadline(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n12")
+        with contextlib.suppress(ConnectionResetError):
+            assert b"200 OK" not in read_all(raw)
+
+
+def test_a_body_within_its_deadline_is_served(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n12")
+        raw.sendall(b"34")
+        status, _, rest = read_head(raw)
+        assert status == 200
+        assert b'"size": 4' in rest
+
+
+def test_a_body_that_is_too_big_is_refused_before_it_is_read(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        assert read_head(raw)[0] == 413
+
+
+def test_a_head_that_is_too_big_is_refused(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.sendall(b"GET /body HTTP/1.1\r\n" + b"X-A: 12345678901234567890\r\n" * 1000)
+        assert read_head(raw)[0] == 400
+
+
+def test_a_kept_alive_connection_may_ask_again(server: RunningServer) -> None:
+    with server.connect() as raw:
+        for _ in range(3):
+            raw.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            status, headers, rest = read_head(raw)
+            while len(rest) < int(headers["content-length"]):
+                rest += raw.recv(100)
+            assert status == 200
+
+
+def test_a_http_application_that_raises_is_a_500_at_once(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.settimeout(0.5)
+        raw.sendall(b"GET /raise HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_head(raw)[0] == 500
+
+
+def test_the_access_log_has_no_query_strings(server: RunningServer) -> None:
+    server.get("counts?token=secret")
+    with server.upgrade("deny?status=401&token=secret") as raw:
+        read_head(raw)
+    with server.upgrade("echo?token=secret", "Sec-WebSocket-Version: 12") as raw:
+        read_head(raw)
+    log = server.log()
+    assert "http request /counts" in log
+    assert "websocket refused /echo" in log
+    assert "secret" not in log
