@@ -35,6 +35,7 @@ def reason(raw: str, by: TokenVerifier | None = None) -> str:
         (by or verifier()).verify(raw)
     shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + str(refused.value)
     assert not any(len(part) >= 16 and part in shown for part in raw.split("."))
+    assert refused.value.__cause__ is None
     assert refused.value.reason in REASONS
     return refused.value.reason
 
