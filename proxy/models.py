@@ -35,10 +35,10 @@ class Connection(models.Model):
         STAFF = ClosedBy.STAFF.value, "staff"
         NODE_LOST = ClosedBy.NODE_LOST.value, "node lost"
 
-    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    id = models.CharField("ID", primary_key=True, max_length=32, editable=False)
     # No constraint: a record may reach the database before its node's row does, after an outage.
     node = models.ForeignKey(
-        Node, on_delete=models.DO_NOTHING, db_constraint=False, related_name="connections"
+        Node, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="connections"
     )
     route = models.CharField(max_length=64)
     experience = models.CharField(max_length=128, blank=True)
@@ -46,9 +46,9 @@ class Connection(models.Model):
     email = models.CharField(max_length=254, blank=True, db_index=True)
     client_address = models.GenericIPAddressField("address", null=True, blank=True, db_index=True)
     user_agent = models.CharField(max_length=255, blank=True)
-    subprotocol = models.CharField(max_length=128, blank=True)
+    subprotocol = models.CharField("sub-protocol", max_length=128, blank=True)
     upstream = models.CharField("upstream member", max_length=255, blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField("request ID", max_length=64, blank=True)
     opened_at = models.DateTimeField("opened")
     last_activity_at = models.DateTimeField("last activity", null=True, blank=True)
     closed_at = models.DateTimeField("closed", null=True, blank=True)
@@ -61,9 +61,11 @@ class Connection(models.Model):
     bytes_out = models.PositiveBigIntegerField("bytes to client", default=0)
 
     class Meta:
-        ordering = ["-opened_at", "id"]
+        # Live ones first, newest first; then the closed ones, last closed first.
+        ordering = [models.F("closed_at").desc(nulls_first=True), "-opened_at", "id"]
         indexes = [
-            models.Index(fields=["-opened_at", "id"], name="connection_newest"),
+            models.Index(fields=["-closed_at", "-opened_at", "id"], name="connection_listing"),
+            models.Index(fields=["node"], name="connection_node"),
             models.Index(
                 fields=["node", "-opened_at"], name="connection_live", condition=models.Q(closed_at=None)
             ),

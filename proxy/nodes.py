@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from proxy.core.closes import LOST, ClosedBy
@@ -138,11 +140,17 @@ def _stop(node_id: str) -> None:
     Node.objects.filter(pk=node_id).update(stopped_at=Now(), heartbeat_at=Now())
 
 
+def running_nodes(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> QuerySet[Node]:
+    """Nodes that beat lately and were not stopped."""
+    return Node.objects.filter(stopped_at=None, heartbeat_at__gte=_silence(lost_after_seconds))
+
+
 def reap(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> tuple[int, int]:
     """Mark silent nodes as stopped and close what no running node holds. Answers (nodes, connections)."""
-    silent = Now() - timedelta(seconds=lost_after_seconds)
     with transaction.atomic():
-        nodes_lost = Node.objects.filter(stopped_at=None, heartbeat_at__lt=silent).update(stopped_at=Now())
+        nodes_lost = Node.objects.filter(
+            stopped_at=None, heartbeat_at__lt=_silence(lost_after_seconds)
+        ).update(stopped_at=Now())
         running = Node.objects.filter(stopped_at=None).values_list("pk", flat=True)
         connections_closed = (
             Connection.objects.filter(closed_at=None)
@@ -155,3 +163,8 @@ def reap(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> tuple[int, int]:
             )
         )
     return nodes_lost, connections_closed
+
+
+def _silence(lost_after_seconds: float) -> CombinedExpression:
+    """The database's time before which the last heartbeat of a lost node was."""
+    return Now() - timedelta(seconds=lost_after_seconds)

@@ -44,9 +44,8 @@ def write_records(records: Sequence[ConnectionRecord], *, node_id: str) -> int:
     rows = [connection_row(record, node_id=node_id) for record in records]
     try:
         _upsert(rows)
-    except _ROW_ERRORS as error:
-        log.warning("record: a batch of %d is written row by row: %r", len(rows), error)
-        return sum(not _written_alone(row) for row in rows)
+    except _ROW_ERRORS:
+        return _write_each(rows)
     return 0
 
 
@@ -73,13 +72,19 @@ def _upsert(rows: list[Connection]) -> None:
     Connection.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=_FIELDS)
 
 
-def _written_alone(row: Connection) -> bool:
-    try:
-        _upsert([row])
-    except _ROW_ERRORS as error:
-        log.warning("record: connection %.32s cannot be recorded: %r", row.id, error)
-        return False
-    return True
+def _write_each(rows: list[Connection]) -> int:
+    """Row by row, so that only the rows at fault are lost. Answers how many those are."""
+    refused: list[tuple[str, Exception]] = []
+    for row in rows:
+        try:
+            _upsert([row])
+        except _ROW_ERRORS as error:
+            refused.append((row.pk, error))
+    if refused:
+        log.warning(
+            "record: %d of %d rows refused, the first %.32s: %r", len(refused), len(rows), *refused[0]
+        )
+    return len(refused)
 
 
 def _text(value: str, most_chars: int) -> str:

@@ -10,16 +10,6 @@ for _name in (
     "KB_SERVICE_URL",
     "STUDIO_WS_URLS",
     "CHAT_SERVICE_URL",
-    "TRUSTED_PROXIES",
-    "ALLOWED_ORIGINS",
-    "JWT_ALGORITHM",
-    "JWT_SIGNING_KEY",
-    "JWT_VERIFYING_KEY",
-    "JWT_JWKS_URL",
-    "JWT_ISSUER",
-    "JWT_AUDIENCE",
-    "JWT_LEEWAY_SECONDS",
-    "JWT_USER_ID_CLAIM",
 ):
     os.environ.pop(_name, None)
     os.environ.pop(f"{_name}_FILE", None)
@@ -30,3 +20,4 @@ os.environ.pop("SECRET_KEY_FILE", None)
 from config.settings import *  # noqa: E402, F403
 
 TEST_RUNNER = "config.testing.runner.PytestRunner"
+STATIC_ROOT = None  # type: ignore[assignment]  # nothing is collected; static files come from the apps

@@ -1,7 +1,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from proxy import nodes
 from proxy.database import DatabaseExecutor
 from proxy.models import Connection, Node
 from proxy.nodes import NodeHeart, reap
+from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,17 +22,6 @@ async def executor() -> AsyncIterator[DatabaseExecutor]:
     executor = DatabaseExecutor()
     yield executor
     await executor.close()
-
-
-def add_node(node_id: str, *, silent_seconds: float = 0, **values: Any) -> Node:
-    beat = timezone.now() - timedelta(seconds=silent_seconds)
-    return Node.objects.create(id=node_id, host="h", pid=1, started_at=beat, heartbeat_at=beat, **values)
-
-
-def add_connection(connection_id: str, node_id: str, **values: Any) -> Connection:
-    return Connection.objects.create(
-        id=connection_id, node_id=node_id, route="game", opened_at=timezone.now(), **values
-    )
 
 
 async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> None:
@@ -54,9 +43,9 @@ async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> N
 def test_a_silent_node_is_stopped_and_its_links_closed_as_node_lost_and_no_others() -> None:
     add_node("lost", silent_seconds=16)
     add_node("running", silent_seconds=14)
-    add_connection("of lost", "lost")
-    add_connection("of running", "running")
-    closed = add_connection("closed before", "lost", closed_at=timezone.now(), closed_by="client")
+    add_connection("of lost", node_id="lost")
+    add_connection("of running", node_id="running")
+    closed = add_connection("closed before", node_id="lost", closed=True)
 
     assert reap() == (1, 1)
 
@@ -71,8 +60,8 @@ def test_a_silent_node_is_stopped_and_its_links_closed_as_node_lost_and_no_other
 
 def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
     add_node("stopped", stopped_at=timezone.now())
-    add_connection("a", "stopped")
-    add_connection("b", "never registered")
+    add_connection("a", node_id="stopped")
+    add_connection("b", node_id="never registered")
 
     assert reap() == (0, 2)
     assert reap() == (0, 0)
@@ -80,7 +69,7 @@ def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
 
 async def test_a_start_reaps_at_once(executor: DatabaseExecutor) -> None:
     await executor.run(add_node, "lost", silent_seconds=60)
-    await executor.run(add_connection, "a", "lost")
+    await executor.run(add_connection, "a", node_id="lost")
 
     beat = await NodeHeart(executor, node_id="me").beat()
 

@@ -1,0 +1,204 @@
+"""The connection list and a connection in full."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from proxy.admin import filters
+from proxy.admin.kicking import KickActions
+from proxy.admin.pages import ReadOnlyAdmin, moment
+from proxy.core.human import duration, size
+from proxy.models import Connection, Node
+from proxy.nodes import running_nodes
+
+
+@admin.register(Connection)
+class ConnectionAdmin(KickActions, ReadOnlyAdmin):
+    """Live connections first. Every column and search stays on an index (docs/admin.md)."""
+
+    list_display = [
+        "state",
+        "who",
+        "experience_or_route",
+        "age",
+        "sent",
+        "received",
+        "address_and_node",
+    ]
+    list_display_links = ["state", "who"]
+    list_filter = [
+        filters.LiveFilter,
+        filters.RouteFilter,
+        filters.ExperienceFilter,
+        filters.NodeFilter,
+        filters.ClosedByFilter,
+    ]
+    sortable_by = ["age", "sent", "received"]
+    search_fields = ["id"]  # get_search_results decides; this only shows the box
+    search_help_text = "The start of a user id or e-mail address, or a whole IP address or connection id."
+    fieldsets = [
+        (None, {"fields": ["state_in_full", "user_id", "email", "client_address", "user_agent"]}),
+        ("Way", {"fields": ["route", "experience", "upstream", "subprotocol", "node_link"]}),
+        ("Traffic", {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "received_in_full"]}),
+        ("End", {"fields": ["closed", "closed_by", "close_code", "close_reason"]}),
+        ("Identifiers", {"fields": ["id", "request_id"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        # Not select_related: a record may be here before its node's row, and must be shown.
+        return super().get_queryset(request).prefetch_related("node")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset.filter(matching(term)) if term else queryset), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        live = Connection.objects.filter(closed_at=None).aggregate(
+            links=Count("pk"), users=Count("user_id", distinct=True)
+        )
+        context = {"live": live, "nodes_running": running_nodes().count(), "title": "Connections"}
+        return super().changelist_view(request, {**(extra_context or {}), **context})
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        live = Connection.objects.filter(pk=object_id, closed_at=None).exists()
+        context = {**(extra_context or {}), "can_kick": live and self.has_kick_permission(request)}
+        return super().change_view(request, object_id, form_url, context)
+
+    @admin.display(description="State")
+    def state(self, connection: Connection) -> str:
+        if connection.closed_at is None:
+            return format_html('<span class="gateway-live">{}</span>', "live")
+        return format_html(
+            '<span class="gateway-closed" title="{}">closed</span><br><small class="quiet">{} by {}</small>',
+            connection.close_reason or "no reason given",
+            connection.close_code or "no code",
+            connection.get_closed_by_display() or "unknown",
+        )
+
+    @admin.display(description="User")
+    def who(self, connection: Connection) -> str:
+        email = (
+            format_html('<br><small class="quiet">{}</small>', connection.email) if connection.email else ""
+        )
+        return format_html("{}{}", connection.user_id or "anonymous", email)
+
+    @admin.display(description="Route")
+    def experience_or_route(self, connection: Connection) -> str:
+        if not connection.experience:
+            return connection.route
+        return format_html('{}<br><small class="quiet">{}</small>', connection.route, connection.experience)
+
+    @admin.display(description="Age, idle", ordering="-opened_at")
+    def age(self, connection: Connection) -> str:
+        idle = f"idle {_idle(connection)}" if connection.closed_at is None else moment(connection.closed_at)
+        return format_html(
+            '<span title="opened {}">{}</span><br><small class="quiet">{}</small>',
+            _exact(connection.opened_at),
+            _age(connection),
+            idle,
+        )
+
+    @admin.display(description="From client", ordering="bytes_in")
+    def sent(self, connection: Connection) -> str:
+        return _traffic(connection.messages_in, connection.bytes_in)
+
+    @admin.display(description="To client", ordering="bytes_out")
+    def received(self, connection: Connection) -> str:
+        return _traffic(connection.messages_out, connection.bytes_out)
+
+    @admin.display(description="Address, node")
+    def address_and_node(self, connection: Connection) -> str:
+        node = _node(connection)
+        return format_html('{}<br><small class="quiet">{}</small>', connection.client_address or "-", node)
+
+    @admin.display(description="State")
+    def state_in_full(self, connection: Connection) -> str:
+        if connection.closed_at is None:
+            return format_html('<span class="gateway-live">{}</span>', f"live, idle for {_idle(connection)}")
+        return format_html('<span class="gateway-closed">closed</span> {}', moment(connection.closed_at))
+
+    @admin.display(description="Node")
+    def node_link(self, connection: Connection) -> str:
+        return format_html('<a href="../../../node/{}/change/">{}</a>', connection.node_id, _node(connection))
+
+    @admin.display(description="Opened")
+    def opened(self, connection: Connection) -> str:
+        return format_html("{} ({})", _exact(connection.opened_at), moment(connection.opened_at))
+
+    @admin.display(description="Lasted")
+    def lasted(self, connection: Connection) -> str:
+        return _age(connection) + (" so far" if connection.closed_at is None else "")
+
+    @admin.display(description="Last message")
+    def last_activity(self, connection: Connection) -> str:
+        if connection.last_activity_at is None:
+            return "none yet"
+        return format_html(
+            "{} ({})", _exact(connection.last_activity_at), moment(connection.last_activity_at)
+        )
+
+    @admin.display(description="From client")
+    def sent_in_full(self, connection: Connection) -> str:
+        return _traffic_in_full(connection.messages_in, connection.bytes_in)
+
+    @admin.display(description="To client")
+    def received_in_full(self, connection: Connection) -> str:
+        return _traffic_in_full(connection.messages_out, connection.bytes_out)
+
+    @admin.display(description="Closed")
+    def closed(self, connection: Connection) -> str:
+        return "still live" if connection.closed_at is None else _exact(connection.closed_at)
+
+
+def matching(term: str) -> Q:
+    """What a search looks for: whole values or beginnings, so that an index answers it."""
+    try:
+        return Q(client_address=str(ipaddress.ip_address(term)))
+    except ValueError:
+        found = Q(pk=term) | Q(user_id__startswith=term) | Q(email__startswith=term)
+        return found | Q(email__startswith=term.lower()) if term != term.lower() else found
+
+
+def _node(connection: Connection) -> str:
+    try:
+        return str(connection.node)
+    except Node.DoesNotExist:
+        return connection.node_id[:8]
+
+
+def _exact(at: Any) -> str:
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _idle(connection: Connection) -> str:
+    last_at = connection.last_activity_at or connection.opened_at
+    return duration((timezone.now() - last_at).total_seconds())
+
+
+def _age(connection: Connection) -> str:
+    return duration(((connection.closed_at or timezone.now()) - connection.opened_at).total_seconds())
+
+
+def _traffic(messages: int, size_bytes: int) -> str:
+    return format_html('{}<br><small class="quiet">{}</small>', f"{messages:,}", size(size_bytes))
+
+
+def _traffic_in_full(messages: int, size_bytes: int) -> str:
+    return f"{messages:,} messages, {size(size_bytes)} ({size_bytes:,} bytes)"

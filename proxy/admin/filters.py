@@ -1,0 +1,88 @@
+"""Filters of the connection list. None of them reads the whole table to learn what it could offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from proxy.models import Connection, Node
+
+RECENT_ROWS = 2_000
+MOST_CHOICES = 50
+
+
+class LiveFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "live"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("yes", "Live"), ("no", "Closed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        if self.value() == "yes":
+            return queryset.filter(closed_at=None)
+        return queryset.exclude(closed_at=None) if self.value() == "no" else queryset
+
+
+class RecentValuesFilter(admin.SimpleListFilter):
+    """Offers the values that the live and the last closed connections have; any other works in the URL."""
+
+    position: ClassVar[int]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        values = {pair[self.position] for pair in _recent_values(request)} | {self.value() or ""}
+        return [(value, value) for value in sorted(values - {""})[:MOST_CHOICES]]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+
+
+class RouteFilter(RecentValuesFilter):
+    title = parameter_name = "route"
+    position = 0
+
+
+class ExperienceFilter(RecentValuesFilter):
+    title = parameter_name = "experience"
+    position = 1
+
+
+class NodeFilter(admin.SimpleListFilter):
+    title = "node"
+    parameter_name = "node"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        running = list(Node.objects.order_by("-heartbeat_at")[:MOST_CHOICES])
+        choices = [(node.pk, f"{node}{' (stopped)' if node.stopped_at else ''}") for node in running]
+        unknown = self.value() and self.value() not in dict(choices)
+        return [*choices, (str(self.value()), str(self.value()))] if unknown else choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        return queryset.filter(node_id=self.value()) if self.value() else queryset
+
+
+class ClosedByFilter(admin.SimpleListFilter):
+    title = "closed by"
+    parameter_name = "closed_by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(choice.value, str(choice.label)) for choice in Connection.By]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        return queryset.filter(closed_by=self.value()) if self.value() else queryset
+
+
+def _recent_values(request: HttpRequest) -> set[tuple[str, str]]:
+    """The (route, experience) of the first rows of the list, read once a page."""
+    known: set[tuple[str, str]] | None = getattr(request, "_recent_values", None)
+    if known is None:
+        known = set(Connection.objects.values_list("route", "experience")[:RECENT_ROWS])
+        request._recent_values = known  # type: ignore[attr-defined]
+    return known

@@ -1,0 +1,67 @@
+"""The node list: which gateway processes run, and how many links each holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from proxy.admin.pages import ReadOnlyAdmin, moment
+from proxy.models import Connection, Node
+from proxy.nodes import LOST_AFTER_SECONDS
+
+
+@admin.register(Node)
+class NodeAdmin(ReadOnlyAdmin):
+    """Running nodes first."""
+
+    list_display = ["name", "state", "live_links", "started", "heartbeat", "stopped"]
+    search_fields = ["host__startswith", "id"]
+    search_help_text = "The start of a host name, or a node id."
+    ordering = ["-heartbeat_at"]
+    sortable_by = ()
+    fieldsets = [
+        (None, {"fields": ["state", "host", "pid", "live_links", "started", "heartbeat", "stopped", "id"]})
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        live = Connection.objects.filter(closed_at=None, node=OuterRef("pk")).order_by().values("node")
+        counted = Subquery(live.annotate(links=Count("pk")).values("links"), output_field=IntegerField())
+        nodes: QuerySet[Any] = super().get_queryset(request).annotate(links=Coalesce(counted, 0))
+        return nodes
+
+    @admin.display(description="Node")
+    def name(self, node: Node) -> str:
+        return str(node)
+
+    @admin.display(description="State")
+    def state(self, node: Node) -> str:
+        if node.stopped_at is not None:
+            return format_html('<span class="gateway-closed">{}</span>', "stopped")
+        if timezone.now() - node.heartbeat_at > timedelta(seconds=LOST_AFTER_SECONDS):
+            return format_html('<span class="gateway-late">{}</span>', "silent")
+        return format_html('<span class="gateway-live">{}</span>', "draining" if node.draining else "running")
+
+    @admin.display(description="Live connections")
+    def live_links(self, node: Any) -> str:
+        url = reverse("admin:proxy_connection_changelist")
+        return format_html('<a href="{}?live=yes&amp;node={}">{}</a>', url, node.pk, node.links)
+
+    @admin.display(description="Started")
+    def started(self, node: Node) -> str:
+        return moment(node.started_at)
+
+    @admin.display(description="Heartbeat")
+    def heartbeat(self, node: Node) -> str:
+        return moment(node.heartbeat_at)
+
+    @admin.display(description="Stopped")
+    def stopped(self, node: Node) -> str:
+        return moment(node.stopped_at)

@@ -1,0 +1,25 @@
+"""Sizes and durations as people read them, short enough for a table's cell."""
+
+from __future__ import annotations
+
+_SIZES = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
+_DURATIONS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
+
+
+def size(size_bytes: int) -> str:
+    """`0 B`, `532 B`, `1.4 KB`, `23 MB`: at most three digits, by powers of 1,024."""
+    for unit_bytes, unit in _SIZES:
+        if size_bytes >= unit_bytes:
+            amount = size_bytes / unit_bytes
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
+    return f"{size_bytes} B"
+
+
+def duration(duration_seconds: float) -> str:
+    """`0s`, `42s`, `3m 07s`, `2h 05m`, `9d 04h`: two units at most, never negative."""
+    whole = max(0, int(duration_seconds))
+    for unit_seconds, unit, smaller_seconds, smaller in _DURATIONS:
+        if whole >= unit_seconds:
+            rest = whole % unit_seconds // smaller_seconds
+            return f"{whole // unit_seconds}{unit} {rest:02d}{smaller}"
+    return f"{whole}s"

@@ -1,0 +1,243 @@
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from proxy import kicks
+from proxy.models import Connection
+from proxy.tests.rows import add_connection, add_node, connection
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/proxy/connection/"
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    """Logged in as somebody who may see the record and kick."""
+    return log_in(client, "view_connection", "view_node", "kick_connection")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    messages: dict[str, dict[str, Any]] = {}
+
+    async def send_to_topic(topic: str, message: dict[str, Any]) -> None:
+        messages[topic] = message
+
+    monkeypatch.setattr(kicks, "send_to_topic", send_to_topic)
+    return messages
+
+
+def log_in(client: Client, *codenames: str) -> Client:
+    user = User.objects.create_user("ada", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client.force_login(user)
+    return client
+
+
+def listed(client: Client, query: str = "") -> list[str]:
+    """The connection ids of the list page, in order."""
+    page = client.get(f"{LIST}?{query}").content.decode()
+    ids = re.findall(r'name="_selected_action" value="([^"]+)"', page)
+    return ids or re.findall(r"/connection/([^/]+)/change/", page)
+
+
+def test_live_connections_come_first_then_the_last_closed(staff: Client) -> None:
+    add_connection("old live", age_seconds=900)
+    add_connection("closed", closed=True)
+    add_connection("new live", age_seconds=5)
+
+    assert listed(staff) == ["new live", "old live", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("live=yes", ["a", "b"]),
+        ("live=no", ["c"]),
+        ("route=studio", ["b"]),
+        ("experience=wylding-woods", ["a"]),
+        ("node=n2", ["b"]),
+        ("closed_by=client", ["c"]),
+        ("q=42", ["a"]),
+        ("q=4", ["a", "c"]),
+        ("q=Ada%40", ["b"]),
+        ("q=192.0.2.7", ["c"]),
+        ("q=2001:DB8::1", ["b"]),
+        ("q=b", ["b"]),
+        ("q=nobody", []),
+    ],
+)
+def test_connections_are_found_by_filter_and_search(staff: Client, query: str, found: list[str]) -> None:
+    add_node("n1")
+    add_connection("a", user_id="42", experience="wylding-woods", age_seconds=1)
+    add_connection("b", email="ada@example.com", route="studio", node_id="n2", client_address="2001:db8::1")
+    add_connection("c", user_id="43", closed=True, client_address="192.0.2.7")
+
+    assert listed(staff, query) == found
+
+
+def test_a_page_of_a_hundred_of_ten_thousand_rows_takes_a_handful_of_queries(staff: Client) -> None:
+    add_node("n1")
+    Connection.objects.bulk_create(
+        connection(f"c{number}", age_seconds=number, closed=number > 200) for number in range(10_000)
+    )
+    with CaptureQueriesContext(database) as queries:
+        page = staff.get(LIST).content.decode()
+
+    assert page.count('name="_selected_action"') == 100
+    assert "10000 connections" in page
+    assert len(queries) <= 12
+    assert not [
+        query for query in queries if re.search(r"COUNT\(\*\)[^)]*FROM \"proxy_connection\"$", query["sql"])
+    ]
+
+
+def test_a_list_that_is_too_long_is_counted_no_further_and_says_so(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.admin.pages.BoundedPaginator.MOST_ROWS", 3)
+    for number in range(5):
+        add_connection(f"c{number}")
+
+    assert "Only the first 3 can be paged to" in staff.get(LIST).content.decode()
+
+
+def test_a_record_without_its_nodes_row_is_shown_all_the_same(staff: Client) -> None:
+    add_connection("a", node_id="0123456789abcdef")
+
+    assert listed(staff) == ["a"]
+    assert "01234567" in staff.get(f"{LIST}a/change/").content.decode()
+
+
+def test_a_connection_is_shown_in_full_and_read_only(staff: Client) -> None:
+    add_node("n1")
+    add_connection("a", email="ada@example.com", bytes_in=5 << 20, user_agent="<script>", closed=True)
+    page = staff.get(f"{LIST}a/change/").content.decode()
+
+    for part in ("ada@example.com", "5.0 MB", "box:7", "&lt;script&gt;", "1000"):
+        assert part in page
+    assert "_save" not in page
+    assert "Kick…" not in page
+
+
+def test_nobody_adds_changes_or_deletes_records_not_even_a_superuser(admin_client: Client) -> None:
+    add_node("n1")
+    add_connection("a")
+
+    for path in ("connection/add/", "connection/a/delete/", "node/add/", "node/n1/delete/"):
+        assert admin_client.get(f"/admin/proxy/{path}").status_code == 403
+    assert admin_client.post(f"{LIST}a/change/", {"route": "x"}).status_code == 403
+    assert "delete_selected" not in admin_client.get(LIST).content.decode()
+
+
+def test_a_kick_asks_for_confirmation_first(staff: Client, sent: dict[str, Any]) -> None:
+    add_connection("a", user_id="42")
+    add_connection("b", user_id="7")
+    add_connection("c", closed=True)
+    answer = staff.post(LIST, {"action": "kick_links", "_selected_action": ["a", "b", "c"]})
+    page = answer.content.decode()
+
+    assert "2 live connections" in page
+    assert "1 of the selected is closed already" in page
+    assert not sent
+
+
+def test_a_confirmed_kick_is_sent_told_and_logged(staff: Client, sent: dict[str, Any]) -> None:
+    add_connection("a", user_id="42")
+    add_connection("b")
+    form = {"action": "kick_links", "_selected_action": ["a"], "confirmed": "yes", "reason": " be  nice "}
+    page = staff.post(LIST, form, follow=True).content.decode()
+
+    assert "1 connection is being kicked" in page
+    assert {topic: message["reason"] for topic, message in sent.items()} == {"connection:a": "be nice"}
+    entry = LogEntry.objects.get()
+    assert (entry.user.get_username(), entry.object_id) == ("ada", "a")
+    assert entry.change_message == "Kicked: be nice"
+
+
+def test_all_links_of_the_selected_users_are_kicked(staff: Client, sent: dict[str, Any]) -> None:
+    add_connection("a", user_id="42")
+    add_connection("b", user_id="42", closed=True)
+    add_connection("c", user_id="")
+    form = {"action": "kick_users", "_selected_action": ["b", "c"]}
+    assert "1 live connection" in staff.post(LIST, form).content.decode()
+    staff.post(LIST, {**form, "confirmed": "yes", "reason": ""})
+
+    assert list(sent) == ["user:42"]
+
+
+def test_everything_that_a_filter_finds_can_be_kicked(staff: Client, sent: dict[str, Any]) -> None:
+    Connection.objects.bulk_create(connection(f"c{number}") for number in range(120))
+    add_connection("other", route="studio")
+    form = {"action": "kick_links", "_selected_action": ["c1"], "select_across": "1"}
+    page = staff.post(f"{LIST}?route=game", form).content.decode()
+    assert "120 live connections" in page
+    assert "and 70 more" in page
+    staff.post(f"{LIST}?route=game", {**form, "confirmed": "yes"})
+
+    assert len(sent) == 120
+    assert "connection:other" not in sent
+
+
+def test_closed_connections_cannot_be_kicked(staff: Client, sent: dict[str, Any]) -> None:
+    add_connection("a", closed=True)
+    form = {"action": "kick_links", "_selected_action": ["a"], "confirmed": "yes"}
+    page = staff.post(LIST, form, follow=True).content.decode()
+
+    assert "nobody to kick" in page
+    assert not sent
+
+
+def test_a_reason_that_is_too_long_for_a_close_frame_is_refused(staff: Client, sent: dict[str, Any]) -> None:
+    add_connection("a")
+    form = {"action": "kick_links", "_selected_action": ["a"], "confirmed": "yes", "reason": "é" * 62}
+
+    assert "That is 124 bytes, and 123 fit." in staff.post(LIST, form).content.decode()
+    assert not sent
+
+
+def test_a_kick_that_could_not_be_sent_is_told(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(topic: str, message: dict[str, Any]) -> None:
+        raise OSError
+
+    monkeypatch.setattr(kicks, "send_to_topic", away)
+    add_connection("a")
+    form = {"action": "kick_links", "_selected_action": ["a"], "confirmed": "yes"}
+
+    assert "the channel layer is away" in staff.post(LIST, form, follow=True).content.decode()
+    assert not LogEntry.objects.exists()
+
+
+def test_kicking_takes_a_permission_of_its_own(client: Client, sent: dict[str, Any]) -> None:
+    add_connection("a")
+    viewer = log_in(client, "view_connection")
+    page = viewer.get(LIST).content.decode()
+    viewer.post(LIST, {"action": "kick_links", "_selected_action": ["a"], "confirmed": "yes"})
+
+    assert "kick_links" not in page
+    assert "Kick…" not in viewer.get(f"{LIST}a/change/").content.decode()
+    assert not sent
+
+
+def test_seeing_takes_a_permission(client: Client) -> None:
+    assert log_in(client).get(LIST).status_code == 403
+
+
+def test_nodes_are_listed_with_their_state_and_live_links(staff: Client) -> None:
+    add_node("n1")
+    add_node("silent", silent_seconds=20)
+    add_connection("a")
+    add_connection("b")
+    add_connection("c", closed=True)
+    page = staff.get("/admin/proxy/node/").content.decode()
+
+    assert "running" in page
+    assert "silent" in page
+    assert '?live=yes&amp;node=n1">2</a>' in page
+    assert staff.get("/admin/proxy/node/n1/change/").status_code == 200

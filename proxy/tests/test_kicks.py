@@ -1,0 +1,187 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from proxy import kicks
+from proxy.kicks import KickNotSent, kick, kick_async
+from proxy.models import Connection, Node
+from proxy.tests.rows import add_connection, add_node
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """What was sent, by topic."""
+    messages: dict[str, dict[str, Any]] = {}
+
+    async def send_to_topic(topic: str, message: dict[str, Any]) -> None:
+        messages[topic] = message
+
+    monkeypatch.setattr(kicks, "send_to_topic", send_to_topic)
+    monkeypatch.setattr("proxy.management.commands.kick.reaches_other_processes", lambda: True)
+    return messages
+
+
+def test_a_kick_of_a_user_goes_to_the_users_topic_and_counts_live_links(sent: dict[str, Any]) -> None:
+    add_connection("a", user_id="42")
+    add_connection("b", user_id="42")
+    add_connection("c", user_id="42", closed=True)
+    add_connection("d", user_id="7")
+
+    assert kick(user_ids=["42"], reason="cheating") == 2
+    assert sent == {
+        "user:42": {"type": "gateway.close", "code": 4001, "reason": "cheating", "closed_by": "staff"}
+    }
+
+
+def test_a_kick_of_connections_leaves_closed_ones_alone_and_reaches_ones_not_yet_recorded(
+    sent: dict[str, Any],
+) -> None:
+    add_connection("open")
+    add_connection("closed", closed=True)
+
+    assert kick(connection_ids=["open", "closed", "just opened"]) == 1
+    assert set(sent) == {"connection:open", "connection:just opened"}
+    assert {message["reason"] for message in sent.values()} == {"kicked by staff"}
+
+
+def test_everyone_is_kicked_with_one_message(sent: dict[str, Any]) -> None:
+    add_connection("a")
+    add_connection("b")
+
+    assert kick(everyone=True) == 2
+    assert set(sent) == {"everyone"}
+
+
+def test_a_reason_is_clipped_to_what_a_close_frame_holds(sent: dict[str, Any]) -> None:
+    kick(everyone=True, reason="é\n" * 200)
+
+    reason = sent["everyone"]["reason"]
+    assert len(reason.encode()) <= 123
+    assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    "whom",
+    [{}, {"user_ids": ["1"], "everyone": True}, {"user_ids": [""]}, {"connection_ids": [7]}],
+)
+def test_a_kick_must_name_somebody_or_everyone(sent: dict[str, Any], whom: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"kick somebody|a text"):
+        kick(**whom)
+    assert not sent
+
+
+def test_each_kick_by_a_person_is_noted_in_the_admin_log(sent: dict[str, Any]) -> None:
+    ada = User.objects.create_user("ada")
+    add_connection("a", user_id="42")
+    add_connection("b", user_id="42")
+    kick(user_ids=["42"], reason="cheating", by=ada)
+
+    entries = LogEntry.objects.order_by("object_id")
+    assert [(entry.user, entry.object_id, entry.change_message) for entry in entries] == [
+        (ada, "a", "Kicked: cheating"),
+        (ada, "b", "Kicked: cheating"),
+    ]
+    assert "42 on game" in entries[0].object_repr
+
+
+def test_a_channel_layer_that_is_away_is_told_and_nothing_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(topic: str, message: dict[str, Any]) -> None:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(kicks, "send_to_topic", away)
+    add_connection("a", user_id="42")
+    with pytest.raises(KickNotSent, match="away"):
+        kick(user_ids=["42"], by=User.objects.create_user("ada"))
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_async_code_kicks_too(sent: dict[str, Any]) -> None:
+    assert await kick_async(everyone=True) == 0
+    assert set(sent) == {"everyone"}
+
+
+def test_the_command_kicks_and_says_how_many(
+    sent: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_connection("a", user_id="42")
+    call_command("kick", "--user", "42", "--reason", "bye")
+
+    assert capsys.readouterr().out == "1 link kicked\n"
+    assert sent["user:42"]["reason"] == "bye"
+
+
+def test_the_command_fails_when_it_found_no_live_link(sent: dict[str, Any]) -> None:
+    with pytest.raises(CommandError, match="no such live link"):
+        call_command("kick", "--connection", "nobody")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "--user", "1"], ["--user", ""]])
+def test_the_command_wants_exactly_one_target(sent: dict[str, Any], arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        call_command("kick", *arguments)
+
+
+def test_the_command_says_when_it_can_reach_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.management.commands.kick.reaches_other_processes", lambda: False)
+    with pytest.raises(CommandError, match="REDIS_URL"):
+        call_command("kick", "--all")
+
+
+def test_connections_are_listed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    add_node("n1")
+    add_connection("a", user_id="42", route="game", bytes_in=2048, messages_in=3, age_seconds=3600)
+    add_connection("b", user_id="7\x1b[31m", node_id="unknown")
+    add_connection("c", closed=True)
+    call_command("connections")
+
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["ID", "USER", "EMAIL"]
+    assert [line.split()[0] for line in lines] == ["b", "a"]
+    assert "\x1b" not in lines[0]
+    for part in ("42", "box:7", "1h 00m", "3 (2.0 KB)"):
+        assert part in lines[1]
+
+
+def test_connections_are_filtered_and_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    add_connection("a", user_id="42", route="game")
+    add_connection("b", user_id="42", route="studio")
+    add_connection("c", user_id="42", route="game", closed=True)
+    call_command("connections", "--user", "42", "--route", "game", "--all", "--json")
+
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["id"], row["closed_by"]) for row in rows] == [("a", ""), ("c", "client")]
+
+
+def test_no_connections_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("connections")
+    assert capsys.readouterr().out == "no connections\n"
+
+
+def test_old_records_are_pruned_and_live_ones_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    long_ago = timezone.now() - timedelta(days=40)
+    add_node("old", stopped_at=long_ago)
+    add_node("n1")
+    add_connection("old", node_id="old", closed_at=long_ago)
+    add_connection("old but live", age_seconds=40 * 86_400)
+    add_connection("closed today", closed=True)
+    call_command("prune_connections", "--days", "30")
+
+    assert capsys.readouterr().out == "1 connections and 1 nodes deleted\n"
+    assert set(Connection.objects.values_list("pk", flat=True)) == {"old but live", "closed today"}
+    assert Node.objects.get().pk == "n1"
+
+
+def test_pruning_wants_a_number_of_days() -> None:
+    with pytest.raises(CommandError):
+        call_command("prune_connections")
+    with pytest.raises(CommandError, match="--days"):
+        call_command("prune_connections", "--days=-1")
