@@ -22,7 +22,10 @@ run: $(RUN_READY) ## Start the gateway with everything it needs, and print what 
 	@exec $(PYTHON) -m config.dev
 
 test: lint ## Install what is needed, then run every check and every test.
-	$(PYTHON) manage.py test
+	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
+	env DEBUG=false SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+	  ALLOWED_HOSTS=gateway.example.org $(PYTHON) manage.py check --deploy --fail-level WARNING
+	$(PYTHON) -m pytest --cov --cov-report=term
 
 lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
 	$(BIN)/ruff check --quiet .

@@ -2,16 +2,17 @@
 
 A reader takes a variable's name and its default and answers a value, or stops the start with one line that
 names the variable and says what it takes. `X_FILE` names a file that holds X, for secrets. An empty variable
-counts as unset, as compose files make them.
+counts as unset, as compose files make them, and blanks around a value do not count.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from proxy.core.limits import Rate
@@ -19,6 +20,9 @@ from proxy.core.origins import OriginPattern
 from proxy.core.routes import upstream_url
 
 T = TypeVar("T")
+_CREDENTIALS = re.compile(r"//[^/\s]*@")  # of every URL in a list
+_HOST = re.compile(r"\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]|\*")
+_SHOWN_CHARS = 120
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -26,7 +30,7 @@ class SettingError(SystemExit):
     """A variable has a wrong value; as a SystemExit its text is the one line that ends the start."""
 
     def __init__(self, name: str, expected: str, got: str | None = None) -> None:
-        super().__init__(f"{name}: must be {expected}" + (f", got {got!r}" if got is not None else ""))
+        super().__init__(f"{name}: must be {expected}" + (f", got {_shown(got)}" if got is not None else ""))
 
 
 class Env:
@@ -34,25 +38,32 @@ class Env:
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
+        self.defaults: dict[str, object] = {}
 
     def raw(self, name: str) -> str | None:
         """The variable, or the content of the file that `<name>_FILE` names; None when neither is set."""
-        value, path = self._variables.get(name, ""), self._variables.get(f"{name}_FILE", "")
+        value, path = (self._variables.get(key, "").strip() for key in (name, f"{name}_FILE"))
         if value and path:
             raise SettingError(name, f"set once, either as {name} or as {name}_FILE")
         if not path:
             return value or None
         try:
-            return Path(path).read_text(encoding="utf-8").strip() or None
+            content = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(
-                f"{name}_FILE", f"a readable text file ({type(error).__name__})", path
-            ) from None
+            expected = f"the path of a readable text file ({type(error).__name__})"
+            raise SettingError(f"{name}_FILE", expected, path) from None
+        if not content:  # or a secret that was not written yet would silently be a default
+            raise SettingError(f"{name}_FILE", "the path of a file that is not empty", path)
+        return content
 
     def read(
         self, name: str, default: T, parse: Callable[[str], T], *, expected: str, secret: bool = False
     ) -> T:
-        """The parsed variable or `default`. A `parse` that raises ValueError means a wrong value."""
+        """The parsed variable or `default`. A `parse` that raises ValueError means a wrong value.
+
+        A `secret` is never shown, not even a wrong one. `defaults` remembers what was asked for.
+        """
+        self.defaults[name] = None if secret else default
         raw = self.raw(name)
         if raw is None:
             return default
@@ -84,16 +95,16 @@ class Env:
         return self.read(name, default, parse, expected="true or false")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """One of `choices`, in whatever case it was written."""
+
         def parse(raw: str) -> str:
-            if raw not in choices:
-                raise ValueError
-            return raw
+            return {choice.lower(): choice for choice in choices}.get(raw.lower()) or _wrong()
 
         return self.read(name, default, parse, expected=f"one of {', '.join(choices)}")
 
     def integer(self, name: str, default: int, *, least: int = 1, most: int = 2**53) -> int:
         def parse(raw: str) -> int:
-            if not least <= int(raw) <= most:
+            if not (raw.isascii() and raw.isdigit() and least <= int(raw) <= most):
                 raise ValueError
             return int(raw)
 
@@ -106,16 +117,29 @@ class Env:
                 raise ValueError
             return float(raw)
 
-        return self.read(name, default, parse, expected=f"a number of seconds from {least:g} to {most:g}")
+        return self.read(name, default, parse, expected=f"a number of seconds from {least:g} to {most:.0f}")
 
-    def rate(self, name: str, default: str) -> Rate | None:
-        """A rate, or None for an empty default: no limit."""
-        fallback = Rate.parse(default) if default else None
-        return self.read(name, fallback, Rate.parse, expected="a rate such as 20/s or 100/m")
+    def rate(self, name: str, default: str) -> Rate:
+        return self.read(name, Rate.parse(default), Rate.parse, expected="a rate such as 20/s or 100/m")
 
-    def words(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Comma-separated words."""
-        return self.read(name, default, _split, expected="words separated by commas")
+    def host(self, name: str, default: str) -> str:
+        """A host name or an address to listen on."""
+
+        def parse(raw: str) -> str:
+            if ":" in raw:
+                return str(ipaddress.IPv6Address(raw.strip("[]")))
+            return raw if _HOST.fullmatch(raw) and raw[0] not in ".*" else _wrong()
+
+        return self.read(name, default, parse, expected="a host name or an address, without scheme and port")
+
+    def hosts(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Host names as Django's ALLOWED_HOSTS takes them."""
+
+        def parse(raw: str) -> tuple[str, ...]:
+            return tuple(word if _HOST.fullmatch(word) else _wrong() for word in _split(raw))
+
+        expected = "host names separated by commas, such as .example.com, without scheme and port"
+        return self.read(name, default, parse, expected=expected)
 
     def networks(self, name: str) -> tuple[Network, ...]:
         def parse(raw: str) -> tuple[Network, ...]:
@@ -133,6 +157,14 @@ class Env:
             name, (), parse, expected="origins separated by commas, such as https://*.example.com, or *"
         )
 
+    def sites(self, name: str) -> tuple[str, ...]:
+        """Origins as Django's CSRF_TRUSTED_ORIGINS takes them: text, each with its scheme."""
+
+        def parse(raw: str) -> tuple[str, ...]:
+            return tuple(word if OriginPattern.parse(word).origin else _wrong() for word in _split(raw))
+
+        return self.read(name, (), parse, expected="origins separated by commas, such as https://example.com")
+
     def service_url(self, name: str, default: str) -> str:
         return self.read(
             name, default, _service_url, expected="a URL like http://host:port (http, https, ws or wss)"
@@ -144,17 +176,38 @@ class Env:
 
         return self.read(name, default, parse, expected="URLs like ws://host:port, separated by commas")
 
-    def url(self, name: str, schemes: tuple[str, ...], *, secret: bool = False) -> str:
-        """A URL of one of `schemes`, or "" when unset."""
+    def url(self, name: str, schemes: tuple[str, ...], *, default: str = "", host: bool = True) -> str:
+        """A URL of one of `schemes`, with a host if `host`. It may hold credentials, so it is never shown."""
 
         def parse(raw: str) -> str:
-            if urlsplit(raw).scheme not in schemes:
+            parts = urlsplit(raw)
+            _ = parts.port  # raises ValueError when it is no port number
+            if (
+                parts.scheme not in schemes
+                or (host and not parts.hostname)
+                or not (parts.netloc + parts.path)
+            ):
                 raise ValueError
             return raw
 
-        return self.read(
-            name, "", parse, expected=f"a URL that begins with {' or '.join(schemes)}://", secret=secret
-        )
+        expected = f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+        return self.read(name, default, parse, expected=expected, secret=True)
+
+    def secret(
+        self, name: str, default: str = "", *, parse: Callable[[str], str] = str, expected: str
+    ) -> str:
+        """A text that is never shown. `parse` raises ValueError for a wrong one."""
+        return self.read(name, default, parse, expected=expected, secret=True)
+
+
+def _wrong() -> NoReturn:
+    raise ValueError
+
+
+def _shown(value: str) -> str:
+    """`value` for an error's one line: without the credentials of a URL, and not endless."""
+    hidden = _CREDENTIALS.sub("//…@", value)
+    return repr(hidden if len(hidden) <= _SHOWN_CHARS else hidden[:_SHOWN_CHARS] + "…")
 
 
 def _split(raw: str) -> tuple[str, ...]:

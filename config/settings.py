@@ -13,6 +13,7 @@ import dj_database_url
 
 from config import logging as gateway_logging
 from config.env import Env, SettingError
+from config.keys import read_token_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -21,12 +22,12 @@ env = Env()
 
 # --- Process -----
 DEBUG = env.flag("DEBUG", False)
-GATEWAY_HOST = env.text("GATEWAY_HOST", "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104  a server listens
+GATEWAY_HOST = env.host("GATEWAY_HOST", "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104  a server listens
 GATEWAY_PORT = env.integer("GATEWAY_PORT", 8666, most=65535)
-SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY = env.secret("SECRET_KEY", expected="a long random text")
 if not SECRET_KEY:
     raise SettingError("SECRET_KEY", "set to a long random text (or SECRET_KEY_FILE to a file that holds it)")
-ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
+ALLOWED_HOSTS = list(env.hosts("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "console"))
 
@@ -42,17 +43,13 @@ MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
 
 # --- Tokens -----
 JWT_ALGORITHM = env.choice("JWT_ALGORITHM", "HS256", ("HS256", "HS384", "HS512", "RS256", "ES256"))
-JWT_SIGNING_KEY = env.text("JWT_SIGNING_KEY", SECRET_KEY if JWT_ALGORITHM.startswith("HS") else "")
-JWT_VERIFYING_KEY = env.text("JWT_VERIFYING_KEY")
-JWT_JWKS_URL = env.url("JWT_JWKS_URL", ("http", "https"))
+_token_keys = read_token_keys(env, algorithm=JWT_ALGORITHM, secret_key=SECRET_KEY)
+JWT_SIGNING_KEY, JWT_VERIFYING_KEY = _token_keys.signing, _token_keys.verifying
+JWT_JWKS_URL = _token_keys.jwks_url
 JWT_ISSUER = env.text("JWT_ISSUER")
 JWT_AUDIENCE = env.text("JWT_AUDIENCE")
 JWT_LEEWAY_SECONDS = env.seconds("JWT_LEEWAY_SECONDS", 0, least=0, most=3600)
 JWT_USER_ID_CLAIM = env.text("JWT_USER_ID_CLAIM", "sub")
-if not JWT_ALGORITHM.startswith("HS") and not (JWT_VERIFYING_KEY or JWT_JWKS_URL):
-    raise SettingError(
-        "JWT_VERIFYING_KEY", f"a PEM public key for {JWT_ALGORITHM}, or JWT_JWKS_URL set instead"
-    )
 
 SIMPLE_JWT: dict[str, Any] = {
     "ALGORITHM": JWT_ALGORITHM,
@@ -79,15 +76,21 @@ MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
 # --- Stores -----
-DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), secret=True)
-REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), secret=True)
-NATS_URL = env.url("NATS_URL", ("nats", "tls"), secret=True)
+DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
+REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
+NATS_URL = env.url("NATS_URL", ("nats", "tls"))
 
-DATABASES = {
-    "default": dj_database_url.parse(
+try:
+    _database = dj_database_url.parse(
         DATABASE_URL or f"sqlite:///{VAR_DIR / 'gateway.sqlite3'}", conn_max_age=60, conn_health_checks=True
     )
-}
+except ValueError:
+    raise SettingError("DATABASE_URL", "a URL like postgres://user:password@host:5432/name") from None
+if not _database["NAME"]:
+    raise SettingError(
+        "DATABASE_URL", "a URL that names a database, like postgres://user:password@host:5432/name"
+    )
+DATABASES: dict[str, Any] = {"default": _database}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
     # Several processes write the record: take the write lock at BEGIN, and let readers go on meanwhile.
@@ -182,6 +185,6 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     "security.W021",
 ]  # TLS ends in front of the gateway
-CSRF_TRUSTED_ORIGINS = list(env.words("CSRF_TRUSTED_ORIGINS"))
+CSRF_TRUSTED_ORIGINS = list(env.sites("CSRF_TRUSTED_ORIGINS"))
 
 LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)

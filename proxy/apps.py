@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class ProxyConfig(AppConfig):
     name = "proxy"
     verbose_name = "Gateway"
+
+    def ready(self) -> None:
+        from proxy import checks  # noqa: F401  importing registers them

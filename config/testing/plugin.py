@@ -46,11 +46,16 @@ class Spawn(Protocol):
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
     report = yield
     if report.failed:
-        programs = [shown.program if isinstance(shown, Server) else shown for shown in _SHOWN]
+        asked_for = [shown for shown in _SHOWN if not isinstance(shown, Server) or _asks_for(item, shown)]
+        programs = [shown.program if isinstance(shown, Server) else shown for shown in asked_for]
         report.sections.extend(
             (f"output of {program.name}", program.tail()) for program in programs if program
         )
     return report
+
+
+def _asks_for(item: pytest.Item, server: Server) -> bool:
+    return any(name.startswith(server.name) for name in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

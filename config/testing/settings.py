@@ -10,6 +10,16 @@ for _name in (
     "KB_SERVICE_URL",
     "STUDIO_WS_URLS",
     "CHAT_SERVICE_URL",
+    "TRUSTED_PROXIES",
+    "ALLOWED_ORIGINS",
+    "JWT_ALGORITHM",
+    "JWT_SIGNING_KEY",
+    "JWT_VERIFYING_KEY",
+    "JWT_JWKS_URL",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "JWT_LEEWAY_SECONDS",
+    "JWT_USER_ID_CLAIM",
 ):
     os.environ.pop(_name, None)
     os.environ.pop(f"{_name}_FILE", None)

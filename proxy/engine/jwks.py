@@ -161,12 +161,11 @@ class Jwks:
         self._wanted = asyncio.Event()
         retries = delays(self.retry_seconds, longest_seconds=60.0)
         while True:
-            self._wanted.clear()
             if await self._refresh():
                 retries = delays(self.retry_seconds, longest_seconds=60.0)
-                await asyncio.sleep(self.pause_seconds)
+                self._wanted.clear()  # key() asks for no fetch sooner than pause_seconds after this one
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.refresh_seconds - self.pause_seconds):
+                    async with asyncio.timeout(self.refresh_seconds):
                         await self._wanted.wait()
             else:
                 await asyncio.sleep(jittered(next(retries), fraction=0.3, random=random.random()))  # noqa: S311

@@ -168,9 +168,10 @@ async def test_every_origin_header_must_be_allowed() -> None:
     assert isinstance((await through(headers=headers))["refusal"], OriginRefused)
 
 
-async def test_the_first_failure_is_the_one_that_is_answered() -> None:
+@pytest.mark.parametrize("query", ["token=garbage", "token=a&token=b", "&".join(["a=1"] * 100)])
+async def test_the_first_failure_is_the_one_that_is_answered(query: str) -> None:
     headers = [("host", "gateway.test"), ("origin", "https://evil.example")]
-    assert isinstance((await through(headers=headers, query="token=garbage"))["refusal"], OriginRefused)
+    assert isinstance((await through(headers=headers, query=query))["refusal"], OriginRefused)
 
 
 # --- Address and request id -----

@@ -31,12 +31,13 @@ def pem_pair(algorithm: str, serial: int = 0) -> tuple[str, str]:
     return private.decode(), public.decode()
 
 
-def jwk(algorithm: str, kid: str | None, serial: int = 0, **extra: Any) -> dict[str, Any]:
-    """The public JSON Web Key of `pem_pair(algorithm, serial)`."""
+def jwk(
+    algorithm: str, kid: str | None, serial: int = 0, *, private: bool = False, **extra: Any
+) -> dict[str, Any]:
+    """The JSON Web Key of `pem_pair(algorithm, serial)`: the public one, or `private`."""
+    pem = pem_pair(algorithm, serial)[PRIVATE if private else PUBLIC]
     implementation = jwt.get_algorithm_by_name(algorithm)
-    entry = implementation.to_jwk(
-        implementation.prepare_key(pem_pair(algorithm, serial)[PUBLIC]), as_dict=True
-    )
+    entry = implementation.to_jwk(implementation.prepare_key(pem), as_dict=True)
     return {**entry, **({} if kid is None else {"kid": kid}), **extra}
 
 

@@ -80,7 +80,7 @@ def test_keys_are_kept_by_their_id() -> None:
         jwk("ES256", "x", use="enc"),
         jwk("ES256", "x", alg="ES384"),
         jwk("ES256", "x", crv="P-384"),
-        jwk("ES256", "x", d="c2VjcmV0"),
+        jwk("ES256", "x", private=True),
         {**jwk("ES256", "x"), "x": "AAAA"},
         {**jwk("ES256", "x"), "x": None},
         {"kty": "oct", "k": "c2VjcmV0", "kid": "x"},

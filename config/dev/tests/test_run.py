@@ -1,0 +1,130 @@
+"""`make run`, as a developer sees it: a checkout of its own, started, used and ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from config.testing.plugin import Spawn
+from config.testing.program import BASE_DIR, Program, free_port
+
+COPIED = ("config", "experience", "proxy", "templates", "manage.py")
+RUN = [sys.executable, "-m", "config.dev"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The product's files in an empty directory, without anything that an earlier run left."""
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    for name in COPIED:
+        source = BASE_DIR / name
+        if source.is_dir():
+            shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, directory / name)
+    return directory
+
+
+@pytest.fixture
+def ports() -> dict[str, str]:
+    return {"GATEWAY_PORT": str(free_port()), "KB_PORT": str(free_port())}
+
+
+def start(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> Program:
+    program = spawn(RUN, name="run", env=ports, cwd=checkout, ready="^Sluicegate is up", within_seconds=45)
+    program.wait_for_output("^  Any command ")
+    return program
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_answers_and_ends_leaving_no_process(
+    spawn: Spawn, checkout: Path, ports: dict[str, str], how: signal.Signals
+) -> None:
+    program = start(spawn, checkout, ports)
+    children = psutil.Process(program.pid).children(recursive=True)
+    page = httpx.get(f"http://127.0.0.1:{ports['GATEWAY_PORT']}/admin/login/")
+
+    ended_with = program.stop(number=how)
+
+    assert page.status_code == 200
+    assert len(children) >= 3
+    assert ended_with == 0
+    assert all_gone(children)
+    assert not (checkout / "var" / "dev.json").exists()
+
+
+def test_the_printed_login_opens_the_admin_and_stays_the_same(
+    spawn: Spawn, checkout: Path, ports: dict[str, str]
+) -> None:
+    program = start(spawn, checkout, ports)
+    name, password = program.wait_for_output(r"^ +(\w+) / (\S+)  \(of this checkout only\)").groups()
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{ports['GATEWAY_PORT']}") as browser:
+        browser.get("/admin/login/")
+        form = {"username": name, "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        entered = browser.post("/admin/login/?next=/admin/", data=form)
+    assert (entered.status_code, entered.headers["location"]) == (302, "/admin/")
+    program.stop(number=signal.SIGINT)
+
+    again = start(spawn, checkout, ports)
+    assert password in again.output
+
+
+def test_the_end_of_one_part_ends_all_of_it(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
+    program = start(spawn, checkout, ports)
+    children = psutil.Process(program.pid).children(recursive=True)
+    (valkey,) = [child for child in children if "valkey" in child.name()]
+
+    valkey.kill()
+
+    assert program.wait_for_exit() != 0
+    assert all_gone(children)
+
+
+def test_ctrl_c_while_it_starts_ends_it_too(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
+    program = spawn(RUN, name="run", env=ports, cwd=checkout)
+    program.wait_until(
+        lambda: bool(psutil.Process(program.pid).children()), "a first child", within_seconds=15
+    )
+    children = psutil.Process(program.pid).children(recursive=True)
+
+    program.stop(number=signal.SIGINT)
+
+    assert all_gone(children)
+    assert "Traceback" not in program.output
+
+
+def test_a_taken_port_stops_the_start_with_one_line(
+    spawn: Spawn, checkout: Path, ports: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", int(ports["GATEWAY_PORT"]))):
+        program = spawn(RUN, name="run", env=ports, cwd=checkout)
+        assert program.wait_for_exit() == 1
+
+    (line,) = program.output.splitlines()
+    assert line.startswith(f"GATEWAY_PORT: must be another port: {ports['GATEWAY_PORT']} ")
+
+
+def test_a_command_beside_it_uses_its_stores(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
+    start(spawn, checkout, ports)
+    script = "from django.conf import settings; print([settings.REDIS_URL, settings.DEBUG])"
+
+    command = spawn([*RUN, "shell", "--verbosity", "0", "--command", script], name="command", cwd=checkout)
+
+    assert command.wait_for_exit() == 0
+    redis_url, debug = json.loads(command.output.strip().replace("'", '"').replace("True", "true"))
+    assert redis_url.startswith("redis://127.0.0.1:")
+    assert debug is True

@@ -1,0 +1,133 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.env import Env, SettingError
+from proxy.core.limits import Rate
+from proxy.core.origins import OriginPattern
+
+
+def env(**variables: str) -> Env:
+    return Env(variables)
+
+
+def complaint(read: Any) -> str:
+    """The one line with which `read()` stops the start."""
+    with pytest.raises(SettingError) as stopped:
+        read()
+    line = str(stopped.value.code)
+    assert "\n" not in line
+    return line
+
+
+def test_an_unset_and_an_empty_variable_have_the_default() -> None:
+    assert env().integer("PORT", 8666) == 8666
+    assert env(PORT="").integer("PORT", 8666) == 8666
+    assert env(PORT="  ").integer("PORT", 8666) == 8666
+
+
+def test_blanks_around_a_value_do_not_count() -> None:
+    assert env(PORT=" 9000\n").integer("PORT", 8666) == 9000
+
+
+def test_a_wrong_value_is_named_with_what_it_takes_and_what_it_was() -> None:
+    line = complaint(lambda: env(PORT="http").integer("PORT", 8666, most=65535))
+    assert line == "PORT: must be a whole number from 1 to 65535, got 'http'"
+
+
+def test_a_secret_is_not_shown_even_when_it_is_wrong() -> None:
+    def refuse(_: str) -> str:
+        raise ValueError("hunter2")
+
+    line = complaint(lambda: env(KEY="hunter2").secret("KEY", parse=refuse, expected="a key"))
+    assert line == "KEY: must be a key"
+
+
+@pytest.mark.parametrize("word", ["ws://user:hunter2@host", "a,http://:hunter2@host:1/x,b", "x" * 5000])
+def test_what_is_shown_of_a_wrong_value_has_no_password_and_an_end(word: str) -> None:
+    line = complaint(lambda: env(URLS=word).service_urls("URLS"))
+    assert "hunter2" not in line
+    assert len(line) < 300
+
+
+# --- Files -----
+def test_a_file_holds_what_should_not_stand_in_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hunter2\n")
+    assert env(KEY_FILE=str(path)).text("KEY") == "hunter2"
+
+
+def test_both_the_variable_and_its_file_are_one_too_many(tmp_path: Path) -> None:
+    assert complaint(lambda: env(KEY="hunter2", KEY_FILE="/x").text("KEY")) == (
+        "KEY: must be set once, either as KEY or as KEY_FILE"
+    )
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "empty").write_text("\n")
+    for name in ("missing", ".", "binary", "empty"):
+        path = str(tmp_path / name)
+        line = complaint(lambda path=path: env(KEY_FILE=path).text("KEY"))
+        assert line.startswith("KEY_FILE: must be the path of a ")
+        assert str(tmp_path) in line
+
+
+# --- Readers -----
+READERS: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
+    ("flag", False, {"true": True, "ON": True, "1": True, "No": False}, {"ja": 0, "2": 0}),
+    ("integer", 5, {"1": 1, "007": 7}, {"0": 0, "-1": 0, "1.5": 0, "1_0": 0, "٣": 0, "9" * 5000: 0, "+1": 0}),
+    ("seconds", 5, {"1": 1, "0.5": 0.5, "1e2": 100}, {"0": 0, "-1": 0, "nan": 0, "inf": 0, "5s": 0}),
+    ("rate", "1/s", {"20/s": Rate(20, 1), "1.5/m": Rate(1.5, 60)}, {"20": 0, "0/s": 0, "-1/s": 0, "5/d": 0}),
+    ("host", "h", {"::1": "::1", "[::]": "::", "0.0.0.0": "0.0.0.0", "my-host_1": "my-host_1"},
+     {"http://x": 0, "a b": 0, "x:1": 0, "*": 0, ".x": 0, "a/b": 0}),
+    ("hosts", (), {"*": ("*",), ".a.com, b": (".a.com", "b"),
+     "[::1]": ("[::1]",)}, {"http://a": 0, "a:1": 0}),
+    ("service_url", "", {"http://h:1/p": "http://h:1/p", "wss://h": "wss://h"},
+     {"h:1": 0, "ftp://h": 0, "http://": 0, "http://h:x": 0, "http://h?a=1": 0, "http://u:p@h": 0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reader", "default", "good", "wrong"), READERS, ids=[reader[0] for reader in READERS]
+)
+def test_each_reader_takes_the_right_and_refuses_the_wrong(
+    reader: str, default: Any, good: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    for raw, value in good.items():
+        assert getattr(env(NAME=raw), reader)("NAME", default) == value
+    for raw in wrong:
+        assert complaint(lambda raw=raw: getattr(env(NAME=raw), reader)("NAME", default)).startswith("NAME: ")
+
+
+def test_a_choice_may_be_written_in_any_case() -> None:
+    assert env(LEVEL="debug").choice("LEVEL", "INFO", ("DEBUG", "INFO")) == "DEBUG"
+    assert complaint(lambda: env(LEVEL="loud").choice("LEVEL", "INFO", ("DEBUG", "INFO"))) == (
+        "LEVEL: must be one of DEBUG, INFO, got 'loud'"
+    )
+
+
+def test_networks_and_origins_are_parsed_once_at_start() -> None:
+    assert [str(network) for network in env(NETS="10.0.0.1/8, ::1").networks("NETS")] == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+    assert env(ORIGINS="*, https://a.com").origins("ORIGINS") == (
+        OriginPattern.parse("*"),
+        OriginPattern.parse("https://a.com"),
+    )
+    assert env(SITES="https://*.a.com").sites("SITES") == ("https://*.a.com",)
+    assert complaint(lambda: env(NETS="10.0.0.0/33").networks("NETS")).startswith("NETS: must be addresses")
+    assert complaint(lambda: env(ORIGINS="a.com").origins("ORIGINS")).startswith("ORIGINS: must be origins")
+    assert complaint(lambda: env(SITES="*").sites("SITES")).startswith("SITES: must be origins")
+
+
+@given(st.text(st.characters(exclude_characters="\x00")), st.sampled_from(READERS))
+def test_any_text_is_a_value_or_a_complaint(text: str, reader: tuple[str, Any, Any, Any]) -> None:
+    try:
+        getattr(env(NAME=text), reader[0])("NAME", reader[1])
+    except SettingError as stopped:
+        assert str(stopped.code).startswith("NAME: must be ")  # noqa: PT017  either outcome is right

@@ -1,0 +1,211 @@
+"""The settings as a whole, in processes of their own: this one has its settings already."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.tests.tokens import PRIVATE, PUBLIC, pem_pair
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+MARK = "hunter2"  # stands in every wrong secret; it must not come out again
+GOOD = {"SECRET_KEY": "s" * 64}
+RS, ES = {"JWT_ALGORITHM": "RS256"}, {"JWT_ALGORITHM": "ES256"}
+
+# Reads many environments, each by a fresh run of the settings, and tells what became of each.
+READ_MANY = """
+import json, os, runpy, sys
+for variables in json.load(sys.stdin):
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        values = runpy.run_path("config/settings.py")
+        defaults = {name: str(value) for name, value in values["env"].defaults.items()}
+        print(json.dumps({"line": None, "defaults": defaults, "key": values["JWT_SIGNING_KEY"]}))
+    except SystemExit as stopped:
+        print(json.dumps({"line": stopped.code}))
+"""
+
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({"DEBUG": "maybe"}, "true or false"),
+    ({"GATEWAY_HOST": "http://0.0.0.0"}, "a host name or an address"),
+    ({"GATEWAY_PORT": "http"}, "a whole number from 1 to 65535"),
+    ({"GATEWAY_PORT": "65536"}, "a whole number from 1 to 65535"),
+    ({"SECRET_KEY": ""}, "a long random text"),
+    ({"SECRET_KEY": " "}, "a long random text"),
+    ({"ALLOWED_HOSTS": "https://example.com"}, "host names separated by commas"),
+    ({"LOG_LEVEL": "LOUD"}, "one of DEBUG, INFO"),
+    ({"LOG_FORMAT": "xml"}, "one of json, console"),
+    ({"TRUSTED_PROXIES": "the-proxy"}, "addresses or networks separated by commas"),
+    ({"TRUSTED_PROXIES": "10.0.0.0/33"}, "addresses or networks separated by commas"),
+    ({"ALLOWED_ORIGINS": "example.com"}, "origins separated by commas"),
+    ({"ALLOWED_ORIGINS": "https://example.com/"}, "origins separated by commas"),
+    ({"WEBSOCKET_ENABLED": "2"}, "true or false"),
+    ({"MAX_CONNECTIONS": "0"}, "a whole number of 1 or more"),
+    ({"MAX_CONNECTIONS_PER_IP": "-1"}, "a whole number of 1 or more"),
+    ({"MAX_CONNECTIONS_PER_USER": "many"}, "a whole number of 1 or more"),
+    ({"CONNECT_RATE_PER_IP": "20"}, "a rate such as 20/s or 100/m"),
+    ({"MESSAGE_RATE_PER_USER": "0/s"}, "a rate such as 20/s or 100/m"),
+    ({"JWT_ALGORITHM": "none"}, "one of HS256"),
+    ({"JWT_SIGNING_KEY": f"-----BEGIN PUBLIC KEY-----\n{MARK}\n-----END PUBLIC KEY-----"}, "not a PEM key"),
+    ({"JWT_VERIFYING_KEY": MARK}, "unset for HS256, which verifies with JWT_SIGNING_KEY"),
+    ({"JWT_JWKS_URL": f"https://{MARK}/"}, "unset for HS256, which verifies with JWT_SIGNING_KEY"),
+    ({"JWT_JWKS_URL": f"ftp://user:{MARK}@host/"}, "a URL that begins with http:// or https://"),
+    ({**RS, "JWT_JWKS_URL": "https:///keys"}, "a URL that begins with http:// or https://"),
+    ({**RS, "JWT_VERIFYING_KEY": MARK}, "a PEM public key for RS256"),
+    ({**RS, "JWT_VERIFYING_KEY": pem_pair("RS256")[PRIVATE]}, "a PEM public key for RS256"),
+    ({**RS, "JWT_VERIFYING_KEY": pem_pair("ES256")[PUBLIC]}, "a PEM public key for RS256"),
+    ({**ES, "JWT_VERIFYING_KEY": pem_pair("RS256")[PUBLIC]}, "a PEM public key for ES256"),
+    ({**RS, "JWT_SIGNING_KEY": MARK}, "a PEM private key for RS256"),
+    ({**RS, "JWT_SIGNING_KEY": pem_pair("RS256")[PUBLIC]}, "a PEM private key for RS256"),
+    ({**RS, "JWT_VERIFYING_KEY": ""}, "set for RS256, or else JWT_JWKS_URL, but not both"),
+    ({"JWT_LEEWAY_SECONDS": "-1"}, "a number of seconds from 0 to 3600"),
+    ({"KB_SERVICE_URL": "127.0.0.1:8001"}, "a URL like http://host:port"),
+    ({"KB_SERVICE_URL": f"http://user:{MARK}@host:8001"}, "a URL like http://host:port"),
+    ({"STUDIO_WS_URLS": f"ws://a:1,ws://user:{MARK}@b:2"}, "URLs like ws://host:port"),
+    ({"CHAT_SERVICE_URL": "http://host:port"}, "a URL like http://host:port"),
+    ({"MAX_MESSAGE_BYTES": "127"}, "a whole number of 128 or more"),
+    ({"OUTBOX_BYTES": "1MiB"}, "a whole number of 1024 or more"),
+    ({"SLOW_CONSUMER_SECONDS": "0"}, "a number of seconds from 0.001"),
+    ({"WS_TIMEOUT_SECONDS": "nan"}, "a number of seconds from 0.001"),
+    ({"DRAIN_SECONDS": "-1"}, "a number of seconds from 0 "),
+    ({"DIAL_TIMEOUT_SECONDS": "5s"}, "a number of seconds from 0.001"),
+    ({"MAX_CONCURRENT_DIALS": "1.5"}, "a whole number of 1 or more"),
+    ({"TOKEN_GRACE_SECONDS": "inf"}, "a number of seconds from 0.001"),
+    ({"DATABASE_URL": f"mysql://user:{MARK}@host/name"}, "a URL that begins with postgres://"),
+    ({"DATABASE_URL": f"postgres://user:{MARK}@host:port/name"}, "a URL that begins with postgres://"),
+    ({"DATABASE_URL": f"postgres://user:{MARK}@host"}, "a URL that names a database"),
+    ({"REDIS_URL": f"http://:{MARK}@host:6379"}, "a URL that begins with redis://"),
+    ({"REDIS_URL": f"redis://:{MARK}@host:port"}, "a URL that begins with redis://"),
+    ({"NATS_URL": f"nats:user:{MARK}"}, "a URL that begins with nats://"),
+    ({"HTTPS_ONLY": "http"}, "true or false"),
+    ({"SECURE_HSTS_SECONDS": "1h"}, "a whole number of 0 or more"),
+    ({"CSRF_TRUSTED_ORIGINS": "admin.example.com"}, "origins separated by commas"),
+]  # fmt: skip
+ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE", "JWT_USER_ID_CLAIM"}
+
+RIGHT: list[dict[str, str]] = [
+    {},
+    {"DEBUG": "1", "GATEWAY_HOST": "::", "LOG_LEVEL": "debug"},
+    {"JWT_ALGORITHM": "HS512", "JWT_SIGNING_KEY": "k" * 64},
+    {**RS, "JWT_VERIFYING_KEY": pem_pair("RS256")[PUBLIC]},
+    {**RS, "JWT_VERIFYING_KEY": pem_pair("RS256")[PUBLIC].replace("\n", "\\n")},
+    {**RS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_SIGNING_KEY": pem_pair("RS256")[PRIVATE]},
+    {**ES, "JWT_VERIFYING_KEY": pem_pair("ES256")[PUBLIC]},
+    {"DATABASE_URL": "postgres://user:p%40ss@host:5432/name", "REDIS_URL": "rediss://:p@host:6379/1"},
+    {"DATABASE_URL": "postgres://%2Fvar%2Frun%2Fpostgresql/name", "REDIS_URL": "unix:///run/valkey.sock"},
+    {"DATABASE_URL": "sqlite:////tmp/gateway.sqlite3", "NATS_URL": "tls://host:4222"},
+    {"ALLOWED_HOSTS": "*", "ALLOWED_ORIGINS": "*", "CSRF_TRUSTED_ORIGINS": "https://*.example.com"},
+]  # fmt: skip
+
+
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    return {**GOOD, **variables}
+
+
+@cache
+def outcomes() -> list[dict[str, Any]]:
+    """What became of each wrong environment, then of each right one."""
+    environments = [environment(variables) for variables, _ in WRONG] + [*map(environment, RIGHT)]
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", READ_MANY],
+        input=json.dumps(environments), capture_output=True, text=True, cwd=BASE_DIR, timeout=50, check=True,
+    )  # fmt: skip
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "at", range(len(WRONG)), ids=[f"{at}-{[*variables][-1]}" for at, (variables, _) in enumerate(WRONG)]
+)
+def test_a_wrong_value_stops_the_start_with_one_line_that_names_it(at: int) -> None:
+    variables, takes = WRONG[at]
+    line = outcomes()[at]["line"]
+    assert line is not None, "the start went on"
+    assert line.startswith(f"{[*variables][-1]}: must be ")
+    assert takes in line
+    assert "\n" not in line
+    assert MARK not in line
+
+
+@pytest.mark.parametrize("at", range(len(RIGHT)))
+def test_right_values_are_taken(at: int) -> None:
+    assert outcomes()[len(WRONG) + at]["line"] is None
+
+
+def test_tokens_are_signed_with_the_secret_key_until_they_have_their_own() -> None:
+    assert outcomes()[len(WRONG)]["key"] == GOOD["SECRET_KEY"]
+    assert outcomes()[len(WRONG) + 2]["key"] == "k" * 64
+
+
+def test_every_variable_has_a_wrong_value_in_this_table() -> None:
+    wrong = {[*variables][-1] for variables, _ in WRONG}
+    assert wrong == set(outcomes()[len(WRONG)]["defaults"]) - ANY_TEXT
+
+
+# --- As an operator meets it -----
+def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py` with nothing of this process's environment but the path."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        capture_output=True, text=True, cwd=BASE_DIR, timeout=50, check=False,
+        env={"PATH": os.environ["PATH"], **variables},
+    )  # fmt: skip
+
+
+def test_the_line_is_all_that_the_operator_sees() -> None:
+    ran = manage("issue_token", "42", **GOOD, DATABASE_URL=f"postgres://user:{MARK}@host:port/name")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith("DATABASE_URL: must be ")
+    assert MARK not in ran.stderr
+
+
+def test_a_secret_may_come_from_a_file_and_one_token_is_all_that_is_printed(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s" * 64 + "\n")
+    ran = manage("issue_token", "42", SECRET_KEY_FILE=str(key))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.count(".") == 2
+    assert len(ran.stdout.split()) == 1
+
+
+def test_a_good_production_environment_passes_the_deployment_checks() -> None:
+    secret, signing = (f"{purpose}-0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2yZ3aB4cD5eF" for purpose in "ab")
+    ran = manage(
+        "check", "--deploy", "--fail-level", "WARNING",
+        SECRET_KEY=secret, JWT_SIGNING_KEY=signing, ALLOWED_HOSTS="gateway.example.com",
+        ALLOWED_ORIGINS="https://*.example.com", TRUSTED_PROXIES="10.0.0.0/8",
+        REDIS_URL="redis://valkey:6379/0", DATABASE_URL="postgres://gateway@db/gateway",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+
+
+# --- As it is documented -----
+def documented() -> dict[str, str]:
+    """Name → default of every row of the tables in docs/settings.md, up to the part on development."""
+    text = (BASE_DIR / "docs" / "settings.md").read_text().partition("\n## Development")[0]
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) == len({name for name, _ in rows}), "a variable is listed twice"
+    return {name.strip(" `"): default.strip() for name, default in rows}
+
+
+def test_every_variable_is_documented_and_no_other() -> None:
+    assert sorted(documented()) == sorted(outcomes()[len(WRONG)]["defaults"])
+
+
+def test_every_documented_default_is_the_real_one() -> None:
+    defaults = outcomes()[len(WRONG)]["defaults"]
+    for name, default in documented().items():
+        if default.startswith("`"):
+            shown = default.strip("`")
+            real = defaults[name].lower() if defaults[name] in {"True", "False"} else defaults[name]
+            assert shown in {real, real.removesuffix(".0")}, name
+        else:
+            assert defaults[name] in {"", "()", "None"} or name in {"ALLOWED_HOSTS", "STUDIO_WS_URLS"}, name

@@ -1,0 +1,100 @@
+"""System checks: what starts, but should not be left so. Ids are stable (SILENCED_SYSTEM_CHECKS).
+
+`manage.py check` asks the first, `manage.py check --deploy` all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004  Django's name
+
+from proxy.core.addresses import parse_address
+
+# RFC 7518, section 3.2: a key as long as the hash, or the hash is not what has to be guessed.
+_LEAST_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
+@register(Tags.security)
+def check_signing_key_length(**_: Any) -> list[CheckMessage]:
+    """gateway.E001, or W001 with DEBUG: who holds one token can guess a short key offline."""
+    least_bytes = _LEAST_KEY_BYTES.get(settings.JWT_ALGORITHM, 0)
+    if len(settings.JWT_SIGNING_KEY.encode()) >= least_bytes:
+        return []
+    text = f"JWT_SIGNING_KEY is shorter than the {least_bytes} bytes that {settings.JWT_ALGORITHM} needs."
+    hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(64))'"
+    kind, identity = (Warning, "gateway.W001") if settings.DEBUG else (Error, "gateway.E001")
+    return [kind(text, hint=hint, id=identity)]
+
+
+@register(Tags.security, deploy=True)
+def check_signing_key_is_its_own(**_: Any) -> list[CheckMessage]:
+    """gateway.W002: who may issue tokens should not learn the key that signs staff's sessions."""
+    if settings.JWT_SIGNING_KEY != settings.SECRET_KEY:
+        return []
+    text = "JWT_SIGNING_KEY is the same as SECRET_KEY."
+    hint = "Set JWT_SIGNING_KEY to a key of its own, known to the gateway and to whoever issues the tokens."
+    return [Warning(text, hint=hint, id="gateway.W002")]
+
+
+@register(Tags.security, deploy=True)
+def check_origins_are_named(**_: Any) -> list[CheckMessage]:
+    """gateway.W003."""
+    if not any(pattern.any for pattern in settings.ALLOWED_ORIGINS):
+        return []
+    text = "ALLOWED_ORIGINS holds *: a page of any site may open a socket from its visitors' browsers."
+    hint = "Name the sites, such as https://*.example.com. Clients that are no browsers need no entry."
+    return [Warning(text, hint=hint, id="gateway.W003")]
+
+
+@register(Tags.security, deploy=True)
+def check_trusted_proxies_are_few(**_: Any) -> list[CheckMessage]:
+    """gateway.W004."""
+    if not any(network.prefixlen == 0 for network in settings.TRUSTED_PROXIES):
+        return []
+    text = "TRUSTED_PROXIES holds every address there is, so that each client may claim to be any other."
+    hint = "Name the addresses of the proxies in front of the gateway, and nothing else."
+    return [Warning(text, hint=hint, id="gateway.W004")]
+
+
+@register(Tags.security, deploy=True)
+def check_jwks_comes_over_tls(**_: Any) -> list[CheckMessage]:
+    """gateway.W005."""
+    url = urlsplit(settings.JWT_JWKS_URL)
+    address = parse_address(url.hostname or "")
+    is_local = url.hostname == "localhost" or (address is not None and address.is_loopback)
+    if url.scheme != "http" or is_local:
+        return []
+    text = "JWT_JWKS_URL is fetched without TLS: whoever is on the way can put their own key there."
+    return [Warning(text, hint="Use an https:// address.", id="gateway.W005")]
+
+
+@register(Tags.security, deploy=True)
+def check_jwks_tokens_are_for_us(**_: Any) -> list[CheckMessage]:
+    """gateway.W006."""
+    if not settings.JWT_JWKS_URL or settings.JWT_AUDIENCE:
+        return []
+    text = "JWT_AUDIENCE is unset: tokens that the issuer made for other applications are accepted too."
+    return [Warning(text, hint="Set JWT_AUDIENCE to what stands in `aud`.", id="gateway.W006")]
+
+
+@register(deploy=True)
+def check_channel_layer_is_shared(**_: Any) -> list[CheckMessage]:
+    """gateway.I001."""
+    if not settings.CHANNEL_LAYERS["default"]["BACKEND"].endswith("InMemoryChannelLayer"):
+        return []
+    text = "REDIS_URL is unset: events, kicks and caps reach one process only."
+    hint = "Fine for one process. For several workers or nodes, set REDIS_URL."
+    return [Info(text, hint=hint, id="gateway.I001")]
+
+
+@register(deploy=True)
+def check_database_is_a_server(**_: Any) -> list[CheckMessage]:
+    """gateway.I002."""
+    if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        return []
+    text = "The record is kept in SQLite, which only processes of one machine can share."
+    hint = "Fine for one machine. For several nodes, set DATABASE_URL to a PostgreSQL."
+    return [Info(text, hint=hint, id="gateway.I002")]

@@ -1,0 +1,95 @@
+import ipaddress
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+from django.core.checks.registry import registry
+
+from proxy import checks
+from proxy.core.origins import OriginPattern
+
+Ask = Callable[..., list[CheckMessage]]
+
+GOOD: dict[str, Any] = {
+    "DEBUG": False,
+    "SECRET_KEY": "s" * 64,
+    "JWT_ALGORITHM": "HS256",
+    "JWT_SIGNING_KEY": "k" * 32,
+    "JWT_JWKS_URL": "",
+    "JWT_AUDIENCE": "",
+    "ALLOWED_ORIGINS": (OriginPattern.parse("https://*.example.com"),),
+    "TRUSTED_PROXIES": (ipaddress.ip_network("10.0.0.0/8"),),
+    "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
+    "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
+}
+JWKS = {"JWT_ALGORITHM": "RS256", "JWT_SIGNING_KEY": "", "JWT_AUDIENCE": "gateway"}
+
+
+@pytest.fixture
+def gateway_checks(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Asks the registered checks of the gateway about GOOD settings with some changes."""
+
+    def ask(*, deploy: bool = True, **changes: Any) -> list[CheckMessage]:
+        monkeypatch.setattr(checks, "settings", SimpleNamespace(**{**GOOD, **changes}))
+        registered = registry.get_checks(include_deployment_checks=deploy)
+        return [
+            message
+            for check in registered
+            if check.__module__ == checks.__name__
+            for message in check(app_configs=None, databases=None)
+        ]
+
+    return ask
+
+
+def test_a_good_production_environment_has_nothing_to_say(gateway_checks: Ask) -> None:
+    assert gateway_checks() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "identity"),
+    [
+        ({"JWT_SIGNING_KEY": "k" * 31}, "gateway.E001"),
+        ({"JWT_SIGNING_KEY": "k" * 31, "DEBUG": True}, "gateway.W001"),
+        ({"JWT_SIGNING_KEY": "k" * 63, "JWT_ALGORITHM": "HS512"}, "gateway.E001"),
+        ({"JWT_SIGNING_KEY": GOOD["SECRET_KEY"]}, "gateway.W002"),
+        ({"ALLOWED_ORIGINS": (OriginPattern.parse("*"),)}, "gateway.W003"),
+        ({"TRUSTED_PROXIES": (ipaddress.ip_network("0.0.0.0/0"),)}, "gateway.W004"),
+        ({"TRUSTED_PROXIES": (ipaddress.ip_network("::/0"),)}, "gateway.W004"),
+        ({**JWKS, "JWT_JWKS_URL": "http://id.example.com/keys"}, "gateway.W005"),
+        ({**JWKS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_AUDIENCE": ""}, "gateway.W006"),
+        (
+            {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}},
+            "gateway.I001",
+        ),
+        ({"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3"}}}, "gateway.I002"),
+    ],
+)
+def test_what_should_not_be_left_so_is_named_with_a_hint(
+    gateway_checks: Ask, changes: dict[str, Any], identity: str
+) -> None:
+    found = gateway_checks(**changes)
+    assert [message.id for message in found] == [identity]
+    assert found[0].hint
+    assert str(changes.get("JWT_SIGNING_KEY") or "-none-") not in str(found[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"JWT_SIGNING_KEY": "k" * 64, "JWT_ALGORITHM": "HS512"},
+        {**JWKS, "JWT_JWKS_URL": "https://id.example.com/keys"},
+        {**JWKS, "JWT_JWKS_URL": "http://127.0.0.1:8002/keys"},
+        {**JWKS, "JWT_JWKS_URL": "http://localhost:8002/keys"},
+        {"ALLOWED_ORIGINS": ()},
+    ],
+)
+def test_what_is_fine_is_not_warned_of(gateway_checks: Ask, changes: dict[str, Any]) -> None:
+    assert gateway_checks(**changes) == []
+
+
+def test_a_short_key_is_found_without_asking_for_deployment_checks(gateway_checks: Ask) -> None:
+    found = gateway_checks(deploy=False, JWT_SIGNING_KEY="short")
+    assert [message.id for message in found] == ["gateway.E001"]
