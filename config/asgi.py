@@ -5,5 +5,13 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+http_application = get_asgi_application()
 
-application = get_asgi_application()
+from channels.routing import ProtocolTypeRouter  # noqa: E402  needs the settings
+
+from config.routing import websocket_application  # noqa: E402
+from proxy.middleware import gateway_middleware  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": http_application, "websocket": gateway_middleware(websocket_application)}
+)

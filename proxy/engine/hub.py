@@ -60,6 +60,7 @@ class Hub:
         self._unsettled: set[str] = {own_topic}
         self._channel: str | None = None
         self._lock = asyncio.Lock()
+        self._dirty = asyncio.Event()
         self._last_echo_at: float | None = None
         self.connected = False
         self.unknown_messages = 0
@@ -78,7 +79,7 @@ class Hub:
         if fresh and self.connected:
             await self._settle()
 
-    async def leave(self, link: Any, topics: Iterable[str]) -> None:
+    def leave(self, link: Any, topics: Iterable[str]) -> None:
         """Let `link` hear `topics` no more; topics with no links left are given back to the layer."""
         for topic in topics:
             links = self._links.get(topic)
@@ -88,8 +89,8 @@ class Hub:
             if not links and topic != self._own_topic:
                 del self._links[topic]
                 self._unsettled.add(topic)
-        if self._unsettled and self.connected:
-            await self._settle()
+        if self._unsettled:
+            self._dirty.set()
 
     async def _settle(self) -> None:
         """Bring the layer's groups in line with the local links; what fails stays for the next round."""
@@ -123,6 +124,7 @@ class Hub:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive_forever(), name="hub:receive")
             tasks.create_task(self._echo_forever(), name="hub:echo")
+            tasks.create_task(self._settle_forever(), name="hub:settle")
 
     async def _receive_forever(self) -> None:
         while True:
@@ -141,6 +143,14 @@ class Hub:
             return
         self.connected = True
         await self._settle()
+
+    async def _settle_forever(self) -> None:
+        """Give back the groups of topics that lost their last link, off their way out."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            if self.connected:
+                await self._settle()
 
     async def _echo_forever(self) -> None:
         loop = asyncio.get_running_loop()

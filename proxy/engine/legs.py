@@ -22,7 +22,10 @@ class Leg(Protocol):
         """Send one whole message; waits while the other end does not keep up."""
 
     async def close(self, close: Close) -> None:
-        """Send `close` and wait for the answer, under a deadline. Never raises."""
+        """Send `close` and wait for the answer; the caller sets the deadline."""
+
+    def abort(self) -> None:
+        """Drop the connection at once, where that is possible."""
 
 
 class UpstreamLeg:

@@ -1,0 +1,150 @@
+"""A real gateway process for tests, and hand-written upstreams behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+
+from config.testing.program import BASE_DIR, Program, free_port, listening_socket
+
+SIGNING_KEY = "a signing key that is used in tests only, and nowhere else"
+COMMANDS = {
+    "daphne": [sys.executable, "-m", "daphne", "config.asgi:application"],
+    "serve": [sys.executable, "manage.py", "serve"],
+}
+
+Upstream = Callable[[ServerConnection], Awaitable[None]]
+RawUpstream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def issue(user: str = "42", *, key: str = SIGNING_KEY, minutes: float = 60, **claims: Any) -> str:
+    """A token of `user`, as an external issuer would make it."""
+    from django.utils import timezone
+
+    expires = timezone.now() + timedelta(minutes=minutes)
+    return jwt.encode({"sub": user, "exp": expires, **claims}, key, algorithm="HS256")
+
+
+class Gateway:
+    """One gateway process of either kind (`daphne`: the relay; `serve`: the splice), and its database.
+
+    `kb_port` is where its KB service is expected; `serving(handler)` puts one there.
+    """
+
+    def __init__(self, kind: str, directory: Path, env: Mapping[str, str]) -> None:
+        self.kind, self.directory = kind, directory
+        self.kb_port = free_port()
+        self._listener = listening_socket()
+        self.port: int = self._listener.getsockname()[1]
+        self.env = {
+            "SECRET_KEY": "a secret key that is used in tests only, and nowhere else",
+            "JWT_SIGNING_KEY": SIGNING_KEY,
+            "KB_SERVICE_URL": f"http://127.0.0.1:{self.kb_port}",
+            "DATABASE_URL": f"sqlite:///{directory / 'gateway.sqlite3'}",
+            "MAX_CONNECTIONS_PER_IP": "100000",
+            "MAX_CONNECTIONS_PER_USER": "100000",
+            "CONNECT_RATE_PER_IP": "100000/s",
+            "DIAL_TIMEOUT_SECONDS": "2",
+            "SLOW_CONSUMER_SECONDS": "2",
+            **env,
+        }
+        self.program = Program(
+            [*COMMANDS[kind], "--fd", str(self._listener.fileno())],
+            name=f"gateway-{kind}-{self.port}",
+            output_path=directory / f"gateway-{kind}-{self.port}.log",
+            env=self.env,
+            fds=(self._listener.fileno(),),
+        )
+
+    def manage(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py` with this gateway's environment."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return subprocess.run(
+            [sys.executable, "manage.py", *words],
+            env={**kept, **self.env},
+            cwd=BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=check,
+        )
+
+    def migrate(self) -> None:
+        self.manage("migrate", "-v0")
+
+    def start(self) -> None:
+        """Start it; clients may connect at once, since the socket listens already."""
+        self.program.start()
+
+    def stop(self) -> int:
+        """End it politely and answer its exit status."""
+        return self.program.stop()
+
+    def close(self) -> None:
+        """End it, however, and give its port back."""
+        self.program.kill()
+        self._listener.close()
+
+    def url(self, path: str = "/ws/experience", *, token: str | None = "", **query: str) -> str:
+        """A client's URL. `token` "" stands for a valid one of user 42; None sends none."""
+        values = {"experience": "wylding-woods", **query}
+        if token is not None:
+            values["token"] = token or issue()
+        return f"ws://127.0.0.1:{self.port}{path}?{urlencode(values)}"
+
+    @asynccontextmanager
+    async def serving(self, handler: Upstream, **options: Any) -> AsyncIterator[str]:
+        """`handler` as the KB service; yields a client's URL. `options` go to `websockets`' serve()."""
+        options = {"compression": None, "max_size": None, "close_timeout": 2, **options}
+        async with serve(handler, "127.0.0.1", self.kb_port, **options):
+            yield self.url()
+
+    @asynccontextmanager
+    async def serving_raw(self, handler: RawUpstream) -> AsyncIterator[str]:
+        """`handler` as a bare TCP upstream, for what no WebSocket library would do. Its sockets end here."""
+        writers: list[asyncio.StreamWriter] = []
+
+        async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await handler(reader, writer)
+
+        async with await asyncio.start_server(tracked, "127.0.0.1", self.kb_port):
+            yield self.url()
+            for writer in writers:
+                writer.transport.abort()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    def connect(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientConnection]:
+        options = {"compression": None, "proxy": None, "max_size": None, "close_timeout": 2, **options}
+        return connect(url, **options)
+
+    def records(self, where: str = "1=1") -> list[dict[str, Any]]:
+        """Rows of the connection record, oldest first (SQLite gateways only)."""
+        with contextmanager(self._database)() as database:
+            return [dict(row) for row in database.execute(f"{_SELECT} WHERE {where} ORDER BY opened_at")]
+
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(self.directory / "gateway.sqlite3", timeout=10)
+        database.row_factory = sqlite3.Row
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+_SELECT = "SELECT * FROM proxy_connection"

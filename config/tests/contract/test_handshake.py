@@ -1,0 +1,161 @@
+"""Who is let in, what the upstream is told, and how each refusal looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Request, Response
+
+from config.testing.gateway import Gateway, issue
+
+
+async def wait(upstream: ServerConnection) -> None:
+    await upstream.wait_closed()
+
+
+async def refusal(gateway: Gateway, url: str, **options: Any) -> Response:
+    with pytest.raises(InvalidStatus) as refused:
+        async with gateway.connect(url, **options):
+            pass
+    return refused.value.response
+
+
+def check(gateway: Gateway, response: Response, status: int, code: str) -> None:
+    """Stock Daphne can only say 403; `serve` says what DESIGN.md's table does."""
+    if gateway.kind == "daphne":
+        assert response.status_code == 403
+        return
+    assert response.status_code == status
+    body = json.loads(response.body or b"")
+    assert body["code"] == code
+    assert set(body) == {"code", "message"}
+    assert ("retry-after" in response.headers) == (status in {429, 503})
+
+
+async def test_the_token_may_come_by_header_query_or_subprotocol(gateway: Gateway) -> None:
+    token = issue("7")
+    bare = gateway.url(token=None)
+    async with gateway.serving(wait), asyncio.timeout(10):
+        async with gateway.connect(gateway.url(token=token)) as by_query:
+            assert by_query.subprotocol is None
+        async with gateway.connect(bare, additional_headers={"Authorization": f"Bearer {token}"}):
+            pass
+        async with gateway.connect(bare, subprotocols=["bearer", token]) as by_subprotocol:
+            assert by_subprotocol.subprotocol == "bearer"
+
+
+@pytest.mark.parametrize("path", ["/ws/experience", "/ws/v1/experience"])
+async def test_the_upstream_gets_token_and_experience_and_nothing_else(gateway: Gateway, path: str) -> None:
+    seen: list[Request] = []
+
+    async def look(upstream: ServerConnection) -> None:
+        assert upstream.request is not None
+        seen.append(upstream.request)
+
+    token = issue("7")
+    url = gateway.url(path, token=token, experience="wylding woods & co", secret="no")
+    async with gateway.serving(look), asyncio.timeout(10), gateway.connect(url) as client:
+        await client.wait_closed()
+    (request,) = seen
+    assert request.path == f"/ws/experience?experience=wylding+woods+%26+co&token={token}"
+    assert "X-Request-Id" in request.headers
+    assert "Cookie" not in request.headers
+
+
+async def test_subprotocols_are_negotiated_with_the_upstream(gateway: Gateway) -> None:
+    async with gateway.serving(wait, subprotocols=["kb.v2"]) as url, asyncio.timeout(10):
+        async with gateway.connect(url, subprotocols=["kb.v1", "kb.v2"]) as client:
+            assert client.subprotocol == "kb.v2"
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        (None, "authentication_failed"),
+        ("garbage", "authentication_failed"),
+        (issue(key="somebody else's key, which is long enough to be one"), "authentication_failed"),
+        (issue(minutes=-1), "token_expired"),
+    ],
+    ids=["none", "garbage", "wrong key", "expired"],
+)
+async def test_without_a_valid_token_the_experience_answers_403(
+    gateway: Gateway, token: str | None, code: str
+) -> None:
+    async with asyncio.timeout(10):
+        check(gateway, await refusal(gateway, gateway.url(token=token)), 403, code)
+
+
+async def test_refuse_close_accepts_and_closes_with_the_matching_code(gateway: Gateway) -> None:
+    async with asyncio.timeout(10), gateway.connect(gateway.url(token=None, refuse="close")) as client:
+        await client.wait_closed()
+    assert client.close_code == (4908 if gateway.kind == "daphne" else 1008)
+
+
+async def test_a_path_that_no_route_knows_answers_404(gateway: Gateway) -> None:
+    async with asyncio.timeout(10):
+        check(gateway, await refusal(gateway, gateway.url("/no/such/path/here")), 404, "not_found")
+
+
+async def test_an_experience_is_required(gateway: Gateway) -> None:
+    async with asyncio.timeout(10):
+        check(gateway, await refusal(gateway, gateway.url(experience="")), 400, "bad_request")
+
+
+async def test_an_upstream_that_does_not_run_answers_503(gateway: Gateway) -> None:
+    async with asyncio.timeout(10):
+        check(gateway, await refusal(gateway, gateway.url()), 503, "upstream_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("upstream_status", "status", "code"),
+    [(401, 502, "upstream_refused"), (500, 502, "upstream_refused"), (404, 404, "not_found")],
+)
+async def test_an_upstreams_refusal_is_answered_in_our_own_words(
+    gateway: Gateway, upstream_status: int, status: int, code: str
+) -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(upstream_status, "inner words that no client may read\n")
+
+    async with gateway.serving(wait, process_request=refuse) as url, asyncio.timeout(10):
+        response = await refusal(gateway, url)
+    check(gateway, response, status, code)
+    assert b"inner words" not in (response.body or b"")
+
+
+async def test_an_upstream_that_never_answers_the_handshake_answers_504(gateway: Gateway) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with gateway.serving_raw(silent), asyncio.timeout(10):
+        check(gateway, await refusal(gateway, gateway.url()), 504, "upstream_timeout")
+
+
+async def test_an_upstream_that_drops_the_handshake_answers_502(gateway: Gateway) -> None:
+    async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    async with gateway.serving_raw(drop), asyncio.timeout(10):
+        check(gateway, await refusal(gateway, gateway.url()), 502, "upstream_refused")
+
+
+async def test_a_client_that_leaves_while_we_dial_ends_the_dial(gateway: Gateway) -> None:
+    dialled, dropped = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        dialled.set()
+        await reader.read()
+        dropped.set()
+
+    async with gateway.serving_raw(silent), asyncio.timeout(10):
+        connecting = asyncio.create_task(gateway.connect(gateway.url()).__aenter__())
+        await dialled.wait()
+        connecting.cancel()
+        async with asyncio.timeout(1.5):  # less than the dial's own deadline
+            await dropped.wait()

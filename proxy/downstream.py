@@ -1,0 +1,71 @@
+"""The client's leg, as ASGI shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import LegClosed
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+# Stock Daphne can send 1000 and 3000-4999 only. These stand in there for the codes it cannot; see
+# docs/decisions/0003-close-codes-on-stock-daphne.md.
+
+
+def substitute(close: Close) -> Close:
+    """The close for a server that cannot send `close`'s code: 1011 becomes 4911, and so on."""
+    return Close(4900 + close.code - 1000, close.reason)
+
+
+async def send_close(send: Send, close: Close) -> None:
+    """Close an accepted socket, with a code that this server can send."""
+    if close.code == closes.NO_STATUS:
+        close = closes.NORMAL
+    try:
+        await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+    except Exception:  # noqa: BLE001  stock Daphne raises a bare Exception for codes it will not send
+        close = substitute(close)
+        await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+
+class DownstreamLeg:
+    """The client's side of a relayed link. `first` is a receive that is under way already."""
+
+    __slots__ = ("_first", "_receive", "_send")
+
+    def __init__(self, receive: Receive, send: Send, *, first: asyncio.Future[dict[str, Any]]) -> None:
+        self._receive, self._send = receive, send
+        self._first: asyncio.Future[dict[str, Any]] | None = first
+
+    async def receive(self) -> str | bytes:
+        if self._first is not None:
+            message = await self._first
+            self._first = None
+        else:
+            message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            raise LegClosed(close_of(message), by=ClosedBy.CLIENT)
+        text: str | None = message.get("text")
+        body: str | bytes = message["bytes"] if text is None else text
+        return body
+
+    async def send(self, message: str | bytes) -> None:
+        key = "text" if isinstance(message, str) else "bytes"
+        await self._send({"type": "websocket.send", key: message})
+
+    async def close(self, close: Close) -> None:
+        await send_close(self._send, close)
+
+    def abort(self) -> None:
+        """ASGI has no way to drop a connection; the server's own deadline does it."""
+
+
+def close_of(message: dict[str, Any]) -> Close:
+    """Code and reason of a `websocket.disconnect`; servers that say None mean an empty close (1005)."""
+    code = message.get("code")
+    return Close(closes.NO_STATUS if code is None else code, message.get("reason") or "")

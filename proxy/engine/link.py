@@ -1,0 +1,71 @@
+"""A link: the live object that joins a client's leg and a service's leg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.events import Event
+from proxy.core.records import ConnectionRecord, LinkCounters
+
+
+class Stream(Protocol):
+    """Where a link's frames flow: a splice or a relay. Neither call waits, and neither may raise."""
+
+    def inject(self, event: Event) -> None:
+        """Put an event into the client's stream, between whole messages, through the bounded outbox."""
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        """Close both legs."""
+
+
+class Link:
+    """One client joined to one upstream. Created at accept, ended once, then forgotten.
+
+    `record` holds what is known of the link; `counters` are updated by the stream as messages cross, and
+    `counted` is how far the metrics have got.
+    """
+
+    __slots__ = ("__weakref__", "counted", "counters", "expiry", "record", "stream", "topics")
+
+    def __init__(self, record: ConnectionRecord, *, topics: tuple[str, ...]) -> None:
+        self.record, self.topics = record, topics
+        self.counters = LinkCounters()
+        self.counted = LinkCounters()
+        self.stream: Stream | None = None
+        self.expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    def inject(self, event: Event) -> None:
+        """Hand an event to the stream; dropped when the link has already ended."""
+        if self.stream is not None:
+            self.stream.inject(event)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        """Close both legs; ends nothing twice."""
+        if self.stream is not None:
+            self.stream.end(close, by)
+
+    def update_record(self, *, now: datetime, loop_time: float) -> None:
+        """Bring the record's counters up to date; `now` and `loop_time` are the same moment."""
+        record, counters = self.record, self.counters
+        record.messages_in, record.bytes_in = counters.messages_in, counters.bytes_in
+        record.messages_out, record.bytes_out = counters.messages_out, counters.bytes_out
+        if counters.last_activity:
+            record.last_activity_at = now - timedelta(seconds=loop_time - counters.last_activity)
+
+    def expire_in(self, seconds: float, expire: Callable[[], None]) -> None:
+        """Call `expire` after `seconds`, in place of any earlier expiry."""
+        self.cancel_expiry()
+        self.expiry = asyncio.get_running_loop().call_later(max(seconds, 0.0), expire)
+
+    def cancel_expiry(self) -> None:
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None

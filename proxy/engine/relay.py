@@ -1,0 +1,152 @@
+"""Joining two legs message by message, for servers that do not offer a splice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.control import is_control
+from proxy.core.errors import LegClosed
+from proxy.core.events import Event
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.engine.legs import Leg
+from proxy.engine.outbox import Outbox, OutboxFull
+
+Control = Callable[[str], Awaitable[None]]
+
+
+class Relay:
+    """One link's two legs, and the pumps between them. `run()` once.
+
+    `control` is given the client's in-band control messages; None forwards them like any other.
+    """
+
+    def __init__(
+        self,
+        downstream: Leg,
+        upstream: Leg,
+        *,
+        limits: LinkLimits,
+        counters: LinkCounters,
+        overflow: Overflow,
+        control: Control | None = None,
+        on_slow: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._downstream, self._upstream = downstream, upstream
+        self._limits, self._counters, self._control = limits, counters, control
+        self._on_slow = on_slow
+        self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
+
+    def inject(self, event: Event) -> None:
+        try:
+            self._outbox.put(event)
+        except OutboxFull:
+            self._on_slow()
+            self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        if not self._ended.done():
+            self._ended.set_result(LegClosed(close, by=by))
+
+    async def reply(self, text: str) -> None:
+        """Send the gateway's own message to the client, at once."""
+        await self._downstream.send(text)
+
+    async def run(self) -> LegClosed:
+        """Pump until one leg closes or `end()`, then close both. No task outlives this call.
+
+        Returns how it ended: the close as received (1005: empty, 1006: lost), and by whom.
+        """
+        pumps = [
+            self._loop.create_task(self._guard(pump), name=name)
+            for name, pump in (
+                ("pump:up", self._pump_up),
+                ("pump:down", self._pump_down),
+                ("pump:events", self._pump_events),
+            )
+        ]
+        try:
+            ended = await self._ended
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.wait(pumps)
+        await self._close_both(ended)
+        return ended
+
+    async def _guard(self, pump: Callable[[], Awaitable[NoReturn]]) -> None:
+        """Turn however a pump fails into the end of the link."""
+        try:
+            await pump()
+        except LegClosed as ended:
+            self.end(ended.close, ended.by)
+        except TimeoutError:
+            self._on_slow()
+            self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+        except Exception:
+            self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            raise
+
+    async def _pump_up(self) -> NoReturn:
+        counters, limits = self._counters, self._limits
+        while True:
+            message = await self._downstream.receive()
+            counters.last_activity = self._loop.time()
+            if len(message) > limits.max_message_bytes:
+                raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
+            if self._control is not None and is_control(message):
+                assert isinstance(message, str)  # noqa: S101  is_control() said so
+                await self._control(message)
+                continue
+            counters.messages_in += 1
+            counters.bytes_in += payload_bytes(message)
+            async with asyncio.timeout(limits.slow_consumer_seconds):
+                await self._upstream.send(message)
+
+    async def _pump_down(self) -> NoReturn:
+        counters, limits = self._counters, self._limits
+        while True:
+            message = await self._upstream.receive()
+            counters.last_activity = self._loop.time()
+            async with asyncio.timeout(limits.slow_consumer_seconds):
+                await self._downstream.send(message)
+            counters.messages_out += 1
+            counters.bytes_out += payload_bytes(message)
+
+    async def _pump_events(self) -> NoReturn:
+        while True:
+            event = await self._outbox.get()
+            async with asyncio.timeout(self._limits.slow_consumer_seconds):
+                await self._downstream.send(event.text)
+            self._counters.messages_out += 1
+            self._counters.bytes_out += payload_bytes(event.text)
+
+    async def _close_both(self, ended: LegClosed) -> None:
+        """Tell each end that has not closed by itself; a close that is not answered ends by the deadline."""
+        lost = closes.CLIENT_LOST if ended.by is ClosedBy.CLIENT else closes.UPSTREAM_LOST
+        close = ended.close.for_wire(lost=lost)
+        async with asyncio.TaskGroup() as tasks:
+            if ended.by is not ClosedBy.CLIENT:
+                tasks.create_task(self._close(self._downstream, close), name="close:down")
+            tasks.create_task(self._close(self._upstream, close), name="close:up")
+
+    async def _close(self, leg: Leg, close: Close) -> None:
+        try:
+            async with asyncio.timeout(self._limits.close_timeout_seconds):
+                await leg.close(close)
+        except (TimeoutError, LegClosed):
+            leg.abort()
+
+
+def payload_bytes(message: str | bytes) -> int:
+    """The size of a message on the wire, in bytes of payload."""
+    if isinstance(message, str) and not message.isascii():
+        return len(message.encode())
+    return len(message)

@@ -1,0 +1,66 @@
+"""What a handshake says, worked out from the ASGI scope: the subject, the upstream request, the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from proxy.core.errors import BadRequest
+from proxy.core.records import ConnectionRecord
+from proxy.core.routes import Route, Subject
+from proxy.core.topics import EVERYONE, connection_topic, user_topic
+from proxy.engine.dial import DialRequest
+
+Scope = Mapping[str, Any]
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The first header of that (lower-case) name, or ""."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
+    """Raises BadRequest when a query parameter that the route needs is missing or unusable."""
+    query = scope["query"]
+    for name in route.required_query:
+        if not 0 < len(query.get(name, "")) <= 128:
+            raise BadRequest(f"query parameter {name!r} is missing or longer than 128 characters")
+    return Subject(
+        connection_id=connection_id,
+        principal=scope["principal"],
+        query=query,
+        params=scope["url_route"]["kwargs"],
+    )
+
+
+def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
+    """All topics that the link hears: itself, its user, everyone, and the route's own."""
+    own = (connection_topic(subject.connection_id), user_topic(subject.principal.user_id), EVERYONE)
+    return tuple(dict.fromkeys((*own, *route.topics(subject))))
+
+
+def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:
+    """What the upstream is asked: only what the route's Forward names, plus the request id."""
+    headers = [(name, value) for name in route.forward.headers if (value := header(scope, name.encode()))]
+    headers.append(("x-request-id", scope["request_id"]))
+    return DialRequest(
+        query=route.forward.query_string(subject),
+        headers=tuple(headers),
+        subprotocols=scope["offered_subprotocols"],
+        extensions=extensions,
+    )
+
+
+def record_of(scope: Scope, route: Route, subject: Subject) -> ConnectionRecord:
+    return ConnectionRecord(
+        id=subject.connection_id,
+        route=route.name,
+        opened_at=datetime.now(UTC),
+        experience=subject.query.get("experience", ""),
+        user_id=subject.principal.user_id,
+        email=subject.principal.email,
+        client_address=scope["client_address"],
+        user_agent=header(scope, b"user-agent"),
+        request_id=scope["request_id"],
+    )

@@ -1,0 +1,120 @@
+"""Every metric of the gateway, in one file. Labels are bounded by code and settings, never by clients."""
+
+from __future__ import annotations
+
+from copy import copy
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from proxy.engine.link import Link
+
+_PREFIX = "gateway_websocket_"
+_QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# prometheus_client cannot hold a gauge `connections` beside a counter `connections_total`: the gauge gets its
+# contracted name at the exposition, where no such rule stands.
+CONNECTIONS_INNER_NAME = _PREFIX + "connections_live"
+CONNECTIONS = Gauge(
+    CONNECTIONS_INNER_NAME,
+    "Live links, by route and upstream pool.",
+    labelnames=("route", "backend"),
+    multiprocess_mode="livesum",
+)
+CONNECTIONS_TOTAL = Counter(
+    _PREFIX + "connections_total",
+    "Handshakes by route and outcome: accepted, or why not.",
+    labelnames=("route", "outcome"),
+)
+MESSAGES_TOTAL = Counter(
+    _PREFIX + "messages_total",
+    "Whole messages by route and direction (in: from clients, out: to clients).",
+    labelnames=("route", "direction"),
+)
+BYTES_TOTAL = Counter(
+    _PREFIX + "bytes_total", "Payload bytes by route and direction.", labelnames=("route", "direction")
+)
+MESSAGE_SIZE_BYTES = Histogram(
+    _PREFIX + "message_size_bytes",
+    "Mean message size over a few seconds of a link, by route and direction.",
+    labelnames=("route", "direction"),
+    buckets=(32, 128, 512, 2048, 8192, 32_768, 131_072, 1_048_576),
+)
+CONNECTION_DURATION_SECONDS = Histogram(
+    _PREFIX + "connection_duration_seconds",
+    "Time from accept to close, by route and outcome.",
+    labelnames=("route", "outcome"),
+    buckets=(1, 10, 60, 300, 1800, 3600, 14400),
+)
+HANDSHAKE_SECONDS = Histogram(
+    _PREFIX + "handshake_seconds",
+    "Time from the upgrade to accept or refusal, by route and outcome.",
+    labelnames=("route", "outcome"),
+    buckets=_QUICK_BUCKETS,
+)
+DIAL_SECONDS = Histogram(
+    _PREFIX + "dial_seconds",
+    "Time to open an upstream leg, by pool.",
+    labelnames=("backend",),
+    buckets=_QUICK_BUCKETS,
+)
+ERRORS_TOTAL = Counter(
+    _PREFIX + "errors_total", "Failures by type and upstream pool.", labelnames=("type", "backend")
+)
+REJECTIONS_TOTAL = Counter(
+    _PREFIX + "rejections_total", "Refused handshakes by route and reason.", labelnames=("route", "reason")
+)
+AUTH_FAILURES_TOTAL = Counter(
+    _PREFIX + "auth_failures_total",
+    "Tokens that were missing or not valid, by reason.",
+    labelnames=("reason",),
+)
+SLOW_CONSUMERS_TOTAL = Counter(
+    _PREFIX + "slow_consumers_total",
+    "Links closed because the client did not keep up.",
+    labelnames=("route",),
+)
+BACKPRESSURE_EVENTS_TOTAL = Counter(
+    _PREFIX + "backpressure_events_total", "Times a full leg paused the other.", labelnames=("route",)
+)
+BUFFERED_BYTES = Gauge(
+    _PREFIX + "buffered_bytes", "Bytes that wait in outboxes.", multiprocess_mode="livesum"
+)
+UPSTREAM_HEALTHY = Gauge(
+    _PREFIX + "upstream_healthy",
+    "Members of a pool that can be dialled.",
+    labelnames=("backend",),
+    multiprocess_mode="livemin",
+)
+EVENTS_TOTAL = Counter(
+    _PREFIX + "events_total",
+    "Events by where they came from and what became of them, counted per delivery.",
+    labelnames=("source", "outcome"),
+)
+RECORD_QUEUE_LENGTH = Gauge(
+    _PREFIX + "record_queue_length", "Records that wait for the database.", multiprocess_mode="livesum"
+)
+RECORDS_DROPPED_TOTAL = Counter(_PREFIX + "records_dropped_total", "Record snapshots that were given up.")
+DRAIN_SECONDS = Histogram(
+    _PREFIX + "drain_seconds", "How long a drain took.", buckets=(0.1, 1, 5, 10, 30, 60, 120)
+)
+BACKGROUND_CRASHES_TOTAL = Counter(
+    _PREFIX + "background_crashes_total", "Restarts of background work.", labelnames=("work",)
+)
+
+
+def count_traffic(link: Link) -> None:
+    """Add what crossed `link` since it was last counted; the hot path never touches a metric."""
+    route, now, before = link.record.route, link.counters, link.counted
+    for direction, messages, size in (
+        ("in", now.messages_in - before.messages_in, now.bytes_in - before.bytes_in),
+        ("out", now.messages_out - before.messages_out, now.bytes_out - before.bytes_out),
+    ):
+        if messages:
+            MESSAGES_TOTAL.labels(route, direction).inc(messages)
+            BYTES_TOTAL.labels(route, direction).inc(size)
+            MESSAGE_SIZE_BYTES.labels(route, direction).observe(size / messages)
+    link.counted = copy(now)
+
+
+def count_crash(work: str) -> None:
+    BACKGROUND_CRASHES_TOTAL.labels(work).inc()

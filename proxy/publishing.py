@@ -1,0 +1,74 @@
+"""Publishing to topics: from Python, from a shell, on any node that shares the channel layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+
+from proxy.core.topics import check_topic, group_name
+
+EVENT = "gateway.event"
+CLOSE = "gateway.close"
+
+
+async def send_to_topic(topic: str, message: Mapping[str, Any]) -> None:
+    """Send one message of the gateway to every node that has links on `topic`.
+
+    Raises:
+        ValueError: `topic` is none.
+        Exception: whatever the channel layer raises when Redis is away.
+    """
+    layer = get_channel_layer()
+    await layer.group_send(group_name(check_topic(topic)), {**message, "topic": topic})
+
+
+def send_to_topic_sync(topic: str, message: Mapping[str, Any]) -> None:
+    """`send_to_topic` for code that is not async."""
+    async_to_sync(send_to_topic)(topic, message)
+
+
+def encode_event(event: Mapping[str, Any]) -> str:
+    """`event` as the one JSON text that clients read.
+
+    Raises:
+        ValueError: it is no object with a text `type`, is no JSON, or claims to be the gateway itself.
+    """
+    kind = event.get("type") if isinstance(event, Mapping) else None
+    if not isinstance(kind, str) or not kind:
+        raise ValueError("an event is an object with a text 'type'")
+    if kind.startswith("gateway."):
+        raise ValueError("types that begin with 'gateway.' are the gateway's own")
+    try:
+        return json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except TypeError as error:
+        raise ValueError(f"an event must be JSON: {error}") from error
+
+
+async def publish(topic: str, event: Mapping[str, Any]) -> None:
+    """Publish `event` to everyone who hears `topic`, now. Events of one publisher arrive in order.
+
+    Delivery is at most once: a client that is away, or a Redis that is, misses it.
+
+    Raises:
+        ValueError: the topic or the event is not valid.
+        Exception: whatever the channel layer raises when Redis is away.
+    """
+    await send_to_topic(topic, {"type": EVENT, "text": encode_event(event)})
+
+
+def publish_on_commit(topic: str, event: Mapping[str, Any]) -> None:
+    """`publish` for code that is not async: at once, or, inside a transaction, after it commits.
+
+    The topic and the event are checked at once, so that a mistake fails where it was made.
+
+    Raises:
+        ValueError: the topic or the event is not valid.
+    """
+    message = {"type": EVENT, "text": encode_event(event)}
+    check_topic(topic)
+    transaction.on_commit(lambda: send_to_topic_sync(topic, message))

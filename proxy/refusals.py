@@ -1,0 +1,52 @@
+"""Answering a handshake with no: as an HTTP status where the server can, as a close where it cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from proxy.core.control import encode
+from proxy.core.errors import AuthenticationFailed, GatewayError
+from proxy.downstream import send_close
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+DENIAL_EXTENSION = "websocket.http.response"
+
+
+async def refuse(
+    scope: Mapping[str, Any], send: Send, error: GatewayError, *, unauthenticated_status: int = 401
+) -> None:
+    """Refuse the handshake of `scope` with `error`.
+
+    With `?refuse=close` it is accepted and closed with the matching code, for clients that cannot see a
+    status. Otherwise it is answered with status and JSON body where the server offers the denial response;
+    where it does not (stock Daphne), every refusal is a plain 403.
+    """
+    if scope.get("query", {}).get("refuse") == "close":
+        await send({"type": "websocket.accept", "subprotocol": _any_subprotocol(scope)})
+        await send_close(send, error.close)
+    elif DENIAL_EXTENSION in (scope.get("extensions") or {}):
+        status = unauthenticated_status if isinstance(error, AuthenticationFailed) else error.status
+        await _deny(send, error, status)
+    else:
+        await send({"type": "websocket.close", "code": error.close.code, "reason": error.close.reason})
+
+
+def _any_subprotocol(scope: Mapping[str, Any]) -> str | None:
+    """A browser that offered sub-protocols drops the socket, close code and all, unless one is chosen."""
+    return next(iter(scope.get("subprotocols", ())), None)
+
+
+async def _deny(send: Send, error: GatewayError, status: int) -> None:
+    body = encode(code=error.code, message=error.message).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if error.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(math.ceil(error.retry_after_seconds)).encode()))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

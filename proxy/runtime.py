@@ -1,0 +1,171 @@
+"""What one gateway process keeps running: its node, hub, recorder, pools and live links."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from proxy import metrics, publishing
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.control import encode
+from proxy.core.events import Event
+from proxy.core.limits import LinkLimits
+from proxy.core.records import ConnectionRecord
+from proxy.core.routes import Route
+from proxy.core.topics import EVERYONE, group_name, node_topic
+from proxy.database import DatabaseExecutor
+from proxy.engine.background import Background
+from proxy.engine.dial import Dialler
+from proxy.engine.hub import Hub
+from proxy.engine.link import Link
+from proxy.engine.pool import Pool
+from proxy.engine.recorder import Recorder
+from proxy.nodes import NodeHeart
+from proxy.records import ConnectionWriter
+from proxy.tokens import token_verifier
+
+logger = logging.getLogger(__name__)
+
+RESYNC = encode(type="gateway.resync", reason="events may have been lost")
+
+
+def link_limits() -> LinkLimits:
+    """The bounds on every link, from settings."""
+    return LinkLimits(
+        dial_timeout_seconds=settings.DIAL_TIMEOUT_SECONDS,
+        idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
+        slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
+        token_grace_seconds=settings.TOKEN_GRACE_SECONDS,
+        max_message_bytes=settings.MAX_MESSAGE_BYTES,
+        outbox_bytes=settings.OUTBOX_BYTES,
+    )
+
+
+class Runtime:
+    """Created and started once an event loop; `stop()` leaves nothing running and no record open."""
+
+    def __init__(self) -> None:
+        self.node_id = uuid.uuid4().hex
+        self.limits = link_limits()
+        self.links: dict[str, Link] = {}
+        self.draining = False
+        self.verifier = token_verifier()
+        self.background = Background(on_crash=metrics.count_crash)
+        self.database = DatabaseExecutor()
+        self._writer = ConnectionWriter(self.database, node_id=self.node_id)
+        self.recorder = Recorder(self._writer, progress=self._progress)
+        self.heart = NodeHeart(self.database, node_id=self.node_id, on_returned=self.recorder.note_all)
+        self.dialler = Dialler(
+            max_concurrent=settings.MAX_CONCURRENT_DIALS, queue_seconds=settings.DIAL_TIMEOUT_SECONDS
+        )
+        self.hub = Hub(
+            get_channel_layer(),
+            own_topic=node_topic(self.node_id),
+            group_name=group_name,
+            receivers={publishing.EVENT: self._deliver, publishing.CLOSE: self._close},
+            on_gap=self._tell_gap,
+        )
+        self._pools: dict[str, Pool] = {}
+        self.no_links = asyncio.Event()
+        self.no_links.set()
+
+    async def start(self) -> None:
+        """Start all background work; returns at once, whatever of it cannot be reached yet."""
+        self.background.start("node", self.heart.run)
+        self.background.start("recorder", self.recorder.run)
+        self.background.start("hub", self.hub.run)
+        if self.verifier.jwks is not None:
+            self.background.start("jwks", self.verifier.jwks.run)
+
+    async def stop(self, *, deadline_seconds: float = 8.0) -> None:
+        """Wait for links that are ending, write what the record still lacks, and leave."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(deadline_seconds / 2):
+                await self.no_links.wait()
+        except TimeoutError:
+            logger.warning("links are still open", extra={"links": len(self.links)})
+        await self.background.stop()
+        await self.recorder.close(deadline_seconds / 2)
+        await self.heart.stop()
+        await self.database.close()
+
+    def pool(self, route: Route) -> Pool:
+        """The route's pool, made at its first use."""
+        pool = self._pools.get(route.upstream.name)
+        if pool is None:
+            pool = self._pools[route.upstream.name] = Pool(route.upstream)
+        return pool
+
+    def opened(self, link: Link) -> None:
+        """The link is accepted and live from now on."""
+        self.links[link.id] = link
+        self.no_links.clear()
+
+    def closed(self, link: Link) -> None:
+        self.links.pop(link.id, None)
+        if not self.links:
+            self.no_links.set()
+
+    def _progress(self) -> Iterator[ConnectionRecord]:
+        """Every live link's record, its counters brought up to date; what crossed since is counted, too."""
+        now, clock = datetime.now(UTC), asyncio.get_running_loop().time
+        for link in tuple(self.links.values()):
+            link.update_record(now=now, loop_time=clock())
+            metrics.count_traffic(link)
+            yield link.record
+
+    def _deliver(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
+        event = Event(message["topic"], message["text"])
+        delivered = 0
+        for link in links:
+            link.inject(event)
+            delivered += 1
+        metrics.EVENTS_TOTAL.labels("layer", "delivered").inc(delivered)
+
+    def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
+        close = Close(int(message["code"]), str(message.get("reason", "")))
+        by = ClosedBy(message.get("closed_by", ClosedBy.GATEWAY))
+        for link in links:
+            link.end(close, by)
+
+    def _tell_gap(self) -> None:
+        event = Event(EVERYONE, RESYNC)
+        for link in tuple(self.links.values()):
+            link.inject(event)
+
+
+_runtimes: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
+
+
+async def running_runtime() -> Runtime:
+    """The running event loop's runtime; made and started at first use, for servers without a start hook."""
+    loop = asyncio.get_running_loop()
+    runtime = _runtimes.get(loop)
+    if runtime is None:
+        runtime = _runtimes[loop] = Runtime()
+        await runtime.start()
+        _stop_with_twisted(runtime)
+    return runtime
+
+
+def _stop_with_twisted(runtime: Runtime) -> None:
+    """On stock Daphne, which has no lifespan, leave when its reactor does."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if reactor is None or not reactor.running:
+        return
+    from twisted.internet.defer import Deferred
+
+    def stop() -> Deferred[None]:
+        return Deferred.fromFuture(asyncio.ensure_future(runtime.stop()))
+
+    reactor.addSystemEventTrigger("before", "shutdown", stop)
