@@ -20,10 +20,11 @@ IMAGES_OWN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
 
 
 def settings_read() -> set[str]:
-    """The names in config/settings.py's `env.reader("NAME", …)` calls."""
+    """The names in the `env.reader("NAME", …)` calls of config/settings.py and config/keys.py."""
     calls = (
         node
-        for node in ast.walk(ast.parse((BASE_DIR / "config" / "settings.py").read_text()))
+        for module in ("settings.py", "keys.py")
+        for node in ast.walk(ast.parse((BASE_DIR / "config" / module).read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     )
     return {
