@@ -37,6 +37,15 @@ async def websocket_echo(scope, receive, send, query):
     SEEN[query.get("key", "")].put_nowait(event)
 
 
+async def websocket_pid(scope, receive, send, query):
+    """Says which process it is, then echoes."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": str(os.getpid())})
+    while (event := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": event["text"]})
+
+
 async def websocket_scope(scope, receive, send, query):
     await receive()
     await send({"type": "websocket.accept"})

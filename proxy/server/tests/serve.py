@@ -1,22 +1,32 @@
-"""The server under test as a program: `python -m proxy.server.tests.serve FD OPTIONS-AS-JSON`."""
+"""The server under test as a program: `python -m proxy.server.tests.serve FD OPTIONS-AS-JSON`.
+
+The option `workers` puts that many under a master.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import sys
+from typing import Any
 
 from proxy.core.limits import LinkLimits
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
+from proxy.server.workers import Master
 
 
 def main() -> int:
     fd, given = int(sys.argv[1]), json.loads(sys.argv[2])
+    workers = given.pop("workers", None)
     logging.basicConfig(
         level=logging.INFO, format="%(levelname)s %(name)s %(message)s %(path)s", stream=sys.stderr
     )
     logging.getLogger().handlers[0].formatter._style._defaults = {"path": ""}  # type: ignore[union-attr]
+    if workers is not None:
+        return supervise(fd, workers, given)
     listening.install_uvloop()
     from proxy.server.server import GatewayServer
     from proxy.server.tests import applications
@@ -30,6 +40,13 @@ def main() -> int:
     hooks = Hooks(on_draining=on_draining, on_stopped=on_stopped, count=applications.count)
     options = ServerOptions(limits=LinkLimits(**given.pop("limits", {})), hooks=hooks, **given)
     return GatewayServer(applications.application, listening=[listening.adopt(fd)], options=options).run()
+
+
+def supervise(fd: int, workers: int, given: dict[str, Any]) -> int:
+    given["parent_pid"] = os.getpid()
+    command = [sys.executable, "-m", "proxy.server.tests.serve", str(fd), json.dumps(given)]
+    master = Master(command, workers=workers, listening=listening.adopt(fd), stop_seconds=20)
+    return asyncio.run(master.run())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""`manage.py serve`: the production server, in one process or several."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
+
+from proxy.core.limits import LinkLimits
+from proxy.server import listening
+from proxy.server.options import Hooks, ServerOptions
+from proxy.server.workers import Master
+
+# What a worker may take to end once its drain is over.
+STOP_GRACE_SECONDS = 40.0
+
+
+class Command(BaseCommand):
+    help = "Serve the gateway until SIGTERM, then drain. A second SIGTERM hurries."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=settings.GATEWAY_HOST, help="address to listen on")
+        parser.add_argument("--port", type=int, default=settings.GATEWAY_PORT, help="0 takes a free one")
+        parser.add_argument("--workers", type=int, default=1, help="processes that share the socket")
+        parser.add_argument("--fd", type=int, help="inherited socket to listen on, instead of host and port")
+        parser.add_argument(
+            "--endpoint", action="append", default=[], help="a further Twisted endpoint (ssl:…)"
+        )
+        parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+
+    def handle(self, **options: Any) -> None:
+        if options["workers"] < 1:
+            raise CommandError("--workers must be 1 or more")
+        listening_socket = self._listen(options)
+        if options["workers"] == 1:
+            sys.exit(self._serve(listening_socket, options))
+        sys.exit(self._supervise(listening_socket, options["workers"]))
+
+    def _listen(self, options: dict[str, Any]) -> socket.socket:
+        try:
+            if options["fd"] is not None:
+                return listening.adopt(options["fd"])
+            return listening.listen(options["host"], options["port"])
+        except OSError as error:
+            raise CommandError(f"cannot listen: {error}") from None
+
+    def _serve(self, listening_socket: socket.socket, options: dict[str, Any]) -> int:
+        from proxy.server.server import GatewayServer
+
+        server = GatewayServer(
+            import_string(settings.ASGI_APPLICATION),
+            listening=[listening_socket],
+            options=server_options(parent_pid=options["parent"]),
+            endpoints=options["endpoint"],
+        )
+        return server.run()
+
+    def _supervise(self, listening_socket: socket.socket, workers: int) -> int:
+        fd, parent = str(listening_socket.fileno()), str(os.getpid())
+        listening_socket.set_inheritable(True)
+        command = [sys.executable, sys.argv[0], "serve", "--fd", fd, "--workers", "1", "--parent", parent]
+        stop_seconds = settings.DRAIN_SECONDS + STOP_GRACE_SECONDS
+        master = Master(command, workers=workers, listening=listening_socket, stop_seconds=stop_seconds)
+        return asyncio.run(master.run())
+
+
+def server_options(*, parent_pid: int | None) -> ServerOptions:
+    """The server's bounds, from settings."""
+    limits = LinkLimits(
+        dial_timeout_seconds=settings.DIAL_TIMEOUT_SECONDS,
+        idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
+        slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
+        max_message_bytes=settings.MAX_MESSAGE_BYTES,
+        outbox_bytes=settings.OUTBOX_BYTES,
+    )
+    return ServerOptions(
+        limits=limits,
+        hooks=Hooks(),
+        max_connections=settings.MAX_CONNECTIONS,
+        drain_seconds=settings.DRAIN_SECONDS,
+        parent_pid=parent_pid,
+    )

@@ -1,0 +1,70 @@
+"""`manage.py serve` as an operator starts it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.testing.plugin import Spawn
+from config.testing.program import Program
+from proxy.server.tests.conftest import read_head
+
+SERVE = [sys.executable, "manage.py", "serve"]
+ENVIRONMENT = {
+    "SECRET_KEY": "a-key-for-the-tests-of-the-serve-command",
+    "DEBUG": "true",
+    "DRAIN_SECONDS": "1",
+}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return ENVIRONMENT | {"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.sqlite3"}
+
+
+def port_of(program: Program) -> int:
+    """The port in the first log line that says where the server listens."""
+    found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", program.output)
+    assert found is not None
+    return int(found[1])
+
+
+def ask(port: int, path: str) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return read_head(raw)[0]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_serves_on_a_free_port_says_where_and_exits_0_on_sigterm(
+    spawn: Spawn, environment: dict[str, str], workers: str
+) -> None:
+    argv = [*SERVE, "--port", "0", "--workers", workers]
+    gateway = spawn(argv, name="gateway", env=environment, ready="listening on")
+    assert ask(port_of(gateway), "/no-such-page") == 404
+    gateway.send_signal(signal.SIGTERM)
+    assert gateway.wait_for_exit() == 0
+    lines = [json.loads(line) for line in gateway.output.splitlines()]
+    assert any(line["event"] == "drained" for line in lines)
+
+
+def test_it_serves_on_an_inherited_socket(spawn: Spawn, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd = listening.fileno()
+        spawn([*SERVE, "--fd", str(fd)], name="gateway", env=environment, fds=[fd])
+        assert ask(listening.getsockname()[1], "/no-such-page") == 404
+
+
+def test_a_taken_port_is_one_line_and_a_failure(spawn: Spawn, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        argv = [*SERVE, "--host", "127.0.0.1", "--port", str(taken.getsockname()[1])]
+        gateway = spawn(argv, name="gateway", env=environment)
+        assert gateway.wait_for_exit() != 0
+        assert "cannot listen" in gateway.output
+        assert "Traceback" not in gateway.output

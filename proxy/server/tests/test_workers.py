@@ -1,0 +1,142 @@
+"""Several workers on one socket: they share the clients, come back when they die, and drain as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from proxy.server.tests.conftest import RunningServer, serving
+
+
+@pytest.fixture
+def workers() -> Iterator[RunningServer]:
+    with serving(workers=2, drain_seconds=0.5, sweep_seconds=0.05) as running:
+        yield running
+
+
+async def pids(server: RunningServer, *, besides: frozenset[int] = frozenset()) -> frozenset[int]:
+    """The process ids of two workers that are not `besides`, asking until both have answered."""
+    seen: set[int] = set()
+    async with asyncio.timeout(15):
+        while len(seen) < 2:
+            try:
+                answers = await asyncio.gather(*(server.ask("pid") for _ in range(4)))
+            except OSError:  # one of them was killed while it answered
+                continue
+            seen |= {answer["pid"] for answer in answers} - besides
+    return frozenset(seen)
+
+
+async def test_workers_share_the_socket_and_one_signal_drains_all(workers: RunningServer) -> None:
+    await pids(workers)
+    metrics = Path((await workers.ask("pid"))["metrics"])
+    assert os.stat(metrics).st_mode & 0o777 == 0o700
+    async with asyncio.timeout(20):
+        clients = [await connect(workers.url("echo"), proxy=None) for _ in range(20)]
+        workers.terminate()
+        await asyncio.gather(*(client.wait_closed() for client in clients))
+    assert {client.close_code for client in clients} == {1001}
+    assert workers.wait() == 0
+    with pytest.raises(ConnectionRefusedError):
+        workers.connect()
+    assert not os.access(metrics, os.F_OK)
+
+
+async def test_a_killed_worker_comes_back_and_its_siblings_links_stay(workers: RunningServer) -> None:
+    both = await pids(workers)
+    metrics = Path((await workers.ask("pid"))["metrics"])
+    async with asyncio.timeout(20):
+        clients = await clients_of(workers, both)
+        doomed = min(both)
+        stale = metrics / f"gauge_livesum_{doomed}.db"
+        stale.touch()
+        os.kill(doomed, signal.SIGKILL)
+        successors = await pids(workers, besides=frozenset({doomed}))
+        alive = {pid for pid, client in clients.items() if await is_alive(client)}
+        await asyncio.gather(*(client.close() for client in clients.values()))
+    assert len(successors - both) == 1
+    assert alive == both - {doomed}
+    assert not os.access(stale, os.F_OK)
+
+
+async def clients_of(server: RunningServer, pids: frozenset[int]) -> dict[int, ClientConnection]:
+    """One client of each worker."""
+    clients: dict[int, ClientConnection] = {}
+    while set(clients) != pids:
+        client = await connect(server.url("pid"), proxy=None)
+        pid = int(await client.recv())
+        if pid in clients:
+            await client.close()
+        clients.setdefault(pid, client)
+    return clients
+
+
+async def is_alive(client: ClientConnection) -> bool:
+    try:
+        await client.send("?")
+        return await client.recv() == "?"
+    except ConnectionClosed:
+        return False
+
+
+async def test_a_client_that_comes_while_no_worker_lives_is_served_by_the_next(
+    workers: RunningServer,
+) -> None:
+    for pid in await pids(workers):
+        os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(15), connect(workers.url("echo"), proxy=None) as client:
+        await client.send("anybody")
+        assert await client.recv() == "anybody"
+
+
+async def test_workers_drain_when_their_master_is_killed(workers: RunningServer) -> None:
+    await pids(workers)
+    async with asyncio.timeout(20), connect(workers.url("echo"), proxy=None) as client:
+        workers.process.kill()
+        await client.wait_closed()
+    assert client.close_code == 1001
+
+
+async def test_a_worker_that_drained_on_its_own_is_not_replaced(workers: RunningServer) -> None:
+    one, other = await pids(workers)
+    exited = os.pidfd_open(one)
+    os.kill(one, signal.SIGTERM)
+    try:
+        assert select.select([exited], [], [], 10)[0]
+    finally:
+        os.close(exited)
+    assert {(await workers.ask("pid"))["pid"] for _ in range(8)} == {other}
+    os.kill(other, signal.SIGTERM)
+    assert workers.wait() == 0
+
+
+async def test_a_second_signal_hurries_all_workers() -> None:
+    with serving(workers=2, drain_seconds=60.0) as server:
+        await pids(server)
+        async with asyncio.timeout(15):
+            clients = [await connect(server.url("echo"), proxy=None) for _ in range(10)]
+            server.terminate()
+            while True:  # until both listen no more
+                try:
+                    await asyncio.to_thread(_connect_once, server)
+                except ConnectionRefusedError:
+                    break
+            server.terminate()
+            await asyncio.gather(*(client.wait_closed() for client in clients))
+        assert {client.close_code for client in clients} == {1001}
+        assert server.wait(5) == 0
+
+
+def _connect_once(server: RunningServer) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=1).close()

@@ -1,0 +1,128 @@
+"""Several gateway processes on one listening socket, kept alive by a small master.
+
+A worker is a fresh process that inherits the socket's descriptor, not a fork: the master has imported Django
+and may have threads, and the metrics library decides at its import whether several processes share it.
+Whichever worker is free accepts. The master never accepts; it holds the socket so that a dead worker's
+clients-to-be wait for its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from proxy.core.backoff import delays, jittered
+
+log = logging.getLogger("gateway.master")
+
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 30.0
+# A worker that lived this long did not die of its start.
+STEADY_SECONDS = 30.0
+
+
+class Master:
+    """Owns the workers. The first SIGTERM or SIGINT drains them all, a second hurries them."""
+
+    def __init__(
+        self, command: Sequence[str], *, workers: int, listening: socket.socket, stop_seconds: float
+    ) -> None:
+        """`command` starts one worker, which finds the socket at the same descriptor as here.
+
+        `stop_seconds` bounds a drain; what still runs then is killed.
+        """
+        self._command, self._workers, self._listening = tuple(command), workers, listening
+        self._stop_seconds = stop_seconds
+        self._running: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+        self._metrics_dir = Path()
+
+    async def run(self) -> int:
+        """Return 0 once every worker has drained, 1 if one of them failed to."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        given = os.environ.get(METRICS_VARIABLE)
+        self._metrics_dir = Path(given or tempfile.mkdtemp(prefix="sluicegate-metrics-"))
+        self._metrics_dir.mkdir(exist_ok=True)
+        try:
+            async with asyncio.TaskGroup() as slots:
+                kept = [
+                    slots.create_task(self._keep(slot), name=f"worker:{slot}")
+                    for slot in range(self._workers)
+                ]
+            return 0 if all(task.result() == 0 for task in kept) else 1
+        finally:
+            if not given:
+                shutil.rmtree(self._metrics_dir, ignore_errors=True)
+
+    async def _keep(self, slot: int) -> int:
+        """Keep one worker running until it ends well or everything stops; answers its last exit code."""
+        loop, waits = (
+            asyncio.get_running_loop(),
+            delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS),
+        )
+        while True:
+            began = loop.time()
+            code = await self._run_once(slot)
+            if self._stopping.is_set() or code == 0:  # 0: it was told to drain, and is not missed
+                return 0 if code in {0, -signal.SIGTERM} else code
+            if loop.time() - began > STEADY_SECONDS:
+                waits = delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS)
+            seconds = jittered(next(waits), fraction=0.2, random=random.random())  # noqa: S311  a jitter
+            log.error("worker died", extra={"slot": slot, "exit_code": code, "restart_in_seconds": seconds})
+            if await self._stops_within(seconds):
+                return 0
+
+    async def _run_once(self, slot: int) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=[self._listening.fileno()],
+            env=os.environ | {METRICS_VARIABLE: str(self._metrics_dir)},
+            start_new_session=True,  # a terminal's Ctrl-C is for the master to pass on, once
+        )
+        self._running[slot] = process
+        log.info("worker started", extra={"slot": slot, "worker_pid": process.pid})
+        if self._stopping.is_set():
+            process.terminate()
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+            del self._running[slot]
+            mark_process_dead(process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False
+
+    def _stop(self) -> None:
+        """Pass a signal on. Nobody listens any more once the last worker has closed its copy, too."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._listening.close()
+            asyncio.get_running_loop().call_later(self._stop_seconds, self._kill)
+        for process in self._running.values():
+            if process.returncode is None:
+                process.terminate()
+
+    def _kill(self) -> None:
+        for slot, process in self._running.items():
+            if process.returncode is None:
+                log.error("worker did not drain in time", extra={"slot": slot, "worker_pid": process.pid})
+                process.kill()
