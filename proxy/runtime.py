@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -75,6 +75,8 @@ class Runtime:
             on_gap=self._tell_gap,
         )
         self._pools: dict[str, Pool] = {}
+        # What makes this process drain; `serve` puts its server here.
+        self.request_drain: Callable[[], None] | None = None
         self.no_links = asyncio.Event()
         self.no_links.set()
 
@@ -147,13 +149,18 @@ class Runtime:
 _runtimes: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
 
 
+async def start_runtime() -> Runtime:
+    """Make and start the running event loop's runtime; the caller stops it."""
+    runtime = _runtimes[asyncio.get_running_loop()] = Runtime()
+    await runtime.start()
+    return runtime
+
+
 async def running_runtime() -> Runtime:
     """The running event loop's runtime; made and started at first use, for servers without a start hook."""
-    loop = asyncio.get_running_loop()
-    runtime = _runtimes.get(loop)
+    runtime = _runtimes.get(asyncio.get_running_loop())
     if runtime is None:
-        runtime = _runtimes[loop] = Runtime()
-        await runtime.start()
+        runtime = await start_runtime()
         _stop_with_twisted(runtime)
     return runtime
 

@@ -87,6 +87,12 @@ class GatewayServer(Server):
         hooks = self.options.hooks
         try:
             await hooks.on_started()
+        except Exception:
+            log.exception("the start failed")
+            self.exit_code = 1
+            self.stop()
+            return
+        try:
             await self._listen()
             self.node.start_clock()
             await self._drain_requested.wait()

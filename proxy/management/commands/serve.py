@@ -7,13 +7,16 @@ import asyncio
 import os
 import socket
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from proxy.core.limits import LinkLimits
+from proxy import metrics
+from proxy.runtime import Runtime, link_limits, start_runtime
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
 from proxy.server.workers import Master
@@ -54,12 +57,14 @@ class Command(BaseCommand):
     def _serve(self, listening_socket: socket.socket, options: dict[str, Any]) -> int:
         from proxy.server.server import GatewayServer
 
+        composition = Composition()
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
-            options=server_options(parent_pid=options["parent"]),
+            options=server_options(composition, parent_pid=options["parent"]),
             endpoints=options["endpoint"],
         )
+        composition.request_drain = server.request_drain
         return server.run()
 
     def _supervise(self, listening_socket: socket.socket, workers: int) -> int:
@@ -71,18 +76,52 @@ class Command(BaseCommand):
         return asyncio.run(master.run())
 
 
-def server_options(*, parent_pid: int | None) -> ServerOptions:
+class Composition:
+    """Ties the server's life to the runtime's."""
+
+    runtime: Runtime
+    request_drain: Callable[[], None]
+
+    def __init__(self) -> None:
+        self._drain_began: float | None = None
+
+    async def on_started(self) -> None:
+        self.runtime = await start_runtime()
+        self.runtime.request_drain = self.request_drain
+
+    def on_draining(self) -> None:
+        self._drain_began = time.monotonic()
+        self.runtime.draining = True
+        self.runtime.heart.set_draining(True)
+
+    async def on_stopped(self) -> None:
+        if self._drain_began is not None:
+            metrics.DRAIN_SECONDS.observe(time.monotonic() - self._drain_began)
+        await self.runtime.stop()
+
+    def count(self, what: str) -> None:
+        """The server knows no routes: what it refuses and ends by itself has the route `none`."""
+        if what.startswith("refused_") or what == "handshake_timeout":
+            metrics.REJECTIONS_TOTAL.labels("none", what.removeprefix("refused_")).inc()
+        elif what == "backpressure":
+            metrics.BACKPRESSURE_EVENTS_TOTAL.labels("none").inc()
+        elif what == "slow_consumer":
+            metrics.SLOW_CONSUMERS_TOTAL.labels("none").inc()
+        else:
+            metrics.ERRORS_TOTAL.labels(what, "none").inc()
+
+
+def server_options(composition: Composition, *, parent_pid: int | None) -> ServerOptions:
     """The server's bounds, from settings."""
-    limits = LinkLimits(
-        dial_timeout_seconds=settings.DIAL_TIMEOUT_SECONDS,
-        idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
-        slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
-        max_message_bytes=settings.MAX_MESSAGE_BYTES,
-        outbox_bytes=settings.OUTBOX_BYTES,
+    hooks = Hooks(
+        on_started=composition.on_started,
+        on_draining=composition.on_draining,
+        on_stopped=composition.on_stopped,
+        count=composition.count,
     )
     return ServerOptions(
-        limits=limits,
-        hooks=Hooks(),
+        limits=link_limits(),
+        hooks=hooks,
         max_connections=settings.MAX_CONNECTIONS,
         drain_seconds=settings.DRAIN_SECONDS,
         parent_pid=parent_pid,
