@@ -194,8 +194,7 @@ namespace Sluicegate
         {
             string token = await options.Token(freshToken); // what it throws ends RunAsync
             using (var opening = new ClientWebSocket())
-            using (var ended = new CancellationTokenSource())
-            using (var leaving = CancellationTokenSource.CreateLinkedTokenSource(stop, ended.Token))
+            using (var ended = CancellationTokenSource.CreateLinkedTokenSource(stop))
             {
                 Task pinging = null;
                 try
@@ -203,8 +202,8 @@ namespace Sluicegate
                     await Connect(opening, token, stop);
                     socket = opening;
                     heardAt = DateTime.UtcNow;
-                    pinging = PingUntil(opening, leaving.Token);
-                    using (stop.Register(() => Leave(opening, ended.Token)))
+                    pinging = PingUntil(opening, ended.Token);
+                    using (stop.Register(() => Leave(opening)))
                     {
                         Raise(Opened);
                         return await Receive(opening);
@@ -289,11 +288,11 @@ namespace Sluicegate
         }
 
         // Says goodbye; the answer to it ends Receive, or else the abort does.
-        private static async void Leave(ClientWebSocket open, CancellationToken ended)
+        private static async void Leave(ClientWebSocket open)
         {
             await SayGoodbye(open, 1000);
-            if (await Sleep(CloseTimeout, ended))
-                open.Abort();
+            await Task.Delay(CloseTimeout);
+            open.Abort();
         }
 
         private void Deliver(string text)
@@ -302,12 +301,12 @@ namespace Sluicegate
             Raise(ofTheGateway ? GatewayMessageReceived : MessageReceived, text);
         }
 
-        private async Task PingUntil(ClientWebSocket open, CancellationToken leaving)
+        private async Task PingUntil(ClientWebSocket open, CancellationToken ended)
         {
             if (options.PingInterval <= TimeSpan.Zero)
                 return;
             long longest = options.PingInterval.Ticks * 3;
-            while (await Sleep(options.PingInterval, leaving))
+            while (await Sleep(options.PingInterval, ended))
             {
                 if ((DateTime.UtcNow - heardAt).Ticks > longest)
                 {

@@ -82,6 +82,11 @@ class Scanner(FrameReader):
         """Whether a whole message may be injected after the bytes last returned."""
         return not self._payload_left and self._kinds is not IN_MESSAGE
 
+    @property
+    def payload_left(self) -> int:
+        """Payload of the frame under way that is still to come."""
+        return self._payload_left
+
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes to forward: `chunk` itself whenever that is all and only what goes on."""
         size = len(chunk)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from proxy.core.control import PREFIX_BYTES
 from proxy.core.headers import (
     CONTROL,
     FINAL,
     IN_MESSAGE,
+    TEXT,
     FrameReader,
     ProtocolViolation,
     xor_mask,
@@ -27,6 +29,11 @@ class Message(NamedTuple):
     opcode: int
     payload: bytes  # unmasked; text is not checked to be UTF-8
     wire: bytes  # the original frames, to forward when the policy agrees
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is an in-band control message, for the gateway itself."""
+        return self.opcode == TEXT and self.payload.startswith(PREFIX_BYTES)
 
 
 class Control(NamedTuple):
@@ -74,6 +81,26 @@ class MessageScanner(FrameReader):
         self._held: bytearray | None = None  # a frame that is not whole yet
         self._needed_bytes = 0  # of it, before it is worth another look
         self._partial: _Partial | None = None
+
+    @property
+    def between_frames(self) -> bool:
+        """Always: what is returned is whole."""
+        return True
+
+    @property
+    def between_messages(self) -> bool:
+        """Always: what is returned is whole."""
+        return True
+
+    @property
+    def payload_left(self) -> int:
+        """Less than nothing: what is held back has been read already."""
+        return -len(self._held or b"")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is held back."""
+        return self._held is None and self._partial is None
 
     def feed(self, chunk: bytes) -> list[Message | Control]:
         """Return what has become whole, in order."""

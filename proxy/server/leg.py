@@ -16,6 +16,7 @@ from websockets.http11 import Response
 
 from proxy.core import closes, errors
 from proxy.core.closes import Close, ClosedBy
+from proxy.engine.splice import Splice
 from proxy.server import handshake
 from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
 from proxy.server.conversation import Conversation, Message
@@ -71,7 +72,7 @@ class DownstreamLeg(FlowControlled):
         self._answer: PendingAnswer | None = None
         self._early = request.early
         self._conversation: Conversation | None = None
-        self._splice: Any = None
+        self._splice: Splice | None = None
         self._inbox = Inbox(
             max_bytes=node.options.receive_queue_bytes, max_events=node.options.receive_queue_messages
         )
@@ -186,8 +187,11 @@ class DownstreamLeg(FlowControlled):
         """Hand the socket to a splice; from now on this leg only passes ASGI events on."""
         self.state = State.SPLICED
         self._transport.pause_reading()
-        self._splice = self._node.splice(self._transport, request, early=early)
+        self._splice = Splice(self._transport, request, early=early, on_client_gone=self._on_spliced_end)
         self._inbox.wake()
+
+    def _on_spliced_end(self) -> None:
+        self.connection_lost(None)
 
     def refuse(self, error: errors.GatewayError, *, linger: bool = False) -> None:
         """Answer with `error`'s status, if nothing has been answered yet."""
@@ -274,7 +278,7 @@ class DownstreamLeg(FlowControlled):
 
     def close(self, close: Close, *, by: ClosedBy) -> None:
         """Start to close an accepted leg, under a deadline. The application hears of it at once."""
-        if self.state is State.SPLICED:
+        if self._splice is not None:
             self._is_unsplicing = True
             self._splice.close(close, by=by)
         elif self.state is State.OPEN and self._conversation is not None:
@@ -328,7 +332,7 @@ class DownstreamLeg(FlowControlled):
             if self._disconnect is not None:
                 return self._disconnect
             await self._inbox.wait()
-        return await self._splice.receive()  # type: ignore[no-any-return]
+        return await self._splice.receive()
 
     async def send(self, message: dict[str, Any]) -> None:
         """ASGI send. Waits while the client has too much to read; does nothing once the leg has ended.
@@ -336,7 +340,7 @@ class DownstreamLeg(FlowControlled):
         Raises:
             ValueError: the event is malformed or out of place.
         """
-        if self.state is State.SPLICED:
+        if self._splice is not None:
             await self._splice.send(message)
         elif self.state is State.OPEN:
             await self._send_open(message)

@@ -124,6 +124,3 @@ class Node:
         if self.options.parent_pid not in {None, os.getppid()}:
             self.on_orphaned()
         self.start_clock()
-
-    def splice(self, transport: asyncio.Transport, request: Any, *, early: bytes) -> Any:
-        raise NotImplementedError

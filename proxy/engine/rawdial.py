@@ -1,0 +1,203 @@
+"""Opening upstream legs for a splice: the `websockets` library's sans-I/O handshake, then a bare transport.
+
+The library is fed exactly the response head. Every byte after it is kept: a service that greets at once, in
+the same segment, does not lose its greeting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import ssl
+
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake, NegotiationError
+from websockets.extensions import Extension
+from websockets.headers import build_extension, parse_extension
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI, parse_uri
+
+from proxy.core.errors import UpstreamRefused
+from proxy.core.limits import LinkLimits
+from proxy.engine.dial import DialRequest, dial_error, refused_with
+
+MAX_RESPONSE_HEAD_BYTES = 16 * 1024
+DEFLATE = "permessage-deflate"
+
+# One logger for all dials: the library would otherwise look one up for each.
+_log = logging.getLogger("websockets.client")
+_member_uri = functools.lru_cache(maxsize=256)(parse_uri)  # never with a query: tokens are in there
+_default_ssl_context = functools.cache(ssl.create_default_context)
+
+
+class RawUpstream(asyncio.Protocol):
+    """An upstream leg after its handshake: reading is paused, and nothing is lost.
+
+    Attributes:
+        subprotocol: what the upstream chose, or None.
+        extensions: its Sec-WebSocket-Extensions as it is, for the client to be answered with; None if it has
+            none.
+        early: the bytes that came after the response head.
+        is_lost: the connection ended before anybody took it over.
+    """
+
+    __slots__ = ("_head", "_ready", "early", "extensions", "is_lost", "subprotocol", "transport")
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
+        self.subprotocol: str | None = None
+        self.extensions: str | None = None
+        self.early = b""
+        self.is_lost = False
+        self._ready: asyncio.Future[bytes] | None = asyncio.get_running_loop().create_future()
+        self._head = b""
+
+    async def head(self) -> bytes:
+        """The response head; to be asked for once, by whoever dials.
+
+        Raises:
+            UpstreamRefused: it is too long.
+            EOFError: the connection was lost before it was whole.
+        """
+        assert self._ready is not None  # noqa: S101
+        head = await self._ready
+        self._ready = None
+        return head
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self._ready is None or self._ready.done():  # reading is paused; should anything come, keep it
+            self.early += data
+            return
+        self._head += data
+        end = self._head.find(b"\r\n\r\n") + 4
+        if end > 3:
+            self.transport.pause_reading()
+            head, self.early, self._head = self._head[:end], self._head[end:], b""
+            self._settle(head)
+        elif len(self._head) > MAX_RESPONSE_HEAD_BYTES:
+            self._settle(UpstreamRefused("response head too long"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        self._settle(EOFError("connection lost during the handshake"))
+
+    def _settle(self, result: bytes | Exception) -> None:
+        if self._ready is None or self._ready.done():
+            return
+        if isinstance(result, bytes):
+            self._ready.set_result(result)
+        else:
+            self._ready.set_exception(result)
+
+
+class _Handshake(ClientProtocol):
+    """Lets the upstream answer the client's own offer of extensions, within what was offered."""
+
+    offered: str | None = None
+
+    def process_extensions(self, headers: Headers) -> list[Extension]:
+        accepted = [
+            name
+            for value in headers.get_all("Sec-WebSocket-Extensions")
+            for name, _ in parse_extension(value)
+        ]
+        if accepted and (self.offered is None or accepted != [DEFLATE]):
+            raise NegotiationError(f"extensions {accepted} were not offered")
+        return []
+
+
+async def dial_raw(
+    url: str, request: DialRequest, *, limits: LinkLimits, ssl_context: ssl.SSLContext | None = None
+) -> RawUpstream:
+    """A leg to `url` whose handshake is done, for a splice to take over. Environment proxies are not used.
+
+    Of `request.extensions`, the client's own offer, permessage-deflate goes on with its parameters.
+    `ssl_context` is for wss URLs; None verifies against the system's authorities. Nothing stays open if this
+    is cancelled.
+
+    Raises:
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound
+    """
+    uri = _member_uri(url)
+    try:
+        async with asyncio.timeout(limits.dial_timeout_seconds):
+            upstream = await _connect(uri, ssl_context)
+            try:
+                handshake = _begin(uri, request)
+                upstream.transport.write(handshake.data_to_send()[0])
+                _finish(handshake, await upstream.head(), upstream)
+            except BaseException:
+                upstream.abort()
+                raise
+    except Exception as error:
+        meaning = dial_error(error)
+        if meaning is error:
+            raise
+        raise meaning from error
+    return upstream
+
+
+async def _connect(uri: WebSocketURI, ssl_context: ssl.SSLContext | None) -> RawUpstream:
+    loop = asyncio.get_running_loop()
+    if uri.secure:
+        context = ssl_context or _default_ssl_context()
+        _, upstream = await loop.create_connection(
+            RawUpstream, uri.host, uri.port, ssl=context, server_hostname=uri.host
+        )
+    else:
+        _, upstream = await loop.create_connection(RawUpstream, uri.host, uri.port)
+    return upstream
+
+
+def _begin(uri: WebSocketURI, request: DialRequest) -> _Handshake:
+    """The library's protocol, with the request ready to be sent."""
+    subprotocols = [Subprotocol(name) for name in request.subprotocols] or None
+    target = WebSocketURI(uri.secure, uri.host, uri.port, uri.path, request.query)
+    handshake = _Handshake(target, subprotocols=subprotocols, logger=_log)
+    message = handshake.connect()
+    handshake.offered = _deflate_offer(request.extensions)
+    if handshake.offered is not None:
+        message.headers["Sec-WebSocket-Extensions"] = handshake.offered
+    for name, value in request.headers:
+        message.headers[name] = value
+    handshake.send_request(message)
+    return handshake
+
+
+def _deflate_offer(offer: str | None) -> str | None:
+    """What of the client's offer goes on; nothing of one that is malformed."""
+    if not offer:
+        return None
+    try:
+        kept = [extension for extension in parse_extension(offer) if extension[0] == DEFLATE]
+    except InvalidHandshake:
+        return None
+    return build_extension(kept) if kept else None
+
+
+def _finish(handshake: _Handshake, head: bytes, upstream: RawUpstream) -> None:
+    """Check the response.
+
+    Raises:
+        InvalidHandshake, UpstreamRefused, NotFound
+    """
+    status = head[9:12]
+    if head.startswith(b"HTTP/1.") and status.isdigit() and status != b"101":
+        raise refused_with(int(status))  # the library would want the body first
+    handshake.receive_data(head)
+    if handshake.handshake_exc is not None:
+        raise handshake.handshake_exc
+    response = handshake.events_received()[0]
+    assert isinstance(response, Response)  # noqa: S101  the only event of a handshake
+    upstream.subprotocol = handshake.subprotocol
+    upstream.extensions = ", ".join(response.headers.get_all("Sec-WebSocket-Extensions")) or None

@@ -1,0 +1,502 @@
+"""Join a client's leg and a service's leg: bytes cross as they are, and both ends end together.
+
+How it ends (RFC 6455, sections 5.5.1 and 7):
+
+- One end closes: it is answered at once, and the other gets the same code and reason, after all data that
+  came before. Its answer is awaited, at most `close_timeout_seconds`; then what is left is aborted. With the
+  client, TCP is closed as soon as both close frames are out (Unity waits for that).
+- One end is lost without a close frame, or leaves pings unanswered: the service is told 1001 `client lost`,
+  the client 1011 `upstream lost`.
+- The client breaks the protocol, or its message is too big: both get the same 1002, 1007 or 1009.
+- The upstream does: it gets that code; the client gets 1009 if its message was too big, else 1011.
+- The gateway ends it (kick, expiry, drain, idle, slow consumer): both get the same code and reason. An
+  upstream that does not read is the upstream's failure: 1011.
+
+A close frame never cuts a frame in two: it waits for the end of the frame under way. If that cannot come any
+more, the socket is closed without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.control import MAX_CONTROL_BYTES
+from proxy.core.events import Event
+from proxy.core.framing import encode_frame, text_frame
+from proxy.core.headers import BINARY, Violation
+from proxy.core.limits import LinkLimits
+from proxy.core.messages import Message
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.core.verdicts import Direction, Inspect
+from proxy.engine.frame_outbox import FrameOutbox
+from proxy.engine.keepalive import running_wheel
+from proxy.engine.outbox import OutboxFull
+from proxy.engine.rawdial import RawUpstream
+from proxy.engine.splice_leg import (
+    HIGH_WATER_BYTES,
+    LOW_WATER_BYTES,
+    PING_TIMEOUT,
+    InspectedLeg,
+    SplicedLeg,
+    lost_as_told,
+)
+from proxy.engine.splice_scanners import client_scanner, upstream_scanner
+
+logger = logging.getLogger(__name__)
+
+# How often a link is looked at when nothing is due: counters and activity are up to date to this.
+LOOK_SECONDS = 2.0
+# Control messages that wait for the application; then the client is not read on.
+MAX_CONTROLS_WAITING = 16
+CONTROL_TOO_BIG = Close(1009, "control message too big")
+CONTROL_NOT_TEXT = Close(1007, "control message is not UTF-8")
+
+
+class Observer:
+    """Told of what an operator counts; shared by all links of a route. Does nothing; override."""
+
+    def slow_consumer(self) -> None:
+        """A link was closed because its client does not keep up."""
+
+    def backpressure(self) -> None:
+        """One end was stopped because the other does not keep up."""
+
+    def events_dropped(self, count: int) -> None:
+        """Events were dropped from a full outbox."""
+
+
+_NO_OBSERVER = Observer()
+
+
+@dataclass(slots=True, kw_only=True)
+class SpliceRequest:
+    """What an application asks for in `websocket.accept`. `splice` is set once the legs are joined.
+
+    `control`: the client's in-band control messages are taken out and received by the application. `inspect`
+    is asked about each whole message. Neither goes together with `upstream.extensions`.
+    """
+
+    upstream: RawUpstream
+    limits: LinkLimits
+    counters: LinkCounters
+    control: bool = False
+    overflow: Overflow = Overflow.CLOSE
+    inspect: Inspect | None = None
+    observer: Observer = field(default=_NO_OBSERVER)
+    splice: Splice | None = None
+
+
+class End(NamedTuple):
+    """How a link ended: the close as received (1005 if empty, 1006 if lost) or sent, and whose it was."""
+
+    close: Close
+    by: ClosedBy
+
+
+class Splice:
+    """A link whose legs are joined. Owns both transports until both are closed.
+
+    It has no task: the event loop calls the legs, and the process's wheel calls `look`. `ended` is None while
+    it lives.
+    """
+
+    __slots__ = (
+        "_controls",
+        "_counters",
+        "_deadline",
+        "_due_seconds",
+        "_injected",
+        "_injected_bytes",
+        "_inspect",
+        "_is_gone",
+        "_moved",
+        "_moved_at",
+        "_observer",
+        "_on_client_gone",
+        "_outbox",
+        "_overflow",
+        "_takes_controls",
+        "_waiter",
+        "down",
+        "ended",
+        "limits",
+        "loop",
+        "slot",
+        "up",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        request: SpliceRequest,
+        *,
+        early: bytes = b"",
+        on_client_gone: Callable[[], object] | None = None,
+    ) -> None:
+        """Take over the client's transport, on which the 101 was written, and the upstream's.
+
+        `early` is what the client sent behind its request. `on_client_gone` is called when its socket is
+        closed.
+        """
+        self.loop = asyncio.get_running_loop()
+        self.limits, self.slot = request.limits, -1
+        self.ended: End | None = None
+        self._counters, self._overflow = request.counters, request.overflow
+        self._inspect, self._observer = request.inspect, request.observer
+        self._on_client_gone = on_client_gone
+        self._outbox: FrameOutbox | None = None
+        self._takes_controls = request.control
+        self._controls: list[str] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_gone = False
+        self._injected = self._injected_bytes = 0
+        self._moved, self._moved_at, self._deadline = 0, self.loop.time(), 0.0
+        self._due_seconds = _due_seconds(request.limits)
+        self._join(transport, request)
+        request.splice = self
+        self._start(request.upstream, early)
+
+    def _join(self, transport: asyncio.Transport, request: SpliceRequest) -> None:
+        kind = SplicedLeg if request.inspect is None else InspectedLeg
+        self.down = kind(self, transport, ClosedBy.CLIENT)
+        self.up = kind(self, request.upstream.transport, ClosedBy.UPSTREAM)
+        self.down.other, self.up.other = self.up, self.down
+        max_bytes, inspected = request.limits.max_message_bytes, request.inspect is not None
+        compressed = request.upstream.extensions is not None
+        self.down.scanner = client_scanner(  # type: ignore[assignment]  # each kind of leg gets its own
+            max_message_bytes=max_bytes,
+            inspected=inspected,
+            compressed=compressed,
+            on_control=self._take_control if request.control else None,
+        )
+        self.up.scanner = upstream_scanner(  # type: ignore[assignment]
+            max_message_bytes=max_bytes, inspected=inspected, compressed=compressed
+        )
+
+    def _start(self, upstream: RawUpstream, early: bytes) -> None:
+        for leg in (self.up, self.down):
+            leg.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
+            leg.transport.set_protocol(leg)
+        greeting, upstream.early = upstream.early, b""
+        if greeting:
+            self.up.data_received(greeting)
+        if upstream.is_lost:
+            self.up.connection_lost(None)
+        if early:
+            self.down.data_received(early)
+        if not self._is_gone:
+            self.up.update_reading()
+            self.down.update_reading()
+            running_wheel().schedule(self, self.loop.time() + self._due_seconds)
+
+    # --- For the application -----
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI receive: control messages as `websocket.receive`; at the end, always `websocket.disconnect`.
+
+        One caller at a time; may be cancelled without loss.
+        """
+        while True:
+            if self._controls:
+                text = self._controls.pop(0)
+                self.down.update_reading()
+                return {"type": "websocket.receive", "text": text}
+            if self._is_gone and self.ended is not None:
+                close, by = self.ended
+                return {
+                    "type": "websocket.disconnect",
+                    "code": close.code,
+                    "reason": close.reason,
+                    "sluicegate.closed_by": by,
+                }
+            await self._wait()
+
+    async def wait_closed(self) -> End:
+        """Return how the link ended, when both sockets are closed. Not while another awaits `receive`."""
+        while self.ended is None or not self._is_gone:
+            await self._wait()
+        return self.ended
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI send: `websocket.send` injects, `websocket.close` closes both legs. Never waits.
+
+        Raises:
+            ValueError: the message is neither.
+        """
+        text: Any = message.get("text")
+        content: Any = message.get("bytes")
+        if message["type"] == "websocket.close":
+            code = message.get("code")
+            self.end(Close(1000 if code is None else code, message.get("reason") or ""), ClosedBy.GATEWAY)
+        elif message["type"] != "websocket.send" or (text is None) == (content is None):
+            raise ValueError(f"{message['type']} is out of place, or has not either text or bytes")
+        else:
+            self.inject_frame(encode_frame(BINARY, content) if text is None else text_frame(text))
+
+    def inject(self, event: Event) -> None:
+        """Put an event into the client's stream; its frame is made once for all links."""
+        if event.frame is None:
+            event.frame = text_frame(event.text)
+        self.inject_frame(event.frame)
+
+    def inject_frame(self, frame: bytes) -> None:
+        """Put one whole unmasked frame into the client's stream: now, or between the messages under way.
+
+        Until then it waits in the outbox. When that is full, the route's policy closes the client with 1008
+        or drops the oldest. Once the link has ended, nothing is injected.
+        """
+        if self.ended is not None:
+            return
+        down = self.down
+        if self._outbox is None and not down.stalled_at and self.up.scanner.between_messages:
+            down.transport.write(frame)
+            self._count_injected((frame,))
+        else:
+            self._put_into_outbox(frame)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        """Close both legs with the same code and reason. The first end wins."""
+        if self.ended is None:
+            self._note_end(close, by)
+            told = close.for_wire(lost=closes.INTERNAL_ERROR)
+            self.down.send_close(told)
+            self.up.send_close(told)
+
+    close = end
+
+    def abort(self) -> None:
+        """Drop both sockets at once."""
+        for leg in (self.down, self.up):
+            if not leg.gone:
+                leg.transport.abort()
+
+    # --- For the legs -----
+
+    def may_read(self, leg: SplicedLeg) -> bool:
+        """Whether what `leg` reads has somewhere to go."""
+        if leg.other.stalled_at and not leg.other.shut:
+            return False
+        controls = self._controls
+        return leg is self.up or controls is None or len(controls) < MAX_CONTROLS_WAITING
+
+    def stalled(self, leg: SplicedLeg) -> None:
+        """`leg` takes no more writes."""
+        self._observer.backpressure()
+        leg.other.update_reading()
+
+    def unstalled(self, leg: SplicedLeg) -> None:
+        """`leg` takes writes again: first what waits, then what comes."""
+        if leg is self.down and self.up.scanner.between_messages:
+            self.flush_outbox()
+        leg.other.update_reading()
+
+    def stream_ended(self, leg: SplicedLeg, ended: Close | Violation) -> None:
+        """A close frame or a violation came from `leg`; what came before it has been passed on."""
+        if isinstance(ended, Violation):
+            self._violated(leg, ended)
+            return
+        if self.ended is None:
+            self._note_end(ended, leg.by)
+            leg.other.send_close(ended)
+        leg.send_close(ended)
+        if leg.shut:
+            leg.hang_up()
+
+    def _violated(self, leg: SplicedLeg, violation: Violation) -> None:
+        close = Close(violation.code, violation.reason)
+        told = close
+        if leg is self.up and close.code != closes.MESSAGE_TOO_BIG.code:
+            told = closes.UPSTREAM_FAILED
+        if self.ended is None:
+            self._note_end(told, ClosedBy.GATEWAY)
+            leg.other.send_close(told)
+        leg.send_close(close)
+        leg.linger()
+
+    def stream_lost(self, leg: SplicedLeg) -> None:
+        """`leg` was lost before a close frame came from it."""
+        if self.ended is None:
+            self._note_end(closes.LOST, leg.by)
+        other = leg.other
+        other.send_close(lost_as_told(leg.by))
+        if other.close_due is not None:  # it was to follow a frame that will never be whole
+            other.hang_up()
+
+    def leg_gone(self, leg: SplicedLeg) -> None:
+        """The socket of `leg` is closed."""
+        if leg is self.down and self._on_client_gone is not None:
+            self._on_client_gone()
+            self._on_client_gone = None
+        if self.down.gone and self.up.gone:
+            self._count()
+            self._is_gone = True
+            running_wheel().forget(self)
+            self._wake()
+            self.down.let_go()
+            self.up.let_go()
+
+    def unanswered(self, leg: SplicedLeg) -> None:
+        """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
+        self._note_end(closes.LOST, leg.by)
+        leg.send_close(PING_TIMEOUT)
+        leg.other.send_close(lost_as_told(leg.by))
+
+    def too_slow(self, leg: SplicedLeg) -> None:
+        """`leg` has taken nothing for too long, though something waits for it."""
+        if leg is self.down:
+            self._observer.slow_consumer()
+            self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+        else:
+            self.end(closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)
+
+    def passes(self, leg: SplicedLeg, message: Message) -> bool:
+        """Ask the route's policy about a message read from `leg`."""
+        if self._takes_controls and leg is self.down and message.is_control:
+            self._take_control(message.payload)
+            return False
+        assert self._inspect is not None  # noqa: S101  else the legs would not ask
+        direction = Direction.IN if leg is self.down else Direction.OUT
+        try:
+            verdict = self._inspect(direction, message.opcode, message.payload)
+        except Exception:  # the policy's fault, not the loop's
+            logger.exception("inspecting a message failed")
+            self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            return False
+        if verdict.reply is not None:
+            self._reply(leg, verdict.reply)
+        if verdict.close is not None:
+            self.end(verdict.close, ClosedBy.GATEWAY)
+            return False
+        return verdict.forward
+
+    def _reply(self, leg: SplicedLeg, text: str) -> None:
+        if leg is self.down:
+            self.inject_frame(text_frame(text))
+        elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
+            leg.transport.write(text_frame(text, mask=os.urandom(4)))
+
+    def _take_control(self, payload: bytes) -> None:
+        if len(payload) > MAX_CONTROL_BYTES:
+            self.end(CONTROL_TOO_BIG, ClosedBy.GATEWAY)
+            return
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            self.end(CONTROL_NOT_TEXT, ClosedBy.GATEWAY)
+            return
+        if self._controls is None:
+            self._controls = []
+        self._controls.append(text)
+        if len(self._controls) >= MAX_CONTROLS_WAITING:
+            self.down.update_reading()
+        self._wake()
+
+    # --- The outbox -----
+
+    def _put_into_outbox(self, frame: bytes) -> None:
+        if self._outbox is None:
+            self._outbox = FrameOutbox(max_bytes=self.limits.outbox_bytes, overflow=self._overflow)
+            self.up.watched = True
+        try:
+            dropped = self._outbox.put(frame)
+        except OutboxFull:
+            self.too_slow(self.down)
+            return
+        if dropped:
+            self._observer.events_dropped(dropped)
+
+    def flush_outbox(self, *, wholly: bool = False) -> None:
+        """Write what waits, at a place where whole messages fit; until the client stalls, unless `wholly`."""
+        outbox, down = self._outbox, self.down
+        while outbox and (wholly or not down.stalled_at):
+            frames = outbox.take()
+            down.transport.write(b"".join(frames))
+            self._count_injected(frames)
+        if outbox is not None and not outbox:
+            self._outbox = None
+            self.up.watched = self.ended is not None
+
+    # --- The end, and the clock -----
+
+    def _note_end(self, close: Close, by: ClosedBy) -> None:
+        """From now on nothing is injected, and the close handshakes are under a deadline."""
+        if close is not closes.SLOW_CONSUMER and not self.down.shut and self.up.scanner.between_messages:
+            self.flush_outbox(wholly=True)
+        self._outbox = None
+        self.ended = End(close, by)
+        self.up.watched = self.down.watched = True
+        self._deadline = self.loop.time() + self.limits.close_timeout_seconds
+        running_wheel().schedule(self, self._deadline)
+
+    def look(self, now: float) -> None:
+        """Called by the wheel."""
+        if self._is_gone:
+            return
+        if self.ended is None:
+            self._count()
+            if now - self._moved_at >= self.limits.idle_timeout_seconds:
+                self.end(closes.IDLE, ClosedBy.GATEWAY)
+        for leg in (self.down, self.up):
+            if self.ended is None:
+                leg.look(now)
+        if self.ended is None:
+            running_wheel().schedule(self, now + self._due_seconds)
+        elif now >= self._deadline:
+            self.abort()
+        else:
+            running_wheel().schedule(self, self._deadline)
+
+    def _count(self) -> None:
+        """Bring the link's counters up to date, and note whether any message has moved."""
+        counters, down, up = self._counters, self.down.scanner, self.up.scanner
+        counters.messages_in, counters.bytes_in = down.messages, down.payload_bytes
+        counters.messages_out = up.messages + self._injected
+        counters.bytes_out = up.payload_bytes + self._injected_bytes
+        moved = down.messages + down.payload_bytes + counters.messages_out + counters.bytes_out
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, self.loop.time()
+            counters.last_activity = self._moved_at
+
+    def _count_injected(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            self._injected += 1
+            self._injected_bytes += payload_bytes(frame)
+
+    # --- Waiting -----
+
+    async def _wait(self) -> None:
+        assert self._waiter is None  # noqa: S101  one receiver at a time
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def payload_bytes(frame: bytes) -> int:
+    """Payload in one whole unmasked frame."""
+    length = frame[1]
+    return len(frame) - (2 if length < 126 else 4 if length == 126 else 10)
+
+
+def _due_seconds(limits: LinkLimits) -> float:
+    """How often to look, so that no deadline is missed by more than itself."""
+    return min(
+        LOOK_SECONDS,
+        limits.ping_interval_seconds,
+        limits.ping_timeout_seconds,
+        limits.idle_timeout_seconds,
+        limits.slow_consumer_seconds,
+    )
