@@ -194,7 +194,8 @@ namespace Sluicegate
         {
             string token = await options.Token(freshToken); // what it throws ends RunAsync
             using (var opening = new ClientWebSocket())
-            using (var ended = CancellationTokenSource.CreateLinkedTokenSource(stop))
+            using (var ended = new CancellationTokenSource())
+            using (var leaving = CancellationTokenSource.CreateLinkedTokenSource(stop, ended.Token))
             {
                 Task pinging = null;
                 try
@@ -202,8 +203,8 @@ namespace Sluicegate
                     await Connect(opening, token, stop);
                     socket = opening;
                     heardAt = DateTime.UtcNow;
-                    pinging = PingUntil(opening, ended.Token);
-                    using (stop.Register(() => Leave(opening)))
+                    pinging = PingUntil(opening, leaving.Token);
+                    using (stop.Register(() => Leave(opening, ended.Token)))
                     {
                         Raise(Opened);
                         return await Receive(opening);
@@ -288,11 +289,11 @@ namespace Sluicegate
         }
 
         // Says goodbye; the answer to it ends Receive, or else the abort does.
-        private static async void Leave(ClientWebSocket open)
+        private static async void Leave(ClientWebSocket open, CancellationToken ended)
         {
             await SayGoodbye(open, 1000);
-            await Task.Delay(CloseTimeout);
-            open.Abort();
+            if (await Sleep(CloseTimeout, ended))
+                open.Abort();
         }
 
         private void Deliver(string text)
@@ -301,12 +302,12 @@ namespace Sluicegate
             Raise(ofTheGateway ? GatewayMessageReceived : MessageReceived, text);
         }
 
-        private async Task PingUntil(ClientWebSocket open, CancellationToken ended)
+        private async Task PingUntil(ClientWebSocket open, CancellationToken leaving)
         {
             if (options.PingInterval <= TimeSpan.Zero)
                 return;
             long longest = options.PingInterval.Ticks * 3;
-            while (await Sleep(options.PingInterval, ended))
+            while (await Sleep(options.PingInterval, leaving))
             {
                 if ((DateTime.UtcNow - heardAt).Ticks > longest)
                 {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +13,7 @@ from experience.kb.announcer import Announcer, Publish
 from experience.kb.players import Players
 from experience.kb.service import KbService, run_service
 from proxy.engine.background import Background
+from proxy.publishing import publish
 from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
@@ -40,10 +39,9 @@ async def serve(*, host: str, port: int, stop: asyncio.Event) -> None:
 
 def publisher() -> Publish:
     """What publishes a state change to the gateway's clients; without a Redis to meet at, nothing does."""
-    if not settings.REDIS_URL or importlib.util.find_spec("experience.events") is None:
+    if not settings.REDIS_URL:
         logger.warning("REDIS_URL is not set: clients of a gateway will not hear of state changes")
         return _publish_nowhere
-    publish: Publish = importlib.import_module("experience.events").publish
     return publish
 
 

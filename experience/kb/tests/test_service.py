@@ -123,6 +123,17 @@ async def test_a_fragmented_message_is_one_message(kb: KbProgram, token: str) ->
         assert (await told(socket))["timestamp"] == 7
 
 
+async def test_messages_sent_back_to_back_are_answered_in_their_order(kb: KbProgram, token: str) -> None:
+    async with asyncio.timeout(10), joined(kb.url(token)) as socket:
+        await told(socket)
+        for number in range(200):
+            kind = "get_state" if number % 10 == 0 else "ping"
+            await socket.send(json.dumps({"type": kind, "request_id": str(number)}))
+        answers = [(await told(socket))["request_id"] for _ in range(200)]
+
+    assert answers == [str(number) for number in range(200)]
+
+
 async def test_an_oversized_message_closes_with_1009(kb: KbProgram, token: str) -> None:
     async with asyncio.timeout(5), joined(kb.url(token)) as socket:
         await told(socket)
