@@ -26,6 +26,9 @@ _SHOWN_CHARS = 120
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+SHORTEST_TOKEN = 16
+
+
 class SettingError(SystemExit):
     """A variable has a wrong value; as a SystemExit its text is the one line that ends the start."""
 
@@ -198,6 +201,13 @@ class Env:
     ) -> str:
         """A text that is never shown. `parse` raises ValueError for a wrong one."""
         return self.read(name, default, parse, expected=expected, secret=True)
+
+
+def long_enough(raw: str) -> str:
+    """`raw`, if nobody will guess it soon. Raises ValueError for a short one."""
+    if len(raw) < SHORTEST_TOKEN:
+        raise ValueError
+    return raw
 
 
 def _wrong() -> NoReturn:

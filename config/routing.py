@@ -6,7 +6,10 @@ from channels.routing import URLRouter
 from django.urls import path, re_path
 
 from experience.routes import ROUTES
+from proxy import registry
 from proxy.consumers import GatewayConsumer, NoSuchPath
+
+registry.register(ROUTES)
 
 websocket_application = URLRouter(
     [

@@ -12,7 +12,7 @@ from typing import Any
 import dj_database_url
 
 from config import logging as gateway_logging
-from config.env import Env, SettingError
+from config.env import SHORTEST_TOKEN, Env, SettingError, long_enough
 from config.keys import read_token_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -30,6 +30,10 @@ if not SECRET_KEY:
 ALLOWED_HOSTS = list(env.hosts("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "console"))
+
+METRICS_TOKEN = env.secret(
+    "METRICS_TOKEN", parse=long_enough, expected=f"a text of {SHORTEST_TOKEN} characters or more"
+)
 
 # --- Who may connect -----
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
@@ -91,6 +95,10 @@ if not _database["NAME"]:
         "DATABASE_URL", "a URL that names a database, like postgres://user:password@host:5432/name"
     )
 DATABASES: dict[str, Any] = {"default": _database}
+# django_prometheus' backends are Django's own, counted.
+DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace(
+    "django.db.backends", "django_prometheus.db.backends"
+)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
     # Several processes write the record: take the write lock at BEGIN, and let readers go on meanwhile.

@@ -3,6 +3,11 @@
 from django.contrib import admin
 from django.urls import path
 
+from proxy import views
+
 urlpatterns = [
+    path("health", views.health),
+    path("ready", views.ready),
+    path("metrics", views.prometheus),
     path("admin/", admin.site.urls),
 ]

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from copy import copy
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.metrics_core import Metric
 
 from proxy.engine.link import Link
 
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 _PREFIX = "gateway_websocket_"
 _QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -93,6 +106,9 @@ EVENTS_TOTAL = Counter(
 RECORD_QUEUE_LENGTH = Gauge(
     _PREFIX + "record_queue_length", "Records that wait for the database.", multiprocess_mode="livesum"
 )
+LOOP_LAG_SECONDS = Gauge(
+    _PREFIX + "loop_lag_seconds", "How late the event loop is.", multiprocess_mode="livemax"
+)
 RECORDS_DROPPED_TOTAL = Counter(_PREFIX + "records_dropped_total", "Record snapshots that were given up.")
 DRAIN_SECONDS = Histogram(
     _PREFIX + "drain_seconds", "How long a drain took.", buckets=(0.1, 1, 5, 10, 30, 60, 120)
@@ -118,3 +134,32 @@ def count_traffic(link: Link) -> None:
 
 def count_crash(work: str) -> None:
     BACKGROUND_CRASHES_TOTAL.labels(work).inc()
+
+
+class _Contracted:
+    """Collects from another registry, giving the live gauge its contracted name."""
+
+    def __init__(self, inner: CollectorRegistry) -> None:
+        self._inner = inner
+
+    def collect(self) -> Iterator[Metric]:
+        name = _PREFIX + "connections"
+        for metric in self._inner.collect():
+            if metric.name == CONNECTIONS_INNER_NAME:
+                metric.name = name
+                metric.samples = [sample._replace(name=name) for sample in metric.samples]
+            yield metric
+
+    def describe(self) -> list[Metric]:
+        return []  # the names are known to the inner registry, and two of them would seem to clash
+
+
+def exposition() -> bytes:
+    """All metrics as Prometheus' text; of all workers where PROMETHEUS_MULTIPROC_DIR is set."""
+    inner = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        inner = CollectorRegistry()
+        multiprocess.MultiProcessCollector(inner)  # type: ignore[no-untyped-call]
+    outer = CollectorRegistry()
+    outer.register(_Contracted(inner))
+    return generate_latest(outer)

@@ -58,7 +58,13 @@ class NodeHeart:
         self._beat_seconds = beat_seconds
         self._lost_after_seconds = lost_after_seconds
         self._away = False
+        self._has_beaten = False
         self._reap_after = 0.0
+
+    @property
+    def beating(self) -> bool:
+        """True while the database takes our heartbeats; False before the first."""
+        return self._has_beaten and not self._away
 
     def set_draining(self, draining: bool) -> None:
         """Show the node as draining, from the next beat on."""
@@ -85,6 +91,7 @@ class NodeHeart:
         if beat.registered or self._away:
             self._on_returned()
         self._log_beat(beat)
+        self._has_beaten = True
         return beat
 
     async def stop(self) -> None:

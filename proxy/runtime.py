@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from channels.layers import get_channel_layer
 from django.conf import settings
 
-from proxy import metrics, publishing
+from proxy import metrics, publishing, registry
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import encode
 from proxy.core.events import Event
@@ -26,6 +26,7 @@ from proxy.database import DatabaseExecutor
 from proxy.engine.background import Background
 from proxy.engine.dial import Dialler
 from proxy.engine.hub import Hub
+from proxy.engine.lag import LoopLag
 from proxy.engine.link import Link
 from proxy.engine.pool import Pool
 from proxy.engine.recorder import Recorder
@@ -35,6 +36,7 @@ from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
 
+_MEASURE_SECONDS = 2.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
 
@@ -64,6 +66,8 @@ class Runtime:
         self._writer = ConnectionWriter(self.database, node_id=self.node_id)
         self.recorder = Recorder(self._writer, progress=self._progress)
         self.heart = NodeHeart(self.database, node_id=self.node_id, on_returned=self.recorder.note_all)
+        self.lag = LoopLag()
+        self._records_dropped = 0
         self.dialler = Dialler(
             max_concurrent=settings.MAX_CONCURRENT_DIALS, queue_seconds=settings.DIAL_TIMEOUT_SECONDS
         )
@@ -74,7 +78,7 @@ class Runtime:
             receivers={publishing.EVENT: self._deliver, publishing.CLOSE: self._close},
             on_gap=self._tell_gap,
         )
-        self._pools: dict[str, Pool] = {}
+        self._pools = {route.upstream.name: Pool(route.upstream) for route in registry.routes()}
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
         self.no_links = asyncio.Event()
@@ -85,6 +89,8 @@ class Runtime:
         self.background.start("node", self.heart.run)
         self.background.start("recorder", self.recorder.run)
         self.background.start("hub", self.hub.run)
+        self.background.start("lag", self.lag.run)
+        self.background.start("gauges", self._measure_forever)
         if self.verifier.jwks is not None:
             self.background.start("jwks", self.verifier.jwks.run)
 
@@ -102,11 +108,12 @@ class Runtime:
         await self.database.close()
 
     def pool(self, route: Route) -> Pool:
-        """The route's pool, made at its first use."""
-        pool = self._pools.get(route.upstream.name)
-        if pool is None:
-            pool = self._pools[route.upstream.name] = Pool(route.upstream)
-        return pool
+        """The route's pool; routes with the same upstream share it."""
+        return self._pools[route.upstream.name]
+
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools of all registered routes."""
+        return tuple(self._pools.values())
 
     def opened(self, link: Link) -> None:
         """The link is accepted and live from now on."""
@@ -117,6 +124,16 @@ class Runtime:
         self.links.pop(link.id, None)
         if not self.links:
             self.no_links.set()
+
+    async def _measure_forever(self) -> None:
+        """Bring the gauges up to date, every few seconds."""
+        while True:
+            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
+            metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+            dropped = self.recorder.dropped + self._writer.dropped
+            metrics.RECORDS_DROPPED_TOTAL.inc(dropped - self._records_dropped)
+            self._records_dropped = dropped
+            await asyncio.sleep(_MEASURE_SECONDS)
 
     def _progress(self) -> Iterator[ConnectionRecord]:
         """Every live link's record, its counters brought up to date; what crossed since is counted, too."""

@@ -43,6 +43,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"ALLOWED_HOSTS": "https://example.com"}, "host names separated by commas"),
     ({"LOG_LEVEL": "LOUD"}, "one of DEBUG, INFO"),
     ({"LOG_FORMAT": "xml"}, "one of json, console"),
+    ({"METRICS_TOKEN": "short"}, "16 characters or more"),
     ({"TRUSTED_PROXIES": "the-proxy"}, "addresses or networks separated by commas"),
     ({"TRUSTED_PROXIES": "10.0.0.0/33"}, "addresses or networks separated by commas"),
     ({"ALLOWED_ORIGINS": "example.com"}, "origins separated by commas"),

@@ -26,7 +26,7 @@ class Pool:
 
     def __init__(self, upstream: Upstream) -> None:
         self.name = upstream.name
-        self._members = upstream.members
+        self.members = upstream.members
         self._next = 0
         self.links = dict.fromkeys(upstream.members, 0)
 
@@ -39,8 +39,8 @@ class Pool:
             UpstreamRefused, NotFound: one answered, and said no.
         """
         failure: Exception | None = None
-        for _ in self._members:
-            member = self._members[self._next % len(self._members)]
+        for _ in self.members:
+            member = self.members[self._next % len(self.members)]
             self._next += 1
             try:
                 async with dialler.turn():

@@ -58,7 +58,7 @@ async def running(jwks: Jwks) -> AsyncIterator[Jwks]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  the key set has no event to wait for
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -1,0 +1,91 @@
+"""What operators see: health, readiness, metrics, logs without tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from config.testing.gateway import Gateway, issue
+
+
+async def echo(upstream: ServerConnection) -> None:
+    async for message in upstream:
+        await upstream.send(message)
+
+
+async def get(gateway: Gateway, path: str) -> tuple[int, str]:
+    def fetch() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    return await asyncio.to_thread(fetch)
+
+
+async def ready(gateway: Gateway) -> tuple[int, dict[str, Any]]:
+    status, body = await get(gateway, "/ready")
+    return status, json.loads(body)
+
+
+async def test_health_tells_that_the_process_lives_and_how_late_its_loop_is(gateway: Gateway) -> None:
+    status, body = await get(gateway, "/health")
+    assert status == 200
+    assert json.loads(body)["alive"] is True
+    assert json.loads(body)["loop_lag_ms"] < 5000
+
+
+async def test_readiness_names_the_part_that_is_away(gateway: Gateway) -> None:
+    async with asyncio.timeout(15):
+        async with gateway.serving(echo):
+            while (answer := await ready(gateway))[0] != 200:
+                await asyncio.sleep(0.2)
+            assert answer[1]["ready"] is True
+            assert answer[1]["upstreams"]["kb"] is True
+        while (answer := await ready(gateway))[0] != 503:
+            await asyncio.sleep(0.2)
+    assert answer[1]["upstreams"]["kb"] is False
+    assert (answer[1]["redis"], answer[1]["database"], answer[1]["draining"]) == (True, True, False)
+
+
+async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> None:
+    async with gateway.serving(echo) as url, asyncio.timeout(10):
+        async with gateway.connect(url) as client:
+            await client.send("counted")
+            await client.recv()
+            status, live = await get(gateway, "/metrics")
+        _, after = await get(gateway, "/metrics")
+    assert status == 200
+    assert 'gateway_websocket_connections{backend="kb",route="experience"}' in live
+    assert 'gateway_websocket_connections_total{outcome="accepted",route="experience"}' in live
+    assert "connections_live" not in live
+    assert 'gateway_websocket_messages_total{direction="out",route="experience"}' in after
+    assert "gateway_websocket_dial_seconds_bucket" in after
+
+
+async def test_no_token_reaches_a_log_a_record_or_a_metric(gateway: Gateway) -> None:
+    token = issue("a-secret-user", email="secret@example.com")
+    signature = token.rpartition(".")[2]
+    async with gateway.serving(echo), asyncio.timeout(10):
+        for used in (token, token + "x"):
+            url = gateway.url(token=used)
+            with suppress(InvalidStatus, ConnectionClosed):
+                async with gateway.connect(url) as client:
+                    await client.send('{"type":"gateway.refresh","token":"' + token + '"}')
+                    await client.recv()
+        _, metrics = await get(gateway, "/metrics")
+        await get(gateway, f"/health?token={token}")
+        while not gateway.records("user_id = 'a-secret-user' AND closed_at IS NOT NULL"):
+            await asyncio.sleep(0.05)
+    assert "link opened" in gateway.program.output
+    for seen in (gateway.program.output, metrics, str(gateway.records())):
+        assert signature not in seen

@@ -1,0 +1,64 @@
+"""Is this node fit to be sent clients? One answer a part, and one for all."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from proxy.runtime import Runtime
+
+_REACH_SECONDS = 1.0
+_KEPT_SECONDS = 2.0
+
+
+class Readiness:
+    """Answers for `/ready`. What costs a connection is asked at most once in two seconds."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._reached: tuple[float, dict[str, bool]] = (float("-inf"), {})
+        self._asking = asyncio.Lock()
+
+    async def parts(self) -> dict[str, object]:
+        """`ready`, and each part of it: redis, database, upstreams by pool, tokens, draining."""
+        runtime = self._runtime
+        upstreams = await self._upstreams()
+        answers: dict[str, object] = {
+            "redis": runtime.hub.connected,
+            "database": runtime.heart.beating,
+            "upstreams": upstreams,
+            "tokens": runtime.verifier.jwks is None or runtime.verifier.jwks.state.ready,
+            "draining": runtime.draining,
+        }
+        ready = (
+            bool(answers["redis"] and answers["database"] and answers["tokens"])
+            and not runtime.draining
+            and any(upstreams.values())
+        )
+        return {"ready": ready, **answers}
+
+    async def _upstreams(self) -> dict[str, bool]:
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if now - self._reached[0] > _KEPT_SECONDS:
+                pools = self._runtime.pools()
+                found = await asyncio.gather(*(_any_reachable(pool.members) for pool in pools))
+                self._reached = now, {pool.name: up for pool, up in zip(pools, found, strict=True)}
+            return self._reached[1]
+
+
+async def _any_reachable(members: tuple[str, ...]) -> bool:
+    """True if one member takes a TCP connection."""
+    return any(await asyncio.gather(*(_reachable(member) for member in members)))
+
+
+async def _reachable(member: str) -> bool:
+    parts = urlsplit(member)
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    try:
+        async with asyncio.timeout(_REACH_SECONDS):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
