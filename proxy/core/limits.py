@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
@@ -51,3 +52,37 @@ class Rate:
     def __str__(self) -> str:
         unit = next((unit for unit, seconds in _UNIT_SECONDS.items() if seconds == self.seconds), None)
         return f"{self.count:g}/{unit or f'{self.seconds:g}s'}"
+
+
+class OverRate(StrEnum):
+    """What becomes of a message beyond the rate: dropped and the client told, or the link closed (1008)."""
+
+    DROP = "drop"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLimits:
+    """How much a client may send. None switches one off; bursts of one second's (minute's…) worth pass.
+
+    The limits of a user hold for all the user's links on one process together; across processes they are
+    approximate: at worst each allows the whole rate.
+    """
+
+    messages_per_user: Rate | None = None
+    messages_per_connection: Rate | None = None
+    bytes_per_user: Rate | None = None
+    bytes_per_connection: Rate | None = None
+    over: OverRate = OverRate.DROP
+
+    @property
+    def is_unlimited(self) -> bool:
+        return (
+            self.messages_per_user is None
+            and self.messages_per_connection is None
+            and self.bytes_per_user is None
+            and self.bytes_per_connection is None
+        )
+
+
+UNLIMITED = MessageLimits()

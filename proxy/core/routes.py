@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from proxy.core.balancing import PolicyName
+from proxy.core.breaker import BreakerLimits
+from proxy.core.health import Probe
+from proxy.core.limits import UNLIMITED, MessageLimits
 from proxy.core.principal import Principal
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -17,6 +21,13 @@ class Overflow(StrEnum):
 
     CLOSE = "close"
     DROP_OLDEST = "drop_oldest"
+
+
+class Resume(StrEnum):
+    """What happens to a link whose member is lost: closed (1011), or dialled on to another member."""
+
+    CLOSE = "close"
+    RECONNECT = "reconnect"
 
 
 def upstream_url(base: str, *, path: str = "") -> str:
@@ -51,15 +62,23 @@ class Forward:
     """What of the client's handshake goes on to the upstream; what is not named here stops at the gateway.
 
     `query`: names of query parameters passed on; `token` is filled from wherever the client put its token.
-    `identity`: also pass `user_id` as query, and X-User-Id as header.
+    `any_query`: pass on all others, too, but never the token nor what the gateway says itself.
+    `identity`: also say who the client is: `user_id` as query, X-User-Id and X-Forwarded-For, -Proto and
+    -Host as headers. The client's own of those names never go on.
+    `path`: the client's path is put behind the member's own.
     """
 
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ("user-agent", "accept-language")
+    any_query: bool = False
     identity: bool = False
+    path: bool = False
 
     def query_string(self, subject: Subject) -> str:
-        values = {name: subject.query[name] for name in self.query if name in subject.query}
+        if self.any_query:
+            values = {name: value for name, value in subject.query.items() if name not in _OWN_QUERY}
+        else:
+            values = {name: subject.query[name] for name in self.query if name in subject.query}
         if "token" in self.query and subject.principal.token:
             values["token"] = subject.principal.token
         if self.identity:
@@ -68,15 +87,51 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberSpec:
+    """One member as declared: its base URL, its share under the weighted policies, its cap on links.
+
+    A draining member gets no new links; `draining_seconds` not None also moves those it has, spread over
+    that time.
+    """
+
+    url: str
+    weight: int = 1
+    max_connections: int | None = None
+    draining: bool = False
+    draining_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight <= 1000 or (self.max_connections is not None and self.max_connections < 1):
+            raise ValueError(f"a weight is from 1 to 1000, a cap is positive: {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """The services of a route: `members` are WebSocket URLs, without a query."""
+    """The services of a route: `members` are WebSocket URLs, without a query.
+
+    `probe` None: members are not probed. `breaker` None: a failed dial is not held against a member.
+    `editable`: staff may change the members while the gateway runs.
+    """
 
     name: str
     members: tuple[str, ...]
+    policy: PolicyName = PolicyName.ROUND_ROBIN
+    probe: Probe | None = None
+    breaker: BreakerLimits | None = None
+    max_connections: int | None = None
+    editable: bool = False
 
     @classmethod
     def of(cls, name: str, *bases: str, path: str = "") -> Upstream:
         return cls(name=name, members=tuple(upstream_url(base, path=path) for base in bases))
+
+    def declared(self) -> tuple[MemberSpec, ...]:
+        """The members as specs; what staff add later comes on top (see the engine's pool)."""
+        return tuple(MemberSpec(url=url, max_connections=self.max_connections) for url in self.members)
+
+
+# What the gateway itself says or is told in a query; the client's own never goes on.
+_OWN_QUERY = frozenset({"user_id", "token", "refuse"})
 
 
 def _no_topics(_: Subject) -> Iterable[str]:
@@ -89,7 +144,8 @@ class Route:
 
     `paths` are Django path patterns without a leading slash. `topics` names what a link hears beside its own
     connection, its user and everyone. `control` switches the in-band control messages on. `required_query`
-    must be present and not empty, or the handshake is refused with 400.
+    must be present and not empty, or the handshake is refused with 400. With `resume` RECONNECT a client
+    outlives its member; `tell_resume` lets it know. `message_limits` bound what clients send.
     """
 
     name: str
@@ -101,3 +157,6 @@ class Route:
     unauthenticated_status: int = 401
     required_query: tuple[str, ...] = ()
     overflow: Overflow = Overflow.CLOSE
+    resume: Resume = Resume.CLOSE
+    tell_resume: bool = True
+    message_limits: MessageLimits = UNLIMITED

@@ -1,0 +1,69 @@
+"""What active probes say of a member: healthy or not, changed only by several results in a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.core.backoff import jittered
+
+
+class ProbeKind(StrEnum):
+    """`websocket`: a handshake, a ping and its pong. `http`: a GET that must answer 2xx."""
+
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How members are probed. While the last probe failed, the next one comes after `failing_seconds`.
+
+    `rise` successes in a row make a member healthy, `fall` failures in a row make it not. `path` is put
+    behind the member's own. An answer later than `timeout_seconds` is a failure.
+    """
+
+    kind: ProbeKind = ProbeKind.WEBSOCKET
+    path: str = ""
+    interval_seconds: float = 30.0
+    failing_seconds: float = 2.0
+    timeout_seconds: float = 3.0
+    rise: int = 2
+    fall: int = 3
+    jitter_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        if min(self.interval_seconds, self.failing_seconds, self.timeout_seconds) <= 0:
+            raise ValueError(f"a probe's times are positive: {self}")
+        if self.rise < 1 or self.fall < 1 or not 0 <= self.jitter_fraction < 1:
+            raise ValueError(f"rise and fall are 1 or more, jitter is a fraction: {self}")
+
+
+class Health:
+    """A member's health. It starts healthy, since a new member is better tried than left out."""
+
+    __slots__ = ("_against", "_probe", "healthy", "last_ok")
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._against = 0  # results in a row that say the opposite of `healthy`
+        self.healthy = True
+        self.last_ok = True
+
+    def saw(self, ok: bool) -> bool:
+        """Take in one probe's result; True if it changed `healthy`."""
+        self.last_ok = ok
+        if ok == self.healthy:
+            self._against = 0
+            return False
+        self._against += 1
+        if self._against < (self._probe.rise if ok else self._probe.fall):
+            return False
+        self.healthy, self._against = ok, 0
+        return True
+
+    def seconds_to_next(self, *, random: float) -> float:
+        """When to probe again: soon while anything is amiss, else at the interval; `random` is in [0, 1)."""
+        amiss = not (self.healthy and self.last_ok)
+        wait = self._probe.failing_seconds if amiss else self._probe.interval_seconds
+        return jittered(wait, fraction=self._probe.jitter_fraction, random=random)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+
+from proxy.core.limits import MessageLimits, Rate
+from proxy.core.message_gate import MessageGates
+
+SLOW = MessageLimits(messages_per_user=Rate(4, 1), messages_per_connection=Rate(3, 1))
+
+
+def passed(waits: list[float]) -> int:
+    return sum(wait == 0 for wait in waits)
+
+
+def test_a_link_has_its_own_rate_and_its_user_one_for_all_links() -> None:
+    gates = MessageGates(SLOW)
+    first, second = gates.open("7"), gates.open("7")
+    assert passed([first.wait_seconds(10, 0) for _ in range(10)]) == 3
+    assert passed([second.wait_seconds(10, 0) for _ in range(10)]) == 1
+    assert gates.open("8").wait_seconds(10, 0) == 0
+
+
+def test_a_refused_message_takes_nothing_from_any_bucket() -> None:
+    gates = MessageGates(MessageLimits(messages_per_connection=Rate(1, 1), messages_per_user=Rate(2, 1)))
+    first, second = gates.open("7"), gates.open("7")
+    assert passed([first.wait_seconds(1, 0) for _ in range(50)]) == 1
+    assert second.wait_seconds(1, 0) == 0
+
+
+def test_bytes_are_counted_beside_messages() -> None:
+    gate = MessageGates(MessageLimits(bytes_per_connection=Rate(1000, 1))).open("7")
+    assert gate.wait_seconds(900, 0) == 0
+    assert gate.wait_seconds(900, 0) > 0.5
+    assert gate.wait_seconds(100, 0) == 0
+
+
+def test_the_answer_says_when_to_come_back_and_is_not_a_flood_itself() -> None:
+    gate = MessageGates(SLOW).open("7")
+    answer = gate.answer(0.25, 0)
+    assert answer is not None
+    body = json.loads(answer)
+    assert (body["type"], body["code"], body["retry_after_ms"]) == ("error", "rate_limited", 251)
+    answers = [gate.answer(0.25, number / 1000) for number in range(1, 1000)]
+    assert sum(answer is not None for answer in answers) == 9
+
+
+def test_users_are_forgotten_with_their_last_link() -> None:
+    gates = MessageGates(SLOW)
+    for number in range(100):
+        gates.open(str(number))
+    gates.open("7")
+    for number in range(100):
+        gates.close(str(number))
+    assert len(gates) == 1
+    gates.close("7")
+    gates.close("7")
+    assert len(gates) == 0
