@@ -137,9 +137,9 @@ class Runtime:
 
     def _progress(self) -> Iterator[ConnectionRecord]:
         """Every live link's record, its counters brought up to date; what crossed since is counted, too."""
-        now, clock = datetime.now(UTC), asyncio.get_running_loop().time
+        clock = asyncio.get_running_loop().time
         for link in tuple(self.links.values()):
-            link.update_record(now=now, loop_time=clock())
+            link.update_record(now=datetime.now(UTC), loop_time=clock())  # walked over seconds
             metrics.count_traffic(link)
             yield link.record
 

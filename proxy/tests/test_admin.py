@@ -12,7 +12,7 @@ from proxy import kicks
 from proxy.models import Connection
 from proxy.tests.rows import add_connection, add_node, connection
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("any_database")
 LIST = "/admin/proxy/connection/"
 
 

@@ -9,12 +9,14 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from proxy import nodes
+from proxy.core.records import ConnectionRecord
 from proxy.database import DatabaseExecutor
 from proxy.models import Connection, Node
 from proxy.nodes import NodeHeart, reap
+from proxy.records import write_records
 from proxy.tests.rows import add_connection, add_node
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("any_database")
 
 
 @pytest.fixture
@@ -65,6 +67,16 @@ def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
 
     assert reap() == (0, 2)
     assert reap() == (0, 0)
+
+
+def test_a_link_that_its_node_still_writes_is_live_again_after_a_reap() -> None:
+    live = ConnectionRecord(id="a", route="game", opened_at=timezone.now())
+    write_records([live], node_id="unregistered")
+    assert reap() == (0, 1)
+    write_records([live], node_id="unregistered")
+
+    row = Connection.objects.get()
+    assert (row.closed_at, row.closed_by, row.close_code, row.close_reason) == (None, "", None, "")
 
 
 async def test_a_start_reaps_at_once(executor: DatabaseExecutor) -> None:

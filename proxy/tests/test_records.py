@@ -15,6 +15,7 @@ from proxy.engine.recorder import Recorder
 from proxy.models import Connection
 from proxy.records import ConnectionWriter, connection_row, write_records
 
+pytestmark = pytest.mark.usefixtures("any_database")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -22,7 +23,6 @@ def record(connection_id: str = "a", **values: Any) -> ConnectionRecord:
     return ConnectionRecord(id=connection_id, route="game", opened_at=NOON, **values)
 
 
-@pytest.mark.django_db
 def test_a_snapshot_is_written_whole_and_replaced_by_the_next() -> None:
     live = record(
         experience="wylding-woods",
@@ -45,7 +45,6 @@ def test_a_snapshot_is_written_whole_and_replaced_by_the_next() -> None:
     assert (row.close_code, row.close_reason, row.closed_by) == (4001, "kicked by staff", "staff")
 
 
-@pytest.mark.django_db
 def test_a_thousand_opens_make_tens_of_statements() -> None:
     thousand = [record(str(number), user_id=str(number)) for number in range(1000)]
     with CaptureQueriesContext(
@@ -58,7 +57,6 @@ def test_a_thousand_opens_make_tens_of_statements() -> None:
     assert len(statements) < 100
 
 
-@pytest.mark.django_db
 def test_whatever_a_client_sends_fits_its_column() -> None:
     write_records(
         [
@@ -83,7 +81,6 @@ def test_whatever_a_client_sends_fits_its_column() -> None:
     assert c.client_address == "192.0.2.7"
 
 
-@pytest.mark.django_db(transaction=True)
 def test_one_bad_row_is_dropped_and_counted_and_its_batch_is_written() -> None:
     bad = record("bad")
     bad.opened_at = None  # type: ignore[assignment]
@@ -91,7 +88,6 @@ def test_one_bad_row_is_dropped_and_counted_and_its_batch_is_written() -> None:
     assert set(Connection.objects.values_list("id", flat=True)) == {"a", "b"}
 
 
-@pytest.mark.django_db
 def test_a_database_that_is_away_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(rows: list[Connection]) -> None:
         raise OperationalError("server closed the connection")
@@ -105,7 +101,6 @@ def test_a_row_keeps_text_that_fits_as_it_is() -> None:
     assert connection_row(record(user_id="Zoë 🎲"), node_id="n1").user_id == "Zoë 🎲"
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_the_recorder_writes_through_a_thread_of_its_own() -> None:
     executor = DatabaseExecutor()
     recorder = Recorder(ConnectionWriter(executor, node_id="n1"))
@@ -119,7 +114,6 @@ async def test_the_recorder_writes_through_a_thread_of_its_own() -> None:
         await executor.close()
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_work_that_hangs_is_given_up_at_the_deadline() -> None:
     executor = DatabaseExecutor(timeout_seconds=0.05)
     release = threading.Event()
