@@ -18,12 +18,9 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import AuthenticationFailed, GatewayError, LegClosed, NotFound
 from proxy.core.principal import Principal
 from proxy.core.routes import Route
-from proxy.downstream import DownstreamLeg
-from proxy.engine.dial import dial_leg
-from proxy.engine.legs import UpstreamLeg
 from proxy.engine.link import Link
 from proxy.engine.pool import Lease
-from proxy.engine.relay import Relay
+from proxy.joins import SPLICE_EXTENSION, Join, RelayJoin, SpliceJoin
 from proxy.refusals import refuse
 from proxy.runtime import Runtime, running_runtime
 
@@ -43,7 +40,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     runtime: Runtime
     link: Link
-    lease: Lease[UpstreamLeg]
+    lease: Lease[Any]
+    join: Join
 
     def __init__(self, route: Route) -> None:
         super().__init__()
@@ -76,47 +74,61 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             handshake.record_of(self.scope, self.route, subject),
             topics=handshake.topics_of(self.route, subject),
         )
-        request = handshake.dial_request(self.scope, self.route, subject, extensions=None)
-        limits = self.runtime.limits
-
-        async def dial(url: str, request: Any) -> UpstreamLeg:
-            return await dial_leg(url, request, limits=limits)
-
-        with metrics.DIAL_SECONDS.labels(self.route.upstream.name).time():
+        self.join = self._choose_join()
+        request = handshake.dial_request(
+            self.scope, self.route, subject, extensions=self._extensions_to_offer()
+        )
+        pool = self.runtime.pool(self.route)
+        with metrics.DIAL_SECONDS.labels(pool.name).time():
             self.lease = await self._while_client_waits(
-                self.runtime.pool(self.route).dial(self.runtime.dialler, dial, request)
+                pool.dial(self.runtime.dialler, self.join.dial, request)
             )
         self.link.record.upstream = self.lease.member
 
-    async def _while_client_waits(self, dialling: Any) -> Lease[UpstreamLeg]:
+    def _choose_join(self) -> Join:
+        route, limits = self.route, self.runtime.limits
+        if SPLICE_EXTENSION in (self.scope.get("extensions") or {}):
+            observer = self.runtime.observer(route)
+            return SpliceJoin(route, limits=limits, observer=observer, receive=self.base_receive)
+        return RelayJoin(route, limits=limits, receive=self.base_receive, send=self.base_send)
+
+    def _extensions_to_offer(self) -> str | None:
+        """The client's offer, where we need not look into messages; a relay speaks for itself."""
+        if self.route.control or isinstance(self.join, RelayJoin):
+            return None
+        return handshake.header(self.scope, b"sec-websocket-extensions") or None
+
+    async def _while_client_waits(self, dialling: Any) -> Lease[Any]:
         """The result of `dialling`, given up as soon as the client leaves."""
         dial = asyncio.create_task(dialling, name="dial")
-        self._first_receive = asyncio.create_task(self.base_receive(), name="receive")
+        leaving = asyncio.create_task(self.base_receive(), name="leaving")
         try:
-            await asyncio.wait({dial, self._first_receive}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({dial, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not dial.done():
                 raise ClientLeft
         except BaseException:
-            self._first_receive.cancel()
             await _abandon(dial)
             raise
-        if dial.exception() is not None:
-            self._first_receive.cancel()
-        lease: Lease[UpstreamLeg] = dial.result()
+        finally:
+            leaving.cancel()
+        if leaving.done() and not leaving.cancelled():
+            await _abandon(dial)
+            raise ClientLeft
+        lease: Lease[Any] = dial.result()
         return lease
 
     async def _serve(self) -> None:
         """Accept, and keep the link until it ends, however it does."""
-        link, runtime = self.link, self.runtime
+        link, route = self.link, self.route
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
-        gauge = metrics.CONNECTIONS.labels(self.route.name, self.route.upstream.name)
+        gauge = metrics.CONNECTIONS.labels(route.name, route.upstream.name)
         gauge.inc()
         try:
-            relay = self._relay()
-            await runtime.hub.join(link, link.topics)
-            await self.accept(subprotocol=self._subprotocol())
+            await self.runtime.hub.join(link, link.topics)
+            accept = {"type": "websocket.accept", "subprotocol": self._subprotocol()}
+            await self.base_send(accept | self.join.accepting(link, self.lease.leg))
             self._accepted()
-            ended = await relay.run()
+            ended = await self.join.run(link, self._control)
         except asyncio.CancelledError:
             ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)
             raise
@@ -124,22 +136,9 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             gauge.dec()
             self._ended(ended.close, ended.by)
 
-    def _relay(self) -> Relay:
-        relay = Relay(
-            DownstreamLeg(self.base_receive, self.base_send, first=self._first_receive),
-            self.lease.leg,
-            limits=self.runtime.limits,
-            counters=self.link.counters,
-            overflow=self.route.overflow,
-            control=self._control if self.route.control else None,
-            on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(self.route.name).inc,
-        )
-        self.link.stream = relay
-        return relay
-
     def _subprotocol(self) -> str | None:
         """What to answer: the upstream's choice, else `bearer` if the token came that way."""
-        chosen = self.lease.leg.subprotocol
+        chosen: str | None = self.lease.leg.subprotocol
         if chosen is None and self.scope["bearer_subprotocol"]:
             chosen = "bearer"
         self.link.record.subprotocol = chosen or ""
@@ -168,8 +167,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _ended(self, close: Close, by: ClosedBy) -> None:
         link, runtime = self.link, self.runtime
-        link.stream = None
-        link.cancel_expiry()
+        link.ended()
         now = datetime.now(UTC)
         link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
         link.record.end(close, by=by, at=now)
@@ -229,7 +227,7 @@ class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]
         await refuse(scope, send, NotFound("no route"))
 
 
-async def _abandon(dial: asyncio.Task[Lease[UpstreamLeg]]) -> None:
+async def _abandon(dial: asyncio.Task[Lease[Any]]) -> None:
     """Give a dial up, and drop the leg if it was just won."""
     dial.cancel()
     await asyncio.wait({dial})

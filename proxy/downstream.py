@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,20 +33,15 @@ async def send_close(send: Send, close: Close) -> None:
 
 
 class DownstreamLeg:
-    """The client's side of a relayed link. `first` is a receive that is under way already."""
+    """The client's side of a relayed link."""
 
-    __slots__ = ("_first", "_receive", "_send")
+    __slots__ = ("_receive", "_send")
 
-    def __init__(self, receive: Receive, send: Send, *, first: asyncio.Future[dict[str, Any]]) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        self._first: asyncio.Future[dict[str, Any]] | None = first
 
     async def receive(self) -> str | bytes:
-        if self._first is not None:
-            message = await self._first
-            self._first = None
-        else:
-            message = await self._receive()
+        message = await self._receive()
         if message["type"] == "websocket.disconnect":
             raise LegClosed(close_of(message), by=ClosedBy.CLIENT)
         text: str | None = message.get("text")

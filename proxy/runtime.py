@@ -30,6 +30,7 @@ from proxy.engine.lag import LoopLag
 from proxy.engine.link import Link
 from proxy.engine.pool import Pool
 from proxy.engine.recorder import Recorder
+from proxy.joins import RouteObserver
 from proxy.nodes import NodeHeart
 from proxy.records import ConnectionWriter
 from proxy.tokens import token_verifier
@@ -81,6 +82,7 @@ class Runtime:
         self._pools = {route.upstream.name: Pool(route.upstream) for route in registry.routes()}
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
+        self._observers = {route.name: RouteObserver(route.name) for route in registry.routes()}
         self.no_links = asyncio.Event()
         self.no_links.set()
 
@@ -110,6 +112,10 @@ class Runtime:
     def pool(self, route: Route) -> Pool:
         """The route's pool; routes with the same upstream share it."""
         return self._pools[route.upstream.name]
+
+    def observer(self, route: Route) -> RouteObserver:
+        """What counts the spliced links of `route`."""
+        return self._observers[route.name]
 
     def pools(self) -> tuple[Pool, ...]:
         """The pools of all registered routes."""

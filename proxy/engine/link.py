@@ -23,34 +23,53 @@ class Stream(Protocol):
 
 
 class Link:
-    """One client joined to one upstream. Created at accept, ended once, then forgotten.
+    """One client joined to one upstream. Made before it is accepted, ended once, then forgotten.
 
     `record` holds what is known of the link; `counters` are updated by the stream as messages cross, and
     `counted` is how far the metrics have got.
     """
 
-    __slots__ = ("__weakref__", "counted", "counters", "expiry", "record", "stream", "topics")
+    __slots__ = ("__weakref__", "_waiting", "counted", "counters", "expiry", "record", "stream", "topics")
 
     def __init__(self, record: ConnectionRecord, *, topics: tuple[str, ...]) -> None:
         self.record, self.topics = record, topics
         self.counters = LinkCounters()
         self.counted = LinkCounters()
         self.stream: Stream | None = None
+        self._waiting: list[Event | tuple[Close, ClosedBy]] | None = []
         self.expiry: asyncio.TimerHandle | None = None
 
     @property
     def id(self) -> str:
         return self.record.id
 
+    def begin(self, stream: Stream) -> None:
+        """Accepted: frames flow from now on; what was published meanwhile comes first."""
+        waiting, self._waiting, self.stream = self._waiting or (), None, stream
+        for early in waiting:
+            if isinstance(early, Event):
+                stream.inject(early)
+            else:
+                stream.end(*early)
+
     def inject(self, event: Event) -> None:
-        """Hand an event to the stream; dropped when the link has already ended."""
+        """Put an event into the client's stream; dropped when the link has ended."""
         if self.stream is not None:
             self.stream.inject(event)
+        elif self._waiting is not None:
+            self._waiting.append(event)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         """Close both legs; ends nothing twice."""
         if self.stream is not None:
             self.stream.end(close, by)
+        elif self._waiting is not None:
+            self._waiting.append((close, by))
+
+    def ended(self) -> None:
+        """Nothing reaches the link any more."""
+        self.stream = self._waiting = None
+        self.cancel_expiry()
 
     def update_record(self, *, now: datetime, loop_time: float) -> None:
         """Bring the record's counters up to date; `now` and `loop_time` are the same moment."""

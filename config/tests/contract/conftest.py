@@ -9,7 +9,7 @@ import pytest
 from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
 
-KINDS = ("daphne",)
+KINDS = ("daphne", "serve")
 
 
 @pytest.fixture(scope="session", params=KINDS)
