@@ -26,27 +26,39 @@ PREPARE_SECONDS = 120.0
 
 
 class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
-    """honcho's, which may also be told to end while it still starts, and calls back once all has started."""
+    """honcho's, which may be told to end while it still starts, and ends its programs one after another.
+
+    The last one added ends first: the gateway says goodbye while Valkey and the services are still there.
+    """
 
     def __init__(self, *, on_started: Callable[[], None]) -> None:
         super().__init__()
         self._on_started = on_started
-        self._asked_to_end = False
+        self._is_ending = False
+        self._asked_to_end: set[str] = set()
 
     def terminate(self) -> None:
-        self._asked_to_end = True
-        if self._all_started():
-            super().terminate()
+        self._is_ending = True
 
     def kill(self) -> None:
         """Kill what has not ended; also when only some of it has started."""
-        for program in self._processes.values():
-            if "pid" in program and "returncode" not in program:
-                self._procmgr.kill(program["pid"])
+        for program in self._alive().values():
+            self._procmgr.kill(program["pid"])
 
     def _any_stopped(self) -> bool:
-        # Asked to end counts as one has stopped: the loop then ends the rest, and kills what does not end.
-        return self._asked_to_end or bool(super()._any_stopped())
+        # Ending counts as one has stopped: from then on the loop kills what does not end in its few seconds.
+        return self._is_ending or bool(super()._any_stopped())
+
+    def _all_stopped(self) -> bool:  # asked in every turn of the loop, once all have started
+        alive = self._alive()
+        if self._is_ending and alive and (last := list(alive)[-1]) not in self._asked_to_end:
+            self._asked_to_end.add(last)
+            self._procmgr.terminate(alive[last]["pid"])
+        return bool(super()._all_stopped())
+
+    def _alive(self) -> dict[str, Any]:
+        programs = self._processes.items()
+        return {name: each for name, each in programs if "pid" in each and "returncode" not in each}
 
     def _start(self) -> None:
         super()._start()
@@ -87,11 +99,7 @@ def programs(dev: Development, *, base_dir: Path) -> dict[str, list[str]]:
     for service in SERVICES:
         if service.name in dev.service_ports:
             lines[service.name] = [*manage, service.command, "--port", str(dev.service_ports[service.name])]
-    if (base_dir / "proxy" / "management" / "commands" / "serve.py").exists():
-        lines["gateway"] = [*manage, "serve", "--host", dev.host, "--port", str(dev.gateway_port)]
-    else:
-        listen = f"tcp:{dev.gateway_port}:interface={dev.host}:backlog=4096"
-        lines["gateway"] = [sys.executable, "-m", "daphne", "-e", listen, "config.asgi:application"]
+    lines["gateway"] = [*manage, "serve", "--host", dev.host, "--port", str(dev.gateway_port)]
     return lines
 
 
