@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.http11 import Response
-
 from proxy.core.errors import Forbidden, GatewayError
 from proxy.server import handshake
 from proxy.server.handshake import Header, UpgradeRequest
@@ -37,10 +35,10 @@ def refusal(error: GatewayError) -> Refused:
 class PendingAnswer:
     """Collects the application's events until they make an answer."""
 
-    __slots__ = ("_body", "_headers", "_max_body_bytes", "_response", "_status", "request")
+    __slots__ = ("_accept_key", "_body", "_headers", "_max_body_bytes", "_status", "request")
 
-    def __init__(self, request: UpgradeRequest, response: Response, *, max_body_bytes: int) -> None:
-        self.request, self._response = request, response
+    def __init__(self, request: UpgradeRequest, accept_key: str, *, max_body_bytes: int) -> None:
+        self.request, self._accept_key = request, accept_key
         self._max_body_bytes = max_body_bytes
         self._status: int | None = None
         self._headers: list[Header] = []
@@ -72,7 +70,7 @@ class PendingAnswer:
             raise ValueError(f"the client did not offer the sub-protocol {subprotocol!r}")
         splice = message.get("sluicegate.splice")
         head = handshake.accept_bytes(
-            self._response,
+            self._accept_key,
             subprotocol=subprotocol,
             headers=message.get("headers") or (),
             spliced=splice is not None,
@@ -98,7 +96,7 @@ class PendingAnswer:
         return Refused(self._status, handshake.refusal_bytes(self._status, self._headers, self._body))
 
 
-def accept_to_refuse(request: UpgradeRequest, response: Response) -> bytes:
+def accept_to_refuse(request: UpgradeRequest, accept_key: str) -> bytes:
     """The 101 for a client that is to be closed at once; browsers insist on one of their sub-protocols."""
     subprotocol = request.subprotocols[0] if request.subprotocols else None
-    return handshake.accept_bytes(response, subprotocol=subprotocol, headers=(), spliced=False)
+    return handshake.accept_bytes(accept_key, subprotocol=subprotocol, headers=(), spliced=False)

@@ -16,19 +16,22 @@ from typing import Any
 from urllib.parse import unquote
 
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
+from websockets.exceptions import InvalidHandshake
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from proxy.core.errors import BadRequest, GatewayError
 
 Header = tuple[bytes, bytes]
 
-# One logger for every leg: the library would otherwise look one up for each connection.
-_protocol_log = logging.getLogger("websockets.server")
+_log = logging.getLogger("websockets.server")
+# Checks requests, one after the other: making a protocol for each costs as much as the check.
+_rules = ServerProtocol(logger=_log)
 
+_TOKENS = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z:]+")  # joined by colons
 _TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_BAD_IN_REQUEST_VALUE = frozenset(b"\x0b\x0c\x1c\x1d\x1e\x85")
+_BAD_IN_REQUEST_VALUE = re.compile(rb"[\x00\x0a-\x0d\x1c-\x1e\x85]")  # what Daphne refuses
 _OF_THE_HANDSHAKE = frozenset(
     (b"connection", b"upgrade", b"origin", b"sec-websocket-key", b"sec-websocket-version")
 )
@@ -96,16 +99,19 @@ def problem_of(request: UpgradeRequest) -> str | None:
     """Why the request cannot be served at all, before the WebSocket rules; None if it can."""
     if not request.target.isascii() or not request.target.startswith(b"/"):
         return "the request target must be an ASCII path"
-    for name, value in request.headers:
-        if not _TOKEN.fullmatch(name) or _BAD_IN_REQUEST_VALUE.intersection(value):
-            return "invalid header"
-        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            return "an upgrade has no body"
+    names = [name for name, _ in request.headers]
+    if not _TOKENS.fullmatch(b":".join(names)):
+        return "invalid header name"
+    if _BAD_IN_REQUEST_VALUE.search(b":".join([value for _, value in request.headers])):
+        return "invalid header value"
+    lengths = {value for name, value in request.headers if name == b"content-length"}
+    if b"transfer-encoding" in names or not lengths <= {b"0"}:
+        return "an upgrade has no body"
     return None
 
 
-def negotiate(request: UpgradeRequest) -> Response:
-    """The 101 for `request`, without sub-protocol and extensions.
+def accept_key_of(request: UpgradeRequest) -> str:
+    """The `Sec-WebSocket-Accept` for a valid request.
 
     Raises:
         BadHandshake: the request breaks the rules.
@@ -113,18 +119,16 @@ def negotiate(request: UpgradeRequest) -> Response:
     problem = problem_of(request)
     if problem is not None:
         raise BadHandshake(400, problem)
-    protocol = ServerProtocol(logger=_protocol_log)
     headers = Headers()
     for name, value in request.headers:
         if name in _OF_THE_HANDSHAKE:
             headers[name.decode("ascii")] = value.decode("latin-1")
-    target = request.target.decode("ascii")
-    response = protocol.accept(
-        Request(target, headers, method=request.method, protocol=f"HTTP/{request.http_version}")
-    )
-    if response.status_code != 101:
-        raise BadHandshake(response.status_code, str(protocol.handshake_exc))
-    return response
+    asked = Request(request.target.decode("ascii"), headers, request.method, f"HTTP/{request.http_version}")
+    try:
+        return _rules.process_request(asked)[0]
+    except InvalidHandshake as error:
+        refused = ServerProtocol(logger=_log).accept(asked)  # the library knows the status of each
+        raise BadHandshake(refused.status_code, str(error)) from None
 
 
 class BadHandshake(BadRequest):
@@ -137,16 +141,20 @@ class BadHandshake(BadRequest):
 
 
 def accept_bytes(
-    response: Response, *, subprotocol: str | None, headers: Iterable[Header], spliced: bool
+    accept_key: str, *, subprotocol: str | None, headers: Iterable[Header], spliced: bool
 ) -> bytes:
     """The 101 on the wire, with the application's own headers.
 
     Raises:
         ValueError: a header is malformed, or is one that only the server may set.
     """
-    head = response.serialize()[:-2]
+    # `Connection` must be exactly this for Unity's runtime.
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key}\r\n"
+    ).encode("ascii")
     if subprotocol is not None:
-        head += b"Sec-WebSocket-Protocol: " + subprotocol.encode("ascii") + b"\r\n"
+        head += b"Sec-WebSocket-Protocol: " + subprotocol.encode("latin-1") + b"\r\n"
     for name, value in headers:
         lowered = check_header(name, value)
         if lowered in _OURS or (lowered == b"sec-websocket-extensions" and not spliced):

@@ -12,8 +12,6 @@ import logging
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from websockets.http11 import Response
-
 from proxy.core import closes, errors
 from proxy.core.closes import Close, ClosedBy
 from proxy.engine.splice import Splice
@@ -133,10 +131,10 @@ class DownstreamLeg(FlowControlled):
 
     # --- The opening handshake -----
 
-    def open(self, request: UpgradeRequest, response: Response) -> None:
-        """Let the application decide about a valid request; `response` is its 101 so far."""
+    def open(self, request: UpgradeRequest, accept_key: str) -> None:
+        """Let the application decide about a valid request."""
         options = self._node.options
-        self._answer = PendingAnswer(request, response, max_body_bytes=options.max_refusal_bytes)
+        self._answer = PendingAnswer(request, accept_key, max_body_bytes=options.max_refusal_bytes)
         if not self._check_early():
             return
         self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
@@ -207,12 +205,10 @@ class DownstreamLeg(FlowControlled):
         self._hang_up(linger=linger)
         self._end(closes.LOST, by=ClosedBy.GATEWAY)
 
-    def refuse_with_close(
-        self, error: errors.GatewayError, request: UpgradeRequest, response: Response
-    ) -> None:
+    def refuse_with_close(self, error: errors.GatewayError, request: UpgradeRequest, accept_key: str) -> None:
         """Accept, then close with `error`'s close: for clients that cannot see a status."""
         self.state = State.OPEN
-        self._transport.write(accept_to_refuse(request, response))
+        self._transport.write(accept_to_refuse(request, accept_key))
         self._conversation = Conversation(max_message_bytes=self._node.options.limits.max_message_bytes)
         self.close(error.close, by=ClosedBy.GATEWAY)
 

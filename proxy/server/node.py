@@ -68,7 +68,7 @@ class Node:
 
     def _answer(self, leg: DownstreamLeg, request: UpgradeRequest) -> None:
         try:
-            response = handshake.negotiate(request)
+            accept_key = handshake.accept_key_of(request)
         except BadHandshake as error:
             self.count("refused_handshake")
             self.on_refused(request, error.answer_status)
@@ -76,12 +76,12 @@ class Node:
             return
         refusal = self._refusal()
         if refusal is None:
-            leg.open(request, response)
+            leg.open(request, accept_key)
             return
         self.count(f"refused_{refusal.code}")
         self.on_refused(request, refusal.status)
         if request.wants_refusal_as_close:
-            leg.refuse_with_close(refusal, request, response)
+            leg.refuse_with_close(refusal, request, accept_key)
         else:
             leg.refuse(refusal)
 
