@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock fuzz bench bench-check clean
+.PHONY: help run test lint lock leak fuzz bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,9 @@ lock: $(DEV_READY) ## Compile requirements/*.in to hash-pinned .txt; UPGRADE=1 t
 	    --custom-compile-command 'make lock' --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	    $(if $(UPGRADE),--upgrade) --output-file $$name.txt $$name.in || exit 1; \
 	done
+
+leak: $(DEV_READY) ## 20,000 connects and closes: the server's memory stays where it was.
+	$(PYTHON) -m proxy.server.tests.test_leaks --connections 20000
 
 fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
 	$(PYTHON) -m proxy.core.tests.fuzz_frames --seconds 60

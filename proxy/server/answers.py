@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.errors import Forbidden, GatewayError
+from proxy.engine.splice import SpliceRequest
 from proxy.server import handshake
 from proxy.server.handshake import Header, UpgradeRequest
 
@@ -15,7 +16,7 @@ class Accepted:
     """Write `head`; the leg is open. `splice` is the application's SpliceRequest, or None."""
 
     head: bytes
-    splice: Any
+    splice: SpliceRequest | None
 
 
 @dataclass(frozen=True, slots=True)

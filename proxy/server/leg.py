@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core import closes, errors
 from proxy.core.closes import Close, ClosedBy
-from proxy.engine.splice import Splice
+from proxy.engine.splice import Splice, SpliceRequest
 from proxy.server import handshake
 from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
 from proxy.server.conversation import Conversation, Message
@@ -181,15 +181,22 @@ class DownstreamLeg(FlowControlled):
         if early:
             self._parse(early)
 
-    def _join(self, request: Any, early: bytes) -> None:
+    def _join(self, request: SpliceRequest, early: bytes) -> None:
         """Hand the socket to a splice; from now on this leg only passes ASGI events on."""
         self.state = State.SPLICED
         self._transport.pause_reading()
-        self._splice = Splice(self._transport, request, early=early, on_client_gone=self._on_spliced_end)
+        try:
+            self._splice = Splice(self._transport, request, early=early, on_client_gone=self._on_client_gone)
+        except BaseException:
+            self._transport.set_protocol(self)
+            self._transport.abort()
+            raise
         self._inbox.wake()
 
-    def _on_spliced_end(self) -> None:
-        self.connection_lost(None)
+    def _on_client_gone(self) -> None:
+        """What `connection_lost` is for a leg of its own; the splice still has to see the upstream off."""
+        self.state = State.CLOSED
+        self._node.let_go(self)
 
     def refuse(self, error: errors.GatewayError, *, linger: bool = False) -> None:
         """Answer with `error`'s status, if nothing has been answered yet."""
@@ -285,6 +292,12 @@ class DownstreamLeg(FlowControlled):
             self.set_deadline(self._node.options.limits.close_timeout_seconds, self.abort)
             self._end(close, by=by)
             self._read_on()
+
+    def abort(self) -> None:
+        if self._splice is not None:
+            self._splice.abort()
+        else:
+            super().abort()
 
     def _end(self, close: Close, *, by: ClosedBy) -> None:
         """Tell the application, once; the first end wins."""

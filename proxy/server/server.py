@@ -72,6 +72,7 @@ class GatewayServer(Server):
             self.loop.add_signal_handler(number, self.request_drain)
         life = self.loop.create_task(self._live(), name="server")
         reactor.run(installSignalHandlers=False)
+        self._ignore_signals()  # the loop has put back what it found
         if not life.done() or life.cancelled() or life.exception() is not None:
             log.error("the server ended early", exc_info=life.exception() if life.done() else None)
             return 1
@@ -114,7 +115,13 @@ class GatewayServer(Server):
         except Exception:
             log.exception("the stop was not clean")
             self.exit_code = 1
+        self._ignore_signals()
         self.stop()
+
+    def _ignore_signals(self) -> None:
+        """One more signal, as the process ends well, must not turn that into a death by signal."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
     def _prepare(self) -> None:
         """What Daphne's own run() sets up, but for its listening and its signal handlers."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qs
+
+from proxy.engine.splice import Splice
+from proxy.server.answers import PendingAnswer
+from proxy.server.leg import DownstreamLeg
 
 SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
 COUNTS: dict[str, int] = {}
@@ -16,6 +21,11 @@ STATE = {"ready": True}
 
 def count(what: str) -> None:
     COUNTS[what] = COUNTS.get(what, 0) + 1
+
+
+def report(query: dict[str, str], event: dict[str, Any]) -> None:
+    if "key" in query:
+        SEEN[query["key"]].put_nowait(event)
 
 
 async def application(scope, receive, send):
@@ -34,7 +44,7 @@ async def websocket_echo(scope, receive, send, query):
     while (event := await receive())["type"] != "websocket.disconnect":
         event.pop("type")
         await send({"type": "websocket.send", **event})
-    SEEN[query.get("key", "")].put_nowait(event)
+    report(query, event)
 
 
 async def websocket_pid(scope, receive, send, query):
@@ -44,6 +54,30 @@ async def websocket_pid(scope, receive, send, query):
     await send({"type": "websocket.send", "text": str(os.getpid())})
     while (event := await receive())["type"] != "websocket.disconnect":
         await send({"type": "websocket.send", "text": event["text"]})
+
+
+async def websocket_splice(scope, receive, send, query):
+    """Joins the client with the upstream `to`; reports the end. With `leave`, it does not wait for it."""
+    from proxy.core.limits import LinkLimits
+    from proxy.core.records import LinkCounters
+    from proxy.engine.dial import DialRequest
+    from proxy.engine.rawdial import dial_raw
+    from proxy.engine.splice import SpliceRequest
+
+    await receive()
+    waiting = asyncio.ensure_future(receive())  # as an application does that watches its client meanwhile
+    limits = LinkLimits(close_timeout_seconds=1.0)
+    asked = DialRequest(query=query.get("query", ""))
+    upstream = await dial_raw(query["to"], asked, limits=limits)
+    request = SpliceRequest(upstream=upstream, limits=limits, counters=LinkCounters(), control=True)
+    await send({"type": "websocket.accept", "sluicegate.splice": request})
+    if "leave" in query:
+        waiting.cancel()
+        return
+    while (event := await waiting)["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": "control: " + event["text"]})
+        waiting = asyncio.ensure_future(receive())
+    report(query, event)
 
 
 async def websocket_scope(scope, receive, send, query):
@@ -84,13 +118,13 @@ async def websocket_deny(scope, receive, send, query):
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b'{"code": ', "more_body": True})
     await send({"type": "websocket.http.response.body", "body": b'"denied"}'})
-    SEEN[query.get("key", "")].put_nowait(await receive())
+    report(query, await receive())
 
 
 async def websocket_reject(scope, receive, send, query):
     await receive()
     await send({"type": "websocket.close"})
-    SEEN[query.get("key", "")].put_nowait(await receive())
+    report(query, await receive())
 
 
 async def websocket_close(scope, receive, send, query):
@@ -99,7 +133,7 @@ async def websocket_close(scope, receive, send, query):
     await send({"type": "websocket.accept"})
     code = int(query["code"]) if "code" in query else None
     await send({"type": "websocket.close", "code": code, "reason": query.get("reason", "")})
-    SEEN[query.get("key", "")].put_nowait(await receive())
+    report(query, await receive())
 
 
 async def websocket_raise(scope, receive, send, query):
@@ -120,6 +154,12 @@ async def websocket_ponder(scope, receive, send, query):
     await receive()
     SEEN["pondering" + query["key"]].put_nowait({"type": "pondering"})
     SEEN[query["key"]].put_nowait(await receive())
+
+
+async def websocket_vanish(scope, receive, send, query):
+    """Waits for its client to leave."""
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
 
 
 async def websocket_gate(scope, receive, send, query):
@@ -208,6 +248,14 @@ async def http_pid(scope, receive, send, query):
         send,
         {"pid": os.getpid(), "rss_bytes": rss_bytes(), "metrics": os.environ.get("PROMETHEUS_MULTIPROC_DIR")},
     )
+
+
+async def http_memory(scope, receive, send, query):
+    """What is in use once the garbage is gone."""
+    gc.collect()
+    links = sum(isinstance(found, DownstreamLeg | Splice | PendingAnswer) for found in gc.get_objects())
+    files = len(os.listdir("/proc/self/fd"))
+    await answer(send, {"rss_bytes": rss_bytes(), "files": files, "links": links})
 
 
 async def http_raise(scope, receive, send, query):
