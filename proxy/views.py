@@ -22,7 +22,7 @@ async def health(_: HttpRequest) -> JsonResponse:
     lag_seconds = runtime.lag.seconds
     alive = lag_seconds < _UNHEALTHY_LAG_SECONDS
     body = {"alive": alive, "node": runtime.node_id, "loop_lag_ms": round(lag_seconds * 1000, 1)}
-    return JsonResponse(body, status=200 if alive else 503)
+    return _answer(body, fine=alive)
 
 
 async def ready(_: HttpRequest) -> JsonResponse:
@@ -31,7 +31,13 @@ async def ready(_: HttpRequest) -> JsonResponse:
     if runtime not in _readiness:
         _readiness[runtime] = Readiness(runtime)
     parts = await _readiness[runtime].parts()
-    return JsonResponse(parts, status=200 if parts["ready"] else 503)
+    return _answer(parts, fine=bool(parts["ready"]))
+
+
+def _answer(body: dict[str, object], *, fine: bool) -> JsonResponse:
+    response = JsonResponse(body, status=200 if fine else 503)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django would log each 503 as an error
+    return response
 
 
 async def prometheus(request: HttpRequest) -> HttpResponse:

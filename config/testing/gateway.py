@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import jwt
+import psycopg
+from psycopg.rows import dict_row
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -134,17 +139,43 @@ class Gateway:
         return connect(url, **options)
 
     def records(self, where: str = "1=1") -> list[dict[str, Any]]:
-        """Rows of the connection record, oldest first (SQLite gateways only)."""
-        with contextmanager(self._database)() as database:
-            return [dict(row) for row in database.execute(f"{_SELECT} WHERE {where} ORDER BY opened_at")]
+        """Rows of the connection record, oldest first."""
+        query = f"SELECT * FROM proxy_connection WHERE {where} ORDER BY opened_at"
+        url = self.env["DATABASE_URL"]
+        if url.startswith("postgres"):
+            with psycopg.connect(url, row_factory=dict_row) as database:
+                return database.execute(query).fetchall()
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query)]
 
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self.directory / "gateway.sqlite3", timeout=10)
-        database.row_factory = sqlite3.Row
-        try:
-            yield database
-        finally:
-            database.close()
+    async def wait_for_records(
+        self, where: str, count: int = 1, *, within_seconds: float = 10
+    ) -> list[dict[str, Any]]:
+        """The rows, as soon as there are `count` of them."""
+        async with asyncio.timeout(within_seconds):
+            while len(rows := await asyncio.to_thread(self.records, where)) != count:
+                await asyncio.sleep(0.05)
+        return rows
 
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an HTTP path."""
 
-_SELECT = "SELECT * FROM proxy_connection"
+        def fetch() -> tuple[int, str]:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.read().decode()
+
+        return await asyncio.to_thread(fetch)
+
+    async def wait_until_ready(self, *, within_seconds: float = 20, **parts: object) -> dict[str, Any]:
+        """The answer of /ready once its `parts` are as given, such as `redis=True`."""
+        answer: dict[str, Any] = {}
+        async with asyncio.timeout(within_seconds):
+            while not answer or any(answer[part] != wanted for part, wanted in parts.items()):
+                await asyncio.sleep(0.05)
+                answer = json.loads((await self.get("/ready"))[1])
+        return answer

@@ -5,9 +5,11 @@ when the first local link joins the topic, and discards it when the last one lea
 and decoded once a process, however many links it goes to, and any code that can reach the channel layer can
 publish.
 
-The channel layer may be away (Redis restarts): links stay up; joins wait in `_unsettled` and are retried by
-`run()`. The hub sends itself an echo every few seconds; when echoes come back after a silence, events may
-have been lost in between, and `on_gap` is called so that clients can be told.
+The channel layer may be away (Redis restarts): links stay up, and joins return at once. The hub sends itself
+an echo every few seconds; when a call fails or echoes stay out, it lets go of the layer's connections and
+starts anew: a new channel, every topic's group added again. Events may have been lost meanwhile, so `on_gap`
+is called for clients to be told. It does not wait for the layer to recover by itself, because a layer whose
+reader and subscriber reconnect at the same time can stay deaf for good.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 logger = logging.getLogger(__name__)
 
 ECHO = "gateway.echo"
+_RETRY_SECONDS = 0.5
 
 
 class ChannelLayer(Protocol):
@@ -30,6 +33,7 @@ class ChannelLayer(Protocol):
     async def group_add(self, group: str, channel: str) -> None: ...
     async def group_discard(self, group: str, channel: str) -> None: ...
     async def group_send(self, group: str, message: dict[str, Any]) -> None: ...
+    async def flush(self) -> None: ...
 
 
 class Hub:
@@ -49,19 +53,19 @@ class Hub:
         on_gap: Callable[[], None] = lambda: None,
         echo_seconds: float = 2.0,
         silence_seconds: float = 5.0,
-        settle_seconds: float = 3.0,
+        call_seconds: float = 3.0,
     ) -> None:
         self._layer, self._own_topic, self._group_name = layer, own_topic, group_name
         self._receivers, self._on_gap = receivers, on_gap
         self._echo_seconds, self._silence_seconds = echo_seconds, silence_seconds
-        self._settle_seconds = settle_seconds
+        self._call_seconds = call_seconds
         self._links: dict[str, set[Any]] = {own_topic: set()}
         self._joined: set[str] = set()
-        self._unsettled: set[str] = {own_topic}
-        self._channel: str | None = None
-        self._lock = asyncio.Lock()
+        self._unsettled: set[str] = set()
         self._dirty = asyncio.Event()
-        self._last_echo_at: float | None = None
+        self._settled: asyncio.Future[None] | None = None
+        self._last_echo_at = 0.0
+        self._was_connected = False
         self.connected = False
         self.unknown_messages = 0
 
@@ -89,96 +93,102 @@ class Hub:
             if not links and topic != self._own_topic:
                 del self._links[topic]
                 self._unsettled.add(topic)
-        if self._unsettled:
-            self._dirty.set()
+                self._dirty.set()
 
     async def _settle(self) -> None:
-        """Bring the layer's groups in line with the local links; what fails stays for the next round."""
-        try:
-            async with asyncio.timeout(self._settle_seconds), self._lock:
-                while self._unsettled and self._channel is not None:
-                    topic = self._unsettled.pop()
-                    try:
-                        await self._settle_topic(topic, self._channel)
-                    except BaseException:
-                        self._unsettled.add(topic)
-                        raise
-        except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
-            self._away(error)
+        """Wait until the groups are in line with the local links; all who ask meanwhile share one answer."""
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+        self._dirty.set()
+        await asyncio.shield(self._settled)
 
-    async def _settle_topic(self, topic: str, channel: str) -> None:
-        if topic in self._links and topic not in self._joined:
-            await self._layer.group_add(self._group_name(topic), channel)
-            self._joined.add(topic)
-        elif topic not in self._links and topic in self._joined:
-            self._joined.discard(topic)
-            await self._layer.group_discard(self._group_name(topic), channel)
+    async def run(self) -> None:
+        """Hear what is published, and start anew whenever the layer fails, until cancelled."""
+        while True:
+            try:
+                await self._hear()
+            except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
+                self._away(error)
+            await self._let_go()
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    def _away(self, error: BaseException) -> None:
+    async def _hear(self) -> NoReturn:
+        """One time of hearing, from a new channel to the first failure, which is raised."""
+        async with asyncio.timeout(self._call_seconds):
+            channel = await self._layer.new_channel()
+        self._joined.clear()
+        self._unsettled = set(self._links)
+        await self._bring_in_line(channel)
+        self._last_echo_at = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive_forever(channel), name="hub:receive")
+            tasks.create_task(self._settle_forever(channel), name="hub:settle")
+            tasks.create_task(self._echo_forever(), name="hub:echo")
+            self._back()
+        raise AssertionError("unreachable: the tasks end by failing")
+
+    def _back(self) -> None:
+        self.connected = True
+        if self._was_connected:
+            logger.warning("channel layer is back; events may have been lost meanwhile")
+            self._on_gap()
+        self._was_connected = True
+
+    def _away(self, error: Exception) -> None:
         if self.connected:
             logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
         self.connected = False
+        self._answer()
 
-    async def run(self) -> None:
-        """Keep the channel, the groups and the echo going until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._receive_forever(), name="hub:receive")
-            tasks.create_task(self._echo_forever(), name="hub:echo")
-            tasks.create_task(self._settle_forever(), name="hub:settle")
-
-    async def _receive_forever(self) -> None:
-        while True:
-            if self._channel is None:
-                await self._open_channel()
-                continue
-            self._receive_one(await self._layer.receive(self._channel))
-
-    async def _open_channel(self) -> None:
+    async def _let_go(self) -> None:
+        """Drop the layer's connections, so that the next channel starts on new ones."""
         try:
-            async with asyncio.timeout(self._settle_seconds):
-                self._channel = await self._layer.new_channel()
+            async with asyncio.timeout(self._call_seconds):
+                await self._layer.flush()
         except Exception as error:  # noqa: BLE001  as above
-            self._away(error)
-            await asyncio.sleep(self._echo_seconds / 2)
-            return
-        self.connected = True
-        await self._settle()
+            logger.debug("the channel layer did not flush", extra={"error": repr(error)})
 
-    async def _settle_forever(self) -> None:
-        """Give back the groups of topics that lost their last link, off their way out."""
+    async def _receive_forever(self, channel: str) -> NoReturn:
+        while True:
+            self._receive_one(await self._layer.receive(channel))
+
+    async def _settle_forever(self, channel: str) -> NoReturn:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            if self.connected:
-                await self._settle()
+            await self._bring_in_line(channel)
 
-    async def _echo_forever(self) -> None:
+    async def _bring_in_line(self, channel: str) -> None:
+        """Add and discard groups until they match the local links, then answer those who wait for it."""
+        while self._unsettled:
+            topic = self._unsettled.pop()
+            async with asyncio.timeout(self._call_seconds):
+                if topic in self._links and topic not in self._joined:
+                    await self._layer.group_add(self._group_name(topic), channel)
+                    self._joined.add(topic)
+                elif topic not in self._links and topic in self._joined:
+                    self._joined.discard(topic)
+                    await self._layer.group_discard(self._group_name(topic), channel)
+        self._answer()
+
+    def _answer(self) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None and not settled.done():
+            settled.set_result(None)
+
+    async def _echo_forever(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         while True:
+            async with asyncio.timeout(self._call_seconds):
+                await self._layer.group_send(self._group_name(self._own_topic), {"type": ECHO})
             await asyncio.sleep(self._echo_seconds)
-            if self._channel is None:
-                continue
-            await self._settle()
-            try:
-                async with asyncio.timeout(self._settle_seconds):
-                    await self._layer.group_send(self._group_name(self._own_topic), {"type": ECHO})
-            except Exception as error:  # noqa: BLE001  as above
-                self._away(error)
-            last = self._last_echo_at
-            if self.connected and last is not None and loop.time() - last > self._silence_seconds:
-                self._away(TimeoutError("no echo"))
-
-    def _echoed(self) -> None:
-        was_away, self.connected = not self.connected, True
-        first, self._last_echo_at = self._last_echo_at is None, asyncio.get_running_loop().time()
-        if was_away and not first:
-            logger.warning("channel layer is back; events may have been lost meanwhile")
-            self._on_gap()
+            if loop.time() - self._last_echo_at > self._silence_seconds:
+                raise TimeoutError("no echo")
 
     def _receive_one(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")
         if kind == ECHO:
-            self._echoed()
+            self._last_echo_at = asyncio.get_running_loop().time()
             return
         receiver = self._receivers.get(kind) if isinstance(kind, str) else None
         topic = message.get("topic")

@@ -19,12 +19,7 @@ async def wait(upstream: ServerConnection) -> None:
 
 async def record_of(gateway: Gateway, user: str) -> dict[str, object]:
     """The closed record of `user`, as soon as it is written."""
-    async with asyncio.timeout(10):
-        while True:
-            rows = gateway.records(f"user_id = '{user}' AND closed_at IS NOT NULL")
-            if rows:
-                return rows[-1]
-            await asyncio.sleep(0.05)
+    return (await gateway.wait_for_records(f"user_id = '{user}' AND closed_at IS NOT NULL"))[0]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,31 +15,9 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from config.testing.gateway import Gateway, issue
-from config.testing.servers import PostgresServer, ValkeyServer
-from config.tests.contract.conftest import KINDS
+from config.testing.servers import PostgresServer
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(params=KINDS)
-def nodes(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    valkey: ValkeyServer,
-    database_url: str,
-) -> Iterator[tuple[Gateway, Gateway]]:
-    """Two running nodes that share everything, the KB service's address included."""
-    env = {"REDIS_URL": valkey.url, "DATABASE_URL": database_url, "HTTPS_ONLY": "false"}
-    one = Gateway(request.param, tmp_path_factory.mktemp("one"), env)
-    two = Gateway(
-        request.param, tmp_path_factory.mktemp("two"), {**env, "KB_SERVICE_URL": one.env["KB_SERVICE_URL"]}
-    )
-    one.migrate()
-    for node in (one, two):
-        node.start()
-    yield one, two
-    for node in (one, two):
-        node.close()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from typing import Any
 
@@ -20,25 +18,13 @@ async def echo(upstream: ServerConnection) -> None:
         await upstream.send(message)
 
 
-async def get(gateway: Gateway, path: str) -> tuple[int, str]:
-    def fetch() -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    return await asyncio.to_thread(fetch)
-
-
 async def ready(gateway: Gateway) -> tuple[int, dict[str, Any]]:
-    status, body = await get(gateway, "/ready")
+    status, body = await gateway.get("/ready")
     return status, json.loads(body)
 
 
 async def test_health_tells_that_the_process_lives_and_how_late_its_loop_is(gateway: Gateway) -> None:
-    status, body = await get(gateway, "/health")
+    status, body = await gateway.get("/health")
     assert status == 200
     assert json.loads(body)["alive"] is True
     assert json.loads(body)["loop_lag_ms"] < 5000
@@ -62,8 +48,8 @@ async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> No
         async with gateway.connect(url) as client:
             await client.send("counted")
             await client.recv()
-            status, live = await get(gateway, "/metrics")
-        _, after = await get(gateway, "/metrics")
+            status, live = await gateway.get("/metrics")
+        _, after = await gateway.get("/metrics")
     assert status == 200
     assert 'gateway_websocket_connections{backend="kb",route="experience"}' in live
     assert 'gateway_websocket_connections_total{outcome="accepted",route="experience"}' in live
@@ -82,8 +68,8 @@ async def test_no_token_reaches_a_log_a_record_or_a_metric(gateway: Gateway) -> 
                 async with gateway.connect(url) as client:
                     await client.send('{"type":"gateway.refresh","token":"' + token + '"}')
                     await client.recv()
-        _, metrics = await get(gateway, "/metrics")
-        await get(gateway, f"/health?token={token}")
+        _, metrics = await gateway.get("/metrics")
+        await gateway.get(f"/health?token={token}")
         while not gateway.records("user_id = 'a-secret-user' AND closed_at IS NOT NULL"):
             await asyncio.sleep(0.05)
     assert "link opened" in gateway.program.output

@@ -1,0 +1,25 @@
+"""A publisher outside of any gateway process, as a back-end service is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from proxy.core.topics import check_topic, group_name
+from proxy.publishing import EVENT, encode_event
+
+
+class Publisher:
+    """Publishes over a channel layer of its own, to whatever gateways share the Redis at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self._layer = RedisPubSubChannelLayer(hosts=[url], prefix="gateway")
+
+    async def publish(self, topic: str, event: Mapping[str, Any]) -> None:
+        message = {"type": EVENT, "topic": check_topic(topic), "text": encode_event(event)}
+        await self._layer.group_send(group_name(topic), message)
+
+    async def close(self) -> None:
+        await self._layer.flush()
