@@ -125,6 +125,20 @@ class Env:
     def rate(self, name: str, default: str) -> Rate:
         return self.read(name, Rate.parse(default), Rate.parse, expected="a rate such as 20/s or 100/m")
 
+    def path(self, name: str, default: str) -> str:
+        """The path of a URL, from its leading slash on."""
+
+        def parse(raw: str) -> str:
+            if not re.fullmatch(r"/[A-Za-z0-9._~/%?=&-]*", raw):
+                raise ValueError
+            return raw
+
+        return self.read(name, default, parse, expected="a path like /ws")
+
+    def optional_rate(self, name: str) -> Rate | None:
+        """A rate, or None when unset: no limit."""
+        return self.read(name, None, Rate.parse, expected="a rate such as 20/s or 100/m")
+
     def host(self, name: str, default: str) -> str:
         """A host name or an address to listen on."""
 

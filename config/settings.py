@@ -43,7 +43,12 @@ MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
 MAX_CONNECTIONS_PER_IP = env.integer("MAX_CONNECTIONS_PER_IP", 10)
 MAX_CONNECTIONS_PER_USER = env.integer("MAX_CONNECTIONS_PER_USER", 5)
 CONNECT_RATE_PER_IP = env.rate("CONNECT_RATE_PER_IP", "20/s")
+CONNECTION_CAP_POLICY = env.choice("CONNECTION_CAP_POLICY", "refuse", ("refuse", "replace_oldest"))
 MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
+MESSAGE_RATE_PER_CONNECTION = env.optional_rate("MESSAGE_RATE_PER_CONNECTION")
+BYTE_RATE_PER_USER = env.optional_rate("BYTE_RATE_PER_USER")
+BYTE_RATE_PER_CONNECTION = env.optional_rate("BYTE_RATE_PER_CONNECTION")
+MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close"))
 
 # --- Tokens -----
 JWT_ALGORITHM = env.choice("JWT_ALGORITHM", "HS256", ("HS256", "HS384", "HS512", "RS256", "ES256"))
@@ -69,6 +74,15 @@ SIMPLE_JWT: dict[str, Any] = {
 # --- Links -----
 KB_SERVICE_URL = env.service_url("KB_SERVICE_URL", "http://127.0.0.1:8001")
 STUDIO_WS_URLS = env.service_urls("STUDIO_WS_URLS")
+STUDIO_POLICY = env.choice(
+    "STUDIO_POLICY", "least_connections", ("round_robin", "least_connections", "weighted", "affinity")
+)
+STUDIO_RESUME = env.choice("STUDIO_RESUME", "close", ("close", "reconnect"))
+STUDIO_PROBE = env.choice("STUDIO_PROBE", "websocket", ("websocket", "http", "none"))
+STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "/ws")
+STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)
+STUDIO_MEMBER_MAX_CONNECTIONS = env.integer("STUDIO_MEMBER_MAX_CONNECTIONS", 0, least=0) or None
+RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 10)
 CHAT_SERVICE_URL = env.service_url("CHAT_SERVICE_URL", "http://127.0.0.1:8003")
 MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)
 OUTBOX_BYTES = env.integer("OUTBOX_BYTES", 1 << 20, least=1024)

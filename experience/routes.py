@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
+from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
 from proxy.core.routes import Forward, Route, Subject, Upstream
 from proxy.core.topics import experience_topic
 
@@ -25,4 +26,4 @@ EXPERIENCE = Route(
     required_query=("experience",),
 )
 
-ROUTES = (EXPERIENCE,)
+ROUTES = (EXPERIENCE, STUDIO, STUDIO_SOCKETIO)

@@ -81,7 +81,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         pool = self.runtime.pool(self.route)
         with metrics.DIAL_SECONDS.labels(pool.name).time():
             self.lease = await self._while_client_waits(
-                pool.dial(self.runtime.dialler, self.join.dial, request)
+                pool.dial(self.runtime.dialler, self.join.dial, request, key=subject.principal.user_id)
             )
         self.link.record.upstream = self.lease.member
 
@@ -173,7 +173,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         link.record.end(close, by=by, at=now)
         runtime.recorder.note(link.record)
         runtime.hub.leave(link, link.topics)
-        self.lease.release()
+        self.lease.release(lost=by is ClosedBy.UPSTREAM and close.code == closes.ABNORMAL)
         runtime.closed(link)
         self._count_link(by)
         fields = {"code": close.code, "reason": close.reason, "closed_by": by.value}

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
+from django.conf import settings
+
+from proxy.core.addresses import is_trusted, parse_address
 from proxy.core.errors import BadRequest
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route, Subject
@@ -13,6 +17,7 @@ from proxy.core.topics import EVERYONE, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
 
 Scope = Mapping[str, Any]
+_USER_ID_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
 
 def header(scope: Scope, name: bytes) -> str:
@@ -44,12 +49,35 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
     """What the upstream is asked: only what the route's Forward names, plus the request id."""
     headers = [(name, value) for name in route.forward.headers if (value := header(scope, name.encode()))]
     headers.append(("x-request-id", scope["request_id"]))
+    if route.forward.identity:
+        headers.extend(identity_headers(scope, subject))
     return DialRequest(
+        path=scope["path"] if route.forward.path else "",
         query=route.forward.query_string(subject),
         headers=tuple(headers),
         subprotocols=scope["offered_subprotocols"],
         extensions=extensions,
     )
+
+
+def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
+    """Who the client is and where it came in, as the upstream may believe it.
+
+    A user id that is not plain ASCII is percent-encoded. Scheme and host are those that a trusted proxy in
+    front names, else those of the handshake itself.
+    """
+    peer = (scope.get("client") or ("",))[0]
+    trusted = is_trusted(parse_address(peer), settings.TRUSTED_PROXIES)
+    proto = header(scope, b"x-forwarded-proto") if trusted else ""
+    host = header(scope, b"x-forwarded-host") if trusted else ""
+    secure = scope.get("scheme") == "wss"
+    named = [
+        ("x-user-id", quote(subject.principal.user_id, safe=_USER_ID_SAFE)),
+        ("x-forwarded-for", scope["client_address"]),
+        ("x-forwarded-proto", proto or ("https" if secure else "http")),
+        ("x-forwarded-host", host or header(scope, b"host")),
+    ]
+    return [(name, value) for name, value in named if value]
 
 
 def record_of(scope: Scope, route: Route, subject: Subject) -> ConnectionRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
+from proxy.engine.pool import Pool
 from proxy.runtime import Runtime
 
 _REACH_SECONDS = 1.0
@@ -41,10 +42,17 @@ class Readiness:
         async with self._asking:
             now = asyncio.get_running_loop().time()
             if now - self._reached[0] > _KEPT_SECONDS:
-                pools = self._runtime.pools()
-                found = await asyncio.gather(*(_any_reachable(pool.members) for pool in pools))
+                pools = [pool for pool in self._runtime.pools() if pool.members]
+                found = await asyncio.gather(*map(_any_usable, pools))
                 self._reached = now, {pool.name: up for pool, up in zip(pools, found, strict=True)}
             return self._reached[1]
+
+
+async def _any_usable(pool: Pool) -> bool:
+    """Whether a new link would find a member: what probes say, or else a look at their ports."""
+    if pool.upstream.probe is not None:
+        return pool.available > 0
+    return await _any_reachable(pool.members)
 
 
 async def _any_reachable(members: tuple[str, ...]) -> bool:

@@ -29,6 +29,7 @@ from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
 from proxy.engine.link import Link
 from proxy.engine.pool import Pool
+from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
 from proxy.joins import RouteObserver
 from proxy.nodes import NodeHeart
@@ -79,7 +80,10 @@ class Runtime:
             receivers={publishing.EVENT: self._deliver, publishing.CLOSE: self._close},
             on_gap=self._tell_gap,
         )
-        self._pools = {route.upstream.name: Pool(route.upstream) for route in registry.routes()}
+        self._pools = {
+            route.upstream.name: Pool(route.upstream, dial_seconds=settings.DIAL_TIMEOUT_SECONDS)
+            for route in registry.routes()
+        }
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
         self._observers = {route.name: RouteObserver(route.name) for route in registry.routes()}
@@ -93,6 +97,8 @@ class Runtime:
         self.background.start("hub", self.hub.run)
         self.background.start("lag", self.lag.run)
         self.background.start("gauges", self._measure_forever)
+        for pool in self.pools():
+            self.background.start(f"probes:{pool.name}", Prober(pool).run)
         if self.verifier.jwks is not None:
             self.background.start("jwks", self.verifier.jwks.run)
 
@@ -136,6 +142,8 @@ class Runtime:
         while True:
             metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
             metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+            for pool in self.pools():
+                metrics.UPSTREAM_HEALTHY.labels(pool.name).set(pool.available)
             dropped = self.recorder.dropped + self._writer.dropped
             metrics.RECORDS_DROPPED_TOTAL.inc(dropped - self._records_dropped)
             self._records_dropped = dropped

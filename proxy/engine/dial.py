@@ -25,12 +25,20 @@ class DialFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRequest:
-    """What to ask of a member. `query` is already encoded; `extensions` goes out verbatim, None for none."""
+    """What to ask of a member. `path` is put behind the member's own, `query` is already encoded.
 
+    `extensions` goes out verbatim, None for none.
+    """
+
+    path: str = ""
     query: str = ""
     headers: Sequence[tuple[str, str]] = field(default_factory=tuple)
     subprotocols: Sequence[str] = ()
     extensions: str | None = None
+
+    def target(self, member_url: str) -> str:
+        """Where to dial, without the query: it may hold a token, and this is shown to operators."""
+        return member_url.rstrip("/") + self.path if self.path else member_url
 
     def url(self, member_url: str) -> str:
         return f"{member_url}?{self.query}" if self.query else member_url

@@ -1,55 +1,175 @@
-"""The upstreams of a route, and dialling one of them."""
+"""The upstreams of a route: choosing an available member, dialling it, and the next one if it fails."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic
 
-from proxy.core.errors import UpstreamTimeout, UpstreamUnavailable
-from proxy.core.routes import Upstream
+from proxy.core.balancing import policy
+from proxy.core.errors import GatewayError, NotFound, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.dial import Dial, DialFailed, Dialler, DialRequest, LegT
+from proxy.engine.members import Member, MemberState
 
 
 class Lease(Generic[LegT]):
-    """A dialled leg, and the member that it leads to. `release()` gives the use of the member back."""
+    """A dialled leg, and the member that it leads to. `release()` gives the use of the member back, once."""
 
-    __slots__ = ("_pool", "leg", "member")
+    __slots__ = ("_member", "_since", "leg")
 
-    def __init__(self, pool: Pool, member: str, leg: LegT) -> None:
-        self._pool, self.member, self.leg = pool, member, leg
+    def __init__(self, member: Member, leg: LegT, *, since: float) -> None:
+        self._member, self.leg, self._since = member, leg, since
 
-    def release(self) -> None:
-        self._pool.links[self.member] -= 1
+    @property
+    def member(self) -> str:
+        """The member's URL."""
+        return self._member.url
+
+    def release(self, *, lost: bool = False) -> None:
+        """The link has ended; `lost`: without a close from the member."""
+        self._member.released(lost=lost, since=self._since)
 
 
 class Pool:
-    """Members in declared order, tried in turn until one can be dialled."""
+    """The members of one upstream on this node. One that is taken out stays until its last link ends."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self.name = upstream.name
-        self.members = upstream.members
-        self._next = 0
-        self.links = dict.fromkeys(upstream.members, 0)
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        dial_seconds: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.name, self.upstream = upstream.name, upstream
+        self._dial_seconds, self._clock, self._random = dial_seconds, clock, random
+        self._policy = policy(upstream.policy)
+        self._members: dict[str, Member] = {}
+        self.changed = asyncio.Event()
+        self.apply(upstream.declared())
 
-    async def dial(self, dialler: Dialler, dial: Dial[LegT], request: DialRequest) -> Lease[LegT]:
-        """Lease the next member that answers.
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The URLs of all members that were not taken out."""
+        return tuple(url for url, member in self._members.items() if not member.removed)
+
+    def all_members(self) -> tuple[Member, ...]:
+        """Those that were taken out but still have links, too."""
+        for url, member in list(self._members.items()):
+            if member.removed and member.links == 0:
+                del self._members[url]
+        return tuple(self._members.values())
+
+    @property
+    def available(self) -> int:
+        """How many members would get a new link now."""
+        return sum(member.state is MemberState.AVAILABLE for member in self._members.values())
+
+    def apply(self, specs: Iterable[MemberSpec]) -> list[Member]:
+        """Make `specs` the members. Live links stay; what is known of members that stay is kept.
+
+        Answers those that drain now and did not before, for whoever moves their links.
+        """
+        draining = {url for url, member in self._members.items() if member.draining}
+        wanted = {spec.url: spec for spec in specs}
+        for url, member in list(self._members.items()):
+            if url not in wanted:
+                member.removed = True
+                if member.links == 0:
+                    del self._members[url]
+        for url, spec in wanted.items():
+            member = self._members.get(url) or self._new(spec)
+            member.spec, member.removed = spec, False
+        self.changed.set()
+        return [member for url, member in self._members.items() if member.draining and url not in draining]
+
+    def _new(self, spec: MemberSpec) -> Member:
+        member = Member(spec, self.upstream, clock=self._clock, random=self._random)
+        self._members[spec.url] = member
+        return member
+
+    async def dial(
+        self, dialler: Dialler, dial: Dial[LegT], request: DialRequest, *, key: str = ""
+    ) -> Lease[LegT]:
+        """Lease the member that the policy chooses; if it fails, another, within the dial deadline.
+
+        `key` is what affinity sticks to.
 
         Raises:
-            UpstreamUnavailable: none could be reached.
-            UpstreamTimeout: the last one tried did not answer.
-            UpstreamRefused, NotFound: one answered, and said no.
+            UpstreamUnavailable: none is available, or none could be reached.
+            UpstreamTimeout, UpstreamRefused: what the last one tried did.
+            NotFound: one answered so; others would, too.
+            Overloaded: too many dials wait.
         """
+        deadline = self._clock() + self._dial_seconds
+        tried: set[str] = set()
         failure: Exception | None = None
-        for _ in self.members:
-            member = self.members[self._next % len(self.members)]
-            self._next += 1
+        while self._clock() < deadline or not tried:
+            candidates = self._candidates(tried)
+            if not candidates:
+                break
+            member = self._policy.choose(candidates, key=key)
+            tried.add(member.url)
+            left = deadline - self._clock()
+            seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
             try:
-                async with dialler.turn():
-                    leg = await dial(member, request)
-            except (DialFailed, UpstreamTimeout) as error:
+                return await self._dial_member(member, dialler, dial, request, seconds=seconds)
+            except (DialFailed, UpstreamTimeout, UpstreamRefused) as error:
+                if is_final(error):
+                    raise
                 failure = error
-                continue
-            self.links[member] += 1
-            return Lease(self, member, leg)
-        if isinstance(failure, UpstreamTimeout):
-            raise failure
-        raise UpstreamUnavailable(self.name, why=str(failure or "it has no members"))
+        raise self._failure(failure)
+
+    def _candidates(self, tried: set[str]) -> Sequence[Member]:
+        return [
+            member
+            for url, member in self._members.items()
+            if url not in tried and member.state is MemberState.AVAILABLE
+        ]
+
+    async def _dial_member(
+        self, member: Member, dialler: Dialler, dial: Dial[LegT], request: DialRequest, *, seconds: float
+    ) -> Lease[LegT]:
+        member.dial_begins()
+        try:
+            async with dialler.turn():
+                started = self._clock()
+                leg = await _within(seconds, dial(request.target(member.url), request))
+        except Exception as error:
+            if is_final(error):
+                member.dial_given_up()
+            else:
+                member.dial_failed(str(error) or type(error).__name__)
+            raise
+        except BaseException:  # cancelled: the client left
+            member.dial_given_up()
+            raise
+        now = self._clock()
+        member.dialled(now - started)
+        return Lease(member, leg, since=now)
+
+    def _failure(self, failure: Exception | None) -> GatewayError:
+        if isinstance(failure, GatewayError):
+            return failure
+        states = Counter(member.state.value for member in self._members.values())
+        why = ", ".join(f"{count} {state}" for state, count in states.items()) or "it has no members"
+        return UpstreamUnavailable(self.name, why=str(failure or why))
+
+
+async def _within(seconds: float, dialling: Awaitable[LegT]) -> LegT:
+    try:
+        async with asyncio.timeout(seconds):
+            return await dialling
+    except TimeoutError:
+        raise UpstreamTimeout("no answer to the handshake in time") from None
+
+
+def is_final(error: Exception) -> bool:
+    """Whether another member would only say the same: it answered, and the answer is about the request."""
+    if isinstance(error, UpstreamRefused):
+        return error.upstream_status is not None and error.upstream_status < 500
+    return isinstance(error, NotFound) or not isinstance(error, DialFailed | UpstreamTimeout)

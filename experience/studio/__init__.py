@@ -1,0 +1,1 @@
+"""The studio route: `/ws`, `/websocket` and `/socket.io/`, spread over the instances of the studio API."""

@@ -1,0 +1,63 @@
+"""How sockets reach the studio API: one pool, two routes.
+
+The path goes on as the client asked for it. Socket.IO keeps its session on one instance, so its links are
+never carried over to another one, whatever STUDIO_RESUME says.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from proxy.core.balancing import PolicyName
+from proxy.core.breaker import BreakerLimits
+from proxy.core.health import Probe, ProbeKind
+from proxy.core.limits import MessageLimits, OverRate
+from proxy.core.routes import Forward, Resume, Route, Upstream, upstream_url
+
+
+def _probe() -> Probe | None:
+    if settings.STUDIO_PROBE == "none":
+        return None
+    seconds = settings.STUDIO_PROBE_SECONDS
+    return Probe(
+        kind=ProbeKind(settings.STUDIO_PROBE),
+        path=settings.STUDIO_PROBE_PATH,
+        interval_seconds=seconds,
+        failing_seconds=min(2.0, seconds),
+        timeout_seconds=min(3.0, settings.DIAL_TIMEOUT_SECONDS),
+    )
+
+
+POOL = Upstream(
+    name="studio",
+    members=tuple(upstream_url(url) for url in settings.STUDIO_WS_URLS),
+    policy=PolicyName(settings.STUDIO_POLICY),
+    probe=_probe(),
+    breaker=BreakerLimits(),
+    max_connections=settings.STUDIO_MEMBER_MAX_CONNECTIONS,
+    editable=True,
+)
+FORWARD = Forward(any_query=True, identity=True, path=True)
+MESSAGE_LIMITS = MessageLimits(
+    messages_per_user=settings.MESSAGE_RATE_PER_USER,
+    messages_per_connection=settings.MESSAGE_RATE_PER_CONNECTION,
+    bytes_per_user=settings.BYTE_RATE_PER_USER,
+    bytes_per_connection=settings.BYTE_RATE_PER_CONNECTION,
+    over=OverRate(settings.MESSAGE_RATE_POLICY),
+)
+
+STUDIO = Route(
+    name="studio",
+    paths=("ws", "websocket"),
+    upstream=POOL,
+    forward=FORWARD,
+    resume=Resume(settings.STUDIO_RESUME),
+    message_limits=MESSAGE_LIMITS,
+)
+STUDIO_SOCKETIO = Route(
+    name="studio-socketio",
+    paths=("socket.io/",),
+    upstream=POOL,
+    forward=FORWARD,
+    message_limits=MESSAGE_LIMITS,
+)

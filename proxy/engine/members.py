@@ -1,0 +1,133 @@
+"""One member of a pool: what was declared of it, what is known of it, and whether it may be dialled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+
+from proxy.core.breaker import Breaker, BreakerState
+from proxy.core.health import Health
+from proxy.core.routes import MemberSpec, Upstream
+
+# A link that is lost without a close this soon after its start counts against its member.
+EARLY_SECONDS = 5.0
+# A new dial's share of the average that is shown.
+_LATENCY_SHARE = 0.2
+
+
+class MemberState(StrEnum):
+    """Why a member gets new links, or gets none: the first of these that holds."""
+
+    DRAINING = "draining"
+    UNHEALTHY = "unhealthy"
+    BROKEN = "broken"  # its circuit breaker is open
+    FULL = "full"
+    AVAILABLE = "available"
+
+
+class Member:
+    """`clock` is monotonic seconds, `random` in [0, 1). `links` counts leases, dials under way included."""
+
+    __slots__ = (
+        "_breaker",
+        "_clock",
+        "_random",
+        "dial_seconds",
+        "health",
+        "last_error",
+        "links",
+        "removed",
+        "spec",
+        "suspected",
+    )
+
+    def __init__(
+        self, spec: MemberSpec, upstream: Upstream, *, clock: Callable[[], float], random: Callable[[], float]
+    ) -> None:
+        self._clock, self._random = clock, random
+        self._breaker = Breaker(upstream.breaker) if upstream.breaker is not None else None
+        self.spec = spec
+        self.health = Health(upstream.probe) if upstream.probe is not None else None
+        self.links = 0
+        self.removed = False
+        self.last_error = ""
+        self.dial_seconds: float | None = None
+        self.suspected = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        return self.spec.url
+
+    @property
+    def weight(self) -> int:
+        return self.spec.weight
+
+    @property
+    def draining(self) -> bool:
+        return self.removed or self.spec.draining
+
+    @property
+    def healthy(self) -> bool:
+        """What the probes say; True where there are none."""
+        return self.health is None or self.health.healthy
+
+    @property
+    def full(self) -> bool:
+        most = self.spec.max_connections
+        return most is not None and self.links >= most
+
+    @property
+    def state(self) -> MemberState:
+        if self.draining:
+            return MemberState.DRAINING
+        if not self.healthy:
+            return MemberState.UNHEALTHY
+        if self._breaker is not None and not self._breaker.allows(self._clock()):
+            return MemberState.BROKEN
+        return MemberState.FULL if self.full else MemberState.AVAILABLE
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        return BreakerState.CLOSED if self._breaker is None else self._breaker.state(self._clock())
+
+    def dial_begins(self) -> None:
+        """A dial of this member begins; it ends with exactly one of the three below."""
+        self.links += 1
+        if self._breaker is not None:
+            self._breaker.begin(self._clock())
+
+    def dialled(self, seconds: float) -> None:
+        """It answered; the link counts until `released`."""
+        before = self.dial_seconds
+        self.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
+        if self._breaker is not None:
+            self._breaker.succeeded()
+
+    def dial_failed(self, why: str) -> None:
+        self.links -= 1
+        self._blame(why)
+
+    def dial_given_up(self) -> None:
+        """The dial says nothing about the member: the client left, or asked for what it does not have."""
+        self.links -= 1
+        if self._breaker is not None:
+            self._breaker.given_up()
+
+    def released(self, *, lost: bool, since: float) -> None:
+        """A link has ended; if it was lost just after its start, that is held against the member."""
+        self.links -= 1
+        if lost and self._clock() - since < EARLY_SECONDS:
+            self._blame("a link was lost right after its start")
+
+    def _blame(self, why: str) -> None:
+        self.last_error = why
+        self.suspected.set()
+        if self._breaker is not None:
+            self._breaker.failed(self._clock(), random=self._random())
+
+    def probed(self, *, ok: bool, why: str = "") -> bool:
+        """Take in a probe's result; True if it changed whether the member is healthy."""
+        if not ok:
+            self.last_error = why
+        return self.health is not None and self.health.saw(ok)

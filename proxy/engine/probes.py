@@ -1,0 +1,137 @@
+"""Active health checks: every member of a pool is asked again and again whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import connect
+
+from proxy.core.health import Probe, ProbeKind
+from proxy.engine.members import Member
+from proxy.engine.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+USER_AGENT = "sluicegate-probe"
+
+
+class ProbeFailed(Exception):
+    """The member is not well; str() says why."""
+
+
+class Prober:
+    """Probes the members of one pool, each in a task of its own, for as long as it is a member.
+
+    A member that failed a dial is probed at once, without waiting for its turn.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        on_change: Callable[[Member], None] = lambda member: None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._pool, self._on_change, self._random = pool, on_change, random
+
+    async def run(self) -> None:
+        """Until cancelled; ends at once where the upstream declares no probe."""
+        probe = self._pool.upstream.probe
+        if probe is None:
+            return
+        watched: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._pool.changed.clear()
+                members = {member.url: member for member in self._pool.all_members() if not member.removed}
+                for url in watched.keys() - members.keys():
+                    watched.pop(url).cancel()
+                for url in members.keys() - watched.keys():
+                    watched[url] = tasks.create_task(self._watch(members[url], probe), name=f"probe:{url}")
+                await self._pool.changed.wait()
+
+    async def _watch(self, member: Member, probe: Probe) -> None:
+        await asyncio.sleep(self._random() * probe.jitter_fraction * probe.failing_seconds)
+        while True:
+            member.suspected.clear()
+            await self.probe_once(member, probe)
+            assert member.health is not None  # noqa: S101  the upstream declares a probe
+            await _event_or_time(member.suspected, member.health.seconds_to_next(random=self._random()))
+            # However often dials fail, probes do not come faster than this.
+            await asyncio.sleep(probe.failing_seconds * 0.1)
+
+    async def probe_once(self, member: Member, probe: Probe) -> None:
+        """Ask once, and note the answer."""
+        try:
+            async with asyncio.timeout(probe.timeout_seconds):
+                await _PROBES[probe.kind](member.url.rstrip("/") + probe.path)
+        except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
+            why = f"probe: {type(error).__name__}: {error}".removesuffix(": ")
+            changed = member.probed(ok=False, why=why)
+        else:
+            why, changed = "", member.probed(ok=True)
+        if changed:
+            logger.warning(
+                "upstream member changed",
+                extra={
+                    "pool": self._pool.name,
+                    "member": member.url,
+                    "healthy": member.healthy,
+                    "why": why,
+                },
+            )
+            self._on_change(member)
+
+
+async def probe_websocket(url: str) -> None:
+    """A handshake, a ping, its pong. The caller sets the deadline."""
+    async with connect(
+        url,
+        user_agent_header=USER_AGENT,
+        compression=None,
+        proxy=None,
+        ping_interval=None,
+        close_timeout=1,
+        max_queue=1,
+    ) as connection:
+        await (await connection.ping())
+
+
+async def probe_http(url: str) -> None:
+    """A GET that answers 2xx. Raises ProbeFailed, OSError."""
+    parts = urlsplit(url)
+    secure = parts.scheme in {"wss", "https"}
+    reader, writer = await asyncio.open_connection(
+        parts.hostname,
+        parts.port or (443 if secure else 80),
+        ssl=ssl.create_default_context() if secure else None,
+    )
+    try:
+        writer.write(
+            f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {USER_AGENT}\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n".encode()
+        )
+        words = (await reader.readline()).split(maxsplit=2)
+    finally:
+        writer.close()
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].startswith(b"2"):
+        raise ProbeFailed(f"answered {b' '.join(words[:2]).decode('latin-1') or 'nothing'}")
+
+
+async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+_PROBES: dict[ProbeKind, Callable[[str], Awaitable[None]]] = {
+    ProbeKind.WEBSOCKET: probe_websocket,
+    ProbeKind.HTTP: probe_http,
+}

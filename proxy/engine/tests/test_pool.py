@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from proxy.core.balancing import PolicyName
+from proxy.core.breaker import BreakerLimits
+from proxy.core.errors import NotFound, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from proxy.core.health import Probe
+from proxy.core.routes import MemberSpec, Upstream
+from proxy.engine.dial import DialFailed, Dialler, DialRequest
+from proxy.engine.members import Member, MemberState
+from proxy.engine.pool import Lease, Pool
+
+A, B, C = "ws://a/", "ws://b/", "ws://c/"
+BREAKER = BreakerLimits(failures_to_open=2, first_wait_seconds=1, jitter_fraction=0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Service:
+    """Answers dials: `down` members do as said, all others give a leg that is their URL."""
+
+    def __init__(self) -> None:
+        self.down: dict[str, Exception | None] = {}
+        self.dialled: list[str] = []
+
+    async def __call__(self, url: str, request: DialRequest) -> str:
+        self.dialled.append(url)
+        if url in self.down:
+            error = self.down[url]
+            if error is None:
+                await asyncio.Event().wait()
+            else:
+                raise error
+        return url
+
+
+@pytest.fixture
+async def dialler() -> Dialler:
+    return Dialler(max_concurrent=100, queue_seconds=1)
+
+
+def make(*urls: str, clock: Clock | None = None, dial_seconds: float = 5.0, **options: object) -> Pool:
+    upstream = Upstream(name="studio", members=urls, breaker=BREAKER, **options)  # type: ignore[arg-type]
+    return Pool(upstream, clock=clock or Clock(), random=lambda: 0.5, dial_seconds=dial_seconds)
+
+
+def member(pool: Pool, url: str) -> Member:
+    return next(member for member in pool.all_members() if member.url == url)
+
+
+async def dial(pool: Pool, dialler: Dialler, service: Service, *, key: str = "") -> Lease[str]:
+    async with asyncio.timeout(5):
+        return await pool.dial(dialler, service, DialRequest(), key=key)
+
+
+async def test_a_failed_dial_goes_on_to_the_next_member(dialler: Dialler) -> None:
+    pool, service = make(A, B), Service()
+    service.down = {A: DialFailed("refused")}
+    leases = [await dial(pool, dialler, service) for _ in range(10)]
+    assert {lease.member for lease in leases} == {B}
+    assert member(pool, A).last_error == "refused"
+    assert member(pool, A).links == 0
+
+
+async def test_a_member_that_keeps_failing_is_not_even_tried_until_its_trial(dialler: Dialler) -> None:
+    clock = Clock()
+    pool, service = make(A, B, clock=clock), Service()
+    service.down = {A: DialFailed("refused")}
+    for _ in range(20):
+        await dial(pool, dialler, service)
+    assert service.dialled.count(A) == BREAKER.failures_to_open
+    assert member(pool, A).state is MemberState.BROKEN
+    clock.now, service.down = 1.5, {}
+    for _ in range(4):
+        await dial(pool, dialler, service)
+    assert member(pool, A).state is MemberState.AVAILABLE
+
+
+async def test_a_member_that_hangs_leaves_time_for_the_next(dialler: Dialler) -> None:
+    pool, service = make(A, B, dial_seconds=0.4), Service()
+    service.down = {A: None}
+    for _ in range(2):
+        assert (await dial(pool, dialler, service)).member == B
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (DialFailed("refused"), UpstreamUnavailable),
+        (UpstreamTimeout(), UpstreamTimeout),
+        (UpstreamRefused("status 500", upstream_status=500), UpstreamRefused),
+        (UpstreamRefused("broken handshake"), UpstreamRefused),
+    ],
+)
+async def test_when_all_fail_the_last_failure_is_told(
+    dialler: Dialler, error: Exception, raised: type[Exception]
+) -> None:
+    pool, service = make(A, B), Service()
+    service.down = {A: error, B: error}
+    with pytest.raises(raised):
+        await dial(pool, dialler, service)
+    assert sorted(service.dialled) == [A, B]
+
+
+@pytest.mark.parametrize("answer", [NotFound("no"), UpstreamRefused("status 403", upstream_status=403)])
+async def test_a_members_answer_about_the_request_is_final_and_not_held_against_it(
+    dialler: Dialler, answer: Exception
+) -> None:
+    pool, service = make(A, B), Service()
+    service.down = {A: answer, B: answer}
+    for _ in range(5):
+        with pytest.raises(type(answer)):
+            await dial(pool, dialler, service)
+    assert len(service.dialled) == 5
+    assert pool.available == 2
+
+
+async def test_draining_full_and_unhealthy_members_get_no_new_links(dialler: Dialler) -> None:
+    pool, service = make(A, B, C, probe=Probe(fall=1)), Service()
+    pool.apply([MemberSpec(url=A, draining=True), MemberSpec(url=B, max_connections=2), MemberSpec(url=C)])
+    member(pool, C).probed(ok=False, why="down")
+    leases = [await dial(pool, dialler, service) for _ in range(2)]
+    assert {lease.member for lease in leases} == {B}
+    with pytest.raises(UpstreamUnavailable, match="1 draining, 1 full, 1 unhealthy"):
+        await dial(pool, dialler, service)
+    leases[0].release()
+    assert (await dial(pool, dialler, service)).member == B
+
+
+async def test_members_come_and_go_without_touching_the_links_of_others(dialler: Dialler) -> None:
+    pool, service = make(A, B), Service()
+    leases = [await dial(pool, dialler, service) for _ in range(4)]
+    draining = pool.apply([MemberSpec(url=B, weight=3), MemberSpec(url=C)])
+    assert [gone.url for gone in draining] == [A]
+    assert pool.members == (B, C)
+    assert member(pool, B).links == 2
+    for lease in leases:
+        lease.release()
+    assert {known.url for known in pool.all_members()} == {B, C}
+
+
+async def test_a_client_that_leaves_gives_its_trial_back(dialler: Dialler) -> None:
+    pool, service = make(A), Service()
+    service.down = {A: None}
+    dialling = asyncio.create_task(dial(pool, dialler, service))
+    while not service.dialled:
+        await asyncio.sleep(0)
+    assert member(pool, A).links == 1
+    dialling.cancel()
+    await asyncio.wait([dialling])
+    assert member(pool, A).links == 0
+    assert pool.available == 1
+
+
+async def test_links_lost_right_after_their_start_open_the_breaker(dialler: Dialler) -> None:
+    pool, service = make(A, B), Service()
+    leases = [await dial(pool, dialler, service) for _ in range(4)]
+    for lease in leases:
+        if lease.member == A:
+            lease.release(lost=True)
+    assert member(pool, A).state is MemberState.BROKEN
+
+
+@pytest.mark.parametrize("name", [PolicyName.ROUND_ROBIN, PolicyName.LEAST_CONNECTIONS])
+async def test_dials_that_run_at_once_are_spread_evenly(dialler: Dialler, name: PolicyName) -> None:
+    pool, service = make(A, B, C, policy=name), Service()
+    leases = await asyncio.gather(*(dial(pool, dialler, service) for _ in range(99)))
+    assert Counter(lease.member for lease in leases) == {A: 33, B: 33, C: 33}
+
+
+async def test_affinity_keeps_a_user_on_its_member(dialler: Dialler) -> None:
+    pool, service = make(A, B, C, policy=PolicyName.AFFINITY), Service()
+    leases = [await dial(pool, dialler, service, key="user 7") for _ in range(10)]
+    assert len({lease.member for lease in leases}) == 1
+
+
+def test_a_path_goes_behind_the_members_own() -> None:
+    request = DialRequest(path="/socket.io/", query="EIO=4")
+    assert request.url(request.target("ws://a:1/")) == "ws://a:1/socket.io/?EIO=4"
+    assert DialRequest().target("ws://a:1/x") == "ws://a:1/x"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from proxy.core.health import Probe, ProbeKind
+from proxy.core.routes import MemberSpec, Upstream
+from proxy.engine.members import Member
+from proxy.engine.pool import Pool
+from proxy.engine.probes import Prober
+
+QUICK = {"interval_seconds": 0.05, "failing_seconds": 0.02, "timeout_seconds": 0.3, "rise": 2, "fall": 2}
+
+
+async def stay(connection: ServerConnection) -> None:
+    await connection.wait_closed()
+
+
+@asynccontextmanager
+async def service(answer: Callable[[ServerConnection, Request], Response | None]) -> AsyncIterator[str]:
+    async with serve(stay, "127.0.0.1", 0, process_request=answer, compression=None) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+@asynccontextmanager
+async def probing(pool: Pool) -> AsyncIterator[Callable[[Member], bool]]:
+    """Yields a function that waits until a member's health changed, and answers it."""
+    changes: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
+    prober = Prober(pool, on_change=lambda member: changes.put_nowait((member.url, member.healthy)))
+    running = asyncio.create_task(prober.run())
+    try:
+        async with asyncio.timeout(5):
+            yield changes.get  # type: ignore[misc]
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+@pytest.mark.parametrize("kind", list(ProbeKind))
+async def test_a_member_falls_and_rises_with_its_answers(kind: ProbeKind) -> None:
+    well = True
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        if not well:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "not now\n")
+        return None if kind is ProbeKind.WEBSOCKET else connection.respond(HTTPStatus.OK, "fine\n")
+
+    async with service(answer) as url:
+        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(kind=kind, path="/health", **QUICK)))  # type: ignore[arg-type]
+        async with probing(pool) as changed:
+            well = False
+            assert await changed() == (url, False)  # type: ignore[call-arg,misc]
+            assert pool.available == 0
+            assert "503" in pool.all_members()[0].last_error
+            well = True
+            assert await changed() == (url, True)  # type: ignore[call-arg,misc]
+            assert pool.available == 1
+
+
+async def test_a_member_that_accepts_but_does_not_answer_falls() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(**QUICK)))  # type: ignore[arg-type]
+        async with probing(pool) as changed:
+            assert await changed() == (url, False)  # type: ignore[call-arg,misc]
+
+
+async def test_members_that_are_added_are_probed_and_removed_ones_are_not() -> None:
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    def answer(connection: ServerConnection, request: Request) -> None:
+        seen.put_nowait(request.path)
+
+    async with service(answer) as url:
+        pool = Pool(Upstream(name="studio", members=(), probe=Probe(path="p", **QUICK)))  # type: ignore[arg-type]
+        async with probing(pool):
+            pool.apply([MemberSpec(url=url + "x/")])
+            assert await seen.get() == "/xp"
+            pool.apply([MemberSpec(url=url + "y/")])
+            while await seen.get() != "/yp":
+                pass
+            while not seen.empty():
+                seen.get_nowait()
+            for _ in range(3):
+                assert await seen.get() == "/yp"
