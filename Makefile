@@ -13,6 +13,7 @@ stamp = $(VENV)/.installed-$(1)-$(shell cksum < requirements/$(1).txt | tr ' ' '
 RUN_READY := $(call stamp,run)
 DEV_READY := $(call stamp,dev)
 BENCH_READY := $(call stamp,bench)
+random_key = "$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')"
 PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
 
 help: ## This list.
@@ -23,8 +24,9 @@ run: $(RUN_READY) ## Start the gateway with everything it needs, and print what 
 
 test: lint ## Install what is needed, then run every check and every test.
 	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
-	env DEBUG=false SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-	  ALLOWED_HOSTS=gateway.example.org $(PYTHON) manage.py check --deploy --fail-level WARNING
+	env DEBUG=false SECRET_KEY=$(random_key) JWT_SIGNING_KEY=$(random_key) ALLOWED_HOSTS=gateway.example.org \
+	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \
+	  $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m pytest --cov --cov-report=term
 
 lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
