@@ -355,6 +355,8 @@ class DownstreamLeg(FlowControlled):
             await self._send_open(message)
         elif self.state is State.CONNECTING:
             self._answer_with(message)
+        elif message.get("sluicegate.splice") is not None:  # the client left while it was dialled
+            message["sluicegate.splice"].upstream.abort()
 
     async def _send_open(self, message: dict[str, Any]) -> None:
         kind = message["type"]

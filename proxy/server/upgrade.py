@@ -23,6 +23,7 @@ class GatewayChannel(HTTPChannel):
     _dataBuffer: list[bytes]
     _networkProducer: Any
     _in_request = False
+    _body_bytes = 0
 
     def connectionMade(self) -> None:
         self.factory.open_channels += 1
@@ -41,10 +42,16 @@ class GatewayChannel(HTTPChannel):
     def allHeadersReceived(self) -> None:
         super().allHeadersReceived()
         if self.length != 0:
-            options = self.factory.server.options
-            if self.length is not None and self.length > options.max_body_bytes:
-                self._refuse(b"413 Content Too Large")
-            self.setTimeout(options.body_timeout_seconds)
+            self._body_bytes = 0
+            self._check_body_size(self.length or 0)
+            self.setTimeout(self.factory.server.options.body_timeout_seconds)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if not self._handlingRequest:  # a body; a chunked one tells its length only as it comes
+            self._body_bytes += len(data)
+            if not self._check_body_size(self._body_bytes):
+                return
+        super().rawDataReceived(data)
 
     def allContentReceived(self) -> None:
         self._in_request = False
@@ -57,9 +64,18 @@ class GatewayChannel(HTTPChannel):
             self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
         super().timeoutConnection()
 
-    def _refuse(self, status: bytes) -> None:
-        self.transport.write(b"HTTP/1.1 %s\r\nConnection: close\r\n\r\n" % status)
-        self.loseConnection()
+    def _check_body_size(self, size: int) -> bool:
+        if size <= self.factory.server.options.max_body_bytes:
+            return True
+        if not self.transport.disconnecting:
+            self.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
+            self.loseConnection()
+        return False
+
+    def leave_to_autobahn(self) -> None:
+        """From now on nothing of this connection comes back here, its end included."""
+        self.factory.open_channels -= 1
+        self.setTimeout(None)
 
     def take_socket(self) -> tuple[socket.socket, bytes]:
         """The connection's socket and the bytes that came after the head; Twisted forgets all of it.
@@ -89,9 +105,10 @@ class GatewayRequest(WebRequest):
 
     def process(self) -> Any:
         self.requestHeaders.removeHeader(_NOT_FROM_CLIENTS)
-        if self._is_upgrade() and self._may_leave():
-            self._leave()
-            return None
+        if self._is_upgrade():
+            if self._is_plain():
+                return self._leave_if_all_is_written()
+            self.channel.leave_to_autobahn()
         if self.server.node.is_draining:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
@@ -101,15 +118,19 @@ class GatewayRequest(WebRequest):
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")
         return bool(upgrade) and upgrade[0].strip().lower() == b"websocket"
 
-    def _may_leave(self) -> bool:
-        """Plain sockets only; TLS, or an answer that is still being written, stays with stock Daphne."""
+    def _is_plain(self) -> bool:
+        """Whether this is a socket of its own; TLS stays with stock Daphne."""
         transport = self.channel.transport
-        return (
-            isinstance(transport, tcp.Server)
-            and not transport.TLS
-            and not transport.dataBuffer
-            and not transport._tempDataBuffer
-        )
+        return isinstance(transport, tcp.Server) and not transport.TLS
+
+    def _leave_if_all_is_written(self) -> None:
+        """Who pipelines an upgrade and has not read the answer before it is refused."""
+        transport = self.channel.transport
+        if not transport.dataBuffer and not transport._tempDataBuffer:
+            self._leave()
+            return
+        self.channel.persistent = False
+        self.basic_error(400, b"Bad Request", "Read the answer before you upgrade.")
 
     def _leave(self) -> None:
         server, channel = self.server, self.channel

@@ -258,6 +258,10 @@ async def http_memory(scope, receive, send, query):
     await answer(send, {"rss_bytes": rss_bytes(), "files": files, "links": links})
 
 
+async def http_big(scope, receive, send, query):
+    await answer(send, "x" * 20_000_000)
+
+
 async def http_raise(scope, receive, send, query):
     raise RuntimeError("as the test wants it")
 

@@ -27,6 +27,7 @@ def main() -> int:
     logging.getLogger().handlers[0].formatter._style._defaults = {"path": ""}  # type: ignore[union-attr]
     if workers is not None:
         return supervise(fd, workers, given)
+    endpoints = given.pop("endpoints", [])
     listening.install_uvloop()
     from proxy.server.server import GatewayServer
     from proxy.server.tests import applications
@@ -39,7 +40,9 @@ def main() -> int:
 
     hooks = Hooks(on_draining=on_draining, on_stopped=on_stopped, count=applications.count)
     options = ServerOptions(limits=LinkLimits(**given.pop("limits", {})), hooks=hooks, **given)
-    return GatewayServer(applications.application, listening=[listening.adopt(fd)], options=options).run()
+    return GatewayServer(
+        applications.application, listening=[listening.adopt(fd)], options=options, endpoints=endpoints
+    ).run()
 
 
 def supervise(fd: int, workers: int, given: dict[str, Any]) -> int:

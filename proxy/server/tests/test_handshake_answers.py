@@ -181,6 +181,16 @@ async def test_an_upgrade_may_follow_a_http_request_on_the_same_connection(serve
     assert await asyncio.to_thread(talk) == 101
 
 
+def test_an_upgrade_behind_an_answer_that_was_not_read_is_refused(server: RunningServer) -> None:
+    """Stock Daphne would get the socket, and it knows no flow control."""
+    with server.connect() as raw:
+        raw.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" + upgrade_request("echo"))
+        received = read_all(raw)
+    assert received.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 400" in received[-2000:]
+    assert b"HTTP/1.1 101" not in received[-2000:]
+
+
 async def test_a_full_node_refuses_before_it_runs_the_application() -> None:
     with serving(max_connections=2, drain_seconds=0.1) as server:
         async with asyncio.timeout(10), connect(server.url("echo"), proxy=None) as first:

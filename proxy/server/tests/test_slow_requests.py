@@ -57,6 +57,18 @@ def test_a_body_that_is_too_big_is_refused_before_it_is_read(server: RunningServ
         assert read_head(raw)[0] == 413
 
 
+def test_a_chunked_body_that_grows_too_big_is_refused(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
+        try:
+            for _ in range(100):
+                raw.sendall(chunk)
+        except OSError:
+            return  # it closed while we were sending
+        assert read_head(raw)[0] == 413
+
+
 def test_a_head_that_is_too_big_is_refused(server: RunningServer) -> None:
     with server.connect() as raw:
         raw.sendall(b"GET /body HTTP/1.1\r\n" + b"X-A: 12345678901234567890\r\n" * 1000)
