@@ -92,7 +92,7 @@ def _end(programs: list[Program]) -> None:
         _SHOWN.remove(program)
         try:
             if program.running:
-                program.stop(within_seconds=5)
+                program.stop(within_seconds=10)
         finally:
             program.kill()
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NoReturn, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
 
 ECHO = "gateway.echo"
 _RETRY_SECONDS = 0.5
+T = TypeVar("T")
 
 
 class ChannelLayer(Protocol):
@@ -114,8 +115,7 @@ class Hub:
 
     async def _hear(self) -> NoReturn:
         """One time of hearing, from a new channel to the first failure, which is raised."""
-        async with asyncio.timeout(self._call_seconds):
-            channel = await self._layer.new_channel()
+        channel = await self._call(self._layer.new_channel())
         self._joined.clear()
         self._unsettled = set(self._links)
         await self._bring_in_line(channel)
@@ -143,8 +143,7 @@ class Hub:
     async def _let_go(self) -> None:
         """Drop the layer's connections, so that the next channel starts on new ones."""
         try:
-            async with asyncio.timeout(self._call_seconds):
-                await self._layer.flush()
+            await self._call(self._layer.flush())
         except Exception as error:  # noqa: BLE001  as above
             logger.debug("the channel layer did not flush", extra={"error": repr(error)})
 
@@ -162,13 +161,12 @@ class Hub:
         """Add and discard groups until they match the local links, then answer those who wait for it."""
         while self._unsettled:
             topic = self._unsettled.pop()
-            async with asyncio.timeout(self._call_seconds):
-                if topic in self._links and topic not in self._joined:
-                    await self._layer.group_add(self._group_name(topic), channel)
-                    self._joined.add(topic)
-                elif topic not in self._links and topic in self._joined:
-                    self._joined.discard(topic)
-                    await self._layer.group_discard(self._group_name(topic), channel)
+            if topic in self._links and topic not in self._joined:
+                await self._call(self._layer.group_add(self._group_name(topic), channel))
+                self._joined.add(topic)
+            elif topic not in self._links and topic in self._joined:
+                self._joined.discard(topic)
+                await self._call(self._layer.group_discard(self._group_name(topic), channel))
         self._answer()
 
     def _answer(self) -> None:
@@ -179,11 +177,23 @@ class Hub:
     async def _echo_forever(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         while True:
-            async with asyncio.timeout(self._call_seconds):
-                await self._layer.group_send(self._group_name(self._own_topic), {"type": ECHO})
+            await self._call(self._layer.group_send(self._group_name(self._own_topic), {"type": ECHO}))
             await asyncio.sleep(self._echo_seconds)
             if loop.time() - self._last_echo_at > self._silence_seconds:
                 raise TimeoutError("no echo")
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        """One call of the layer, under a deadline.
+
+        Python 3.11's `wait_for`, which redis-py writes with, forgets a cancellation that comes in the turn in
+        which its write ends; it is raised here then, or the hub would go on for good.
+        """
+        async with asyncio.timeout(self._call_seconds):
+            answer = await call
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return answer
 
     def _receive_one(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")

@@ -1,0 +1,44 @@
+"""The hub on the real channel layer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.conf import settings
+
+from config.testing.servers import ValkeyServer
+from proxy.core.topics import group_name
+from proxy.engine.hub import Hub
+
+TOPICS = ["user:1", "experience:e", "connection:c", "everyone"]
+
+
+async def cancelled_while_leaving(layer: Any, *, turns: int) -> bool:
+    """Join and leave, let the loop turn a few times, cancel; whether the hub ended."""
+    hub = Hub(layer, own_topic="node:n", group_name=group_name, receivers={})
+    running = asyncio.create_task(hub.run(), name="hub")
+    while not hub.connected:
+        await asyncio.sleep(0)
+    link = object()
+    await hub.join(link, TOPICS)
+    hub.leave(link, TOPICS)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    _, late = await asyncio.wait([running], timeout=2)
+    return not late
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_hub_ends_when_it_is_cancelled_in_the_middle_of_leaving(
+    valkey: ValkeyServer, turns: int
+) -> None:
+    """A cancellation in the turn in which a write to Redis ends is one that redis-py does not pass on."""
+    layer = RedisPubSubChannelLayer(hosts=[{**settings.REDIS_HOST, "address": valkey.url}])
+    try:
+        assert await cancelled_while_leaving(layer, turns=turns)
+    finally:
+        await layer.flush()
