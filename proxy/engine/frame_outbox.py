@@ -25,7 +25,7 @@ class FrameOutbox:
         return len(self._frames)
 
     def put(self, frame: bytes) -> int:
-        """Add a frame; return how many were dropped for it, itself included if it can never fit.
+        """Add a frame; return how many were dropped: older ones, or itself if it can never fit.
 
         Raises:
             OutboxFull: it does not fit, and the policy is to close.
@@ -34,11 +34,11 @@ class FrameOutbox:
         if self.buffered_bytes + len(frame) > self._max_bytes:
             if self._overflow is Overflow.CLOSE:
                 raise OutboxFull
-            while self._frames and self.buffered_bytes + len(frame) > self._max_bytes:
+            if len(frame) > self._max_bytes:
+                return 1
+            while self.buffered_bytes + len(frame) > self._max_bytes:
                 self.buffered_bytes -= len(self._frames.popleft())
                 dropped += 1
-            if len(frame) > self._max_bytes:
-                return dropped + 1
         self._frames.append(frame)
         self.buffered_bytes += len(frame)
         return dropped

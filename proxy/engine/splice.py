@@ -282,8 +282,9 @@ class Splice:
 
     def may_read(self, leg: SplicedLeg) -> bool:
         """Whether what `leg` reads has somewhere to go."""
-        if leg.other.stalled_at and not leg.other.shut:
-            return False
+        other = leg.other
+        if other.stalled_at and not other.shut and other.close_due is None:
+            return False  # with a close due, the frame under way may end, and then nothing more is passed on
         controls = self._controls
         return leg is self.up or controls is None or len(controls) < MAX_CONTROLS_WAITING
 

@@ -163,6 +163,7 @@ class SplicedLeg(asyncio.Protocol):
             self.hang_up()
         else:
             self.close_due = close
+            self.other.update_reading()
 
     def send_close_now(self, close: Close) -> None:
         self.close_due, self.shut = None, True

@@ -81,6 +81,7 @@ class TestGateway:
     limits: LinkLimits = FAST
     options: dict[str, Any] = field(default_factory=dict)
     joined: asyncio.Queue[Splice] = field(default_factory=asyncio.Queue)
+    splices: list[Splice] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
     counters: LinkCounters = field(default_factory=LinkCounters)
     clients_gone: int = 0
@@ -113,6 +114,7 @@ class TestGateway:
         )
         splice = Splice(transport, spliced, early=early, on_client_gone=self._client_gone)
         self.joined.put_nowait(splice)
+        self.splices.append(splice)
 
     def _client_gone(self) -> None:
         self.clients_gone += 1
@@ -168,7 +170,9 @@ async def _serving(gateway: TestGateway) -> AsyncIterator[TestGateway]:
         yield gateway
     finally:
         server.close()
-        await server.wait_closed()
+        for splice in gateway.splices:
+            splice.abort()
+            await until(lambda splice=splice: splice.down.gone and splice.up.gone)  # type: ignore[misc]
 
 
 def client_of(gateway: TestGateway, **options: Any) -> connect:
@@ -229,7 +233,7 @@ async def raw_client(gateway: TestGateway, *, then: bytes = b"") -> AsyncIterato
         await reader.readuntil(b"\r\n\r\n")
         yield RawEnd(reader, writer)
     finally:
-        writer.close()
+        writer.transport.abort()
 
 
 @asynccontextmanager
@@ -248,6 +252,8 @@ async def raw_upstream(
             await conversation(RawEnd(reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
 
@@ -286,3 +292,9 @@ async def close_of(client: ClientConnection) -> tuple[int | None, str | None]:
     """Code and reason with which a client's connection ended."""
     await client.wait_closed()
     return client.close_code, client.close_reason
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop run until the condition holds; the test's deadline is the only bound."""
+    while not holds():
+        await asyncio.sleep(0.001)
