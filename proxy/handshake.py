@@ -80,7 +80,8 @@ def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
     return [(name, value) for name, value in named if value]
 
 
-def record_of(scope: Scope, route: Route, subject: Subject) -> ConnectionRecord:
+def record_of(scope: Scope, route: Route, subject: Subject, *, upstream: str) -> ConnectionRecord:
+    """The record of a link to the member `upstream`, opened now."""
     return ConnectionRecord(
         id=subject.connection_id,
         route=route.name,
@@ -91,4 +92,5 @@ def record_of(scope: Scope, route: Route, subject: Subject) -> ConnectionRecord:
         client_address=scope["client_address"],
         user_agent=header(scope, b"user-agent"),
         request_id=scope["request_id"],
+        upstream=upstream,
     )

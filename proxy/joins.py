@@ -6,39 +6,48 @@ endpoints, any other ASGI server) whole messages are relayed between ASGI and a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy import metrics
-from proxy.core.closes import Close, ClosedBy
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
 from proxy.core.errors import LegClosed
-from proxy.core.limits import LinkLimits
-from proxy.core.routes import Route
-from proxy.downstream import DownstreamLeg, Receive, Send
-from proxy.engine.dial import DialRequest, dial_leg
+from proxy.downstream import DownstreamLeg, Receive
+from proxy.engine.dial import Dial, DialRequest, dial_leg
 from proxy.engine.legs import UpstreamLeg
-from proxy.engine.link import Link
+from proxy.engine.pool import Lease
 from proxy.engine.rawdial import RawUpstream, dial_raw
 from proxy.engine.relay import Relay
 from proxy.engine.splice import Observer, SpliceRequest
+from proxy.lives import Life
+
+if TYPE_CHECKING:
+    from proxy.consumers import GatewayConsumer
 
 SPLICE_EXTENSION = "sluicegate.splice"
 
-Control = Callable[[str], Awaitable[None]]
 Accept = dict[str, Any]
+Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, Lease[Any]]]
+
+
+class ClientLeft(Exception):
+    """The client went away before it was answered."""
 
 
 class Join(Protocol):
-    """How one link's legs are joined: `dial`, `accepting`, then, once accepted, `run`."""
+    """How one link's legs are joined: `dial`, then `serve`."""
 
-    async def dial(self, url: str, request: DialRequest) -> Any:
-        """An upstream leg with `subprotocol` and `abort()`; raises as `dial_leg` and `dial_raw` do."""
+    async def dial(self, dialling: Dialling) -> Lease[Any]:
+        """What `dialling` gives when called with how to dial; given up as soon as the client leaves.
 
-    def accepting(self, link: Link, leg: Any) -> Accept:
-        """What to add to `websocket.accept` so that `link` is joined to `leg`."""
+        Raises:
+            ClientLeft, and what the dial raises.
+        """
 
-    async def run(self, link: Link, control: Control) -> LegClosed:
-        """Keep the accepted link until it ends, and say how it did."""
+    async def serve(self, life: Life, accept: Accept) -> None:
+        """Accept with `accept`, and see to it that `life` is told of its beginning and its end."""
 
 
 class RouteObserver(Observer):
@@ -60,73 +69,127 @@ class RouteObserver(Observer):
 
 
 class SpliceJoin:
-    """Bytes cross verbatim; the consumer wakes for control messages and for the end only."""
+    """Bytes cross verbatim. Once accepted, the splice and the life go on without the consumer."""
 
-    __slots__ = ("_limits", "_observer", "_receive", "_request", "_route")
+    def __init__(self, consumer: GatewayConsumer) -> None:
+        self._consumer = consumer
 
-    def __init__(self, route: Route, *, limits: LinkLimits, observer: Observer, receive: Receive) -> None:
-        self._route, self._limits, self._observer, self._receive = route, limits, observer, receive
-        self._request: SpliceRequest | None = None
+    async def dial(self, dialling: Dialling) -> Lease[Any]:
+        """Dial in this task: the server says when the client leaves, so that nobody has to watch it."""
+        consumer, left = self._consumer, False
+        limits, task = consumer.runtime.limits, asyncio.current_task()
 
-    async def dial(self, url: str, request: DialRequest) -> RawUpstream:
-        return await dial_raw(url, request, limits=self._limits)
+        def on_left() -> None:
+            nonlocal left
+            left = True
+            if task is not None:
+                task.cancel()
 
-    def accepting(self, link: Link, leg: RawUpstream) -> Accept:
-        self._request = SpliceRequest(
+        async def dial(url: str, request: DialRequest) -> RawUpstream:
+            return await dial_raw(url, request, limits=limits)
+
+        offer = consumer.scope["extensions"][SPLICE_EXTENSION]
+        offer["on_left"] = on_left
+        try:
+            return await dialling(dial)
+        except asyncio.CancelledError:
+            if left and task is not None and not task.uncancel():
+                raise ClientLeft from None
+            raise
+        finally:
+            del offer["on_left"]
+
+    async def serve(self, life: Life, accept: Accept) -> None:
+        consumer, route, leg = self._consumer, self._consumer.route, life.lease.leg
+        request = SpliceRequest(
             upstream=leg,
-            limits=self._limits,
-            counters=link.counters,
-            control=self._route.control,
-            overflow=self._route.overflow,
-            observer=self._observer,
+            limits=consumer.runtime.limits,
+            counters=life.link.counters,
+            control=route.control,
+            overflow=route.overflow,
+            observer=consumer.runtime.observer(route),
+            life=life,
         )
-        accept: Accept = {SPLICE_EXTENSION: self._request}
+        accept[SPLICE_EXTENSION] = request
         if leg.extensions is not None:
             accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
-        return accept
-
-    async def run(self, link: Link, control: Control) -> LegClosed:
-        request, self._request = self._request, None
-        if request is not None and request.splice is not None:  # None: the client left before it was accepted
-            link.begin(request.splice)
-        elif request is not None:
-            request.upstream.abort()
-        del request  # an idle link keeps no more than it needs
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.receive":
-                await control(message["text"])
-                continue
-            close = Close(message["code"], message["reason"])
-            return LegClosed(close, by=message.get("sluicegate.closed_by", ClosedBy.CLIENT))
+        life.began(consumer.scope["principal"])
+        await consumer.base_send(accept)
+        if request.splice is not None:
+            life.link.begin(request.splice)
+        else:  # the client left in this very moment
+            leg.abort()
+            life.ended(closes.LOST, ClosedBy.CLIENT)
+        consumer.scope.clear()  # its headers, claims and token would stay as long as the link
 
 
 class RelayJoin:
-    """Whole messages are pumped between ASGI and the upstream."""
+    """Whole messages are pumped between ASGI and the upstream, while the consumer waits."""
 
-    __slots__ = ("_leg", "_limits", "_receive", "_route", "_send")
+    def __init__(self, consumer: GatewayConsumer) -> None:
+        self._consumer = consumer
 
-    def __init__(self, route: Route, *, limits: LinkLimits, receive: Receive, send: Send) -> None:
-        self._route, self._limits, self._receive, self._send = route, limits, receive, send
-        self._leg: UpstreamLeg | None = None
+    async def dial(self, dialling: Dialling) -> Lease[Any]:
+        limits = self._consumer.runtime.limits
 
-    async def dial(self, url: str, request: DialRequest) -> UpstreamLeg:
-        return await dial_leg(url, request, limits=self._limits)
+        async def dial(url: str, request: DialRequest) -> UpstreamLeg:
+            return await dial_leg(url, request, limits=limits)
 
-    def accepting(self, link: Link, leg: UpstreamLeg) -> Accept:
-        self._leg = leg
-        return {}
+        return await while_client_waits(dialling(dial), self._consumer.base_receive)
 
-    async def run(self, link: Link, control: Control) -> LegClosed:
-        assert self._leg is not None  # noqa: S101  accepting() comes first
-        relay = Relay(
-            DownstreamLeg(self._receive, self._send),
-            self._leg,
-            limits=self._limits,
-            counters=link.counters,
-            overflow=self._route.overflow,
-            control=control if self._route.control else None,
-            on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(self._route.name).inc,
+    async def serve(self, life: Life, accept: Accept) -> None:
+        ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
+        try:
+            life.began(self._consumer.scope["principal"])
+            relay = self._relay(life)
+            await self._consumer.base_send(accept)
+            life.link.begin(relay)
+            ended = await relay.run()
+        except asyncio.CancelledError:
+            ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)
+            raise
+        finally:
+            life.ended(ended.close, ended.by)
+
+    def _relay(self, life: Life) -> Relay:
+        consumer = self._consumer
+        route = consumer.route
+
+        async def control(text: str) -> None:
+            await consumer.send(text_data=life.control(text))
+
+        return Relay(
+            DownstreamLeg(consumer.base_receive, consumer.base_send),
+            life.lease.leg,
+            limits=consumer.runtime.limits,
+            counters=life.link.counters,
+            overflow=route.overflow,
+            control=control if route.control else None,
+            on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(route.name).inc,
         )
-        link.begin(relay)
-        return await relay.run()
+
+
+async def while_client_waits(dialling: Coroutine[Any, Any, Lease[Any]], receive: Receive) -> Lease[Any]:
+    """The result of `dialling`, given up as soon as `receive` tells that the client left."""
+    dial = asyncio.create_task(dialling, name="dial")
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({dial, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise ClientLeft
+        return dial.result()
+    except BaseException:
+        await _abandon(dial)
+        raise
+    finally:
+        leaving.cancel()
+
+
+async def _abandon(dial: asyncio.Task[Lease[Any]]) -> None:
+    """Give a dial up, and drop the leg if it was just won."""
+    dial.cancel()
+    await asyncio.wait({dial})
+    if not dial.cancelled() and dial.exception() is None:
+        lease = dial.result()
+        lease.leg.abort()
+        lease.release()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 
 EVERYONE = "everyone"
 MAX_TOPIC_CHARS = 512
+CONNECTION_GROUPS = 64
 _KINDS = ("user", "experience", "connection", "node", "session")
 _GROUP_SAFE = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 
@@ -43,12 +45,15 @@ def check_topic(topic: str) -> str:
 def group_name(topic: str) -> str:
     """The channel-layer group of `topic`: fewer than 100 of the characters that Channels allows.
 
-    Names outside that alphabet are hashed, so that any user id or experience makes a valid group and no two
-    topics share one.
+    Names outside that alphabet are hashed, so that any user id or experience makes a valid group. Connections
+    share a few groups: what is sent to a single one is rare (a kick), and a group of its own would cost
+    each connection two subscriptions. Messages carry their topic, so sharing delivers nothing to a stranger.
     """
     kind, _, name = topic.partition(":")
     if not name:
         return f"gateway.{kind}"
+    if kind == "connection":
+        return f"gateway.connections.{zlib.crc32(name.encode()) % CONNECTION_GROUPS}"
     if _GROUP_SAFE.fullmatch(name):
         return f"gateway.{kind}.{name}"
     return f"gateway.{kind}..{hashlib.sha256(name.encode()).hexdigest()}"

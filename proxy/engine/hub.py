@@ -1,9 +1,9 @@
 """Topics, and the local links that listen to them.
 
-The hub owns one channel of the channel layer for the whole process. It adds that channel to a topic's group
-when the first local link joins the topic, and discards it when the last one leaves. So an event is received
+The hub owns one channel of the channel layer for the whole process. It adds that channel to a group when the
+first local link joins a topic of the group, and discards it when the last one leaves. So an event is received
 and decoded once a process, however many links it goes to, and any code that can reach the channel layer can
-publish.
+publish. Several topics may share a group, since each message names its topic.
 
 The channel layer may be away (Redis restarts): links stay up, and joins return at once. The hub sends itself
 an echo every few seconds; when a call fails or echoes stay out, it lets go of the layer's connections and
@@ -60,7 +60,9 @@ class Hub:
         self._receivers, self._on_gap = receivers, on_gap
         self._echo_seconds, self._silence_seconds = echo_seconds, silence_seconds
         self._call_seconds = call_seconds
-        self._links: dict[str, set[Any]] = {own_topic: set()}
+        # A topic's link, or a set of them: most topics have one, and a set weighs 216 bytes.
+        self._links: dict[str, Any] = {}
+        self._topics_in: dict[str, int] = {group_name(own_topic): 1}
         self._joined: set[str] = set()
         self._unsettled: set[str] = set()
         self._dirty = asyncio.Event()
@@ -74,27 +76,54 @@ class Hub:
         """Let `link` hear `topics`. Returns once the layer knows, or at once while the layer is away."""
         fresh = False
         for topic in topics:
-            links = self._links.get(topic)
-            if links is None:
-                links = self._links[topic] = set()
-            links.add(link)
-            if topic not in self._joined:
-                self._unsettled.add(topic)
+            group = self._group_name(topic)
+            if self._add(topic, link):
+                self._topics_in[group] = self._topics_in.get(group, 0) + 1
+            if group not in self._joined:
+                self._unsettled.add(group)
                 fresh = True
         if fresh and self.connected:
             await self._settle()
 
     def leave(self, link: Any, topics: Iterable[str]) -> None:
-        """Let `link` hear `topics` no more; topics with no links left are given back to the layer."""
+        """Let `link` hear `topics` no more; groups with no topics left are given back to the layer."""
         for topic in topics:
-            links = self._links.get(topic)
-            if links is None:
-                continue
-            links.discard(link)
-            if not links and topic != self._own_topic:
-                del self._links[topic]
-                self._unsettled.add(topic)
-                self._dirty.set()
+            if self._discard(topic, link):
+                group = self._group_name(topic)
+                self._topics_in[group] -= 1
+                if not self._topics_in[group]:
+                    del self._topics_in[group]
+                    self._unsettled.add(group)
+                    self._dirty.set()
+
+    def _add(self, topic: str, link: Any) -> bool:
+        """True if `link` is the first of `topic`."""
+        found = self._links.setdefault(topic, link)
+        if type(found) is set:
+            found.add(link)
+        elif found is not link:
+            self._links[topic] = {found, link}
+        else:
+            return True
+        return False
+
+    def _discard(self, topic: str, link: Any) -> bool:
+        """True if `link` was the last of `topic`."""
+        found = self._links.get(topic)
+        if type(found) is set:
+            found.discard(link)
+            if len(found) == 1:
+                self._links[topic] = found.pop()
+        elif found is link:
+            del self._links[topic]
+            return True
+        return False
+
+    def _links_of(self, topic: str) -> tuple[Any, ...]:
+        found = self._links.get(topic)
+        if type(found) is set:
+            return tuple(found)
+        return () if found is None else (found,)
 
     async def _settle(self) -> None:
         """Wait until the groups are in line with the local links; all who ask meanwhile share one answer."""
@@ -117,7 +146,7 @@ class Hub:
         """One time of hearing, from a new channel to the first failure, which is raised."""
         channel = await self._call(self._layer.new_channel())
         self._joined.clear()
-        self._unsettled = set(self._links)
+        self._unsettled = set(self._topics_in)
         await self._bring_in_line(channel)
         self._last_echo_at = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
@@ -160,13 +189,13 @@ class Hub:
     async def _bring_in_line(self, channel: str) -> None:
         """Add and discard groups until they match the local links, then answer those who wait for it."""
         while self._unsettled:
-            topic = self._unsettled.pop()
-            if topic in self._links and topic not in self._joined:
-                await self._call(self._layer.group_add(self._group_name(topic), channel))
-                self._joined.add(topic)
-            elif topic not in self._links and topic in self._joined:
-                self._joined.discard(topic)
-                await self._call(self._layer.group_discard(self._group_name(topic), channel))
+            group = self._unsettled.pop()
+            if group in self._topics_in and group not in self._joined:
+                await self._call(self._layer.group_add(group, channel))
+                self._joined.add(group)
+            elif group not in self._topics_in and group in self._joined:
+                self._joined.discard(group)
+                await self._call(self._layer.group_discard(group, channel))
         self._answer()
 
     def _answer(self) -> None:
@@ -207,7 +236,7 @@ class Hub:
             logger.warning("unknown message on the channel layer", extra={"message_type": str(kind)[:64]})
             return
         try:
-            receiver(message, tuple(self._links.get(topic, ())))
+            receiver(message, self._links_of(topic))
         except Exception:
             logger.exception("a message of the channel layer could not be delivered")
 

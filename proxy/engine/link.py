@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
@@ -45,7 +45,9 @@ class Link:
 
     def begin(self, stream: Stream) -> None:
         """Accepted: frames flow from now on; what was published meanwhile comes first."""
-        waiting, self._waiting, self.stream = self._waiting or (), None, stream
+        if self._waiting is None:
+            return  # it has ended in the very moment of its beginning
+        waiting, self._waiting, self.stream = self._waiting, None, stream
         for early in waiting:
             if isinstance(early, Event):
                 stream.inject(early)
@@ -79,10 +81,13 @@ class Link:
         if counters.last_activity:
             record.last_activity_at = now - timedelta(seconds=loop_time - counters.last_activity)
 
-    def expire_in(self, seconds: float, expire: Callable[[], None]) -> None:
-        """Call `expire` after `seconds`, in place of any earlier expiry."""
+    def expire_in(self, seconds: float) -> None:
+        """End with 4010 after `seconds`, in place of any earlier expiry."""
         self.cancel_expiry()
-        self.expiry = asyncio.get_running_loop().call_later(max(seconds, 0.0), expire)
+        self.expiry = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._expire)
+
+    def _expire(self) -> None:
+        self.end(closes.TOKEN_EXPIRED, ClosedBy.GATEWAY)
 
     def cancel_expiry(self) -> None:
         if self.expiry is not None:

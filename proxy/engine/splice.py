@@ -23,7 +23,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
@@ -76,9 +76,22 @@ class Observer:
 _NO_OBSERVER = Observer()
 
 
+class Life(Protocol):
+    """Who answers for a spliced link, so that no coroutine has to wait for it."""
+
+    def control(self, text: str) -> str:
+        """The answer to one in-band control message of the client; must not block or raise."""
+
+    def ended(self, close: Close, by: ClosedBy) -> None:
+        """Both sockets are closed; called once, must not raise."""
+
+
 @dataclass(slots=True, kw_only=True)
 class SpliceRequest:
     """What an application asks for in `websocket.accept`. `splice` is set once the legs are joined.
+
+    With a `life`, the application is done once it has accepted, and may return: the link lives on without a
+    task. Without one, it receives control messages and the end as ASGI events.
 
     `control`: the client's in-band control messages are taken out and received by the application. `inspect`
     is asked about each whole message. Neither goes together with `upstream.extensions`.
@@ -91,6 +104,7 @@ class SpliceRequest:
     overflow: Overflow = Overflow.CLOSE
     inspect: Inspect | None = None
     observer: Observer = field(default=_NO_OBSERVER)
+    life: Life | None = None
     splice: Splice | None = None
 
 
@@ -117,6 +131,7 @@ class Splice:
         "_injected_bytes",
         "_inspect",
         "_is_gone",
+        "_life",
         "_moved",
         "_moved_at",
         "_observer",
@@ -152,6 +167,7 @@ class Splice:
         self._counters, self._overflow = request.counters, request.overflow
         self._inspect, self._observer = request.inspect, request.observer
         self._on_client_gone = on_client_gone
+        self._life = request.life
         self._outbox: FrameOutbox | None = None
         self._takes_controls = request.control
         self._controls: list[str] | None = None
@@ -340,9 +356,15 @@ class Splice:
             self._count()
             self._is_gone = True
             running_wheel().forget(self)
+            self._tell_life()
             self._wake()
             self.down.let_go()
             self.up.let_go()
+
+    def _tell_life(self) -> None:
+        life, self._life = self._life, None
+        if life is not None and self.ended is not None:
+            life.ended(*self.ended)
 
     def unanswered(self, leg: SplicedLeg) -> None:
         """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
@@ -392,6 +414,9 @@ class Splice:
             text = payload.decode()
         except UnicodeDecodeError:
             self.end(CONTROL_NOT_TEXT, ClosedBy.GATEWAY)
+            return
+        if self._life is not None:
+            self.inject_frame(text_frame(self._life.control(text)))
             return
         if self._controls is None:
             self._controls = []

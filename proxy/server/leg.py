@@ -55,6 +55,8 @@ class DownstreamLeg(FlowControlled):
         "_is_unsplicing",
         "_moved_at",
         "_node",
+        "_offer",
+        "_outlives_application",
         "_pinged_at",
         "_splice",
         "_unparsed",
@@ -80,6 +82,9 @@ class DownstreamLeg(FlowControlled):
         self._heard_at = self._moved_at = node.loop.time()
         self._pinged_at = 0.0
         self._is_unsplicing = False
+        # The application may leave here, as `on_left`, what to call if the client leaves before the answer.
+        self._offer: dict[str, Any] = {}
+        self._outlives_application = False
 
     @property
     def is_live(self) -> bool:
@@ -107,11 +112,13 @@ class DownstreamLeg(FlowControlled):
         return None  # the transport flushes and closes itself
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.state = State.CLOSED
+        was_connecting, self.state = self.state is State.CONNECTING, State.CLOSED
         self.clear_deadline()
         self.release_writers()
         self._conversation = self._answer = self._unparsed = None
         self._end(closes.LOST, by=ClosedBy.CLIENT)
+        if was_connecting and "on_left" in self._offer:
+            self._offer["on_left"]()
         self._node.let_go(self)
 
     def pause_writing(self) -> None:
@@ -140,7 +147,9 @@ class DownstreamLeg(FlowControlled):
         self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
         self._inbox.put({"type": "websocket.connect"})
         try:
-            running = self._node.application(handshake.scope_of(request), self.receive, self.send)
+            scope = handshake.scope_of(request)
+            self._offer = scope["extensions"]["sluicegate.splice"]
+            running = self._node.application(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001  an application's outermost edge
             self._application_failed(error)
             self.refuse(errors.GatewayError())
@@ -168,7 +177,7 @@ class DownstreamLeg(FlowControlled):
             self._accept(answer)
 
     def _accept(self, accepted: Accepted) -> None:
-        self._answer = None
+        self._answer, self._offer = None, {}
         self.clear_deadline()
         early, self._early = self._early, b""
         self._transport.write(accepted.head)
@@ -184,6 +193,7 @@ class DownstreamLeg(FlowControlled):
     def _join(self, request: SpliceRequest, early: bytes) -> None:
         """Hand the socket to a splice; from now on this leg only passes ASGI events on."""
         self.state = State.SPLICED
+        self._outlives_application = request.life is not None
         self._transport.pause_reading()
         try:
             self._splice = Splice(self._transport, request, early=early, on_client_gone=self._on_client_gone)
@@ -383,7 +393,7 @@ class DownstreamLeg(FlowControlled):
             self._application_failed(error)
         if self.state is State.CONNECTING:
             self.refuse(errors.GatewayError())
-        else:
+        elif error is not None or task.cancelled() or not self._outlives_application:
             ended_well = error is None and not task.cancelled()
             self.close(closes.NORMAL if ended_well else closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
         self._node.let_go(self)

@@ -1,0 +1,78 @@
+"""The life of an accepted link: what is counted, recorded and logged from its accept to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from proxy import control, metrics
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.principal import Principal
+from proxy.core.routes import Route
+from proxy.engine.link import Link
+from proxy.engine.pool import Lease
+
+if TYPE_CHECKING:
+    from proxy.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+class Life:
+    """One live link and what it holds: its member's lease, its topics, its place in the record.
+
+    It outlives the handshake: on a spliced link it is all of the gateway's own that stays in memory, and the
+    splice calls it for control messages and once at the end.
+    """
+
+    __slots__ = ("lease", "link", "route", "runtime")
+
+    def __init__(self, runtime: Runtime, route: Route, link: Link, lease: Lease[Any]) -> None:
+        self.runtime, self.route, self.link, self.lease = runtime, route, link, lease
+
+    def began(self, principal: Principal) -> None:
+        """The link is accepted."""
+        metrics.CONNECTIONS.labels(self.route.name, self.route.upstream.name).inc()
+        self.runtime.opened(self.link)
+        self.runtime.recorder.note(self.link.record)
+        self.extend(principal)
+        logger.info("link opened", extra=self._log_fields())
+
+    def extend(self, principal: Principal) -> None:
+        """Let the link live as long as this principal's token, and a grace."""
+        left = control.seconds_left(principal, grace_seconds=self.runtime.limits.token_grace_seconds)
+        if left is not None:
+            self.link.expire_in(left)
+
+    def control(self, text: str) -> str:
+        """The answer to one of the client's control messages."""
+        return control.answer(self.link, text, verify=self.runtime.verifier.verify, extend=self.extend)
+
+    def ended(self, close: Close, by: ClosedBy) -> None:
+        """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom."""
+        link, runtime, name = self.link, self.runtime, self.route.name
+        now = datetime.now(UTC)
+        link.ended()
+        link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
+        link.record.end(close, by=by, at=now)
+        runtime.recorder.note(link.record)
+        runtime.hub.leave(link, link.topics)
+        self.lease.release()
+        runtime.closed(link)
+        metrics.CONNECTIONS.labels(name, self.route.upstream.name).dec()
+        lived_seconds = (now - link.record.opened_at).total_seconds()
+        metrics.CONNECTION_DURATION_SECONDS.labels(name, f"closed_by_{by.value}").observe(lived_seconds)
+        metrics.count_traffic(link)
+        fields = {"code": close.code, "reason": close.reason, "closed_by": by.value}
+        logger.info("link closed", extra=self._log_fields() | fields)
+
+    def _log_fields(self) -> dict[str, Any]:
+        record = self.link.record
+        return {
+            "route": record.route,
+            "connection_id": record.id,
+            "request_id": record.request_id,
+            "user_id": record.user_id,
+        }
