@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -204,9 +205,7 @@ def _start_one(stage: Stage, contender: Contender, *, port: int, upstream_port: 
     env = {name: value.format_map(blanks) for name, value in contender.env.items()}
     if contender.settings:
         env |= gateway_env(stage, contender, upstream_port=upstream_port)
-        subprocess.run(
-            python("manage.py", "migrate", "-v", "0"), cwd=ROOT, env=_environment(env), check=True, timeout=60
-        )
+        _make_database(stage, env, database=stage.folder / f"{contender.name}.sqlite3")
     if contender.name == "nginx":
         text = (Path(__file__).parent / "proxies" / "nginx.conf").read_text(encoding="utf-8")
         for blank, value in blanks.items():
@@ -217,8 +216,14 @@ def _start_one(stage: Stage, contender: Contender, *, port: int, upstream_port: 
     return Child(command, cores=cores, env=env, log=stage.folder / f"{contender.name}.log")
 
 
-def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **env}
+def _make_database(stage: Stage, env: Mapping[str, str], *, database: Path) -> None:
+    """A migrated database; migrations run for the first only, and all are copies of that."""
+    migrated = stage.folder / "migrated"
+    if not migrated.exists():
+        command = python("manage.py", "migrate", "-v", "0")
+        environment = {**os.environ, **env, "DATABASE_URL": f"sqlite:///{migrated}"}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
+    shutil.copy(migrated, database)
 
 
 def _wait_until_it_echoes(running: Running) -> str | None:

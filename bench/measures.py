@@ -1,6 +1,6 @@
 """What is measured: each function takes a running contender, opens links, closes them and returns figures.
 
-A figure's name ends in its unit. CPU is utime + stime of all of the proxy's processes.
+A figure's name ends in its unit. CPU is user and system time of all of the proxy's processes.
 """
 
 from __future__ import annotations
@@ -121,6 +121,9 @@ class Paced:
         link.send(b"%b%07d%b" % (load.HEAD, link.sent, self._tail))
 
     def _answered(self, link: load.Link, frame: WSFrame) -> None:
+        if not self._due[link]:
+            link.disordered += 1
+            return
         self.latencies.append(time.monotonic() - self._due[link].popleft())
         link.check(frame)
         self._missing -= 1
@@ -201,12 +204,12 @@ async def held_links(running: Running, *, count: int, rate: float, seconds: floa
 
 
 async def _settled(running: Running) -> None:
-    """Wait until the proxy rests: less than 1% of a core over a third of a second; SETTLE_SECONDS at most."""
+    """Wait until the proxy rests: 10 ms of CPU or less in a third of a second; SETTLE_SECONDS at most."""
     deadline = time.monotonic() + SETTLE_SECONDS
     before = running.cpu_seconds()
     while time.monotonic() < deadline:
         await asyncio.sleep(0.34)
         now = running.cpu_seconds()
-        if now - before <= 0.0101:  # one tick of the kernel's count
+        if now - before < 0.01:
             return
         before = now

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import psutil
+
 from bench import load, measures
 from bench.contenders import DIRECT, Running
 from bench.fanout import fanout
@@ -157,6 +159,6 @@ def take(todo: list[Step], contenders: list[Running]) -> Taken:
 def _take_one(step: Step, running: Running, failures: list[str]) -> Figures | None:
     try:
         return load.undisturbed(step.taking(running))
-    except (OSError, TimeoutError, load.HandshakeRefused, ArithmeticError) as error:
+    except (OSError, TimeoutError, load.HandshakeRefused, psutil.Error, ZeroDivisionError) as error:
         failures.append(f"{step.measure}, {running.name}: {type(error).__name__}: {error}")
         return None

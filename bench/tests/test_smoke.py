@@ -1,4 +1,4 @@
-"""Every comparator starts, echoes and can be measured: `make bench-check`. Says nothing of speed."""
+"""Every contender starts, echoes and can be measured: `make bench-check`. Says nothing of speed."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ BRIEF = Profile(
     fanout_links=2,
     fanout_events=50,
 )
-THEIRS = ("direct", "nginx", "fastapi", "aiohttp", "naive")
+ALL = ("direct", "nginx", "splice", "inspected", "relay", "fastapi", "aiohttp", "naive")
 
 
-def test_every_comparator_carries_messages_in_order_and_is_reported(tmp_path):
-    result = command.measured(BRIEF, {*THEIRS, "round_trip_200", "round_trip_1000000", "open_loop_500"})
+def test_every_contender_carries_messages_in_order_and_is_reported(tmp_path):
+    result = command.measured(BRIEF, {*ALL, "round_trip_200", "round_trip_1000000", "open_loop_500"})
 
     written = command.write(result, tmp_path / "result").read_text()
 
     assert (result["absent"], result["failures"]) == ({}, [])
     for figures in result["medians"].values():
-        assert figures.keys() == {*THEIRS}
+        assert figures.keys() == {*ALL}
         assert all(one["disordered_most"] == one.get("unanswered_most", 0) == 0 for one in figures.values())
-    assert all(f"(`{name}`)" in written for name in THEIRS)
+    assert all(f"(`{name}`)" in written for name in ALL)
     assert (tmp_path / "result.svg").stat().st_size
