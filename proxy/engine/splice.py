@@ -21,25 +21,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import MAX_CONTROL_BYTES
-from proxy.core.events import Event
 from proxy.core.framing import encode_frame, text_frame
 from proxy.core.headers import BINARY, Violation
 from proxy.core.limits import LinkLimits
 from proxy.core.messages import Message
-from proxy.core.records import LinkCounters
-from proxy.core.routes import Overflow
-from proxy.core.verdicts import Direction, Inspect
-from proxy.engine.frame_outbox import FrameOutbox
+from proxy.core.verdicts import Direction
 from proxy.engine.keepalive import running_wheel
-from proxy.engine.outbox import OutboxFull
 from proxy.engine.rawdial import RawUpstream
+from proxy.engine.splice_injection import Injection
 from proxy.engine.splice_leg import (
     HIGH_WATER_BYTES,
     LOW_WATER_BYTES,
@@ -48,7 +43,10 @@ from proxy.engine.splice_leg import (
     SplicedLeg,
     lost_as_told,
 )
+from proxy.engine.splice_request import End, Life, Observer, SpliceRequest
 from proxy.engine.splice_scanners import client_scanner, upstream_scanner
+
+__all__ = ["End", "Life", "Observer", "Splice", "SpliceRequest"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,66 +58,10 @@ CONTROL_TOO_BIG = Close(1009, "control message too big")
 CONTROL_NOT_TEXT = Close(1007, "control message is not UTF-8")
 
 
-class Observer:
-    """Told of what an operator counts; shared by all links of a route. Does nothing; override."""
-
-    def slow_consumer(self) -> None:
-        """A link was closed because its client does not keep up."""
-
-    def backpressure(self) -> None:
-        """One end was stopped because the other does not keep up."""
-
-    def events_dropped(self, count: int) -> None:
-        """Events were dropped from a full outbox."""
-
-
-_NO_OBSERVER = Observer()
-
-
-class Life(Protocol):
-    """Who answers for a spliced link, so that no coroutine has to wait for it."""
-
-    def control(self, text: str) -> str:
-        """The answer to one in-band control message of the client; must not block or raise."""
-
-    def ended(self, close: Close, by: ClosedBy) -> None:
-        """Both sockets are closed; called once, must not raise."""
-
-
-@dataclass(slots=True, kw_only=True)
-class SpliceRequest:
-    """What an application asks for in `websocket.accept`. `splice` is set once the legs are joined.
-
-    With a `life`, the application is done once it has accepted, and may return: the link lives on without a
-    task. Without one, it receives control messages and the end as ASGI events.
-
-    `control`: the client's in-band control messages are taken out and received by the application. `inspect`
-    is asked about each whole message. Neither goes together with `upstream.extensions`.
-    """
-
-    upstream: RawUpstream
-    limits: LinkLimits
-    counters: LinkCounters
-    control: bool = False
-    overflow: Overflow = Overflow.CLOSE
-    inspect: Inspect | None = None
-    observer: Observer = field(default=_NO_OBSERVER)
-    life: Life | None = None
-    splice: Splice | None = None
-
-
-class End(NamedTuple):
-    """How a link ended: the close as received (1005 if empty, 1006 if lost) or sent, and whose it was."""
-
-    close: Close
-    by: ClosedBy
-
-
-class Splice:
+class Splice(Injection):
     """A link whose legs are joined. Owns both transports until both are closed.
 
-    It has no task: the event loop calls the legs, and the process's wheel calls `look`. `ended` is None while
-    it lives.
+    It has no task: the event loop calls the legs, and the process's wheel calls `look`.
     """
 
     __slots__ = (
@@ -127,25 +69,16 @@ class Splice:
         "_counters",
         "_deadline",
         "_due_seconds",
-        "_injected",
-        "_injected_bytes",
         "_inspect",
         "_is_gone",
         "_life",
         "_moved",
         "_moved_at",
-        "_observer",
         "_on_client_gone",
-        "_outbox",
-        "_overflow",
         "_takes_controls",
         "_waiter",
-        "down",
-        "ended",
-        "limits",
         "loop",
         "slot",
-        "up",
     )
 
     def __init__(
@@ -161,19 +94,15 @@ class Splice:
         `early` is what the client sent behind its request. `on_client_gone` is called when its socket is
         closed.
         """
-        self.loop = asyncio.get_running_loop()
-        self.limits, self.slot = request.limits, -1
-        self.ended: End | None = None
-        self._counters, self._overflow = request.counters, request.overflow
-        self._inspect, self._observer = request.inspect, request.observer
+        super().__init__(limits=request.limits, overflow=request.overflow, observer=request.observer)
+        self.loop, self.slot = asyncio.get_running_loop(), -1
+        self._counters, self._inspect = request.counters, request.inspect
         self._on_client_gone = on_client_gone
         self._life = request.life
-        self._outbox: FrameOutbox | None = None
         self._takes_controls = request.control
         self._controls: list[str] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_gone = False
-        self._injected = self._injected_bytes = 0
         self._moved, self._moved_at, self._deadline = 0, self.loop.time(), 0.0
         self._due_seconds = _due_seconds(request.limits)
         self._join(transport, request)
@@ -256,27 +185,6 @@ class Splice:
             raise ValueError(f"{message['type']} is out of place, or has not either text or bytes")
         else:
             self.inject_frame(encode_frame(BINARY, content) if text is None else text_frame(text))
-
-    def inject(self, event: Event) -> None:
-        """Put an event into the client's stream; its frame is made once for all links."""
-        if event.frame is None:
-            event.frame = text_frame(event.text)
-        self.inject_frame(event.frame)
-
-    def inject_frame(self, frame: bytes) -> None:
-        """Put one whole unmasked frame into the client's stream: now, or between the messages under way.
-
-        Until then it waits in the outbox. When that is full, the route's policy closes the client with 1008
-        or drops the oldest. Once the link has ended, nothing is injected.
-        """
-        if self.ended is not None:
-            return
-        down = self.down
-        if self._outbox is None and not down.stalled_at and self.up.scanner.between_messages:
-            down.transport.write(frame)
-            self._count_injected((frame,))
-        else:
-            self._put_into_outbox(frame)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         """Close both legs with the same code and reason. The first end wins."""
@@ -425,31 +333,6 @@ class Splice:
             self.down.update_reading()
         self._wake()
 
-    # --- The outbox -----
-
-    def _put_into_outbox(self, frame: bytes) -> None:
-        if self._outbox is None:
-            self._outbox = FrameOutbox(max_bytes=self.limits.outbox_bytes, overflow=self._overflow)
-            self.up.watched = True
-        try:
-            dropped = self._outbox.put(frame)
-        except OutboxFull:
-            self.too_slow(self.down)
-            return
-        if dropped:
-            self._observer.events_dropped(dropped)
-
-    def flush_outbox(self, *, wholly: bool = False) -> None:
-        """Write what waits, at a place where whole messages fit; until the client stalls, unless `wholly`."""
-        outbox, down = self._outbox, self.down
-        while outbox and (wholly or not down.stalled_at):
-            frames = outbox.take()
-            down.transport.write(b"".join(frames))
-            self._count_injected(frames)
-        if outbox is not None and not outbox:
-            self._outbox = None
-            self.up.watched = self.ended is not None
-
     # --- The end, and the clock -----
 
     def _note_end(self, close: Close, by: ClosedBy) -> None:
@@ -491,11 +374,6 @@ class Splice:
             self._moved, self._moved_at = moved, self.loop.time()
             counters.last_activity = self._moved_at
 
-    def _count_injected(self, frames: Iterable[bytes]) -> None:
-        for frame in frames:
-            self._injected += 1
-            self._injected_bytes += payload_bytes(frame)
-
     # --- Waiting -----
 
     async def _wait(self) -> None:
@@ -509,12 +387,6 @@ class Splice:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def payload_bytes(frame: bytes) -> int:
-    """Payload in one whole unmasked frame."""
-    length = frame[1]
-    return len(frame) - (2 if length < 126 else 4 if length == 126 else 10)
 
 
 def _due_seconds(limits: LinkLimits) -> float:

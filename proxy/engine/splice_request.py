@@ -1,0 +1,71 @@
+"""What an application asks of a splice, and what it is told of its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.core.verdicts import Inspect
+from proxy.engine.rawdial import RawUpstream
+
+if TYPE_CHECKING:
+    from proxy.engine.splice import Splice
+
+
+class Observer:
+    """Told of what an operator counts; shared by all links of a route. Does nothing; override."""
+
+    def slow_consumer(self) -> None:
+        """A link was closed because its client does not keep up."""
+
+    def backpressure(self) -> None:
+        """One end was stopped because the other does not keep up."""
+
+    def events_dropped(self, count: int) -> None:
+        """Events were dropped from a full outbox."""
+
+
+_NO_OBSERVER = Observer()
+
+
+class Life(Protocol):
+    """Who answers for a spliced link, so that no coroutine has to wait for it."""
+
+    def control(self, text: str) -> str:
+        """The answer to one in-band control message of the client; must not block or raise."""
+
+    def ended(self, close: Close, by: ClosedBy) -> None:
+        """Both sockets are closed; called once, must not raise."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SpliceRequest:
+    """What an application asks for in `websocket.accept`. `splice` is set once the legs are joined.
+
+    With a `life`, the application is done once it has accepted, and may return: the link lives on without a
+    task. Without one, it receives control messages and the end as ASGI events.
+
+    `control`: the client's in-band control messages are taken out and received by the application. `inspect`
+    is asked about each whole message. Neither goes together with `upstream.extensions`.
+    """
+
+    upstream: RawUpstream
+    limits: LinkLimits
+    counters: LinkCounters
+    control: bool = False
+    overflow: Overflow = Overflow.CLOSE
+    inspect: Inspect | None = None
+    observer: Observer = field(default=_NO_OBSERVER)
+    life: Life | None = None
+    splice: Splice | None = None
+
+
+class End(NamedTuple):
+    """How a link ended: the close as received (1005 if empty, 1006 if lost) or sent, and whose it was."""
+
+    close: Close
+    by: ClosedBy
