@@ -6,8 +6,10 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import Any
 
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, connection, transaction
 
 from proxy.core.records import ConnectionRecord
 from proxy.database import DatabaseExecutor
@@ -17,13 +19,18 @@ log = logging.getLogger(__name__)
 
 # What one row's values can cause, other than a database that is away: the row is at fault, not the server.
 _ROW_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
-_FIELDS = [field.name for field in Connection._meta.concrete_fields if not field.primary_key]
+_COLUMNS = [field.column or field.attname for field in Connection._meta.concrete_fields]
+_FIELDS = [field.attname for field in Connection._meta.concrete_fields]
 _TEXT_CHARS = {
     field.name: field.max_length
     for field in Connection._meta.concrete_fields
     if field.max_length and field.name not in {"id", "node", "client_address"}
 }
+_TIMES = ("opened_at", "last_activity_at", "closed_at")
+_COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 _MOST_SMALL, _MOST_BIG = 2**15 - 1, 2**63 - 1
+
+Row = tuple[Any, ...]
 
 
 class ConnectionWriter:
@@ -49,37 +56,55 @@ def write_records(records: Sequence[ConnectionRecord], *, node_id: str) -> int:
     return 0
 
 
-def connection_row(record: ConnectionRecord, *, node_id: str) -> Connection:
-    """The row of `record`, with every value made to fit its column, whatever a client sent."""
+def connection_row(record: ConnectionRecord, *, node_id: str) -> Row:
+    """The row of `record`, in the order of the model's fields, each value made to fit its column.
+
+    Not a model instance: building and compiling instances takes three times as long as the database does.
+    """
     code = record.close_code
-    row = Connection(
-        id=record.id,
-        node_id=node_id,
-        client_address=_address(record.client_address),
-        opened_at=record.opened_at,
-        last_activity_at=record.last_activity_at,
-        closed_at=record.closed_at,
-        close_code=code if code is not None and 0 <= code <= _MOST_SMALL else None,
-    )
+    values: dict[str, Any] = {
+        "id": record.id,
+        "node_id": node_id,
+        "client_address": connection.ops.adapt_ipaddressfield_value(_address(record.client_address)),
+        "close_code": code if code is not None and 0 <= code <= _MOST_SMALL else None,
+    }
     for name, most in _TEXT_CHARS.items():
-        setattr(row, name, _text(getattr(record, name) or "", most))
-    for name in ("messages_in", "messages_out", "bytes_in", "bytes_out"):
-        setattr(row, name, min(max(getattr(record, name), 0), _MOST_BIG))
-    return row
+        values[name] = _text(getattr(record, name) or "", most)
+    for name in _TIMES:
+        values[name] = connection.ops.adapt_datetimefield_value(getattr(record, name))
+    for name in _COUNTS:
+        values[name] = min(max(getattr(record, name), 0), _MOST_BIG)
+    return tuple(values[name] for name in _FIELDS)
 
 
-def _upsert(rows: list[Connection]) -> None:
-    Connection.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=_FIELDS)
+def _upsert(rows: list[Row]) -> None:
+    """One statement for as many rows as the database takes parameters for, all in one transaction."""
+    most = (connection.features.max_query_params or 2**15) // len(_FIELDS)
+    with transaction.atomic(), connection.cursor() as cursor:
+        for first in range(0, len(rows), most):
+            chunk = rows[first : first + most]
+            cursor.execute(_upsert_sql(len(chunk)), list(chain.from_iterable(chunk)))
 
 
-def _write_each(rows: list[Connection]) -> int:
+@lru_cache(maxsize=128)
+def _upsert_sql(rows: int) -> str:
+    quote = connection.ops.quote_name
+    row = f"({', '.join(['%s'] * len(_COLUMNS))})"
+    updates = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in _COLUMNS if name != "id")
+    return (
+        f"INSERT INTO {quote(Connection._meta.db_table)} ({', '.join(map(quote, _COLUMNS))})"  # noqa: S608
+        f" VALUES {', '.join([row] * rows)} ON CONFLICT (id) DO UPDATE SET {updates}"
+    )
+
+
+def _write_each(rows: list[Row]) -> int:
     """Row by row, so that only the rows at fault are lost. Answers how many those are."""
     refused: list[tuple[str, Exception]] = []
     for row in rows:
         try:
             _upsert([row])
         except _ROW_ERRORS as error:
-            refused.append((row.pk, error))
+            refused.append((row[0], error))
     if refused:
         log.warning(
             "record: %d of %d rows refused, the first %.32s: %r", len(refused), len(rows), *refused[0]

@@ -98,7 +98,7 @@ def test_a_database_that_is_away_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_row_keeps_text_that_fits_as_it_is() -> None:
-    assert connection_row(record(user_id="Zoë 🎲"), node_id="n1").user_id == "Zoë 🎲"
+    assert "Zoë 🎲" in connection_row(record(user_id="Zoë 🎲"), node_id="n1")
 
 
 async def test_the_recorder_writes_through_a_thread_of_its_own() -> None:
