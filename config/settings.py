@@ -134,7 +134,7 @@ REDIS_HOST = {
 }
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "proxy.layer.GatewayChannelLayer",
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": "gateway"},
     }
     if REDIS_URL

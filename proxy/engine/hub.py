@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,13 @@ class ChannelLayer(Protocol):
     async def flush(self) -> None: ...
 
 
+class BatchingLayer(ChannelLayer, Protocol):
+    """A layer that can also change many groups in one call."""
+
+    async def groups_add(self, groups: Sequence[str], channel: str) -> None: ...
+    async def groups_discard(self, groups: Sequence[str], channel: str) -> None: ...
+
+
 class Hub:
     """Delivers what arrives on the channel layer to the local links of its topic.
 
@@ -46,7 +53,7 @@ class Hub:
 
     def __init__(
         self,
-        layer: ChannelLayer,
+        layer: ChannelLayer | BatchingLayer,
         *,
         own_topic: str,
         group_name: Callable[[str], str],
@@ -66,7 +73,7 @@ class Hub:
         self._joined: set[str] = set()
         self._unsettled: set[str] = set()
         self._dirty = asyncio.Event()
-        self._settled: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._last_echo_at = 0.0
         self._was_connected = False
         self.connected = False
@@ -126,11 +133,11 @@ class Hub:
         return () if found is None else (found,)
 
     async def _settle(self) -> None:
-        """Wait until the groups are in line with the local links; all who ask meanwhile share one answer."""
-        if self._settled is None:
-            self._settled = asyncio.get_running_loop().create_future()
+        """Wait for the round in which the groups that this link needs are added."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
         self._dirty.set()
-        await asyncio.shield(self._settled)
+        await waiter
 
     async def run(self) -> None:
         """Hear what is published, and start anew whenever the layer fails, until cancelled."""
@@ -154,6 +161,7 @@ class Hub:
             tasks.create_task(self._settle_forever(channel), name="hub:settle")
             tasks.create_task(self._echo_forever(), name="hub:echo")
             self._back()
+            self._dirty.set()  # for what joined while nobody was connected yet
         raise AssertionError("unreachable: the tasks end by failing")
 
     def _back(self) -> None:
@@ -167,7 +175,8 @@ class Hub:
         if self.connected:
             logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
         self.connected = False
-        self._answer()
+        waiters, self._waiters = self._waiters, []
+        _answer(waiters)
 
     async def _let_go(self) -> None:
         """Drop the layer's connections, so that the next channel starts on new ones."""
@@ -187,21 +196,35 @@ class Hub:
             await self._bring_in_line(channel)
 
     async def _bring_in_line(self, channel: str) -> None:
-        """Add and discard groups until they match the local links, then answer those who wait for it."""
-        while self._unsettled:
-            group = self._unsettled.pop()
-            if group in self._topics_in and group not in self._joined:
-                await self._call(self._layer.group_add(group, channel))
-                self._joined.add(group)
-            elif group not in self._topics_in and group in self._joined:
-                self._joined.discard(group)
-                await self._call(self._layer.group_discard(group, channel))
-        self._answer()
+        """One round: add and discard what differs now, then answer who waited for it.
 
-    def _answer(self) -> None:
-        settled, self._settled = self._settled, None
-        if settled is not None and not settled.done():
-            settled.set_result(None)
+        What joins meanwhile has the next round, so that a storm of joins keeps nobody waiting for its end.
+        """
+        groups, self._unsettled = self._unsettled, set()
+        waiters, self._waiters = self._waiters, []
+        try:
+            added = [group for group in groups if group in self._topics_in and group not in self._joined]
+            gone = [group for group in groups if group not in self._topics_in and group in self._joined]
+            await self._add_groups(added, channel)
+            self._joined.update(added)
+            self._joined.difference_update(gone)
+            await self._discard_groups(gone, channel)
+        finally:
+            _answer(waiters)
+
+    async def _add_groups(self, groups: Sequence[str], channel: str) -> None:
+        if hasattr(self._layer, "groups_add"):
+            await self._call(self._layer.groups_add(groups, channel))
+            return
+        for group in groups:
+            await self._call(self._layer.group_add(group, channel))
+
+    async def _discard_groups(self, groups: Sequence[str], channel: str) -> None:
+        if hasattr(self._layer, "groups_discard"):
+            await self._call(self._layer.groups_discard(groups, channel))
+            return
+        for group in groups:
+            await self._call(self._layer.group_discard(group, channel))
 
     async def _echo_forever(self) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -217,10 +240,12 @@ class Hub:
         Python 3.11's `wait_for`, which redis-py writes with, forgets a cancellation that comes in the turn in
         which its write ends; it is raised here then, or the hub would go on for good.
         """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  we are in a coroutine
+        cancelled = task.cancelling()  # of which a task group that failed leaves one behind
         async with asyncio.timeout(self._call_seconds):
             answer = await call
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if task.cancelling() > cancelled:
             raise asyncio.CancelledError
         return answer
 
@@ -244,3 +269,9 @@ class Hub:
     def topics(self) -> int:
         """How many topics have local links."""
         return len(self._links)
+
+
+def _answer(waiters: Iterable[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
