@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
-import uuid
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -59,12 +59,12 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             ClientLeft: there is nobody left to answer.
         """
         admit(self.scope, self.runtime)
-        subject = handshake.subject_of(self.scope, self.route, connection_id=uuid.uuid4().hex)
+        subject = handshake.subject_of(self.scope, self.route, connection_id=secrets.token_hex(16))
         request = handshake.dial_request(
             self.scope, self.route, subject, extensions=self._extensions_to_offer(join)
         )
         pool = self.runtime.pool(self.route)
-        with metrics.DIAL_SECONDS.labels(pool.name).time():
+        with metrics.child(metrics.DIAL_SECONDS, pool.name).time():
             lease = await join.dial(lambda dial: pool.dial(self.runtime.dialler, dial, request))
         link = Link(
             handshake.record_of(self.scope, self.route, subject, upstream=lease.member),
@@ -85,7 +85,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _extensions_to_offer(self, join: Join) -> str | None:
         """The client's offer, where we need not look into messages; a relay speaks for itself."""
-        if self.route.control or isinstance(join, RelayJoin):
+        if self.route.control or self.route.inspect or isinstance(join, RelayJoin):
             return None
         return handshake.header(self.scope, b"sec-websocket-extensions") or None
 
@@ -116,8 +116,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _count_handshake(self, outcome: str) -> None:
         seconds = time.perf_counter() - self._started
-        metrics.HANDSHAKE_SECONDS.labels(self.route.name, outcome).observe(seconds)
-        metrics.CONNECTIONS_TOTAL.labels(self.route.name, outcome).inc()
+        metrics.child(metrics.HANDSHAKE_SECONDS, self.route.name, outcome).observe(seconds)
+        metrics.child(metrics.CONNECTIONS_TOTAL, self.route.name, outcome).inc()
 
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]

@@ -107,6 +107,7 @@ class SpliceJoin:
             counters=life.link.counters,
             control=route.control,
             overflow=route.overflow,
+            inspect=route.inspect,
             observer=consumer.runtime.observer(route),
             life=life,
         )
@@ -165,6 +166,7 @@ class RelayJoin:
             counters=life.link.counters,
             overflow=route.overflow,
             control=control if route.control else None,
+            inspect=route.inspect,
             on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(route.name).inc,
         )
 

@@ -34,7 +34,7 @@ class Life:
 
     def began(self, principal: Principal) -> None:
         """The link is accepted."""
-        metrics.CONNECTIONS.labels(self.route.name, self.route.upstream.name).inc()
+        metrics.child(metrics.CONNECTIONS, self.route.name, self.route.upstream.name).inc()
         self.runtime.opened(self.link)
         self.runtime.recorder.note(self.link.record)
         self.extend(principal)
@@ -61,9 +61,11 @@ class Life:
         runtime.hub.leave(link, link.topics)
         self.lease.release()
         runtime.closed(link)
-        metrics.CONNECTIONS.labels(name, self.route.upstream.name).dec()
+        metrics.child(metrics.CONNECTIONS, name, self.route.upstream.name).dec()
         lived_seconds = (now - link.record.opened_at).total_seconds()
-        metrics.CONNECTION_DURATION_SECONDS.labels(name, f"closed_by_{by.value}").observe(lived_seconds)
+        metrics.child(metrics.CONNECTION_DURATION_SECONDS, name, f"closed_by_{by.value}").observe(
+            lived_seconds
+        )
         metrics.count_traffic(link)
         fields = {"code": close.code, "reason": close.reason, "closed_by": by.value}
         logger.info("link closed", extra=self._log_fields() | fields)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from copy import copy
+from functools import lru_cache
+from typing import TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,6 +21,8 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 
 from proxy.engine.link import Link
+
+MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _PREFIX = "gateway_websocket_"
@@ -118,6 +122,12 @@ BACKGROUND_CRASHES_TOTAL = Counter(
 )
 
 
+@lru_cache(maxsize=1024)
+def child(metric: MetricT, *labels: str) -> MetricT:
+    """`metric.labels(*labels)`, looked up once: the client library takes a lock and some 2 µs each time."""
+    return metric.labels(*labels)
+
+
 def count_traffic(link: Link) -> None:
     """Add what crossed `link` since it was last counted; the hot path never touches a metric."""
     route, now, before = link.record.route, link.counters, link.counted
@@ -126,9 +136,9 @@ def count_traffic(link: Link) -> None:
         ("out", now.messages_out - before.messages_out, now.bytes_out - before.bytes_out),
     ):
         if messages:
-            MESSAGES_TOTAL.labels(route, direction).inc(messages)
-            BYTES_TOTAL.labels(route, direction).inc(size)
-            MESSAGE_SIZE_BYTES.labels(route, direction).observe(size / messages)
+            child(MESSAGES_TOTAL, route, direction).inc(messages)
+            child(BYTES_TOTAL, route, direction).inc(size)
+            child(MESSAGE_SIZE_BYTES, route, direction).observe(size / messages)
     link.counted = copy(now)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -81,7 +81,7 @@ class RequestId(Wrapper):
         ):
             scope["request_id"] = given
         else:
-            scope["request_id"] = uuid.uuid4().hex
+            scope["request_id"] = secrets.token_hex(16)
 
 
 class ClientAddress(Wrapper):

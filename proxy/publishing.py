@@ -14,6 +14,7 @@ from proxy.core.topics import check_topic, group_name
 
 EVENT = "gateway.event"
 CLOSE = "gateway.close"
+DRAIN = "gateway.drain"
 
 
 async def send_to_topic(topic: str, message: Mapping[str, Any]) -> None:

@@ -77,7 +77,11 @@ class Runtime:
             get_channel_layer(),
             own_topic=node_topic(self.node_id),
             group_name=group_name,
-            receivers={publishing.EVENT: self._deliver, publishing.CLOSE: self._close},
+            receivers={
+                publishing.EVENT: self._deliver,
+                publishing.CLOSE: self._close,
+                publishing.DRAIN: self._drain,
+            },
             on_gap=self._tell_gap,
         )
         self._pools = {
@@ -170,6 +174,15 @@ class Runtime:
         by = ClosedBy(message.get("closed_by", ClosedBy.GATEWAY))
         for link in links:
             link.end(close, by)
+
+    def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
+        """Somebody told this node to drain; `serve` knows how, other servers at least take no new links."""
+        logger.info("told to drain")
+        if self.request_drain is not None:
+            self.request_drain()
+        else:
+            self.draining = True
+            self.heart.set_draining(True)
 
     def _tell_gap(self) -> None:
         event = Event(EVERYONE, RESYNC)

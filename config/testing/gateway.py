@@ -64,6 +64,7 @@ class Gateway:
             "CONNECT_RATE_PER_IP": "100000/s",
             "DIAL_TIMEOUT_SECONDS": "2",
             "SLOW_CONSUMER_SECONDS": "2",
+            "DRAIN_SECONDS": "1",
             **env,
         }
         self.program = Program(

@@ -12,6 +12,7 @@ from proxy.core.breaker import BreakerLimits
 from proxy.core.health import Probe
 from proxy.core.limits import UNLIMITED, MessageLimits
 from proxy.core.principal import Principal
+from proxy.core.verdicts import Inspect
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
@@ -145,7 +146,8 @@ class Route:
     `paths` are Django path patterns without a leading slash. `topics` names what a link hears beside its own
     connection, its user and everyone. `control` switches the in-band control messages on. `required_query`
     must be present and not empty, or the handshake is refused with 400. With `resume` RECONNECT a client
-    outlives its member; `tell_resume` lets it know. `message_limits` bound what clients send.
+    outlives its member; `tell_resume` lets it know. `message_limits` bound what clients send. `inspect` is
+    asked about each whole message before it goes on, either way.
     """
 
     name: str
@@ -160,3 +162,4 @@ class Route:
     resume: Resume = Resume.CLOSE
     tell_resume: bool = True
     message_limits: MessageLimits = UNLIMITED
+    inspect: Inspect | None = None

@@ -11,9 +11,11 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import is_control
 from proxy.core.errors import LegClosed
 from proxy.core.events import Event
+from proxy.core.headers import BINARY, TEXT
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
+from proxy.core.verdicts import Direction, Inspect
 from proxy.engine.legs import Leg
 from proxy.engine.outbox import Outbox, OutboxFull
 
@@ -35,11 +37,12 @@ class Relay:
         counters: LinkCounters,
         overflow: Overflow,
         control: Control | None = None,
+        inspect: Inspect | None = None,
         on_slow: Callable[[], None] = lambda: None,
     ) -> None:
         self._downstream, self._upstream = downstream, upstream
         self._limits, self._counters, self._control = limits, counters, control
-        self._on_slow = on_slow
+        self._inspect, self._on_slow = inspect, on_slow
         self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
@@ -107,6 +110,8 @@ class Relay:
                 continue
             counters.messages_in += 1
             counters.bytes_in += payload_bytes(message)
+            if self._inspect is not None and not await self._passes(Direction.IN, message):
+                continue
             async with asyncio.timeout(limits.slow_consumer_seconds):
                 await self._upstream.send(message)
 
@@ -115,10 +120,29 @@ class Relay:
         while True:
             message = await self._upstream.receive()
             counters.last_activity = self._loop.time()
+            if self._inspect is not None and not await self._passes(Direction.OUT, message):
+                continue
             async with asyncio.timeout(limits.slow_consumer_seconds):
                 await self._downstream.send(message)
             counters.messages_out += 1
             counters.bytes_out += payload_bytes(message)
+
+    async def _passes(self, direction: Direction, message: str | bytes) -> bool:
+        """Ask the route's policy about a message; its reply goes to the sender.
+
+        Raises:
+            LegClosed: the policy ends the link.
+        """
+        assert self._inspect is not None  # noqa: S101  else nobody asks
+        opcode, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
+        verdict = self._inspect(direction, opcode, payload)
+        if verdict.reply is not None:
+            sender = self._downstream if direction is Direction.IN else self._upstream
+            async with asyncio.timeout(self._limits.slow_consumer_seconds):
+                await sender.send(verdict.reply)
+        if verdict.close is not None:
+            raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
+        return verdict.forward
 
     async def _pump_events(self) -> NoReturn:
         while True:

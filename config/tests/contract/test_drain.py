@@ -1,0 +1,59 @@
+"""A drain sends everybody away with a word on when to come back, and leaves no record open."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from contextlib import AsyncExitStack
+
+from websockets.asyncio.server import ServerConnection
+
+from config.testing.gateway import Gateway, issue
+
+
+async def echo(upstream: ServerConnection) -> None:
+    async for message in upstream:
+        await upstream.send(message)
+
+
+async def drained(node: Gateway, start: list[str] | None) -> None:
+    """Drain `node` under twenty links in traffic, by a command or by SIGTERM; all must end as told."""
+    async with node.serving(echo), asyncio.timeout(50), AsyncExitStack() as stack:
+        await node.wait_until_ready(redis=True, database=True)
+        clients = [
+            await stack.enter_async_context(node.connect(node.url(token=issue(f"drained-{number}"))))
+            for number in range(20)
+        ]
+        for client in clients:
+            await client.send("before")
+            assert await client.recv() == "before"
+        if start is None:
+            node.program.send_signal(signal.SIGTERM)
+        else:
+            told = await asyncio.to_thread(node.manage, *start)
+            assert "told" in told.stdout
+        for client in clients:
+            await client.wait_closed()
+            assert client.close_code == 1001
+            assert re.fullmatch(r"restart; retry in \d+ ms", client.close_reason or "")
+        assert await asyncio.to_thread(node.program.wait_for_exit, within_seconds=20) == 0
+        rows = node.records("user_id LIKE 'drained-%'")
+        assert len(rows) == 20
+        assert {(row["close_code"], row["closed_by"]) for row in rows} == {(1001, "gateway")}
+        assert {(row["messages_in"], row["messages_out"]) for row in rows} == {(1, 1)}
+
+
+async def test_sigterm_drains_a_node_and_its_records_are_complete(nodes: tuple[Gateway, Gateway]) -> None:
+    await drained(nodes[0], None)
+
+
+async def test_the_shell_drains_one_node_and_leaves_the_other_alone(nodes: tuple[Gateway, Gateway]) -> None:
+    first, second = nodes
+    await second.wait_until_ready(redis=True, database=True)
+    unknown = await asyncio.to_thread(first.manage, "drain", "nowhere:1", check=False)
+    assert unknown.returncode != 0
+    name = re.search(r"[\w.-]+:" + str(first.program.pid), unknown.stderr)
+    assert name, unknown.stderr
+    await drained(first, ["drain", name[0]])
+    assert second.program.running

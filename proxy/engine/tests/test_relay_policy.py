@@ -1,0 +1,81 @@
+"""A relayed route's policy is asked about every message, as a spliced one's is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import LegClosed
+from proxy.core.headers import TEXT
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
+from proxy.engine.relay import Relay
+
+
+class ScriptedLeg:
+    """A leg that says what it was given, then closes, and remembers what it was told."""
+
+    def __init__(self, *messages: str | bytes, close: Close | None, by: ClosedBy) -> None:
+        self._messages, self._close, self._by = list(messages), close, by
+        self.heard: list[str | bytes] = []
+        self.closed_with: Close | None = None
+
+    async def receive(self) -> str | bytes:
+        if self._messages:
+            return self._messages.pop(0)
+        if self._close is None:
+            await asyncio.get_running_loop().create_future()
+        assert self._close is not None
+        raise LegClosed(self._close, by=self._by)
+
+    async def send(self, message: str | bytes) -> None:
+        self.heard.append(message)
+
+    async def close(self, close: Close) -> None:
+        self.closed_with = close
+
+    def abort(self) -> None: ...
+
+
+def policy(direction: Direction, opcode: int, payload: bytes) -> Verdict:
+    if opcode != TEXT:
+        return Verdict(forward=False, reply=f"no binary {direction}")
+    if payload == b"drop me":
+        return DROP
+    return Verdict(forward=False, close=closes.INVALID_DATA) if payload == b"end" else FORWARD
+
+
+async def relayed(client: ScriptedLeg, service: ScriptedLeg) -> LegClosed:
+    relay = Relay(
+        client,
+        service,
+        limits=LinkLimits(),
+        counters=LinkCounters(),
+        overflow=Overflow.CLOSE,
+        inspect=policy,
+    )
+    async with asyncio.timeout(5):
+        return await relay.run()
+
+
+async def test_the_policy_forwards_drops_and_answers_the_sender_either_way() -> None:
+    client = ScriptedLeg("a", "drop me", b"raw", "b", close=closes.NORMAL, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(b"raw", "drop me", "c", close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service)
+    assert (ended.close, ended.by) == (closes.NORMAL, ClosedBy.CLIENT)
+    assert [message for message in service.heard if message != "no binary out"] == ["a", "b"]
+    assert "no binary out" in service.heard
+    assert "no binary in" in client.heard
+    assert "drop me" not in client.heard
+
+
+async def test_the_policy_ends_the_link_at_both_ends() -> None:
+    client = ScriptedLeg("a", "end", "never", close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service)
+    assert (ended.close, ended.by) == (closes.INVALID_DATA, ClosedBy.GATEWAY)
+    assert service.heard == ["a"]
+    assert client.closed_with == service.closed_with == closes.INVALID_DATA
