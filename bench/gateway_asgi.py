@@ -6,7 +6,9 @@ Its policy does what the cheapest useful one would: it parses each message, both
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 from config.asgi import http_application  # first: it sets Django up  # isort: skip
 
@@ -18,13 +20,13 @@ from proxy import registry
 from proxy.consumers import GatewayConsumer
 from proxy.core.closes import Close
 from proxy.core.verdicts import FORWARD, Direction, Verdict
-from proxy.engine.link import Link
-from proxy.joins import SPLICE_EXTENSION, Accept, Join, SpliceJoin
+from proxy.joins import SPLICE_EXTENSION
 from proxy.middleware import gateway_middleware
 
 INSPECTED = replace(EXPERIENCE, name="inspected", paths=("ws/inspected",), control=False)
 registry.register([INSPECTED])
 INVALID = Verdict(forward=False, close=Close(1008, "invalid data"))
+Application = Callable[..., Awaitable[Any]]
 
 
 def policy(_: Direction, __: int, payload: bytes) -> Verdict:
@@ -35,28 +37,25 @@ def policy(_: Direction, __: int, payload: bytes) -> Verdict:
     return FORWARD if isinstance(fields, dict) else INVALID
 
 
-class InspectedJoin(SpliceJoin):
-    def accepting(self, link: Link, leg: object) -> Accept:
-        accept = super().accepting(link, leg)
-        accept[SPLICE_EXTENSION].inspect = policy
-        return accept
+def inspecting(application: Application) -> Application:
+    """`application`, with the policy in whatever splice it asks for as it accepts."""
 
+    async def inspected(scope: Any, receive: Any, send: Any) -> Any:
+        async def send_with_policy(message: Any) -> None:
+            if SPLICE_EXTENSION in message:
+                message[SPLICE_EXTENSION].inspect = policy
+            await send(message)
 
-class InspectedConsumer(GatewayConsumer):
-    def _choose_join(self) -> Join:
-        return InspectedJoin(
-            self.route,
-            limits=self.runtime.limits,
-            observer=self.runtime.observer(self.route),
-            receive=self.base_receive,
-        )
+        return await application(scope, receive, send_with_policy)
+
+    return inspected
 
 
 application = ProtocolTypeRouter(
     {
         "http": http_application,
         "websocket": gateway_middleware(
-            URLRouter([path("ws/inspected", InspectedConsumer.as_asgi(route=INSPECTED))])
+            URLRouter([path("ws/inspected", inspecting(GatewayConsumer.as_asgi(route=INSPECTED)))])
         ),
     }
 )

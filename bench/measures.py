@@ -180,7 +180,7 @@ async def idle_links(running: Running, *, counts: tuple[int, ...]) -> Figures:
             missing = count - len(links) + WARM_UP_LINKS
             more = await load.open_links([running.url() for _ in range(missing)], at_once=50)
             links += more
-            await load.echoes(more)
+            await load.echoes(links)  # also those that are there already: none may have gone meanwhile
             await _settled(running)
             figures[f"pss_kb_at_{count}"] = (running.child.pss_bytes() - empty_pss) / count / 1024
             figures[f"rss_kb_at_{count}"] = (running.child.rss_bytes() - empty_rss) / count / 1024
