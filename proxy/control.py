@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from proxy.core.control import REFRESH, encode, encode_error, parse_control
-from proxy.core.errors import AuthenticationFailed
+from proxy.core.errors import AuthenticationFailed, KeysUnavailable
 from proxy.core.principal import Principal
 from proxy.engine.link import Link
 
@@ -35,6 +35,8 @@ def _refresh(link: Link, token: object, *, verify: Verify, extend: Callable[[Pri
         principal = verify(token)
     except AuthenticationFailed as error:
         return encode_error("invalid_token", error.message)
+    except KeysUnavailable as error:  # nobody can tell; the link lives on its old token, and may ask again
+        return encode_error(error.code, error.message)
     if principal.user_id != link.record.user_id:
         return encode_error("invalid_token", "The token belongs to somebody else.")
     extend(principal)
