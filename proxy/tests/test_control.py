@@ -43,7 +43,7 @@ def of(user_id: str) -> Principal:
 REFRESH = '{"type":"gateway.refresh","token":"t"}'
 
 
-def test_a_fresh_token_of_the_same_subject_extends_the_link():
+def test_a_fresh_token_of_the_same_subject_extends_the_link() -> None:
     answer, extended = asked(REFRESH, verdict=of("ada"))
 
     assert answer == {"type": "gateway.refreshed", "expires_at": control.isoformat(EXPIRES_AT)}
@@ -51,13 +51,15 @@ def test_a_fresh_token_of_the_same_subject_extends_the_link():
 
 
 @pytest.mark.parametrize("verdict", [of("bob"), AuthenticationFailed("signature")], ids=["other", "bad"])
-def test_a_token_of_somebody_else_or_a_bad_one_is_answered_with_invalid_token(verdict):
+def test_a_token_of_somebody_else_or_a_bad_one_is_answered_with_invalid_token(
+    verdict: Principal | Exception,
+) -> None:
     answer, extended = asked(REFRESH, verdict=verdict)
 
     assert (answer["type"], answer["code"], extended) == ("error", "invalid_token", [])
 
 
-def test_a_refresh_while_the_issuers_keys_are_away_is_told_to_try_again_and_the_link_lives_on():
+def test_a_refresh_while_the_issuers_keys_are_away_is_told_to_try_again_and_the_link_lives_on() -> None:
     answer, extended = asked(REFRESH, verdict=KeysUnavailable("no keys yet"))
 
     assert (answer["type"], answer["code"], extended) == ("error", "keys_unavailable", [])
@@ -72,7 +74,7 @@ def test_a_refresh_while_the_issuers_keys_are_away_is_told_to_try_again_and_the_
         ('{"type":"gateway.refresh","token":7}', "invalid_token"),
     ],
 )
-def test_what_is_no_refresh_is_answered_with_what_is_wrong(text, code):
+def test_what_is_no_refresh_is_answered_with_what_is_wrong(text: str, code: str) -> None:
     answer, extended = asked(text, verdict=of("ada"))
 
     assert (answer["type"], answer["code"], extended) == ("error", code, [])
