@@ -8,17 +8,41 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from proxy.core.errors import Disabled, Draining, Overloaded
+from proxy.engine.admission import Admission
+from proxy.engine.shared_leases import SCRIPT, Caps, Lease
+from proxy.redis_script import RedisScript
 
 if TYPE_CHECKING:
     from proxy.runtime import Runtime
 
 
-def admit(scope: Mapping[str, Any], runtime: Runtime) -> None:
-    """Return if the handshake may go on to the dial.
+def make_admission(runtime: Runtime) -> Admission:
+    """The node's caps and rates from settings; counted in Redis, too, where there is one."""
+    caps = Caps(
+        per_address=settings.MAX_CONNECTIONS_PER_IP,
+        per_user=settings.MAX_CONNECTIONS_PER_USER,
+        connect_rate=settings.CONNECT_RATE_PER_IP,
+        replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
+    )
+    return Admission(
+        caps,
+        node_id=runtime.node_id,
+        replace=runtime.replace,
+        run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
+    )
+
+
+async def admit(scope: Mapping[str, Any], runtime: Runtime, *, link_id: str) -> Lease:
+    """The lease of a link that may go on to the dial; to be released when the link has ended.
 
     Raises:
-        GatewayError: why not; first what the middleware found, then this node's own state.
+        GatewayError: why not. What costs least is asked first; only the last asks Redis, once.
     """
+    address = scope["client_address"]
+    runtime.admission.check_rate(address)
+    principal = scope["principal"]
+    await runtime.rules.ready()
+    runtime.rules.check(user_id=principal.user_id if principal else "", address=address)
     if scope["refusal"] is not None:
         raise scope["refusal"]
     if not settings.WEBSOCKET_ENABLED:
@@ -27,3 +51,4 @@ def admit(scope: Mapping[str, Any], runtime: Runtime) -> None:
         raise Draining("this node drains")
     if len(runtime.links) >= settings.MAX_CONNECTIONS:
         raise Overloaded("MAX_CONNECTIONS reached")
+    return await runtime.admission.admit(link_id, address=address, user_id=principal.user_id)

@@ -12,8 +12,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from proxy import handshake, metrics
 from proxy.admission import admit
 from proxy.core.errors import AuthenticationFailed, GatewayError, NotFound
-from proxy.core.routes import Route
+from proxy.core.routes import Route, Subject
 from proxy.engine.link import Link
+from proxy.engine.shared_leases import Lease as Admitted
 from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, SpliceJoin
 from proxy.lives import Life
 from proxy.refusals import refuse
@@ -58,14 +59,24 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             GatewayError: the handshake must be refused.
             ClientLeft: there is nobody left to answer.
         """
-        admit(self.scope, self.runtime)
-        subject = handshake.subject_of(self.scope, self.route, connection_id=secrets.token_hex(16))
+        connection_id = secrets.token_hex(16)
+        admitted = await admit(self.scope, self.runtime, link_id=connection_id)
+        try:
+            subject = handshake.subject_of(self.scope, self.route, connection_id=connection_id)
+            return await self._dial(join, subject, admitted)
+        except BaseException:
+            self.runtime.admission.release(admitted)
+            raise
+
+    async def _dial(self, join: Join, subject: Subject, admitted: Admitted) -> Life:
         request = handshake.dial_request(
             self.scope, self.route, subject, extensions=self._extensions_to_offer(join)
         )
         pool = self.runtime.pool(self.route)
         with metrics.child(metrics.DIAL_SECONDS, pool.name).time():
-            lease = await join.dial(lambda dial: pool.dial(self.runtime.dialler, dial, request))
+            lease = await join.dial(
+                lambda dial: pool.dial(self.runtime.dialler, dial, request, key=subject.principal.user_id)
+            )
         link = Link(
             handshake.record_of(self.scope, self.route, subject, upstream=lease.member),
             topics=handshake.topics_of(self.route, subject),
@@ -77,7 +88,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             lease.leg.abort()
             lease.release()
             raise
-        return Life(self.runtime, self.route, link, lease)
+        return Life(self.runtime, self.route, link, lease, admitted)
 
     def _choose_join(self) -> Join:
         offered = SPLICE_EXTENSION in (self.scope.get("extensions") or {})
@@ -85,7 +96,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _extensions_to_offer(self, join: Join) -> str | None:
         """The client's offer, where we need not look into messages; a relay speaks for itself."""
-        if self.route.control or self.route.inspect or isinstance(join, RelayJoin):
+        inspected = self.route.inspect or self.runtime.gates(self.route)
+        if self.route.control or inspected or isinstance(join, RelayJoin):
             return None
         return handshake.header(self.scope, b"sec-websocket-extensions") or None
 

@@ -14,6 +14,8 @@ from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.errors import LegClosed
+from proxy.core.limits import OverRate
+from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
 from proxy.downstream import DownstreamLeg, Receive
 from proxy.engine.dial import Dial, DialRequest, dial_leg
 from proxy.engine.legs import UpstreamLeg
@@ -107,9 +109,10 @@ class SpliceJoin:
             counters=life.link.counters,
             control=route.control,
             overflow=route.overflow,
-            inspect=route.inspect,
+            inspect=policy_of(life),
             observer=consumer.runtime.observer(route),
             life=life,
+            inspect_out=route.inspect is not None,
         )
         accept[SPLICE_EXTENSION] = request
         if leg.extensions is not None:
@@ -166,9 +169,28 @@ class RelayJoin:
             counters=life.link.counters,
             overflow=route.overflow,
             control=control if route.control else None,
-            inspect=route.inspect,
+            inspect=policy_of(life),
             on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(route.name).inc,
         )
+
+
+def policy_of(life: Life) -> Inspect | None:
+    """What is asked about each message: may the client send so much, then the route's own policy."""
+    gate, inspect, over = life.gate, life.route.inspect, life.route.message_limits.over
+    if gate is None:
+        return inspect
+    clock = asyncio.get_running_loop().time
+
+    def gated(direction: Direction, opcode: int, payload: bytes) -> Verdict:
+        now = clock()
+        wait_seconds = gate.wait_seconds(len(payload), now) if direction is Direction.IN else 0.0
+        if wait_seconds == 0.0:
+            return FORWARD if inspect is None else inspect(direction, opcode, payload)
+        if over is OverRate.CLOSE:
+            return Verdict(forward=False, close=closes.RATE_LIMITED)
+        return Verdict(forward=False, reply=gate.answer(wait_seconds, now))
+
+    return gated
 
 
 async def while_client_waits(dialling: Coroutine[Any, Any, Lease[Any]], receive: Receive) -> Lease[Any]:

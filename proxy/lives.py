@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from proxy import control, metrics
-from proxy.core.closes import Close, ClosedBy
+from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.principal import Principal
 from proxy.core.routes import Route
 from proxy.engine.link import Link
 from proxy.engine.pool import Lease
+from proxy.engine.shared_leases import Lease as Admitted
 
 if TYPE_CHECKING:
     from proxy.runtime import Runtime
@@ -27,10 +28,15 @@ class Life:
     splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("lease", "link", "route", "runtime")
+    __slots__ = ("admitted", "gate", "lease", "link", "route", "runtime")
 
-    def __init__(self, runtime: Runtime, route: Route, link: Link, lease: Lease[Any]) -> None:
-        self.runtime, self.route, self.link, self.lease = runtime, route, link, lease
+    def __init__(
+        self, runtime: Runtime, route: Route, link: Link, lease: Lease[Any], admitted: Admitted
+    ) -> None:
+        self.runtime, self.route, self.link = runtime, route, link
+        self.lease, self.admitted = lease, admitted
+        gates = runtime.gates(route)
+        self.gate = gates.open(link.record.user_id) if gates is not None else None
 
     def began(self, principal: Principal) -> None:
         """The link is accepted."""
@@ -59,7 +65,11 @@ class Life:
         link.record.end(close, by=by, at=now)
         runtime.recorder.note(link.record)
         runtime.hub.leave(link, link.topics)
-        self.lease.release()
+        self.lease.release(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL)
+        runtime.admission.release(self.admitted)
+        gates = runtime.gates(self.route)
+        if gates is not None:
+            gates.close(link.record.user_id)
         runtime.closed(link)
         metrics.child(metrics.CONNECTIONS, name, self.route.upstream.name).dec()
         lived_seconds = (now - link.record.opened_at).total_seconds()

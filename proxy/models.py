@@ -1,10 +1,15 @@
-"""The live record: which nodes there are, and every connection that they hold or held."""
+"""The live record (nodes, and every connection that they hold or held); blocks; members of pools."""
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from proxy.core.blocks import parse_network
 from proxy.core.closes import ClosedBy
+from proxy.core.routes import upstream_url
 
 
 class Node(models.Model):
@@ -74,3 +79,98 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Block(models.Model):
+    """Somebody who is kept out: a user, an address or a network, or that user from there; until a time."""
+
+    user_id = models.CharField("user", max_length=255, blank=True, db_index=True)
+    network = models.CharField(
+        "address or network", max_length=43, blank=True, help_text="Such as 192.0.2.7 or 2001:db8::/32."
+    )
+    until = models.DateTimeField(null=True, blank=True, help_text="Empty: for good.")
+    reason = models.CharField(max_length=255, blank=True, help_text="For staff; clients are not told.")
+    created_at = models.DateTimeField("since", auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name="by",
+    )
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return " from ".join(filter(None, [self.user_id, self.network]))
+
+    def clean(self) -> None:
+        if not (self.user_id or self.network):
+            raise ValidationError("Name a user, an address, or both.")
+        if self.network:
+            try:
+                self.network = str(parse_network(self.network))
+            except ValueError:
+                raise ValidationError({"network": "This is no address and no network."}) from None
+
+
+class PoolMember(models.Model):
+    """One member of a pool. While a pool has rows, they are its members, in place of the settings'."""
+
+    pool = models.CharField(max_length=64, default="studio")
+    url = models.CharField("URL", max_length=255, help_text="Such as ws://studio-4:8002.")
+    weight = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)]
+    )
+    max_connections = models.PositiveIntegerField(
+        "most links",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="On each gateway process. Empty: no cap.",
+    )
+    draining = models.BooleanField(default=False, help_text="It gets no new links.")
+    move_seconds = models.PositiveIntegerField(
+        "move over seconds",
+        null=True,
+        blank=True,
+        help_text="While draining, also end the links that it has, spread over so many seconds. "
+        "Empty: they end by themselves.",
+    )
+
+    class Meta:
+        ordering = ["pool", "url"]
+        constraints = [models.UniqueConstraint(fields=["pool", "url"], name="one_row_per_member")]
+        permissions = [("drain_poolmember", "Can drain pool members and bring them back")]
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.pool})"
+
+    def clean(self) -> None:
+        try:
+            self.url = upstream_url(self.url)
+        except ValueError as error:
+            raise ValidationError({"url": str(error)}) from None
+
+
+class MemberReport(models.Model):
+    """What one node last saw of one member; written every few seconds, deleted when the node is gone."""
+
+    node = models.ForeignKey(Node, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    pool = models.CharField(max_length=64)
+    url = models.CharField(max_length=255)
+    state = models.CharField(max_length=16)
+    breaker = models.CharField(max_length=16)
+    links = models.PositiveIntegerField(default=0)
+    dial_ms = models.FloatField(null=True)
+    last_error = models.CharField(max_length=255, blank=True)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "pool", "url"], name="one_report_per_member")]
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.state}"

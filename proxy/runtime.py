@@ -15,13 +15,16 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from proxy import metrics, publishing, registry
+from proxy.admission import make_admission
+from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import encode
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
+from proxy.core.message_gate import MessageGates
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route
-from proxy.core.topics import EVERYONE, group_name, node_topic
+from proxy.core.topics import EVERYONE, connection_topic, group_name, node_topic
 from proxy.database import DatabaseExecutor
 from proxy.engine.background import Background
 from proxy.engine.dial import Dialler
@@ -32,12 +35,15 @@ from proxy.engine.pool import Pool
 from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
 from proxy.joins import RouteObserver
+from proxy.member_reports import MemberReporter
 from proxy.nodes import NodeHeart
 from proxy.records import ConnectionWriter
+from proxy.rules import RULES, StaffRules
 from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
 
+_SEND_SECONDS = 2.0
 _MEASURE_SECONDS = 2.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
@@ -73,6 +79,11 @@ class Runtime:
         self.dialler = Dialler(
             max_concurrent=settings.MAX_CONCURRENT_DIALS, queue_seconds=settings.DIAL_TIMEOUT_SECONDS
         )
+        self._pools = {
+            route.upstream.name: Pool(route.upstream, dial_seconds=settings.DIAL_TIMEOUT_SECONDS)
+            for route in registry.routes()
+        }
+        self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.hub = Hub(
             get_channel_layer(),
             own_topic=node_topic(self.node_id),
@@ -81,15 +92,19 @@ class Runtime:
                 publishing.EVENT: self._deliver,
                 publishing.CLOSE: self._close,
                 publishing.DRAIN: self._drain,
+                RULES: self.rules.announced,
             },
             on_gap=self._tell_gap,
         )
-        self._pools = {
-            route.upstream.name: Pool(route.upstream, dial_seconds=settings.DIAL_TIMEOUT_SECONDS)
-            for route in registry.routes()
-        }
+        self.admission = make_admission(self)
+        self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
+        self._gates = {
+            route.name: MessageGates(route.message_limits)
+            for route in registry.routes()
+            if not route.message_limits.is_unlimited
+        }
         self._observers = {route.name: RouteObserver(route.name) for route in registry.routes()}
         self.no_links = asyncio.Event()
         self.no_links.set()
@@ -101,6 +116,10 @@ class Runtime:
         self.background.start("hub", self.hub.run)
         self.background.start("lag", self.lag.run)
         self.background.start("gauges", self._measure_forever)
+        self.background.start("rules", lambda: self.rules.run(self.hub))
+        self.background.start("members", self.reporter.run)
+        if self.admission.shared is not None:
+            self.background.start("leases", self.admission.shared.run)
         for pool in self.pools():
             self.background.start(f"probes:{pool.name}", Prober(pool).run)
         if self.verifier.jwks is not None:
@@ -115,6 +134,8 @@ class Runtime:
         except TimeoutError:
             logger.warning("links are still open", extra={"links": len(self.links)})
         await self.background.stop()
+        if self.admission.shared is not None:
+            await self.admission.shared.leave()
         await self.recorder.close(deadline_seconds / 2)
         await self.heart.stop()
         await self.database.close()
@@ -127,6 +148,10 @@ class Runtime:
         """What counts the spliced links of `route`."""
         return self._observers[route.name]
 
+    def gates(self, route: Route) -> MessageGates | None:
+        """What bounds the clients' messages on `route`; None where nothing does."""
+        return self._gates.get(route.name)
+
     def pools(self) -> tuple[Pool, ...]:
         """The pools of all registered routes."""
         return tuple(self._pools.values())
@@ -135,6 +160,7 @@ class Runtime:
         """The link is accepted and live from now on."""
         self.links[link.id] = link
         self.no_links.clear()
+        self.rules.enforce(link)  # a block may have come while it was dialled
 
     def closed(self, link: Link) -> None:
         self.links.pop(link.id, None)
@@ -183,6 +209,24 @@ class Runtime:
         else:
             self.draining = True
             self.heart.set_draining(True)
+
+    async def replace(self, link_id: str) -> None:
+        """End a link, wherever it is, because its user has opened a newer one."""
+        link = self.links.get(link_id)
+        if link is not None:
+            link.end(closes.REPLACED, ClosedBy.GATEWAY)
+            return
+        message = {
+            "type": publishing.CLOSE,
+            "code": closes.REPLACED.code,
+            "reason": closes.REPLACED.reason,
+            "closed_by": ClosedBy.GATEWAY.value,
+        }
+        try:
+            async with asyncio.timeout(_SEND_SECONDS):
+                await publishing.send_to_topic(connection_topic(link_id), message)
+        except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
+            logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})
 
     def _tell_gap(self) -> None:
         event = Event(EVERYONE, RESYNC)

@@ -19,13 +19,17 @@ from proxy.core.verdicts import Direction, Inspect
 from proxy.engine.legs import Leg
 from proxy.engine.outbox import Outbox, OutboxFull
 
+# How long an end is not read after a message of its was dropped unanswered: a flood costs it, not others.
+_DROPPED_PAUSE_SECONDS = 0.02
+
 Control = Callable[[str], Awaitable[None]]
 
 
 class Relay:
     """One link's two legs, and the pumps between them. `run()` once.
 
-    `control` is given the client's in-band control messages; None forwards them like any other.
+    `control` is given the client's in-band control messages; None forwards them like any other. `inspect` is
+    asked about each other message of the client. A link without traffic ends after the idle timeout.
     """
 
     def __init__(
@@ -75,9 +79,12 @@ class Relay:
                 ("pump:events", self._pump_events),
             )
         ]
+        self._began_at = self._loop.time()
+        self._watch_idle()
         try:
             ended = await self._ended
         finally:
+            self._idle.cancel()
             for pump in pumps:
                 pump.cancel()
             await asyncio.wait(pumps)
@@ -115,6 +122,14 @@ class Relay:
             async with asyncio.timeout(limits.slow_consumer_seconds):
                 await self._upstream.send(message)
 
+    def _watch_idle(self) -> None:
+        """End the link once nothing has crossed it for the idle timeout; looks no more often than needed."""
+        now, last = self._loop.time(), self._counters.last_activity or self._began_at
+        left_seconds = last + self._limits.idle_timeout_seconds - now
+        if left_seconds <= 0:
+            self.end(closes.IDLE, ClosedBy.GATEWAY)
+        self._idle = self._loop.call_later(max(left_seconds, 0.1), self._watch_idle)
+
     async def _pump_down(self) -> NoReturn:
         counters, limits = self._counters, self._limits
         while True:
@@ -142,6 +157,8 @@ class Relay:
                 await sender.send(verdict.reply)
         if verdict.close is not None:
             raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
+        if not verdict.forward and verdict.reply is None:
+            await asyncio.sleep(_DROPPED_PAUSE_SECONDS)
         return verdict.forward
 
     async def _pump_events(self) -> NoReturn:
@@ -149,6 +166,7 @@ class Relay:
             event = await self._outbox.get()
             async with asyncio.timeout(self._limits.slow_consumer_seconds):
                 await self._downstream.send(event.text)
+            self._counters.last_activity = self._loop.time()
             self._counters.messages_out += 1
             self._counters.bytes_out += payload_bytes(event.text)
 

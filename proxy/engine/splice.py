@@ -110,11 +110,12 @@ class Splice(Injection):
         self._start(request.upstream, early)
 
     def _join(self, transport: asyncio.Transport, request: SpliceRequest) -> None:
-        kind = SplicedLeg if request.inspect is None else InspectedLeg
-        self.down = kind(self, transport, ClosedBy.CLIENT)
-        self.up = kind(self, request.upstream.transport, ClosedBy.UPSTREAM)
+        inspected, inspected_out = request.inspect is not None, request.inspects_out
+        kinds = (SplicedLeg, InspectedLeg)
+        self.down = kinds[inspected](self, transport, ClosedBy.CLIENT)
+        self.up = kinds[inspected_out](self, request.upstream.transport, ClosedBy.UPSTREAM)
         self.down.other, self.up.other = self.up, self.down
-        max_bytes, inspected = request.limits.max_message_bytes, request.inspect is not None
+        max_bytes = request.limits.max_message_bytes
         compressed = request.upstream.extensions is not None
         self.down.scanner = client_scanner(  # type: ignore[assignment]  # each kind of leg gets its own
             max_message_bytes=max_bytes,
@@ -123,7 +124,7 @@ class Splice(Injection):
             on_control=self._take_control if request.control else None,
         )
         self.up.scanner = upstream_scanner(  # type: ignore[assignment]
-            max_message_bytes=max_bytes, inspected=inspected, compressed=compressed
+            max_message_bytes=max_bytes, inspected=inspected_out, compressed=compressed
         )
 
     def _start(self, upstream: RawUpstream, early: bytes) -> None:

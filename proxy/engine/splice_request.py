@@ -50,7 +50,8 @@ class SpliceRequest:
     task. Without one, it receives control messages and the end as ASGI events.
 
     `control`: the client's in-band control messages are taken out and received by the application. `inspect`
-    is asked about each whole message. Neither goes together with `upstream.extensions`.
+    is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
+    `inspect` goes together with `upstream.extensions`.
     """
 
     upstream: RawUpstream
@@ -59,9 +60,14 @@ class SpliceRequest:
     control: bool = False
     overflow: Overflow = Overflow.CLOSE
     inspect: Inspect | None = None
+    inspect_out: bool = True
     observer: Observer = field(default=_NO_OBSERVER)
     life: Life | None = None
     splice: Splice | None = None
+
+    @property
+    def inspects_out(self) -> bool:
+        return self.inspect is not None and self.inspect_out
 
 
 class End(NamedTuple):

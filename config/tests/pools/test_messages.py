@@ -1,0 +1,64 @@
+"""What a client sends too much of, and what it sends too little of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from config.testing.gateway import issue
+from config.tests.pools.conftest import MakeNodes
+
+KINDS = pytest.mark.parametrize("kind", ["serve", "daphne"])
+
+
+@KINDS
+async def test_messages_beyond_the_rate_are_dropped_and_the_client_is_told(
+    make_nodes: MakeNodes, kind: str
+) -> None:
+    (node,) = make_nodes(1, kind=kind, MESSAGE_RATE_PER_USER="20/s")
+    async with asyncio.timeout(30), AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(node.connect(node.url("/ws"))) for _ in range(2)]
+        other = await stack.enter_async_context(node.connect(node.url("/ws", token=issue("7"))))
+        for number in range(15):  # two links of one user share its rate
+            for client in clients:
+                await client.send(json.dumps({"n": number}))
+        answers: list[dict[str, Any]] = []
+        while not any(answer["type"] == "error" for answer in answers):
+            answers.append(json.loads(await clients[1].recv()))
+        told = answers[-1]
+        assert told["code"] == "rate_limited"
+        assert 0 < told["retry_after_ms"] <= 1000
+        await other.send("{}")
+        assert json.loads(await other.recv())["type"] == "echo"
+
+
+@KINDS
+async def test_a_message_beyond_the_rate_closes_where_that_is_the_policy(
+    make_nodes: MakeNodes, kind: str
+) -> None:
+    (node,) = make_nodes(1, kind=kind, BYTE_RATE_PER_CONNECTION="1000/s", MESSAGE_RATE_POLICY="close")
+    async with asyncio.timeout(30), node.connect(node.url("/ws")) as client:
+        for _ in range(3):
+            await client.send(json.dumps("x" * 600))
+        await client.wait_closed()
+    assert client.close_code == (4908 if kind == "daphne" else 1008)
+
+
+@KINDS
+async def test_an_idle_link_is_closed_with_4008_and_a_busy_one_is_not(
+    make_nodes: MakeNodes, kind: str
+) -> None:
+    (node,) = make_nodes(1, kind=kind, WS_TIMEOUT_SECONDS="2")
+    async with asyncio.timeout(30), AsyncExitStack() as stack:
+        idle = await stack.enter_async_context(node.connect(node.url("/ws")))
+        busy = await stack.enter_async_context(node.connect(node.url("/ws")))
+        while idle.close_code is None:
+            await busy.send('{"type":"heartbeat"}')
+            assert json.loads(await busy.recv()) == {"type": "ack"}
+            await asyncio.sleep(0.05)
+        assert idle.close_code == 4008  # stock Daphne drops the reason
+        assert busy.close_code is None

@@ -1,0 +1,208 @@
+"""Leases of links in Redis, so that caps and rates hold for all nodes together.
+
+For each address and each user there is a sorted set of the links that hold a lease, oldest first, each under
+its node's name. A node beats; what a silent one holds is swept by whoever finds the set full. A handshake
+costs one round trip, and handshakes that come while one is under way share the next: one script call does
+them all.
+
+Redis may be away: `admit` then raises `StoreAway` at once, and releases wait. When it is back, all live
+leases are written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.core.limits import Rate
+
+logger = logging.getLogger(__name__)
+
+SCRIPT = Path(__file__).with_name("leases.lua").read_text()
+MOST_AT_ONCE = 100
+CALL_SECONDS = 1.0
+BEAT_SECONDS = 3.0
+LEASE_SECONDS = 15.0
+# A key outlives its last use by this much; live leases are written again three times as often.
+KEY_SECONDS = 3600
+
+# Runs the script with these words (see leases.lua) and answers one text for each operation.
+RunScript = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+
+
+class StoreAway(Exception):
+    """Redis did not answer; limits hold for this node alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """How many links at once an address and a user may have, and how fast an address may open them."""
+
+    per_address: int
+    per_user: int
+    connect_rate: Rate
+    replace_oldest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a link holds. `address` is its address key, "" where there is none; so is `user`."""
+
+    link_id: str
+    address: str
+    user: str
+
+
+@dataclass(slots=True)
+class _Operation:
+    kind: str
+    lease: Lease
+    answer: asyncio.Future[str] | None = None
+
+    def words(self) -> tuple[str, str, str, str]:
+        return (self.kind, self.lease.link_id, self.lease.address, self.lease.user)
+
+
+_NOBODY = Lease("", "", "")
+
+
+class SharedLeases:
+    """One node's view of the leases in Redis. `run()` in the background; before it runs, Redis is away."""
+
+    def __init__(
+        self,
+        run_script: RunScript,
+        *,
+        node_id: str,
+        caps: Caps,
+        prefix: str = "gateway:lease:",
+        live: Callable[[], Sequence[Lease]],
+    ) -> None:
+        self._run_script, self._live = run_script, live
+        self._caps = caps
+        self._head = (
+            *(prefix, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS)),
+            *(str(caps.per_address), str(caps.per_user), str(int(caps.replace_oldest))),
+            *(repr(caps.connect_rate.count), repr(caps.connect_rate.seconds * 1000)),
+        )
+        self._waiting: deque[_Operation] = deque()
+        self._wake = asyncio.Event()
+        self._written_at = float("-inf")
+        self.connected = False
+
+    async def admit(self, lease: Lease) -> str:
+        """Ask for a lease: "" if granted; `rate:MS`, `address` or `user` if not; `replaces:LINK` if granted
+        in place of that one, which must now be ended.
+
+        Raises:
+            StoreAway: nobody knows.
+        """
+        if not self.connected:
+            raise StoreAway
+        operation = _Operation("admit", lease, asyncio.get_running_loop().create_future())
+        self._put(operation)
+        assert operation.answer is not None  # noqa: S101  made above
+        try:
+            return await operation.answer
+        except asyncio.CancelledError:
+            self.release(lease)  # it may have been granted, or will be: this comes after it
+            raise
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back, now or when Redis is back. Never waits."""
+        self._put(_Operation("release", lease))
+
+    def _put(self, operation: _Operation) -> None:
+        self._waiting.append(operation)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Beat, and carry out what waits, until cancelled."""
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time()
+        while True:
+            if loop.time() >= beat_at:
+                await self._beat()
+                beat_at = loop.time() + BEAT_SECONDS
+            if self.connected and self._waiting:
+                await self._carry_out()
+                continue
+            self._wake.clear()
+            await _event_or_time(self._wake if self.connected else None, max(0.0, beat_at - loop.time()))
+
+    async def leave(self) -> None:
+        """Carry out what waits, and let others sweep the rest; at most a second."""
+        try:
+            while self._waiting and self.connected:
+                await self._carry_out()
+            await self._call([_Operation("leave", _NOBODY)])
+        except StoreAway:
+            pass
+
+    async def _beat(self) -> None:
+        try:
+            (answer,) = await self._call([_Operation("beat", _NOBODY)])
+        except StoreAway:
+            return
+        now = asyncio.get_running_loop().time()
+        if not self.connected or answer == "lost" or now - self._written_at > KEY_SECONDS / 3:
+            self._waiting.extend(_Operation("keep", lease) for lease in self._live())
+            self._written_at = now
+        if not self.connected:
+            logger.info("Redis counts links: limits hold for all nodes together")
+        self.connected = True
+
+    async def _carry_out(self) -> None:
+        """Take what waits, at most a hundred operations, and do it in one call."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        try:
+            answers = await self._call(batch)
+        except BaseException as error:
+            self._give_up(batch, cancelled=not isinstance(error, StoreAway))
+            if not isinstance(error, StoreAway):
+                raise
+            return
+        for operation, answer in zip(batch, answers, strict=True):
+            if operation.answer is not None and not operation.answer.done():
+                operation.answer.set_result(answer)
+
+    def _give_up(self, batch: list[_Operation], *, cancelled: bool) -> None:
+        """Nobody waits for Redis while it is away; only releases are kept for when it is back."""
+        self._waiting.extendleft(reversed(batch))
+        kept: deque[_Operation] = deque()
+        for operation in self._waiting:
+            if operation.answer is None:
+                kept.append(operation)
+            elif not operation.answer.done():
+                operation.answer.set_exception(StoreAway())
+        self._waiting = kept
+        if cancelled:
+            self.connected = False
+
+    async def _call(self, batch: Sequence[_Operation]) -> list[str]:
+        words = [*self._head, *(word for operation in batch for word in operation.words())]
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                answers = await self._run_script(words)
+        except Exception as error:
+            if self.connected:
+                logger.warning("Redis is away: limits hold for this node alone", extra={"why": repr(error)})
+            self.connected = False
+            raise StoreAway from error
+        return [answer.decode() if isinstance(answer, bytes) else str(answer) for answer in answers]
+
+
+async def _event_or_time(event: asyncio.Event | None, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            if event is None:
+                await asyncio.sleep(seconds + 1)
+            else:
+                await event.wait()
+    except TimeoutError:
+        pass
