@@ -61,6 +61,10 @@ def _head(result: Result) -> str:
     )
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def _title(result: Result, name: str) -> str:
     return f"{result['contenders'][name]} (`{name}`)"
 
@@ -85,7 +89,7 @@ def _bars(result: Result) -> str:
     words = {True: "met", False: "**missed**", None: "not measured"}
     rows = []
     for bar in result["bars"]:
-        value = f"{bar['value']:,.3g} {bar['unit']}" if "value" in bar else NOT_TAKEN
+        value = f"{_number(bar['value'])} {bar['unit']}" if "value" in bar else NOT_TAKEN
         by = f"{words[bar['met']]}" + (f", by {abs(bar['margin']):.0%}" if bar.get("margin") else "")
         rows.append([str(bar["bar"]), str(bar["limit"]), value, by])
     return table(["bar", "limit", "measured", ""], rows)
@@ -118,7 +122,11 @@ def _open_loop(result: Result) -> str:
 
 def _rest(result: Result) -> str:
     rows = [
-        [measure, _title(result, name), ", ".join(f"{key} {value:,.4g}" for key, value in figures.items())]
+        [
+            measure,
+            _title(result, name),
+            ", ".join(f"{key} {_number(value)}" for key, value in figures.items()),
+        ]
         for measure in ("held", "crowd", "fanout")
         for name, figures in result["medians"].get(measure, {}).items()
     ]
