@@ -6,6 +6,7 @@ from django.urls import path
 from proxy import views
 
 urlpatterns = [
+    path("", views.landing),
     path("health", views.health),
     path("ready", views.ready),
     path("metrics", views.prometheus),

@@ -11,7 +11,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from proxy import handshake, metrics
 from proxy.admission import admit
-from proxy.core.errors import AuthenticationFailed, GatewayError, NotFound
+from proxy.core.errors import (
+    AuthenticationFailed,
+    GatewayError,
+    NotFound,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from proxy.core.routes import Route, Subject
 from proxy.engine.link import Link
 from proxy.engine.shared_leases import Lease as Admitted
@@ -115,6 +122,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         metrics.REJECTIONS_TOTAL.labels(route.name, error.outcome).inc()
         if isinstance(error, AuthenticationFailed):
             metrics.AUTH_FAILURES_TOTAL.labels(error.reason).inc()
+        if isinstance(error, UpstreamRefused | UpstreamTimeout | UpstreamUnavailable):
+            metrics.ERRORS_TOTAL.labels(error.code, route.upstream.name).inc()
         logger.info(
             "handshake refused",
             extra={

@@ -84,18 +84,7 @@ class Runtime:
             for route in registry.routes()
         }
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
-        self.hub = Hub(
-            get_channel_layer(),
-            own_topic=node_topic(self.node_id),
-            group_name=group_name,
-            receivers={
-                publishing.EVENT: self._deliver,
-                publishing.CLOSE: self._close,
-                publishing.DRAIN: self._drain,
-                RULES: self.rules.announced,
-            },
-            on_gap=self._tell_gap,
-        )
+        self.hub = self._make_hub()
         self.admission = make_admission(self)
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
         # What makes this process drain; `serve` puts its server here.
@@ -108,6 +97,20 @@ class Runtime:
         self._observers = {route.name: RouteObserver(route.name) for route in registry.routes()}
         self.no_links = asyncio.Event()
         self.no_links.set()
+
+    def _make_hub(self) -> Hub:
+        return Hub(
+            get_channel_layer(),
+            own_topic=node_topic(self.node_id),
+            group_name=group_name,
+            receivers={
+                publishing.EVENT: self._deliver,
+                publishing.CLOSE: self._close,
+                publishing.DRAIN: self._drain,
+                RULES: self.rules.announced,
+            },
+            on_gap=self._tell_gap,
+        )
 
     async def start(self) -> None:
         """Start all background work; returns at once, whatever of it cannot be reached yet."""
@@ -172,6 +175,8 @@ class Runtime:
         while True:
             metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
             metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+            streams = [link.stream for link in self.links.values() if link.stream is not None]
+            metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams))
             for pool in self.pools():
                 metrics.UPSTREAM_HEALTHY.labels(pool.name).set(pool.available)
             dropped = self.recorder.dropped + self._writer.dropped

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 
 from proxy import metrics
 from proxy.readiness import Readiness
@@ -14,6 +15,11 @@ from proxy.runtime import Runtime, running_runtime
 
 _UNHEALTHY_LAG_SECONDS = 5.0
 _readiness: WeakKeyDictionary[Runtime, Readiness] = WeakKeyDictionary()
+
+
+async def landing(request: HttpRequest) -> HttpResponse:
+    """What stands at the root: where an operator goes from here. It tells nothing that needs a login."""
+    return render(request, "landing.html")
 
 
 async def health(_: HttpRequest) -> JsonResponse:

@@ -11,9 +11,16 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
 
+# Events that may come between the join of the topics and the accept, which is a matter of milliseconds.
+MAX_WAITING = 1000
+
 
 class Stream(Protocol):
     """Where a link's frames flow: a splice or a relay. Neither call waits, and neither may raise."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits in the outbox."""
 
     def inject(self, event: Event) -> None:
         """Put an event into the client's stream, between whole messages, through the bounded outbox."""
@@ -59,6 +66,8 @@ class Link:
         if self.stream is not None:
             self.stream.inject(event)
         elif self._waiting is not None:
+            if len(self._waiting) >= MAX_WAITING:
+                self._waiting = [(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)]
             self._waiting.append(event)
 
     def end(self, close: Close, by: ClosedBy) -> None:

@@ -62,6 +62,10 @@ class Relay:
         if not self._ended.done():
             self._ended.set_result(LegClosed(close, by=by))
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._outbox.buffered_bytes
+
     async def reply(self, text: str) -> None:
         """Send the gateway's own message to the client, at once."""
         await self._downstream.send(text)
@@ -72,11 +76,11 @@ class Relay:
         Returns how it ended: the close as received (1005: empty, 1006: lost), and by whom.
         """
         pumps = [
-            self._loop.create_task(self._guard(pump), name=name)
-            for name, pump in (
-                ("pump:up", self._pump_up),
-                ("pump:down", self._pump_down),
-                ("pump:events", self._pump_events),
+            self._loop.create_task(self._guard(pump, stalled), name=name)
+            for name, pump, stalled in (
+                ("pump:up", self._pump_up, closes.UPSTREAM_FAILED),
+                ("pump:down", self._pump_down, closes.SLOW_CONSUMER),
+                ("pump:events", self._pump_events, closes.SLOW_CONSUMER),
             )
         ]
         self._began_at = self._loop.time()
@@ -91,15 +95,16 @@ class Relay:
         await self._close_both(ended)
         return ended
 
-    async def _guard(self, pump: Callable[[], Awaitable[NoReturn]]) -> None:
-        """Turn however a pump fails into the end of the link."""
+    async def _guard(self, pump: Callable[[], Awaitable[NoReturn]], stalled: Close) -> None:
+        """Turn however a pump fails into the end of the link; `stalled` is for a leg that takes nothing."""
         try:
             await pump()
         except LegClosed as ended:
             self.end(ended.close, ended.by)
         except TimeoutError:
-            self._on_slow()
-            self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+            if stalled is closes.SLOW_CONSUMER:
+                self._on_slow()
+            self.end(stalled, ClosedBy.GATEWAY)
         except Exception:
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
             raise

@@ -197,6 +197,11 @@ class Splice(Injection):
 
     close = end
 
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits in the outbox."""
+        return self._outbox.buffered_bytes if self._outbox is not None else 0
+
     def abort(self) -> None:
         """Drop both sockets at once."""
         for leg in (self.down, self.up):

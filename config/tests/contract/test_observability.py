@@ -75,3 +75,10 @@ async def test_no_token_reaches_a_log_a_record_or_a_metric(gateway: Gateway) -> 
     assert "link opened" in gateway.program.output
     for seen in (gateway.program.output, metrics, str(gateway.records())):
         assert signature not in seen
+
+
+async def test_the_root_shows_where_to_go(gateway: Gateway) -> None:
+    status, body = await gateway.get("/")
+    assert status == 200
+    for path in ("/admin/", "/health", "/ready", "/metrics"):
+        assert f'href="{path}"' in body
