@@ -22,7 +22,7 @@ def parse_control(message: str) -> dict[str, Any]:
     Raises:
         ValueError: it is not a JSON object with a text `type`, or longer than 16 KiB.
     """
-    if len(message) > MAX_CONTROL_BYTES:
+    if len(message.encode("utf-8", "replace")) > MAX_CONTROL_BYTES:
         raise ValueError("a control message is at most 16 KiB")
     try:
         parsed = json.loads(message)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -26,7 +28,7 @@ class LinkLimits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:  # nan, too, is no bound
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
 
 
@@ -41,7 +43,7 @@ class Rate:
     def parse(cls, text: str) -> Rate:
         """Raises ValueError with what a rate looks like."""
         match = _RATE.fullmatch(text.strip())
-        if match is None or float(match[1]) <= 0:
+        if match is None or not 0 < float(match[1]) < math.inf:
             raise ValueError(f"a rate is a positive number a unit, such as 20/s or 100/m; got {text!r}")
         return cls(float(match[1]), _UNIT_SECONDS[match[2]])
 
@@ -51,7 +53,8 @@ class Rate:
 
     def __str__(self) -> str:
         unit = next((unit for unit, seconds in _UNIT_SECONDS.items() if seconds == self.seconds), None)
-        return f"{self.count:g}/{unit or f'{self.seconds:g}s'}"
+        count = f"{Decimal(repr(self.count)):f}".removesuffix(".0")  # never 1e+06, which is no rate
+        return f"{count}/{unit or f'{self.seconds:g}s'}"
 
 
 class OverRate(StrEnum):

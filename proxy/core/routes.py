@@ -38,7 +38,13 @@ def upstream_url(base: str, *, path: str = "") -> str:
         ValueError: `base` is no http, https, ws or wss URL with a host, or carries a query or credentials.
     """
     parts = urlsplit(base)
-    if parts.scheme not in _SCHEMES or not parts.hostname or parts.query or parts.fragment or parts.username:
+    if (
+        parts.scheme not in _SCHEMES
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
         raise ValueError(f"a service URL is like http://host:port; got {base!r}")
     _ = parts.port  # raises ValueError when it is no port number
     full_path = parts.path.rstrip("/") + "/" + path.lstrip("/")

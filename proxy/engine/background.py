@@ -24,8 +24,12 @@ class Background:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work()` until it returns or `stop()`. `name` must be new; it labels logs and metrics."""
-        if name in self._tasks:
+        """Run `work()` until it returns or `stop()`. `name` labels logs and metrics.
+
+        Raises:
+            ValueError: other work of that name runs.
+        """
+        if name in self._tasks and not self._tasks[name].done():
             raise ValueError(f"background work {name!r} already runs")
         self._tasks[name] = asyncio.create_task(self._supervise(name, work), name=f"background:{name}")
 

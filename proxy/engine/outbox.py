@@ -42,10 +42,11 @@ class Outbox:
     def _make_room(self, size: int) -> None:
         if self._overflow is Overflow.CLOSE:
             raise OutboxFull
-        while self._events and self._bytes + size > self._max_bytes:
-            self._bytes -= self._events.popleft()[1]
+        if size > self._max_bytes:  # it can never fit, and must not cost the others
             self.dropped += 1
-        if size > self._max_bytes:
+            return
+        while self._bytes + size > self._max_bytes:
+            self._bytes -= self._events.popleft()[1]
             self.dropped += 1
 
     async def get(self) -> Event:

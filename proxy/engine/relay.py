@@ -114,14 +114,15 @@ class Relay:
         while True:
             message = await self._downstream.receive()
             counters.last_activity = self._loop.time()
-            if len(message) > limits.max_message_bytes:
+            size = payload_bytes(message)
+            if size > limits.max_message_bytes:
                 raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
             if self._control is not None and is_control(message):
                 assert isinstance(message, str)  # noqa: S101  is_control() said so
                 await self._control(message)
                 continue
             counters.messages_in += 1
-            counters.bytes_in += payload_bytes(message)
+            counters.bytes_in += size
             if self._inspect is not None and not await self._passes(Direction.IN, message):
                 continue
             async with asyncio.timeout(limits.slow_consumer_seconds):

@@ -1,0 +1,59 @@
+"""Closes: what may stand in a close frame, and what the other end is told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core import closes
+from proxy.core.closes import MAX_REASON_BYTES, Close, clip_reason, is_sendable
+
+OWN_CLOSES = [close for close in vars(closes).values() if isinstance(close, Close) and close != closes.LOST]
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
+def test_a_code_that_may_not_stand_in_a_close_frame_is_known(code: int) -> None:
+    assert not is_sendable(code)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4001, 4999])
+def test_every_code_that_an_end_may_send_is_passed_through(code: int) -> None:
+    assert Close(code, "why").for_wire() == Close(code, "why")
+
+
+@given(code=st.integers(0, 70_000), reason=st.text())
+def test_what_goes_on_the_wire_always_fits_a_close_frame(code: int, reason: str) -> None:
+    sent = Close(code, reason).for_wire()
+    assert sent == Close(1005, "") or is_sendable(sent.code)
+    assert len(sent.reason.encode()) <= MAX_REASON_BYTES
+
+
+@pytest.mark.parametrize("code", [1006, 1015, 0])
+def test_a_lost_end_is_told_as_a_failure_and_not_as_a_clean_end(code: int) -> None:
+    assert Close(code).for_wire() == closes.UPSTREAM_LOST
+    assert Close(code).for_wire(lost=closes.CLIENT_LOST) == closes.CLIENT_LOST
+
+
+def test_an_empty_close_stays_empty() -> None:
+    assert Close(1005, "never sent").for_wire() == Close(1005, "")
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=30, max_size=200))
+def test_a_reason_is_cut_between_characters_and_only_as_far_as_needed(reason: str) -> None:
+    clipped = clip_reason(reason)
+    assert reason.startswith(clipped)
+    if clipped != reason:
+        assert MAX_REASON_BYTES - 4 < len(clipped.encode()) <= MAX_REASON_BYTES
+
+
+def test_a_reason_that_is_no_valid_text_can_still_be_sent() -> None:
+    assert clip_reason("bad \ud800 end") == "bad ? end"
+
+
+@pytest.mark.parametrize("close", OWN_CLOSES)
+def test_the_gateways_own_closes_reach_a_unity_client_and_fit_a_frame(close: Close) -> None:
+    """Unity aborts at 1012, 1013 and 1014 and loses code and reason."""
+    assert is_sendable(close.code)
+    assert close.code not in {1012, 1013, 1014}
+    assert clip_reason(close.reason) == close.reason

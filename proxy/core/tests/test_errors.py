@@ -1,0 +1,106 @@
+"""Every failure and its consequences, as DESIGN's tables have them."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core import errors
+from proxy.core.closes import Close, ClosedBy, is_sendable
+from proxy.core.errors import GatewayError, LegClosed
+
+SECRET = "eyJ.secret.token at 10.1.2.3"
+
+# error, status, close, code, Retry-After in seconds
+TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
+    (errors.GatewayError(SECRET), 500, Close(1011, "internal error"), "internal_error", None),
+    (
+        errors.AuthenticationFailed("missing"),
+        401,
+        Close(1008, "authentication failed"),
+        "authentication_failed",
+        None,
+    ),
+    (errors.TokenExpired(), 401, Close(4010, "token expired"), "token_expired", None),
+    (
+        errors.KeysUnavailable(SECRET),
+        503,
+        Close(4013, "overloaded, try again later"),
+        "keys_unavailable",
+        2,
+    ),
+    (errors.Forbidden(SECRET), 403, Close(1008, "not permitted"), "forbidden", None),
+    (errors.OriginRefused(SECRET), 403, Close(1008, "not permitted"), "origin_refused", None),
+    (errors.Blocked(SECRET), 403, Close(4003, "blocked"), "blocked", None),
+    (errors.BadRequest(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
+    (errors.NotFound(SECRET), 404, Close(1008, "not found"), "not_found", None),
+    (errors.TooMany("per_ip", retry_after_seconds=7), 429, Close(1008, "rate limit"), "too_many", 7),
+    (errors.UpstreamRefused(SECRET), 502, Close(1011, "upstream failed"), "upstream_refused", None),
+    (
+        errors.UpstreamUnavailable("kb", why=SECRET),
+        503,
+        Close(1011, "upstream unavailable"),
+        "upstream_unavailable",
+        2,
+    ),
+    (errors.UpstreamTimeout(SECRET), 504, Close(1011, "upstream timeout"), "upstream_timeout", None),
+    (errors.Overloaded(SECRET), 503, Close(4013, "overloaded, try again later"), "overloaded", 2),
+    (errors.Draining(SECRET), 503, Close(1001, "draining"), "draining", 1),
+    (errors.Disabled(SECRET), 503, Close(4013, "disabled"), "disabled", 30),
+]
+ERRORS = [row[0] for row in TABLE]
+
+
+def _all_errors(root: type[GatewayError] = GatewayError) -> set[type[GatewayError]]:
+    return {root}.union(*(_all_errors(kind) for kind in root.__subclasses__()))
+
+
+def _name(value: object) -> str | None:
+    return type(value).__name__ if isinstance(value, GatewayError) else None
+
+
+def test_the_table_below_knows_every_failure() -> None:
+    assert {type(error) for error in ERRORS} == {
+        kind for kind in _all_errors() if kind.__module__ == errors.__name__
+    }
+
+
+@pytest.mark.parametrize(("error", "status", "close", "code", "retry_after_seconds"), TABLE, ids=_name)
+def test_a_failure_carries_its_status_its_close_and_its_code(
+    error: GatewayError, status: int, close: Close, code: str, retry_after_seconds: float | None
+) -> None:
+    assert (error.status, error.close, error.code) == (status, close, code)
+    assert error.retry_after_seconds == retry_after_seconds
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=_name)
+def test_what_a_client_is_told_is_a_sentence_and_holds_nothing_of_the_operators_text(
+    error: GatewayError,
+) -> None:
+    for told in (error.message, error.code, error.close.reason, error.outcome):
+        assert told
+        assert "secret" not in told
+        assert "10.1.2.3" not in told
+    assert error.message.endswith(".")
+    assert is_sendable(error.close.code)
+
+
+def test_the_metric_label_is_the_code_and_says_which_limit_was_reached() -> None:
+    assert errors.Blocked("x").outcome == "blocked"
+    assert errors.TooMany("per_user", retry_after_seconds=1).outcome == "too_many_per_user"
+
+
+def test_no_two_failures_share_a_code() -> None:
+    assert len({error.code for error in ERRORS}) == len(ERRORS)
+
+
+def test_operators_read_what_happened() -> None:
+    assert str(errors.AuthenticationFailed("signature")) == "authentication failed: signature"
+    assert str(errors.UpstreamUnavailable("kb", why="no members")) == "pool 'kb': no members"
+    refused = errors.UpstreamRefused("status 500", upstream_status=500)
+    assert (str(refused), refused.upstream_status) == ("upstream refused the handshake: status 500", 500)
+
+
+def test_a_closed_leg_says_how_and_by_whom() -> None:
+    ended = LegClosed(Close(4321, "over"), by=ClosedBy.UPSTREAM)
+    assert (ended.close, ended.by) == (Close(4321, "over"), ClosedBy.UPSTREAM)
+    assert str(ended) == "upstream closed: 4321 over"

@@ -1,0 +1,87 @@
+"""A link, from before its accept to after its end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.events import Event
+from proxy.core.records import ConnectionRecord
+from proxy.engine.link import Link
+
+
+class Told:
+    """A stream that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.ended = asyncio.Event()
+
+    def inject(self, event: Event) -> None:
+        self.told.append(event.text)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        self.told.append((close, by))
+        self.ended.set()
+
+
+def _link() -> Link:
+    return Link(ConnectionRecord(id="c", route="r", opened_at=datetime.now(UTC)), topics=("user:1",))
+
+
+def test_what_arrives_before_the_accept_comes_first_and_in_order() -> None:
+    link, stream = _link(), Told()
+    link.inject(Event("user:1", "early"))
+    link.end(closes.KICKED, ClosedBy.STAFF)
+    link.begin(stream)
+    link.inject(Event("user:1", "late"))
+    assert stream.told == ["early", (closes.KICKED, ClosedBy.STAFF), "late"]
+
+
+def test_nothing_reaches_a_link_that_has_ended() -> None:
+    link, stream = _link(), Told()
+    link.begin(stream)
+    link.ended()
+    link.inject(Event("user:1", "late"))
+    link.end(closes.KICKED, ClosedBy.STAFF)
+    assert stream.told == []
+
+
+def test_a_link_that_ended_before_it_began_stays_ended() -> None:
+    link, stream = _link(), Told()
+    link.inject(Event("user:1", "early"))
+    link.ended()
+    link.begin(stream)
+    link.inject(Event("user:1", "late"))
+    assert (stream.told, link.stream) == ([], None)
+
+
+async def test_a_link_ends_when_its_token_does_and_a_later_token_takes_the_earlier_ones_place() -> None:
+    link, stream = _link(), Told()
+    link.begin(stream)
+    link.expire_in(0)
+    link.expire_in(3600)
+    await asyncio.sleep(0)
+    assert not stream.told
+    link.expire_in(-5)
+    async with asyncio.timeout(5):
+        await stream.ended.wait()
+    assert stream.told == [(closes.TOKEN_EXPIRED, ClosedBy.GATEWAY)]
+    link.expire_in(3600)
+    link.ended()
+    assert link.expiry is None
+
+
+def test_the_record_gets_the_counters_and_when_something_last_crossed() -> None:
+    link, now = _link(), datetime.now(UTC)
+    link.update_record(now=now, loop_time=100.0)
+    assert link.record.last_activity_at is None
+    link.counters.messages_in, link.counters.bytes_in = 1, 2
+    link.counters.messages_out, link.counters.bytes_out = 3, 4
+    link.counters.last_activity = 90.0
+    link.update_record(now=now, loop_time=100.0)
+    record = link.record
+    assert (record.messages_in, record.bytes_in, record.messages_out, record.bytes_out) == (1, 2, 3, 4)
+    assert record.last_activity_at == now - timedelta(seconds=10)
