@@ -7,3 +7,6 @@ class ProxyConfig(AppConfig):
 
     def ready(self) -> None:
         from proxy import checks  # noqa: F401  importing registers them
+        from proxy.rules import announce_changes
+
+        announce_changes()

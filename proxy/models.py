@@ -144,6 +144,7 @@ class PoolMember(models.Model):
     class Meta:
         ordering = ["pool", "url"]
         constraints = [models.UniqueConstraint(fields=["pool", "url"], name="one_row_per_member")]
+        verbose_name_plural = "pools"
         permissions = [("drain_poolmember", "Can drain pool members and bring them back")]
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.db.models.signals import post_delete, post_save
 
 from proxy.core import closes
 from proxy.core.blocks import Blocklist, BlockRule, parse_network
@@ -182,6 +183,17 @@ def _spec(row: PoolMember) -> MemberSpec:
         draining=row.draining,
         draining_seconds=row.move_seconds if row.draining else None,
     )
+
+
+def announce_changes() -> None:
+    """From now on, announce each row of the rules that is saved or deleted. `update()` announces nothing."""
+    for model in (Block, PoolMember):
+        for signal in (post_save, post_delete):
+            signal.connect(_on_change, sender=model, dispatch_uid="proxy.rules")
+
+
+def _on_change(**_: object) -> None:
+    announce()
 
 
 def announce() -> None:

@@ -35,6 +35,13 @@ SERVICES = (
         port_variable="KB_PORT",
         default_port=8001,
     ),
+    Service(
+        name="studio",
+        command="studioservice",
+        url_variable="STUDIO_WS_URLS",
+        port_variable="STUDIO_PORT",
+        default_port=8002,
+    ),
 )
 
 

@@ -1,6 +1,8 @@
 """Django admin: who is connected, through what, how it is doing; and ending it. docs/admin.md tells staff."""
 
+from proxy.admin.blocks import BlockAdmin
 from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
+from proxy.admin.pools import PoolMemberAdmin
 
-__all__ = ["ConnectionAdmin", "NodeAdmin"]
+__all__ = ["BlockAdmin", "ConnectionAdmin", "NodeAdmin", "PoolMemberAdmin"]

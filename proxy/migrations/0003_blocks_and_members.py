@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['pool', 'url'],
+                'verbose_name_plural': 'pools',
                 'permissions': [('drain_poolmember', 'Can drain pool members and bring them back')],
                 'constraints': [models.UniqueConstraint(fields=('pool', 'url'), name='one_row_per_member')],
             },

@@ -14,13 +14,13 @@ from config.testing.program import free_port
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    return {"GATEWAY_PORT": str(free_port()), "KB_PORT": str(free_port())}
+    return {"GATEWAY_PORT": str(free_port()), "KB_PORT": str(free_port()), "STUDIO_PORT": str(free_port())}
 
 
 def test_with_nothing_set_everything_is_embedded(tmp_path: Path, ports: dict[str, str]) -> None:
     dev = development(ports, var_dir=tmp_path)
 
-    assert list(programs(dev, base_dir=tmp_path)) == ["valkey", "kb", "gateway"]
+    assert list(programs(dev, base_dir=tmp_path)) == ["valkey", "kb", "studio", "gateway"]
     assert dev.variables["KB_SERVICE_URL"] == f"http://127.0.0.1:{ports['KB_PORT']}"
     assert dev.variables["REDIS_URL"] == f"redis://127.0.0.1:{dev.valkey_port}/0"
     assert dev.own_database
@@ -32,6 +32,7 @@ def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
     given = {
         "REDIS_URL": "redis://there:1/0",
         "KB_SERVICE_URL": "https://kb.example.org",
+        "STUDIO_WS_URLS": "wss://studio.example.org",
         "DATABASE_URL": "postgres://there/db",
         "SECRET_KEY": "my own",
         "DEBUG": "false",

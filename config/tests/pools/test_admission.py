@@ -120,9 +120,7 @@ async def test_limits_go_on_by_node_while_redis_is_away(make_nodes: MakeNodes, v
 
 BLOCK = """
 from proxy.models import Block
-from proxy.rules import announce
 Block({}).save()
-announce()
 """
 
 

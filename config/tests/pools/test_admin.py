@@ -1,0 +1,85 @@
+"""The pools page and blocks in admin."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db.models.functions import Now
+from django.test import Client
+
+import config.routing  # noqa: F401  the pools of the product are registered there
+from proxy.models import Block, MemberReport, Node, PoolMember
+from proxy.pools_overview import pool_views
+from proxy.rules import load_rules
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/proxy/poolmember/"
+A, B = "ws://studio-a:8002/", "ws://studio-b:8002/"
+
+
+def staff(*permissions: str) -> Client:
+    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def rows() -> None:
+    node = Node.objects.create(id="n" * 32, host="h", pid=1, started_at=Now(), heartbeat_at=Now())
+    for url, state, links in ((A, "available", 7), (B, "unhealthy", 2)):
+        PoolMember.objects.create(pool="studio", url=url)
+        MemberReport.objects.create(
+            node=node, pool="studio", url=url, state=state, breaker="closed", links=links,
+            last_error="probe: <refused>", updated_at=Now(),
+        )  # fmt: skip
+
+
+def test_the_page_shows_each_members_state_links_and_last_error(rows: None) -> None:
+    page = staff("view_poolmember").get(PAGE).content.decode()
+    assert A in page
+    assert "unhealthy" in page
+    assert "probe: &lt;refused&gt;" in page
+    assert "<button" not in page.partition('id="result_list"')[2]
+
+
+def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> None:
+    words = {"action": "drain", "pool": "studio", "url": A}
+    viewer = staff("view_poolmember")
+    assert viewer.post(PAGE, words).status_code == 403
+    User.objects.all().delete()
+    drainer = staff("view_poolmember", "drain_poolmember")
+    assert drainer.post(PAGE, words).status_code == 302
+    specs = {spec.url: spec for spec in (load_rules().members or {})["studio"]}
+    assert specs[A].draining
+    assert not specs[B].draining
+    drainer.post(PAGE, words | {"action": "move"})
+    assert PoolMember.objects.get(url=A).move_seconds == 30
+    drainer.post(PAGE, words | {"action": "undrain"})
+    assert not PoolMember.objects.get(url=A).draining
+
+
+def test_a_member_of_no_row_but_with_links_is_shown_as_removed(rows: None) -> None:
+    PoolMember.objects.filter(url=A).delete()
+    studio = next(pool for pool in pool_views() if pool.name == "studio")
+    assert [(member.url, member.removed) for member in studio.members] == [(B, False), (A, True)]
+
+
+def test_members_are_checked_and_normalised_when_they_are_added(admin_client: Client) -> None:
+    wrong = {"pool": "studio", "url": "studio-c", "weight": 1}
+    assert b"a service URL is like" in admin_client.post(PAGE + "add/", wrong).content
+    assert admin_client.post(PAGE + "add/", wrong | {"url": "http://studio-c:1"}).status_code == 302
+    assert PoolMember.objects.get().url == "ws://studio-c:1/"
+
+
+def test_a_block_names_who_made_it_and_what_it_means(admin_client: Client) -> None:
+    add = "/admin/proxy/block/add/"
+    assert b"Name a user" in admin_client.post(add, {}).content
+    assert b"no address" in admin_client.post(add, {"network": "nowhere"}).content
+    assert admin_client.post(add, {"network": "192.0.2.9/24", "reason": "spam"}).status_code == 302
+    block = Block.objects.get()
+    assert block.network == "192.0.2.0/24"
+    assert block.created_by is not None
+    assert b"192.0.2.0/24" in admin_client.get("/admin/proxy/block/").content
+    assert load_rules().blocks == {("", "192.0.2.0/24", None)}

@@ -1,0 +1,76 @@
+"""The pools page: each member's health, links and last error; draining; members added, weighted, removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from proxy.models import PoolMember
+from proxy.pools_overview import adopt, pool_views, set_draining
+
+MOVE_SECONDS = 30
+_DONE = {
+    "drain": "{} drains: it gets no new links.",
+    "move": "{} drains, and its links end over the next " + str(MOVE_SECONDS) + " seconds.",
+    "undrain": "{} is back.",
+}
+
+
+@admin.register(PoolMember)
+class PoolMemberAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Its list is the page of all pools, members from settings included."""
+
+    fields = ["pool", "url", "weight", "max_connections", "draining", "move_seconds"]
+
+    class Media:
+        css = {"all": ["proxy/admin.css"]}
+        js = ["proxy/live.js"]
+
+    def has_drain_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("proxy.drain_poolmember"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            self._drain(request)
+            return HttpResponseRedirect(request.get_full_path())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Pools",
+            "opts": self.opts,
+            "pools": pool_views(),
+            "media": self.media,
+            "can_add": self.has_add_permission(request),
+            "can_change": self.has_change_permission(request),
+            "can_drain": self.has_drain_permission(request),
+        }
+        return TemplateResponse(request, "admin/proxy/poolmember/pools.html", context)
+
+    def _drain(self, request: HttpRequest) -> None:
+        """Do what a button of the page says."""
+        if not self.has_drain_permission(request):
+            raise PermissionDenied
+        action, url = request.POST.get("action", ""), request.POST.get("url", "")
+        if action not in _DONE:
+            return
+        seconds = MOVE_SECONDS if action == "move" else None
+        try:
+            member = set_draining(
+                request.POST.get("pool", ""), url, draining=action != "undrain", move_seconds=seconds
+            )
+        except PoolMember.DoesNotExist:
+            self.message_user(request, "There is no such member any more.", messages.WARNING)
+            return
+        said = _DONE[action].format(url)
+        self.log_change(request, member, said)
+        self.message_user(request, said)
+
+    def save_model(self, request: HttpRequest, obj: PoolMember, form: Any, change: bool) -> None:
+        if not change:
+            adopt(obj.pool)  # or the first row would push out all that settings declare
+        super().save_model(request, obj, form, change)

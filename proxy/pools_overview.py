@@ -1,0 +1,126 @@
+"""The pools as staff see them: members from settings and rows, and what every running node reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from proxy import registry
+from proxy.core.routes import MemberSpec, Upstream
+from proxy.models import MemberReport, Node, PoolMember
+from proxy.nodes import LOST_AFTER_SECONDS
+
+# The worst first: what one node sees is what staff should see.
+_WORST_FIRST = ("unhealthy", "broken", "draining", "full", "available")
+
+
+@dataclass(slots=True)
+class MemberView:
+    """One member over all nodes. `row_id` None: it is declared in settings."""
+
+    url: str
+    weight: int = 1
+    max_connections: int | None = None
+    draining: bool = False
+    removed: bool = False
+    row_id: int | None = None
+    reports: list[MemberReport] = field(default_factory=list)
+
+    @property
+    def links(self) -> int:
+        return sum(report.links for report in self.reports)
+
+    @property
+    def state(self) -> str:
+        if self.removed or self.draining:
+            return "draining"
+        states = {report.state for report in self.reports}
+        return next((state for state in _WORST_FIRST if state in states), "not seen yet")
+
+    @property
+    def css_class(self) -> str:
+        css = {"available": "gateway-live", "unhealthy": "gateway-down", "broken": "gateway-down"}
+        return css.get(self.state, "gateway-late")
+
+    @property
+    def dial_ms(self) -> float | None:
+        """The slowest node's average."""
+        return max((report.dial_ms for report in self.reports if report.dial_ms is not None), default=None)
+
+    @property
+    def last_error(self) -> str:
+        """The newest of those that some node still sees."""
+        errors = [report for report in self.reports if report.last_error]
+        return max(errors, key=lambda report: report.updated_at).last_error if errors else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    name: str
+    from_settings: bool
+    editable: bool
+    members: list[MemberView]
+
+
+def pool_views() -> list[PoolView]:
+    """All pools, in three queries."""
+    alive = Node.objects.filter(
+        stopped_at=None, heartbeat_at__gte=Now() - timedelta(seconds=LOST_AFTER_SECONDS)
+    )
+    reports = list(MemberReport.objects.filter(node__in=alive))
+    rows = list(PoolMember.objects.all())
+    return [_view(upstream, rows, reports) for upstream in upstreams()]
+
+
+def upstreams() -> list[Upstream]:
+    """Each upstream of the registered routes, once."""
+    return list({route.upstream.name: route.upstream for route in registry.routes()}.values())
+
+
+def _view(upstream: Upstream, rows: Iterable[PoolMember], reports: Iterable[MemberReport]) -> PoolView:
+    own = [row for row in rows if row.pool == upstream.name]
+    members = {row.url: _of_row(row) for row in own} if own else _of_specs(upstream.declared())
+    for report in reports:
+        if report.pool == upstream.name:
+            member = members.setdefault(report.url, MemberView(report.url, removed=True))
+            member.reports.append(report)
+    listed = sorted(members.values(), key=lambda member: (member.removed, member.url))
+    return PoolView(upstream.name, not own, upstream.editable, listed)
+
+
+def _of_row(row: PoolMember) -> MemberView:
+    return MemberView(row.url, row.weight, row.max_connections, row.draining, row_id=row.pk)
+
+
+def _of_specs(specs: Iterable[MemberSpec]) -> dict[str, MemberView]:
+    return {spec.url: MemberView(spec.url, spec.weight, spec.max_connections) for spec in specs}
+
+
+@transaction.atomic
+def adopt(pool: str) -> None:
+    """Write the members that settings declare as rows, if there are none: from now on rows count."""
+    if PoolMember.objects.filter(pool=pool).exists():
+        return
+    declared = next((upstream.declared() for upstream in upstreams() if upstream.name == pool), ())
+    PoolMember.objects.bulk_create(
+        PoolMember(pool=pool, url=spec.url, weight=spec.weight, max_connections=spec.max_connections)
+        for spec in declared
+    )
+
+
+@transaction.atomic
+def set_draining(pool: str, url: str, *, draining: bool, move_seconds: int | None = None) -> PoolMember:
+    """Drain a member on every node, or bring it back.
+
+    Raises:
+        PoolMember.DoesNotExist: the pool has no such member.
+    """
+    adopt(pool)
+    member = PoolMember.objects.get(pool=pool, url=url)
+    member.draining, member.move_seconds = draining, move_seconds if draining else None
+    member.save()
+    return member
