@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import uvloop
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 T = TypeVar("T")
 OPEN_SECONDS = 60.0
@@ -108,7 +108,7 @@ async def close_links(links: list[Link]) -> None:
     """The closing handshake on every link, CLOSE_SECONDS for all; what is left then is cut off."""
     for link in links:
         if link.alive:
-            link.transport.send_close()
+            link.transport.send_close(WSCloseCode.OK)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS):
             for link in links:

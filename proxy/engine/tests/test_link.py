@@ -15,6 +15,8 @@ from proxy.engine.link import Link
 class Told:
     """A stream that remembers what it was told."""
 
+    buffered_bytes = 0
+
     def __init__(self) -> None:
         self.told: list[object] = []
         self.ended = asyncio.Event()
