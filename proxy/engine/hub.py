@@ -141,13 +141,17 @@ class Hub:
 
     async def run(self) -> None:
         """Hear what is published, and start anew whenever the layer fails, until cancelled."""
-        while True:
-            try:
-                await self._hear()
-            except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
-                self._away(error)
-            await self._let_go()
-            await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            while True:
+                try:
+                    await self._hear()
+                except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
+                    self._away(error)
+                await self._let_go()
+                await asyncio.sleep(_RETRY_SECONDS)
+        finally:  # nobody settles a join any more
+            self.connected = False
+            self._answer_all()
 
     async def _hear(self) -> NoReturn:
         """One time of hearing, from a new channel to the first failure, which is raised."""
@@ -175,6 +179,9 @@ class Hub:
         if self.connected:
             logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
         self.connected = False
+        self._answer_all()
+
+    def _answer_all(self) -> None:
         waiters, self._waiters = self._waiters, []
         _answer(waiters)
 

@@ -20,6 +20,7 @@ class Told:
     def __init__(self) -> None:
         self.told: list[object] = []
         self.ended = asyncio.Event()
+        self.buffered_bytes = 0
 
     def inject(self, event: Event) -> None:
         self.told.append(event.text)
