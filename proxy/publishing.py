@@ -45,9 +45,11 @@ def encode_event(event: Mapping[str, Any]) -> str:
     if kind.startswith("gateway."):
         raise ValueError("types that begin with 'gateway.' are the gateway's own")
     try:
-        return json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except TypeError as error:
+        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # half a surrogate pair is no text, and would only fail on the way
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"an event must be JSON: {error}") from error
+    return text
 
 
 async def publish(topic: str, event: Mapping[str, Any]) -> None:

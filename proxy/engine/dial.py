@@ -84,7 +84,7 @@ async def dial_leg(url: str, request: DialRequest, *, limits: LinkLimits) -> Ups
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound
     """
     try:
-        connection = await connect(
+        connection = await _ConnectHere(
             request.url(url),
             additional_headers=list(request.headers),
             user_agent_header=None,
@@ -101,6 +101,13 @@ async def dial_leg(url: str, request: DialRequest, *, limits: LinkLimits) -> Ups
     except Exception as error:
         raise dial_error(error) from error
     return UpstreamLeg(connection)
+
+
+class _ConnectHere(connect):
+    """Follows no redirect: a service must not send the gateway, and a client's token, elsewhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 def dial_error(error: Exception) -> Exception:

@@ -1,0 +1,171 @@
+"""Dialling for a relay, over real sockets: what each failure means, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import LegClosed, NotFound, Overloaded, UpstreamRefused, UpstreamTimeout
+from proxy.core.limits import LinkLimits
+from proxy.engine.dial import DialFailed, Dialler, DialRequest, dial_leg
+
+LIMITS = LinkLimits(dial_timeout_seconds=0.3, close_timeout_seconds=1, max_message_bytes=1000)
+
+
+@asynccontextmanager
+async def answering(answer: bytes | None, asked: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """A TCP service that reads a request and says `answer`; None: nothing, until the dialler leaves."""
+
+    serving: list[asyncio.Task[None] | None] = []
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        if asked is not None:
+            asked.set()
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        if serving:
+            await asyncio.wait([task for task in serving if task is not None], timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", NotFound),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", UpstreamRefused),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", UpstreamRefused),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", UpstreamRefused),
+        (b"nonsense\r\n\r\n", UpstreamRefused),
+        (b"", UpstreamRefused),
+        (None, UpstreamTimeout),
+    ],
+)
+async def test_each_answer_that_is_no_upgrade_means_its_own_failure(
+    answer: bytes | None, failure: type[Exception]
+) -> None:
+    async with asyncio.timeout(5), answering(answer) as url:
+        with pytest.raises(failure):
+            await dial_leg(url, DialRequest(), limits=LIMITS)
+
+
+async def test_a_service_cannot_send_the_gateway_elsewhere() -> None:
+    asked = asyncio.Event()
+    async with asyncio.timeout(5), answering(b"", asked) as elsewhere:
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
+        async with answering(moved) as url:
+            with pytest.raises(UpstreamRefused) as refused:
+                await dial_leg(url, DialRequest(), limits=LIMITS)
+    assert refused.value.upstream_status == 302
+    assert not asked.is_set()
+
+
+async def test_a_port_that_nobody_listens_on_lets_another_member_be_tried() -> None:
+    async with answering(b"") as url:
+        pass
+    with pytest.raises(DialFailed):
+        await dial_leg(url, DialRequest(), limits=LIMITS)
+
+
+async def test_a_cancelled_dial_leaves_no_socket() -> None:
+    came, gone = asyncio.Event(), asyncio.Event()
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        came.set()
+        await reader.read()  # until the dialler has closed its socket
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    async with asyncio.timeout(5), await asyncio.start_server(service, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        dialling = asyncio.create_task(dial_leg(url, DialRequest(), limits=LinkLimits()))
+        await came.wait()
+        dialling.cancel()
+        await asyncio.wait([dialling])
+        await gone.wait()
+    assert dialling.cancelled()
+
+
+async def test_a_dial_asks_for_what_it_was_told_to_and_nothing_more() -> None:
+    asked: list[Request] = []
+
+    def keep(_: ServerConnection, request: Request) -> Response | None:
+        asked.append(request)
+        return None if request.path.startswith("/base/ws?") else Response(http.HTTPStatus.GONE, "", [])  # type: ignore[arg-type]
+
+    async def service(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    request = DialRequest(path="/ws", query="a=1", headers=(("x-request-id", "r"),), subprotocols=("v2",))
+    async with asyncio.timeout(5):
+        async with serve(service, "127.0.0.1", 0, process_request=keep, subprotocols=["v2"]) as server:  # type: ignore[list-item]
+            target = request.target(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/base/")
+            leg = await dial_leg(target, request, limits=LIMITS)
+            assert leg.subprotocol == "v2"
+            await leg.close(Close(1000))
+    assert asked[0].path == "/base/ws?a=1"
+    assert asked[0].headers["x-request-id"] == "r"
+    for absent in ("user-agent", "origin", "sec-websocket-extensions", "authorization"):
+        assert absent not in asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("end", "close", "by"),
+    [
+        ("close", Close(4321, "over"), ClosedBy.UPSTREAM),
+        ("empty", Close(1005), ClosedBy.UPSTREAM),
+        ("abort", closes.LOST, ClosedBy.UPSTREAM),
+        ("too big", closes.MESSAGE_TOO_BIG, ClosedBy.GATEWAY),
+        ("not utf-8", closes.UPSTREAM_FAILED, ClosedBy.GATEWAY),
+    ],
+)
+async def test_a_leg_tells_how_it_ended_and_by_whom(end: str, close: Close, by: ClosedBy) -> None:
+    async def service(connection: ServerConnection) -> None:
+        if end == "close":
+            await connection.close(4321, "over")
+        elif end == "empty":
+            await connection.close(None)  # type: ignore[arg-type]
+        elif end == "abort":
+            connection.transport.abort()
+        elif end == "too big":
+            await connection.send("x" * 1001)
+        else:
+            await connection.send(b"\xff", text=True)
+        await connection.wait_closed()
+
+    async with asyncio.timeout(5), serve(service, "127.0.0.1", 0, compression=None) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+        leg = await dial_leg(url, DialRequest(), limits=LIMITS)
+        with pytest.raises(LegClosed) as ended:
+            await leg.receive()
+        assert (ended.value.close, ended.value.by) == (close, by)
+        with pytest.raises(LegClosed):
+            await leg.send("late")
+
+
+async def test_dials_beyond_the_bound_queue_and_are_overloaded_after_the_deadline() -> None:
+    dialler = Dialler(max_concurrent=1, queue_seconds=0.05)
+    async with asyncio.timeout(5):
+        async with dialler.turn():
+            with pytest.raises(Overloaded):
+                async with dialler.turn():
+                    pass
+        async with dialler.turn():
+            pass
