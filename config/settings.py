@@ -82,7 +82,7 @@ STUDIO_PROBE = env.choice("STUDIO_PROBE", "websocket", ("websocket", "http", "no
 STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "/ws")
 STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)
 STUDIO_MEMBER_MAX_CONNECTIONS = env.integer("STUDIO_MEMBER_MAX_CONNECTIONS", 0, least=0) or None
-RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 10)
+RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)
 CHAT_SERVICE_URL = env.service_url("CHAT_SERVICE_URL", "http://127.0.0.1:8003")
 MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)
 OUTBOX_BYTES = env.integer("OUTBOX_BYTES", 1 << 20, least=1024)

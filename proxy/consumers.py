@@ -19,10 +19,10 @@ from proxy.core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from proxy.core.routes import Route, Subject
+from proxy.core.routes import Resume, Route, Subject
 from proxy.engine.link import Link
 from proxy.engine.shared_leases import Lease as Admitted
-from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, SpliceJoin
+from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, ResumeJoin, SpliceJoin
 from proxy.lives import Life
 from proxy.refusals import refuse
 from proxy.runtime import Runtime, running_runtime
@@ -98,6 +98,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         return Life(self.runtime, self.route, link, lease, admitted)
 
     def _choose_join(self) -> Join:
+        if self.route.resume is Resume.RECONNECT:
+            return ResumeJoin(self)
         offered = SPLICE_EXTENSION in (self.scope.get("extensions") or {})
         return SpliceJoin(self) if offered else RelayJoin(self)
 

@@ -43,7 +43,8 @@ class DownstreamLeg:
     async def receive(self) -> str | bytes:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
-            raise LegClosed(close_of(message), by=ClosedBy.CLIENT)
+            # Only our own server says who; elsewhere the end of a relayed leg is the client's.
+            raise LegClosed(close_of(message), by=message.get("sluicegate.closed_by", ClosedBy.CLIENT))
         text: str | None = message.get("text")
         body: str | bytes = message["bytes"] if text is None else text
         return body

@@ -1,14 +1,15 @@
-"""The two ways in which a consumer joins its legs: one behaviour, two costs.
+"""The ways in which a consumer joins its legs: one behaviour, two costs.
 
 Where the server offers a splice, bytes cross verbatim between the two sockets. Elsewhere (stock Daphne, TLS
-endpoints, any other ASGI server) whole messages are relayed between ASGI and a `websockets` client.
+endpoints, any other ASGI server), and on routes whose links outlive their member, whole messages are relayed
+between ASGI and a `websockets` client.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from proxy import metrics
 from proxy.core import closes
@@ -18,10 +19,11 @@ from proxy.core.limits import OverRate
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
 from proxy.downstream import DownstreamLeg, Receive
 from proxy.engine.dial import Dial, DialRequest, dial_leg
-from proxy.engine.legs import UpstreamLeg
+from proxy.engine.legs import Leg, UpstreamLeg
 from proxy.engine.pool import Lease
 from proxy.engine.rawdial import RawUpstream, dial_raw
 from proxy.engine.relay import Relay
+from proxy.engine.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.splice import Observer, SpliceRequest
 from proxy.lives import Life
 
@@ -41,7 +43,7 @@ class ClientLeft(Exception):
 class Join(Protocol):
     """How one link's legs are joined: `dial`, then `serve`."""
 
-    async def dial(self, dialling: Dialling) -> Lease[Any]:
+    async def dial(self, dialling: Dialling) -> AnyLease:
         """What `dialling` gives when called with how to dial; given up as soon as the client leaves.
 
         Raises:
@@ -102,7 +104,8 @@ class SpliceJoin:
             del offer["on_left"]
 
     async def serve(self, life: Life, accept: Accept) -> None:
-        consumer, route, leg = self._consumer, self._consumer.route, life.lease.leg
+        consumer, route = self._consumer, self._consumer.route
+        leg: Any = life.lease.leg
         request = SpliceRequest(
             upstream=leg,
             limits=consumer.runtime.limits,
@@ -130,16 +133,16 @@ class SpliceJoin:
 class RelayJoin:
     """Whole messages are pumped between ASGI and the upstream, while the consumer waits."""
 
+    relay_class: ClassVar[type[Relay]] = Relay
+
     def __init__(self, consumer: GatewayConsumer) -> None:
         self._consumer = consumer
 
-    async def dial(self, dialling: Dialling) -> Lease[Any]:
-        limits = self._consumer.runtime.limits
+    async def dial(self, dialling: Dialling) -> AnyLease:
+        return await while_client_waits(dialling(self._dial_leg), self._consumer.base_receive)
 
-        async def dial(url: str, request: DialRequest) -> UpstreamLeg:
-            return await dial_leg(url, request, limits=limits)
-
-        return await while_client_waits(dialling(dial), self._consumer.base_receive)
+    async def _dial_leg(self, url: str, request: DialRequest) -> UpstreamLeg:
+        return await dial_leg(url, request, limits=self._consumer.runtime.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
@@ -162,15 +165,41 @@ class RelayJoin:
         async def control(text: str) -> None:
             await consumer.send(text_data=life.control(text))
 
-        return Relay(
+        return self.relay_class(
             DownstreamLeg(consumer.base_receive, consumer.base_send),
-            life.lease.leg,
+            self._upstream(life),
             limits=consumer.runtime.limits,
             counters=life.link.counters,
             overflow=route.overflow,
             control=control if route.control else None,
             inspect=policy_of(life),
             on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(route.name).inc,
+        )
+
+    def _upstream(self, life: Life) -> Leg:
+        leg: Leg = life.lease.leg
+        return leg
+
+
+class ResumeJoin(RelayJoin):
+    """A relay whose upstream may be another member from one message to the next."""
+
+    relay_class = ResumingRelay
+
+    async def dial(self, dialling: Dialling) -> AnyLease:
+        lease = await while_client_waits(dialling(self._dial_leg), self._consumer.base_receive)
+        return RenewableLease(lease, dial=self._dial_leg, dialling=dialling)
+
+    def _upstream(self, life: Life) -> Leg:
+        lease, route, record = life.lease, self._consumer.route, life.link.record
+        assert isinstance(lease, RenewableLease)  # noqa: S101  it is what dial() answers
+
+        def observe(outcome: Reconnected) -> None:
+            record.upstream = lease.member
+            metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
+
+        return ResumingLeg(
+            lease, limits=self._consumer.runtime.limits, tell=route.tell_resume, observe=observe
         )
 
 

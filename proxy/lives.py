@@ -12,7 +12,7 @@ from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.principal import Principal
 from proxy.core.routes import Route
 from proxy.engine.link import Link
-from proxy.engine.pool import Lease
+from proxy.engine.resume import AnyLease
 from proxy.engine.shared_leases import Lease as Admitted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Life:
     __slots__ = ("admitted", "gate", "lease", "link", "route", "runtime")
 
     def __init__(
-        self, runtime: Runtime, route: Route, link: Link, lease: Lease[Any], admitted: Admitted
+        self, runtime: Runtime, route: Route, link: Link, lease: AnyLease, admitted: Admitted
     ) -> None:
         self.runtime, self.route, self.link = runtime, route, link
         self.lease, self.admitted = lease, admitted

@@ -56,6 +56,11 @@ MESSAGE_SIZE_BYTES = Histogram(
     labelnames=("route", "direction"),
     buckets=(32, 128, 512, 2048, 8192, 32_768, 131_072, 1_048_576),
 )
+RECONNECTS_TOTAL = Counter(
+    _PREFIX + "reconnects_total",
+    "Links that lost their member, by route and outcome: connected to another, lost, or abandoned meanwhile.",
+    labelnames=("route", "outcome"),
+)
 CONNECTION_DURATION_SECONDS = Histogram(
     _PREFIX + "connection_duration_seconds",
     "Time from accept to close, by route and outcome.",

@@ -55,6 +55,7 @@ def link_limits() -> LinkLimits:
         idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
         slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
         token_grace_seconds=settings.TOKEN_GRACE_SECONDS,
+        reconnect_seconds=settings.RECONNECT_SECONDS,
         max_message_bytes=settings.MAX_MESSAGE_BYTES,
         outbox_bytes=settings.OUTBOX_BYTES,
     )

@@ -23,6 +23,7 @@ class LinkLimits:
     ping_interval_seconds: float = 25.0
     ping_timeout_seconds: float = 20.0
     token_grace_seconds: float = 5.0
+    reconnect_seconds: float = 30.0
     max_message_bytes: int = 1 << 20
     outbox_bytes: int = 1 << 20
 

@@ -6,6 +6,7 @@ from typing import NoReturn, Protocol
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
@@ -39,6 +40,12 @@ class UpstreamLeg:
     @property
     def subprotocol(self) -> str | None:
         return self._connection.subprotocol
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a `send` now would write; when it is False, nothing of the message goes out."""
+        connection = self._connection
+        return connection.state is State.OPEN and not connection.transport.is_closing()
 
     async def receive(self) -> str | bytes:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
@@ -32,6 +32,9 @@ class Relay:
     asked about each other message of the client. A link without traffic ends after the idle timeout.
     """
 
+    # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
+    bounds_sends_up: ClassVar[bool] = True
+
     def __init__(
         self,
         downstream: Leg,
@@ -47,6 +50,7 @@ class Relay:
         self._downstream, self._upstream = downstream, upstream
         self._limits, self._counters, self._control = limits, counters, control
         self._inspect, self._on_slow = inspect, on_slow
+        self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
@@ -87,6 +91,9 @@ class Relay:
         self._watch_idle()
         try:
             ended = await self._ended
+        except asyncio.CancelledError:
+            self._upstream.abort()  # nobody is left to see it off
+            raise
         finally:
             self._idle.cancel()
             for pump in pumps:
@@ -125,7 +132,7 @@ class Relay:
             counters.bytes_in += size
             if self._inspect is not None and not await self._passes(Direction.IN, message):
                 continue
-            async with asyncio.timeout(limits.slow_consumer_seconds):
+            async with asyncio.timeout(self._send_up_seconds):
                 await self._upstream.send(message)
 
     def _watch_idle(self) -> None:
