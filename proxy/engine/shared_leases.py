@@ -27,6 +27,7 @@ SCRIPT = Path(__file__).with_name("leases.lua").read_text()
 MOST_AT_ONCE = 100
 CALL_SECONDS = 1.0
 BEAT_SECONDS = 3.0
+RELEASE_SECONDS = 0.1
 LEASE_SECONDS = 15.0
 # A key outlives its last use by this much; live leases are written again three times as often.
 KEY_SECONDS = 3600
@@ -92,6 +93,7 @@ class SharedLeases:
         )
         self._waiting: deque[_Operation] = deque()
         self._wake = asyncio.Event()
+        self._wake_timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self.connected = False
 
@@ -114,11 +116,17 @@ class SharedLeases:
             raise
 
     def release(self, lease: Lease) -> None:
-        """Give a lease back, now or when Redis is back. Never waits."""
-        self._put(_Operation("release", lease))
+        """Give a lease back, in a moment or when Redis is back, together with what else waits by then."""
+        self._waiting.append(_Operation("release", lease))
+        if self._wake_timer is None:
+            self._wake_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._wake_now)
 
     def _put(self, operation: _Operation) -> None:
         self._waiting.append(operation)
+        self._wake.set()
+
+    def _wake_now(self) -> None:
+        self._wake_timer = None
         self._wake.set()
 
     async def run(self) -> None:

@@ -1,0 +1,22 @@
+"""A real Socket.IO server, as an ASGI application: what stands behind `/socket.io/` in tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import socketio
+
+server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins="*")
+application = socketio.ASGIApp(server)
+
+
+@server.event  # type: ignore[untyped-decorator]
+async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
+    await server.emit("welcome", {"user_id": environ.get("HTTP_X_USER_ID")}, to=sid)
+
+
+@server.event  # type: ignore[untyped-decorator]
+async def add(sid: str, numbers: list[int]) -> int:
+    """Answers by acknowledgement, and by an event."""
+    await server.emit("added", {"sum": sum(numbers)}, to=sid)
+    return sum(numbers)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from config.testing.servers import ValkeyServer
+from proxy.core.errors import TooMany
+from proxy.core.limits import Rate
+from proxy.engine.admission import Admission
+from proxy.engine.shared_leases import SCRIPT, Caps
+
+FAST = Rate(1_000_000, 1)
+Node = Callable[[str], Any]
+
+
+class Script:
+    def __init__(self, url: str) -> None:
+        self.redis: Any = Redis.from_url(url, socket_timeout=1)
+        self.calls = 0
+
+    async def __call__(self, words: Sequence[str]) -> Sequence[Any]:
+        self.calls += 1
+        answer: Sequence[Any] = await self.redis.eval(SCRIPT, 0, *words)
+        return answer
+
+
+@asynccontextmanager
+async def node(
+    valkey: ValkeyServer, name: str, caps: Caps
+) -> AsyncIterator[tuple[Admission, Script, list[str]]]:
+    replaced: list[str] = []
+
+    async def replace(link_id: str) -> None:
+        replaced.append(link_id)
+
+    script = Script(valkey.url)
+    admission = Admission(caps, node_id=name, replace=replace, run_script=script)
+    assert admission.shared is not None
+    running = asyncio.create_task(admission.shared.run())
+    try:
+        async with asyncio.timeout(10):
+            while not admission.shared.connected:
+                await asyncio.sleep(0.01)
+            yield admission, script, replaced
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await script.redis.aclose()
+
+
+def alone(caps: Caps) -> Admission:
+    async def replace(link_id: str) -> None: ...
+
+    return Admission(caps, node_id="a", replace=replace)
+
+
+async def test_two_nodes_count_together_and_give_back(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=3, per_user=100, connect_rate=FAST)
+    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, _):
+        leases = [
+            await a.admit(f"a{number}", address="192.0.2.1", user_id=str(number)) for number in range(2)
+        ]
+        await b.admit("b0", address="192.0.2.1", user_id="9")
+        for admission in (a, b):
+            with pytest.raises(TooMany) as refused:
+                await admission.admit("x", address="192.0.2.1", user_id="10")
+            assert refused.value.which == "per_ip"
+        await b.admit("b1", address="192.0.2.2", user_id="9")
+        a.release(leases[0])
+        a.release(leases[0])
+        while True:  # a release does not wait for Redis
+            try:
+                await b.admit("b2", address="192.0.2.1", user_id="9")
+                break
+            except TooMany:
+                continue
+        with pytest.raises(TooMany):
+            await a.admit("a9", address="192.0.2.1", user_id="9")
+
+
+async def test_the_oldest_link_of_a_user_is_replaced(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=100, per_user=2, connect_rate=FAST, replace_oldest=True)
+    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, replaced):
+        await a.admit("first", address="", user_id="7")
+        await asyncio.sleep(0.005)
+        await b.admit("second", address="", user_id="7")
+        await b.admit("third", address="", user_id="7")
+    assert replaced == ["first"]
+
+
+async def test_a_rate_holds_over_all_nodes(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=100, per_user=100, connect_rate=Rate(4, 60))
+    granted, waits = 0, []
+    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, _):
+        for number in range(10):
+            try:
+                await (a, b)[number % 2].admit(str(number), address="192.0.2.1", user_id="")
+                granted += 1
+            except TooMany as refused:
+                waits.append(refused.retry_after_seconds)
+    assert granted == 4
+    assert waits == [pytest.approx(15, abs=2)] * 6
+
+
+async def test_handshakes_that_come_together_share_a_round_trip(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=1000, per_user=1000, connect_rate=FAST)
+    async with node(valkey, "a", caps) as (a, script, _):
+        before = script.calls
+        await asyncio.gather(
+            *(a.admit(str(number), address="192.0.2.1", user_id="7") for number in range(200))
+        )
+        assert script.calls - before <= 4
+
+
+async def test_the_caps_of_a_node_hold_without_redis_and_its_memory_is_its_live_links() -> None:
+    admission = alone(Caps(per_address=2, per_user=100, connect_rate=FAST))
+    for number in range(100_000):
+        address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"
+        admission.check_rate(address)
+        admission.release(await admission.admit(str(number), address=address, user_id=str(number)))
+    assert admission.live() == []
+    assert len(admission._addresses) == len(admission._users) == 0
+    assert len(admission._rates) <= 65_536
+    for number in range(2):
+        await admission.admit(str(number), address="192.0.2.1", user_id="7")
+    with pytest.raises(TooMany):
+        await admission.admit("2", address="192.0.2.1", user_id="7")
+
+
+async def test_redis_going_away_and_coming_back_loses_no_lease(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=2, per_user=100, connect_rate=FAST)
+    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, _):
+        held = await a.admit("a0", address="192.0.2.1", user_id="1")
+        await a.admit("a1", address="192.0.2.1", user_id="2")
+        valkey.kill()
+        await b.admit("b0", address="192.0.2.9", user_id="3")  # by the node alone
+        a.release(held)
+        valkey.start()
+        assert a.shared is not None
+        assert b.shared is not None
+        async with asyncio.timeout(15):
+            while not (a.shared.connected and b.shared.connected):
+                await asyncio.sleep(0.05)
+        await b.admit("b1", address="192.0.2.1", user_id="4")
+        with pytest.raises(TooMany):
+            await b.admit("b2", address="192.0.2.1", user_id="5")
