@@ -156,6 +156,7 @@ class RelayJoin:
             ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)
             raise
         finally:
+            life.lease.leg.abort()  # nothing more to do after a close; else nobody else would end it
             life.ended(ended.close, ended.by)
 
     def _relay(self, life: Life) -> Relay:

@@ -1,0 +1,59 @@
+"""A relayed link leaves no upstream socket, however its consumer ends."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Route, Upstream
+from proxy.engine.dial import DialRequest, dial_leg
+from proxy.joins import RelayJoin
+
+
+@pytest.mark.parametrize("end", ["cancelled", "accept fails"])
+async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(end: str) -> None:
+    gone, accepted, ends = asyncio.Event(), asyncio.Event(), list[tuple[Close, ClosedBy]]()
+
+    async def service(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        gone.set()
+
+    async def send(_: dict[str, Any]) -> None:
+        accepted.set()
+        if end == "accept fails":
+            raise ConnectionError
+
+    async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+        leg = await dial_leg(url, DialRequest(), limits=LinkLimits())
+        route = Route(name="r", paths=(), upstream=Upstream.of("kb", url))
+        life: Any = SimpleNamespace(
+            gate=None,
+            route=route,
+            lease=SimpleNamespace(leg=leg),
+            link=SimpleNamespace(counters=LinkCounters(), begin=lambda _: None),
+            began=lambda _: None,
+            ended=lambda close, by: ends.append((close, by)),
+        )
+        consumer: Any = SimpleNamespace(
+            scope={"principal": None},
+            runtime=SimpleNamespace(limits=LinkLimits()),
+            route=route,
+            base_receive=asyncio.Event().wait,
+            base_send=send,
+        )
+        serving = asyncio.create_task(RelayJoin(consumer).serve(life, {}))
+        await accepted.wait()
+        await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait([serving])
+        await gone.wait()
+        assert serving.cancelled() or isinstance(serving.exception(), ConnectionError)
+    assert len(ends) == 1
