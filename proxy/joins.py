@@ -174,7 +174,7 @@ class RelayJoin:
             overflow=route.overflow,
             control=control if route.control else None,
             inspect=policy_of(life),
-            on_slow=metrics.SLOW_CONSUMERS_TOTAL.labels(route.name).inc,
+            observer=consumer.runtime.observer(route),
         )
 
     def _upstream(self, life: Life) -> Leg:

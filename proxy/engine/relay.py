@@ -18,6 +18,7 @@ from proxy.core.routes import Overflow
 from proxy.core.verdicts import Direction, Inspect
 from proxy.engine.legs import Leg
 from proxy.engine.outbox import Outbox, OutboxFull
+from proxy.engine.splice_request import NO_OBSERVER, Observer
 
 # How long an end is not read after a message of its was dropped unanswered: a flood costs it, not others.
 _DROPPED_PAUSE_SECONDS = 0.02
@@ -45,22 +46,25 @@ class Relay:
         overflow: Overflow,
         control: Control | None = None,
         inspect: Inspect | None = None,
-        on_slow: Callable[[], None] = lambda: None,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         self._downstream, self._upstream = downstream, upstream
         self._limits, self._counters, self._control = limits, counters, control
-        self._inspect, self._on_slow = inspect, on_slow
+        self._inspect, self._observer = inspect, observer
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
 
     def inject(self, event: Event) -> None:
+        dropped = self._outbox.dropped
         try:
             self._outbox.put(event)
         except OutboxFull:
-            self._on_slow()
+            self._observer.slow_consumer()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+        if self._outbox.dropped > dropped:
+            self._observer.events_dropped(self._outbox.dropped - dropped)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         if not self._ended.done():
@@ -110,7 +114,7 @@ class Relay:
             self.end(ended.close, ended.by)
         except TimeoutError:
             if stalled is closes.SLOW_CONSUMER:
-                self._on_slow()
+                self._observer.slow_consumer()
             self.end(stalled, ClosedBy.GATEWAY)
         except Exception:
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)

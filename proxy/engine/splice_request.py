@@ -29,7 +29,7 @@ class Observer:
         """Events were dropped from a full outbox."""
 
 
-_NO_OBSERVER = Observer()
+NO_OBSERVER = Observer()
 
 
 class Life(Protocol):
@@ -61,7 +61,7 @@ class SpliceRequest:
     overflow: Overflow = Overflow.CLOSE
     inspect: Inspect | None = None
     inspect_out: bool = True
-    observer: Observer = field(default=_NO_OBSERVER)
+    observer: Observer = field(default=NO_OBSERVER)
     life: Life | None = None
     splice: Splice | None = None
 

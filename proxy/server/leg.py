@@ -81,10 +81,8 @@ class DownstreamLeg(FlowControlled):
         # On the loop's clock: when anything was heard, when a message passed, when we pinged (0: never).
         self._heard_at = self._moved_at = node.loop.time()
         self._pinged_at = 0.0
-        self._is_unsplicing = False
-        # The application may leave here, as `on_left`, what to call if the client leaves before the answer.
-        self._offer: dict[str, Any] = {}
-        self._outlives_application = False
+        self._is_unsplicing = self._outlives_application = False
+        self._offer: dict[str, Any] = {}  # may hold `on_left`, for a client that leaves before the answer
 
     @property
     def is_live(self) -> bool:

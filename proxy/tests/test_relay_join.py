@@ -14,6 +14,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Route, Upstream
 from proxy.engine.dial import DialRequest, dial_leg
+from proxy.engine.splice_request import Observer
 from proxy.joins import RelayJoin
 
 
@@ -44,7 +45,7 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(end: str) -
         )
         consumer: Any = SimpleNamespace(
             scope={"principal": None},
-            runtime=SimpleNamespace(limits=LinkLimits()),
+            runtime=SimpleNamespace(limits=LinkLimits(), observer=lambda _: Observer()),
             route=route,
             base_receive=asyncio.Event().wait,
             base_send=send,
