@@ -57,7 +57,8 @@ async def test_a_dead_nodes_leases_expire(make_nodes: MakeNodes) -> None:
     nodes = make_nodes(2, MAX_CONNECTIONS_PER_USER="3")
     async with asyncio.timeout(50), AsyncExitStack() as stack:
         for node in nodes:
-            async with node.connect(node.url("/ws")):
+            # Somebody else's link: its release follows its close, and must not count among the three.
+            async with node.connect(node.url("/ws", token=issue("somebody else"))):
                 await counted_together(node)
         for _ in range(3):
             await enter(stack, nodes[0])
