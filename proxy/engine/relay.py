@@ -74,10 +74,6 @@ class Relay:
     def buffered_bytes(self) -> int:
         return self._outbox.buffered_bytes
 
-    async def reply(self, text: str) -> None:
-        """Send the gateway's own message to the client, at once."""
-        await self._downstream.send(text)
-
     async def run(self) -> LegClosed:
         """Pump until one leg closes or `end()`, then close both. No task outlives this call.
 

@@ -195,8 +195,6 @@ class Splice(Injection):
             self.down.send_close(told)
             self.up.send_close(told)
 
-    close = end
-
     @property
     def buffered_bytes(self) -> int:
         """What waits in the outbox."""

@@ -291,7 +291,7 @@ class DownstreamLeg(FlowControlled):
         """Start to close an accepted leg, under a deadline. The application hears of it at once."""
         if self._splice is not None:
             self._is_unsplicing = True
-            self._splice.close(close, by=by)
+            self._splice.end(close, by)
         elif self.state is State.OPEN and self._conversation is not None:
             self.state = State.CLOSING
             self._conversation.close(close)
