@@ -105,7 +105,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _extensions_to_offer(self, join: Join) -> str | None:
         """The client's offer, where we need not look into messages; a relay speaks for itself."""
-        inspected = self.route.inspect or self.runtime.gates(self.route)
+        inspected = self.route.inspect is not None or self.runtime.gates(self.route) is not None
         if self.route.control or inspected or isinstance(join, RelayJoin):
             return None
         return handshake.header(self.scope, b"sec-websocket-extensions") or None

@@ -67,9 +67,6 @@ class Buckets:
                 return
             del self._full_at[oldest]
 
-    def __len__(self) -> int:
-        return len(self._full_at)
-
 
 def taken(full_at: float, now: float, rate: Rate, *, tokens: float) -> tuple[float, float]:
     """When a bucket that is full at `full_at` will be full after `tokens` are taken, and how long to wait.

@@ -27,10 +27,6 @@ class LeaseBook:
     def oldest(self, key: str) -> str | None:
         return next(iter(self._links.get(key, ())), None)
 
-    def __len__(self) -> int:
-        """How many keys have links."""
-        return len(self._links)
-
 
 def address_key(address: str) -> str:
     """What of an address is counted: all of IPv4, the /64 of IPv6, since one client owns all of that."""

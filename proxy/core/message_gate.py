@@ -79,9 +79,6 @@ class MessageGates:
             if user.gates <= 0:
                 del self._users[user_id]
 
-    def __len__(self) -> int:
-        return len(self._users)
-
 
 def _pairs(messages: Rate | None, size_bytes: Rate | None) -> tuple[tuple[Bucket, bool], ...]:
     rates = ((messages, False), (size_bytes, True))

@@ -25,7 +25,9 @@ class PendingRecords:
         self._writing: dict[str, ConnectionRecord] = {}
         self.dropped = 0
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """All snapshots, those being written included."""
         return len(self._live) + len(self._closed) + len(self._writing)
 
     @property
@@ -74,7 +76,7 @@ class PendingRecords:
         return connection_id in self._closed or (writing is not None and writing.closed_at is not None)
 
     def _trim(self) -> str | None:
-        if len(self) <= self._most:
+        if self.count <= self._most:
             return None
         self.dropped += 1
         if self._live:

@@ -60,8 +60,9 @@ class Backlog:
         self._max_bytes = max_bytes
         self.size_bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._messages)
+    @property
+    def is_empty(self) -> bool:
+        return not self._messages
 
     def fits(self, size_bytes: int) -> bool:
         """Whether a message of that payload may wait here now."""
@@ -106,7 +107,7 @@ class Resumption:
     @property
     def flows(self) -> bool:
         """Whether a message may be handed over at once: there is a member, and nothing waits before it."""
-        return self.phase is Phase.CONNECTED and not self.backlog
+        return self.phase is Phase.CONNECTED and self.backlog.is_empty
 
     def lost(self, now: float) -> None:
         """The member is gone; try others from now on."""

@@ -21,8 +21,9 @@ class FrameOutbox:
         self._max_bytes, self._overflow = max_bytes, overflow
         self.buffered_bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._frames)
+    @property
+    def is_empty(self) -> bool:
+        return not self._frames
 
     def put(self, frame: bytes) -> int:
         """Add a frame; return how many were dropped: older ones, or itself if it can never fit.

@@ -86,9 +86,6 @@ class Wheel:
         except Exception:  # one link's fault must not stop the clock of all others
             logger.exception("looking after a link failed")
 
-    def __len__(self) -> int:
-        return sum(map(len, self._slots.values()))
-
 
 _wheels: WeakKeyDictionary[asyncio.AbstractEventLoop, Wheel] = WeakKeyDictionary()
 

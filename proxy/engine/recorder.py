@@ -61,7 +61,7 @@ class Recorder:
     @property
     def queue_length(self) -> int:
         """Snapshots not yet in the database."""
-        return len(self._pending)
+        return self._pending.count
 
     @property
     def dropped(self) -> int:
@@ -103,9 +103,9 @@ class Recorder:
                 while self._pending.waiting or self._writing.locked():
                     await self._flush_until_written(first_seconds=0.1)
         except TimeoutError:
-            self._unwritten += len(self._pending)
-            log.error("record: gave up %d snapshots, the database is away", len(self._pending))
-        return len(self._pending)
+            self._unwritten += self._pending.count
+            log.error("record: gave up %d snapshots, the database is away", self._pending.count)
+        return self._pending.count
 
     async def note_progress(self, *, over_seconds: float = 0.0) -> None:
         """Note every live link whose counters moved, in chunks spread over `over_seconds`."""
@@ -151,7 +151,7 @@ class Recorder:
 
     def _log_away(self, error: Exception) -> None:
         if not self._away:
-            log.warning("record: cannot write, %d pending: %r", len(self._pending), error)
+            log.warning("record: cannot write, %d pending: %r", self._pending.count, error)
         self._away = True
 
     def _log_back(self) -> None:

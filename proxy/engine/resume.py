@@ -187,7 +187,7 @@ class ResumingLeg:
         """Hand over what waits, in order; what `leg` does not live to get goes on waiting."""
         backlog = self._state.backlog
         try:
-            while backlog and leg.is_open:
+            while not backlog.is_empty and leg.is_open:
                 message = backlog.take()
                 self._room.set()
                 await self._hand_over(leg, message)

@@ -78,11 +78,11 @@ class Injection(ABC):
     def flush_outbox(self, *, wholly: bool = False) -> None:
         """Write what waits, at a place where whole messages fit; until the client stalls, unless `wholly`."""
         outbox, down = self._outbox, self.down
-        while outbox and (wholly or not down.stalled_at):
+        while outbox is not None and not outbox.is_empty and (wholly or not down.stalled_at):
             frames = outbox.take()
             down.transport.write(b"".join(frames))
             self._count_injected(frames)
-        if outbox is not None and not outbox:
+        if outbox is not None and outbox.is_empty:
             self._outbox = None
             self.up.watched = self.ended is not None
 

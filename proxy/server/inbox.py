@@ -25,17 +25,17 @@ class Inbox:
         self.bytes_waiting = 0
         self.max_bytes, self.max_events = max_bytes, max_events
 
-    def __len__(self) -> int:
-        return len(self._events) if self._events is not None else 0
-
     @property
     def is_full(self) -> bool:
-        return self.bytes_waiting >= self.max_bytes or len(self) >= self.max_events
+        return self.bytes_waiting >= self.max_bytes or self._count() >= self.max_events
 
     @property
     def has_room(self) -> bool:
         """True when reading should go on: half of the bound is free again."""
-        return self.bytes_waiting <= self.max_bytes // 2 and len(self) <= self.max_events // 2
+        return self.bytes_waiting <= self.max_bytes // 2 and self._count() <= self.max_events // 2
+
+    def _count(self) -> int:
+        return len(self._events) if self._events is not None else 0
 
     def put(self, event: Event, *, size_bytes: int = 0) -> None:
         if self._events is None:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from config.testing.gateway import issue
 from config.tests.pools.conftest import MakeNodes
@@ -34,6 +35,24 @@ async def test_messages_beyond_the_rate_are_dropped_and_the_client_is_told(
         assert 0 < told["retry_after_ms"] <= 1000
         await other.send("{}")
         assert json.loads(await other.recv())["type"] == "echo"
+
+
+@KINDS
+async def test_the_first_client_of_a_node_may_offer_compression_as_every_browser_does(
+    make_nodes: MakeNodes, kind: str
+) -> None:
+    async def echo(service: ServerConnection) -> None:
+        async for message in service:
+            await service.send(message)
+
+    async with asyncio.timeout(30), serve(echo, "127.0.0.1", 0, compression="deflate") as service:
+        port = service.sockets[0].getsockname()[1]
+        (node,) = make_nodes(1, kind=kind, STUDIO_WS_URLS=f"ws://127.0.0.1:{port}", STUDIO_PROBE="none")
+        for _ in ("first", "second"):
+            async with node.connect(node.url("/ws"), compression="deflate") as client:
+                for text in ("short", "x" * 70_000):
+                    await client.send(text)
+                    assert await client.recv() == text
 
 
 @KINDS

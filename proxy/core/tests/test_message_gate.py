@@ -51,7 +51,7 @@ def test_users_are_forgotten_with_their_last_link() -> None:
     gates.open("7")
     for number in range(100):
         gates.close(str(number))
-    assert len(gates) == 1
+    assert len(gates._users) == 1
     gates.close("7")
     gates.close("7")
-    assert len(gates) == 0
+    assert not gates._users

@@ -123,7 +123,7 @@ class AgainstADatabase(RuleBasedStateMachine):
 
     @invariant()
     def is_bounded(self) -> None:
-        assert len(self.pending) <= self.MOST
+        assert self.pending.count <= self.MOST
 
     def teardown(self) -> None:
         self.pending.put_back()

@@ -54,7 +54,7 @@ def test_the_backlog_keeps_the_order_and_its_bound(max_bytes: int, steps: list[b
             model.append(step)
         else:
             assert model, "one message must always fit, or its client would wait forever"
-        assert len(backlog) == len(model)
+        assert len(backlog._messages) == len(model)
         assert backlog.size_bytes == sum(len(message) + MESSAGE_COST_BYTES for message in model)
         assert backlog.size_bytes <= max_bytes or len(model) == 1
 
@@ -75,9 +75,9 @@ def test_every_message_is_handed_over_once_and_in_order_or_waits(steps: list[str
             state.lost(now)
         elif step == "connected" and state.phase is Phase.RECONNECTING:
             state.connected(now)
-        elif step == "flush" and state.phase is Phase.CONNECTED and state.backlog:
+        elif step == "flush" and state.phase is Phase.CONNECTED and not state.backlog.is_empty:
             handed.append(state.backlog.take())
-    waiting = [state.backlog.take() for _ in range(len(state.backlog))]
+    waiting = [state.backlog.take() for _ in range(len(state.backlog._messages))]
     assert handed + waiting == sent
 
 

@@ -124,8 +124,9 @@ async def test_the_caps_of_a_node_hold_without_redis_and_its_memory_is_its_live_
         admission.check_rate(address)
         admission.release(await admission.admit(str(number), address=address, user_id=str(number)))
     assert admission.live() == []
-    assert len(admission._addresses) == len(admission._users) == 0
-    assert len(admission._rates) <= 65_536
+    assert not admission._addresses._links
+    assert not admission._users._links
+    assert len(admission._rates._full_at) <= 65_536
     for number in range(2):
         await admission.admit(str(number), address="192.0.2.1", user_id="7")
     with pytest.raises(TooMany):
