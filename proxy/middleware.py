@@ -1,4 +1,4 @@
-"""What every WebSocket handshake passes first: request id, client address, origin, principal.
+"""What every WebSocket handshake passes first: request id, client address, head, origin, principal.
 
 Plain ASGI. Each `__call__` is no coroutine function but hands back the inner application's coroutine, so that
 an idle link keeps no frame of ours alive. The scope is written in place, since it belongs to this one
@@ -15,10 +15,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 
 from proxy.core.addresses import client_address, is_trusted, parse_address
 from proxy.core.credentials import Query, Subprotocols, bearer_token, one_token
-from proxy.core.errors import GatewayError, OriginRefused
+from proxy.core.errors import GatewayError, HostRefused, MalformedHead, OriginRefused
+from proxy.core.heads import problem_of_head
 from proxy.core.origins import is_origin_allowed
 from proxy.tokens import TokenVerifier, token_verifier
 
@@ -98,6 +100,30 @@ class ClientAddress(Wrapper):
         )
 
 
+class Head(Wrapper):
+    """Refuses a head that is not clean, and a Host that HTTP would refuse, too.
+
+    Without the latter a page could have its own name resolve to the gateway's address, and pass for one of
+    its own pages (DNS rebinding).
+    """
+
+    def look(self, scope: Scope) -> None:
+        problem = problem_of_head(scope.get("headers", ()))
+        if problem is not None:
+            scope["subprotocols"] = []  # none of them may be echoed
+            refuse(scope, MalformedHead(problem))
+        elif not _is_host_allowed(list(header_values(scope, b"host"))):
+            refuse(scope, HostRefused("the Host header is not one of ALLOWED_HOSTS"))
+
+
+def _is_host_allowed(hosts: list[str]) -> bool:
+    """Exactly one, well-formed and allowed, as Django's `get_host` judges it."""
+    if len(hosts) != 1:
+        return False
+    domain, _ = split_domain_port(hosts[0])
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
 class Origin(Wrapper):
     """Refuses pages of sites that ALLOWED_ORIGINS does not name; native clients send no Origin."""
 
@@ -140,5 +166,5 @@ class PrincipalAuth(Wrapper):
 
 
 def gateway_middleware(app: Application) -> Application:
-    """`app` behind all of them, in DESIGN's order: request id, client address, origin, principal."""
-    return RequestId(ClientAddress(Origin(PrincipalAuth(app))))
+    """`app` behind all of them, in order: request id, client address, head, origin, principal."""
+    return RequestId(ClientAddress(Head(Origin(PrincipalAuth(app)))))

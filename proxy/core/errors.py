@@ -94,6 +94,19 @@ class BadRequest(GatewayError):
     message = "The request is not valid for this route."
 
 
+class MalformedHead(BadRequest):
+    """The handshake's headers hold what HTTP or WebSocket does not allow."""
+
+    message = "The headers of the request are not valid."
+
+
+class HostRefused(BadRequest):
+    """The Host header is missing, twice there, malformed, or not on ALLOWED_HOSTS."""
+
+    code = "host_refused"
+    message = "This host name is not one of the gateway's."
+
+
 class NotFound(GatewayError):
     """No such path or experience."""
 

@@ -21,6 +21,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from proxy.core.errors import BadRequest, GatewayError
+from proxy.core.heads import CONTROL_BYTES, TOKEN, problem_of_head
 
 Header = tuple[bytes, bytes]
 
@@ -29,9 +30,6 @@ _log = logging.getLogger("websockets.server")
 _rules = ServerProtocol(logger=_log)
 
 _TOKENS = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z:]+")  # joined by colons
-_TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
-_BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_BAD_IN_REQUEST_VALUE = re.compile(rb"[\x00\x0a-\x0d\x1c-\x1e\x85]")  # what Daphne refuses
 _OF_THE_HANDSHAKE = frozenset(
     (b"connection", b"upgrade", b"origin", b"sec-websocket-key", b"sec-websocket-version")
 )
@@ -102,8 +100,9 @@ def problem_of(request: UpgradeRequest) -> str | None:
     names = [name for name, _ in request.headers]
     if not _TOKENS.fullmatch(b":".join(names)):
         return "invalid header name"
-    if _BAD_IN_REQUEST_VALUE.search(b":".join([value for _, value in request.headers])):
-        return "invalid header value"
+    problem = problem_of_head(request.headers)
+    if problem is not None:
+        return problem
     lengths = {value for name, value in request.headers if name == b"content-length"}
     if b"transfer-encoding" in names or not lengths <= {b"0"}:
         return "an upgrade has no body"
@@ -167,7 +166,7 @@ def check_header(name: bytes, value: bytes) -> bytes:
     """The lower-case name of a response header; ValueError if it would break or split the response."""
     if not isinstance(name, bytes) or not isinstance(value, bytes):
         raise ValueError(f"header names and values are bytes, got {name!r}: {value!r}")
-    if not _TOKEN.fullmatch(name) or _BAD_IN_VALUE.search(value):
+    if not TOKEN.fullmatch(name) or CONTROL_BYTES.search(value):
         raise ValueError(f"invalid header {name!r}")
     return name.lower()
 

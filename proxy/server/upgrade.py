@@ -9,6 +9,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.internet import tcp
 from twisted.web.http import HTTPChannel
 
+from proxy.core.heads import CONTROL_BYTES
 from proxy.server.handshake import UpgradeRequest
 
 _NOT_FROM_CLIENTS = b"Daphne-Root-Path"
@@ -109,10 +110,21 @@ class GatewayRequest(WebRequest):
             if self._is_plain():
                 return self._leave_if_all_is_written()
             self.channel.leave_to_autobahn()
+        if self._has_control_bytes():
+            self.channel.persistent = False
+            return self.basic_error(400, b"Bad Request", "Control bytes in a header value.")
         if self.server.node.is_draining:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
         return super().process()
+
+    def _has_control_bytes(self) -> bool:
+        """Daphne looks for line breaks only."""
+        return any(
+            CONTROL_BYTES.search(value)
+            for _, values in self.requestHeaders.getAllRawHeaders()
+            for value in values
+        )
 
     def _is_upgrade(self) -> bool:
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")

@@ -9,7 +9,14 @@ from asgiref.compatibility import is_double_callable
 from channels.testing import WebsocketCommunicator
 from pytest_django import Settings
 
-from proxy.core.errors import AuthenticationFailed, BadRequest, OriginRefused, TokenExpired
+from proxy.core.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    HostRefused,
+    MalformedHead,
+    OriginRefused,
+    TokenExpired,
+)
 from proxy.core.origins import OriginPattern
 from proxy.middleware import ClientAddress, gateway_middleware
 from proxy.tests.tokens import SECRET, issue
@@ -24,6 +31,7 @@ def _known_settings(settings: Settings) -> None:
     settings.JWT_ISSUER = settings.JWT_AUDIENCE = settings.JWT_JWKS_URL = ""
     settings.TRUSTED_PROXIES = (ipaddress.ip_network("10.0.0.0/8"),)
     settings.ALLOWED_ORIGINS = ()
+    settings.ALLOWED_HOSTS = ["gateway.test", ".example.org", "192.0.2.1", "[2001:db8::1]"]
 
 
 async def through(
@@ -39,6 +47,9 @@ async def through(
     async def application(scope: Any, receive: Any, send: Any) -> None:
         seen.update(scope)
 
+    headers = list(headers)
+    if "host" not in dict(headers):
+        headers.append(("host", "gateway.test"))
     scope = {
         "type": "websocket",
         "path": "/ws/experience",
@@ -130,7 +141,42 @@ async def test_a_scope_with_the_bare_minimum_is_read() -> None:
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    assert scope["refusal"].reason == "missing"
+    assert isinstance(scope["refusal"], HostRefused)
+
+
+# --- The head -----
+@pytest.mark.parametrize(
+    "host", ["gateway.test", "Gateway.Test:8666", "eu.example.org", "192.0.2.1:80", "[2001:db8::1]:8666"]
+)
+async def test_a_host_of_allowed_hosts_is_let_in(host: str) -> None:
+    assert (await through(headers=[("host", host)], query=f"token={issue()}"))["refusal"] is None
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        *(["evil.example"], ["gateway.test@evil.example"], ["evil.example/gateway.test"], ["x@gateway.test"]),
+        *([""], ["gateway.test", "gateway.test"], ["gateway.test,gateway.test"], ["gateway.test:port"]),
+    ],
+)
+async def test_any_other_host_is_refused_as_http_refuses_it(hosts: list[str]) -> None:
+    origin = ("origin", f"http://{hosts[0]}")
+    scope = await through(headers=[*(("host", host) for host in hosts), origin], query=f"token={issue()}")
+    assert isinstance(scope["refusal"], HostRefused)
+    assert scope["principal"] is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(("user-agent", "a\x01b"), ("user-agent", "a\x7fb"), ("x-request-id", "\x00")),
+        *(("sec-websocket-protocol", "foo bar"), ("sec-websocket-protocol", "chat, caf\xe9")),
+    ],
+)
+async def test_a_head_that_is_not_clean_is_refused_and_offers_nothing(header: tuple[str, str]) -> None:
+    scope = await through(headers=[header], subprotocols=["chat"], query=f"token={issue()}")
+    assert isinstance(scope["refusal"], MalformedHead)
+    assert scope["offered_subprotocols"] == ()
 
 
 # --- The origin -----
@@ -238,6 +284,7 @@ async def test_channels_own_communicator_passes_through_it() -> None:
         await send({"type": "websocket.accept", "subprotocol": None})
         await receive()
 
-    client = WebsocketCommunicator(gateway_middleware(application), f"/ws?token={issue()}")
+    headers = [(b"host", b"gateway.test")]
+    client = WebsocketCommunicator(gateway_middleware(application), f"/ws?token={issue()}", headers)
     assert (await client.connect())[0]
     await client.disconnect()

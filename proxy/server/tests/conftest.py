@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,17 +71,17 @@ class RunningServer:
         return self.process.wait(timeout_seconds)
 
 
-def upgrade_request(path: str, *extra_headers: str) -> bytes:
+def upgrade_request(path: str, *extra_headers: str, hosts: Sequence[str] = ("gateway",)) -> bytes:
     lines = [
         f"GET /{path} HTTP/1.1",
-        "Host: gateway",
+        *(f"Host: {host}" for host in hosts),
         "Upgrade: websocket",
         "Connection: keep-alive, Upgrade",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-WebSocket-Version: 13",
         *extra_headers,
     ]
-    return "\r\n".join([*lines, "", ""]).encode()
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def read_head(raw: socket.socket) -> tuple[int, dict[str, str], bytes]:

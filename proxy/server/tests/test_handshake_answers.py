@@ -128,6 +128,35 @@ def test_a_broken_handshake_is_refused_before_the_application_runs(
         assert json.loads(rest + read_all(raw))["code"] == "bad_request"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("User-Agent: a\x01b", "User-Agent: a\x7fb", "X-A: \x85", "User-Agent: a\x0bb"),
+        *("Sec-WebSocket-Protocol: foo bar", "Sec-WebSocket-Protocol: chat, a\x01b"),
+        "Sec-WebSocket-Protocol: caf\xe9",
+    ],
+)
+def test_a_head_that_no_library_could_send_on_is_a_400(server: RunningServer, header: str) -> None:
+    with server.upgrade("echo", header) as raw:
+        status, _, rest = read_head(raw)
+        assert status == 400
+        assert json.loads(rest + read_all(raw))["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x01, 0x0B, 0x1F, 0x7F, 0x85])
+def test_control_bytes_in_the_head_of_a_http_request_are_a_400(server: RunningServer, byte: int) -> None:
+    with server.connect() as raw:
+        raw.sendall(
+            b"GET /counts HTTP/1.1\r\nHost: x\r\nUser-Agent: a%cb\r\nConnection: close\r\n\r\n" % byte
+        )
+        assert read_all(raw).startswith(b"HTTP/1.1 400 ")
+
+
+def test_tabs_and_latin_1_in_a_header_are_let_through(server: RunningServer) -> None:
+    with server.upgrade("echo", "User-Agent: a\tb \xe9", "Sec-WebSocket-Protocol: a, ,b") as raw:
+        assert read_head(raw)[0] == 101
+
+
 def test_a_few_early_bytes_are_kept_for_after_the_answer(server: RunningServer) -> None:
     with server.upgrade("echo", then=frame(1, b"early")) as raw:
         status, _, rest = read_head(raw)

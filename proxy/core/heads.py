@@ -1,0 +1,30 @@
+"""What the head of an opening handshake may hold (RFC 9110, sections 5.5 and 7.2; RFC 6455, section 4.1).
+
+Servers let more through than a WebSocket client library can send on. Whatever is not clean ends here, as the
+client's own fault, before a service is dialled with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
+# Control bytes, all but the tab; and what Python would take for a line break in Latin-1.
+CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f\x85]")
+_SUBPROTOCOLS = b"sec-websocket-protocol"
+
+
+def problem_of_head(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Why a handshake with these headers (names in lower case) cannot be served; None if it can."""
+    for name, value in headers:
+        if CONTROL_BYTES.search(value):
+            return "control bytes in a header value"
+        if name == _SUBPROTOCOLS and not all(map(_is_token_or_empty, value.split(b","))):
+            return "a sub-protocol is not a token"
+    return None
+
+
+def _is_token_or_empty(word: bytes) -> bool:
+    word = word.strip(b" \t")
+    return not word or TOKEN.fullmatch(word) is not None
