@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from proxy import control, metrics
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
+from proxy.core.control import encode_error
+from proxy.core.errors import GatewayError
 from proxy.core.principal import Principal
 from proxy.core.routes import Route
 from proxy.engine.link import Link
@@ -53,8 +55,12 @@ class Life:
             self.link.expire_in(left)
 
     def control(self, text: str) -> str:
-        """The answer to one of the client's control messages."""
-        return control.answer(self.link, text, verify=self.runtime.verifier.verify, extend=self.extend)
+        """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
+        try:
+            return control.answer(self.link, text, verify=self.runtime.verifier.verify, extend=self.extend)
+        except Exception:
+            logger.exception("a control message failed", extra=self._log_fields())
+            return encode_error(GatewayError.code, GatewayError.message)
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom."""

@@ -54,7 +54,8 @@ def link_limits() -> LinkLimits:
         dial_timeout_seconds=settings.DIAL_TIMEOUT_SECONDS,
         idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
         slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
-        token_grace_seconds=settings.TOKEN_GRACE_SECONDS,
+        # From when handshakes refuse the token: one that was just accepted must not be closed at once.
+        token_grace_seconds=settings.JWT_LEEWAY_SECONDS + settings.TOKEN_GRACE_SECONDS,
         reconnect_seconds=settings.RECONNECT_SECONDS,
         max_message_bytes=settings.MAX_MESSAGE_BYTES,
         outbox_bytes=settings.OUTBOX_BYTES,

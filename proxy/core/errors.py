@@ -18,7 +18,7 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     close: ClassVar[Close] = closes.INTERNAL_ERROR
     code: ClassVar[str] = "internal_error"
-    message: ClassVar[str] = "Internal error."
+    message: str = "Internal error."
     retry_after_seconds: float | None = None
 
     @property
@@ -27,17 +27,37 @@ class GatewayError(Exception):
         return self.code
 
 
+# Why a token is not taken: a bounded label, and what its sender is told. Claims come after the signature,
+# so that nobody learns from it what a token would need.
+TOKEN_REASONS = {
+    "missing": "No token was sent.",
+    "conflicting": "Two different tokens were sent.",
+    "malformed": "The token is not a valid JSON Web Token.",
+    "algorithm": "The token is signed with an algorithm that is not accepted here.",
+    "unknown_key": "The token names no key that its issuer has.",
+    "signature": "The token's signature is not valid.",
+    "expired": "The token has expired.",
+    "no_expiry": "The token has no exp claim.",
+    "absurd_time": "exp, nbf and iat must be seconds since 1970, as numbers; not milliseconds.",
+    "not_yet_valid": "The token is not valid yet (nbf).",
+    "issuer": "The token is from another issuer (iss).",
+    "audience": "The token is meant for another audience (aud).",
+    "not_access_token": "The token is not an access token (token_type).",
+    "subject": "The token's user id must be printable text of 1 to 255 characters.",
+}
+
+
 class AuthenticationFailed(GatewayError):
-    """No token, or one that is not valid here. `reason` is a bounded label, never the token."""
+    """No token, or one that is not valid here. `reason` is one of TOKEN_REASONS, never the token."""
 
     status = 401
     close = closes.AUTHENTICATION_FAILED
     code = "authentication_failed"
-    message = "The token is missing or not valid."
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"authentication failed: {reason}")
         self.reason = reason
+        self.message = TOKEN_REASONS[reason]
 
 
 class TokenExpired(AuthenticationFailed):
@@ -45,7 +65,6 @@ class TokenExpired(AuthenticationFailed):
 
     close = closes.TOKEN_EXPIRED
     code = "token_expired"
-    message = "The token has expired."
 
     def __init__(self) -> None:
         super().__init__("expired")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -154,6 +155,8 @@ async def test_a_refresh_keeps_the_socket_open(gateway: Gateway) -> None:
 
             assert (await ask(refresh("garbage")))["code"] == "invalid_token"
             assert (await ask(refresh(issue("somebody-else"))))["code"] == "invalid_token"
+            in_milliseconds = issue("refreshes", exp=(int(time.time()) + 600) * 1000)
+            assert "not milliseconds" in str((await ask(refresh(in_milliseconds)))["message"])
             assert (await ask('{"type":"gateway.dance"}'))["code"] == "unknown_control"
             assert (await ask('{"type":"gateway.refresh'))["code"] == "invalid_control"
             answer = await ask(refresh(issue("refreshes")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -80,8 +81,10 @@ async def test_subprotocols_are_negotiated_with_the_upstream(gateway: Gateway) -
         ("garbage", "authentication_failed"),
         (issue(key="somebody else's key, which is long enough to be one"), "authentication_failed"),
         (issue(minutes=-1), "token_expired"),
+        (issue(exp=(int(time.time()) + 600) * 1000), "authentication_failed"),
+        (issue(aud="somebody else"), "authentication_failed"),
     ],
-    ids=["none", "garbage", "wrong key", "expired"],
+    ids=["none", "garbage", "wrong key", "expired", "milliseconds", "audience"],
 )
 async def test_without_a_valid_token_the_experience_answers_403(
     gateway: Gateway, token: str | None, code: str
