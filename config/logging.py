@@ -8,14 +8,17 @@ from typing import Any
 
 import structlog
 
-_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=token=)[^&\s\"']+")
+from proxy.core.credentials import JWT
+
+_TOKEN = re.compile(JWT.pattern + r"|(?<=token=)[^&\s\"']+", re.ASCII)
 
 
 def redact_tokens(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The last line of defence: whatever looks like a JWT, or follows `token=`, never reaches a log line."""
     for key, value in event.items():
-        if isinstance(value, str) and ("eyJ" in value or "token=" in value):
-            event[key] = _TOKEN.sub("[redacted]", value)
+        text = repr(value) if isinstance(value, list | tuple | dict) else value
+        if isinstance(text, str) and ("eyJ" in text or "token=" in text):
+            event[key] = _TOKEN.sub("[redacted]", text)
     return event
 
 

@@ -217,7 +217,7 @@ def policy_of(life: Life) -> Inspect | None:
         if wait_seconds == 0.0:
             return FORWARD if inspect is None else inspect(direction, opcode, payload)
         if over is OverRate.CLOSE:
-            return Verdict(forward=False, close=closes.RATE_LIMITED)
+            return Verdict(forward=False, close=closes.MESSAGE_RATE)
         return Verdict(forward=False, reply=gate.answer(wait_seconds, now))
 
     return gated

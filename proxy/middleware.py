@@ -139,8 +139,9 @@ class Origin(Wrapper):
 class PrincipalAuth(Wrapper):
     """Takes the token out of the handshake and sets `scope["principal"]`, None when it is not valid.
 
-    Also sets `scope["query"]` (first value of each parameter, no token), `scope["offered_subprotocols"]`
-    and `scope["bearer_subprotocol"]`. The raw query string stays, as ASGI wants it, and is not to be logged.
+    Also sets `scope["query"]` (first value of each parameter, no token), `scope["offered_subprotocols"]`,
+    `scope["bearer_subprotocol"]` and `scope["refusal_subprotocol"]` (see Subprotocols). The raw query string
+    and `scope["subprotocols"]` stay, as ASGI wants them, and are not to be logged.
     """
 
     def __init__(self, app: Application, *, verifier: Callable[[], TokenVerifier] = token_verifier) -> None:
@@ -151,13 +152,14 @@ class PrincipalAuth(Wrapper):
         subprotocols = Subprotocols.split(scope.get("subprotocols") or ())
         scope["offered_subprotocols"] = subprotocols.others
         scope["bearer_subprotocol"] = subprotocols.bearer
+        scope["refusal_subprotocol"] = subprotocols.for_refusal
         scope["principal"], scope["query"] = None, {}
         scope.setdefault("refusal", None)
         try:
             query = Query.parse(scope.get("query_string", b"").decode("latin-1"))
             scope["query"] = query.values
             headers = map(bearer_token, header_values(scope, b"authorization"))
-            token = one_token((*headers, *query.tokens, subprotocols.token))
+            token = one_token((*headers, *query.tokens, *subprotocols.tokens))
             if scope["refusal"] is None:
                 scope["principal"] = self.verifier().verify(token)
         except GatewayError as error:

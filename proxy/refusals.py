@@ -25,8 +25,8 @@ async def refuse(
     where it does not (stock Daphne), every refusal is a plain 403.
     """
     if scope.get("query", {}).get("refuse") == "close":
-        await send({"type": "websocket.accept", "subprotocol": _any_subprotocol(scope)})
-        await send_close(send, error.close)
+        await send({"type": "websocket.accept", "subprotocol": scope.get("refusal_subprotocol")})
+        await send_close(send, error.as_close())
     elif DENIAL_EXTENSION in (scope.get("extensions") or {}):
         status = unauthenticated_status if isinstance(error, AuthenticationFailed) else error.status
         await _deny(send, error, status)
@@ -34,13 +34,8 @@ async def refuse(
         await send({"type": "websocket.close", "code": error.close.code, "reason": error.close.reason})
 
 
-def _any_subprotocol(scope: Mapping[str, Any]) -> str | None:
-    """A browser that offered sub-protocols drops the socket, close code and all, unless one is chosen."""
-    return next(iter(scope.get("subprotocols", ())), None)
-
-
 async def _deny(send: Send, error: GatewayError, status: int) -> None:
-    body = encode(code=error.code, message=error.message).encode()
+    body = encode(**error.fields()).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pytest
 from websockets.asyncio.server import ServerConnection
 
-from config.testing.gateway import Gateway, issue
-
-MakeGateway = Callable[..., Gateway]
-
-
-@pytest.fixture
-def make_gateway(tmp_path: Path) -> Iterator[MakeGateway]:
-    """`make_gateway(NAME=value…)`: a started gateway of its own."""
-    made: list[Gateway] = []
-
-    def make(**env: str) -> Gateway:
-        gateway = Gateway("serve", tmp_path, env)
-        made.append(gateway)
-        gateway.migrate()
-        gateway.start()
-        return gateway
-
-    yield make
-    for gateway in made:
-        gateway.close()
+from config.testing.gateway import issue
+from config.tests.conftest import MakeGateway
 
 
 async def echo(upstream: ServerConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,20 +58,61 @@ class Close:
         return lost or UPSTREAM_LOST
 
 
+def retry_in(close: Close, seconds: float) -> Close:
+    """`close`, its reason saying when to come back: clients look for the number before ` ms`."""
+    return Close(close.code, f"{close.reason}; retry in {math.ceil(seconds * 1000)} ms")
+
+
+class ComeBack(StrEnum):
+    """What a client does after a close."""
+
+    NO = "no"
+    BACKOFF = "yes, with backoff"
+    WHEN_TOLD = "yes, after the milliseconds in the reason; with backoff where it names none"
+    FRESH_TOKEN = "yes, with a fresh token"  # noqa: S105  no password
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """When the gateway closes with a code, and whether to come back."""
+
+    when: str
+    come_back: ComeBack
+
+
+# The codes that the gateway itself closes with; others are the service's. docs/protocol.md shows this table.
+MEANINGS = {
+    1001: Meaning("the gateway or a member of the pool stops", ComeBack.WHEN_TOLD),
+    1002: Meaning("the client broke the WebSocket protocol", ComeBack.NO),
+    1007: Meaning("a text message was not UTF-8", ComeBack.NO),
+    1008: Meaning("not permitted; invalid data; message rate; slow consumer", ComeBack.NO),
+    1009: Meaning("a message was too big", ComeBack.NO),
+    1011: Meaning("the service is away or failed, or the gateway did", ComeBack.BACKOFF),
+    4001: Meaning("kicked by staff", ComeBack.NO),
+    4003: Meaning("blocked", ComeBack.NO),
+    4008: Meaning("nothing crossed the link for too long", ComeBack.BACKOFF),
+    4009: Meaning("replaced by a newer connection of the same user", ComeBack.NO),
+    4010: Meaning("the token has expired", ComeBack.FRESH_TOKEN),
+    4011: Meaning("the token or the identity was revoked", ComeBack.NO),
+    4013: Meaning("overloaded or switched off; too many connections", ComeBack.WHEN_TOLD),
+}
+
 NORMAL = Close(1000, "")
 LOST = Close(ABNORMAL, "")
 GOING_AWAY = Close(1001, "going away")
+RESTART = Close(1001, "restart")
 PROTOCOL_ERROR = Close(1002, "protocol error")
 INVALID_DATA = Close(1008, "invalid data")
 AUTHENTICATION_FAILED = Close(1008, "authentication failed")
-RATE_LIMITED = Close(1008, "rate limit")
+MESSAGE_RATE = Close(1008, "message rate")
 SLOW_CONSUMER = Close(1008, "slow consumer")
 MESSAGE_TOO_BIG = Close(1009, "message too big")
 INTERNAL_ERROR = Close(1011, "internal error")
 UPSTREAM_FAILED = Close(1011, "upstream failed")
 UPSTREAM_LOST = Close(1011, "upstream lost")
 CLIENT_LOST = Close(1001, "client lost")
-OVERLOADED = Close(4013, "overloaded, try again later")
+OVERLOADED = Close(4013, "overloaded")
+DISABLED = Close(4013, "disabled")
 KICKED = Close(4001, "kicked by staff")
 BLOCKED = Close(4003, "blocked")
 IDLE = Close(4008, "idle")

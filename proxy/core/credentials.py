@@ -1,12 +1,13 @@
 """Where a client puts its token, and what else of its handshake the gateway reads.
 
-Three places: the header `Authorization: Bearer`, the query parameter `token`, the sub-protocols
-`bearer, <token>`.
+Four places: the header `Authorization: Bearer`, the query parameter `token`, the sub-protocols
+`bearer, <token>`, or a bare token among them, known by its shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,8 @@ from proxy.core.errors import AuthenticationFailed, BadRequest
 BEARER = "bearer"
 TOKEN_PARAMETER = "token"  # noqa: S105  a name
 MAX_QUERY_FIELDS = 64
+# A signed token in its compact form: three base64url parts, of which the first begins as `{"` does.
+JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +43,37 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Subprotocols:
-    """What a client offered: `others` may be offered onward, `bearer` is to be answered with `bearer`."""
+    """What a client offered: `others` may be offered onward, `bearer` is to be answered with `bearer`.
+
+    The tokens go no further, neither to an upstream nor back to the client.
+    """
 
     others: tuple[str, ...]
     bearer: bool = False
-    token: str = field(default="", repr=False)
+    tokens: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def split(cls, offered: Sequence[str]) -> Subprotocols:
-        """The token is what follows `bearer`; no upstream should see either of the two."""
-        if BEARER not in offered:
-            return cls(tuple(offered))
-        at = list(offered).index(BEARER)
-        return cls((*offered[:at], *offered[at + 2 :]), True, "".join(offered[at + 1 : at + 2]))
+    def split(cls, offered: Iterable[str]) -> Subprotocols:
+        """A token is what follows `bearer`, and whatever looks like a JSON Web Token."""
+        others, tokens, bearer = [], [], False
+        words = iter(offered)
+        for word in words:
+            if word == BEARER:
+                bearer = True
+                tokens.append(next(words, ""))
+            elif JWT.fullmatch(word):
+                tokens.append(word)
+            else:
+                others.append(word)
+        return cls(tuple(others), bearer, tuple(tokens))
+
+    @property
+    def for_refusal(self) -> str | None:
+        """What to answer a client that is accepted only to be closed; None for nothing.
+
+        A browser that offered some drops the socket, close code and all, unless one of them is chosen.
+        """
+        return BEARER if self.bearer else next(iter(self.others), None)
 
 
 def bearer_token(authorization: str) -> str:

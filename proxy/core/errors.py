@@ -6,17 +6,18 @@ bounded metric label. `str()` is for operators; clients see `code` and `message`
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 from proxy.core import closes
-from proxy.core.closes import Close
+from proxy.core.closes import MEANINGS, Close, ComeBack
 
 
 class GatewayError(Exception):
     """A failure that ends in a refusal or a close. str() is for operators, never for clients."""
 
     status: ClassVar[int] = 500
-    close: ClassVar[Close] = closes.INTERNAL_ERROR
+    close: Close = closes.INTERNAL_ERROR
     code: ClassVar[str] = "internal_error"
     message: str = "Internal error."
     retry_after_seconds: float | None = None
@@ -25,6 +26,19 @@ class GatewayError(Exception):
     def outcome(self) -> str:
         """The bounded metric label: the same word as the client's `code`."""
         return self.code
+
+    def fields(self) -> dict[str, Any]:
+        """What a refused client is told, as the JSON object of the refusal's body."""
+        told: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.retry_after_seconds is not None:
+            told["retry_after_ms"] = math.ceil(self.retry_after_seconds * 1000)
+        return told
+
+    def as_close(self) -> Close:
+        """What a client that can see no status is told instead, when to come back included."""
+        if self.retry_after_seconds is None or MEANINGS[self.close.code].come_back is not ComeBack.WHEN_TOLD:
+            return self.close
+        return closes.retry_in(self.close, self.retry_after_seconds)
 
 
 # Why a token is not taken: a bounded label, and what its sender is told. Claims come after the signature,
@@ -135,22 +149,32 @@ class NotFound(GatewayError):
     message = "No such path or experience."
 
 
+_BOUNDS = {
+    "per_ip": "connections of one address",
+    "per_user": "connections of one user",
+    "rate_per_ip": "new connections of one address",
+}
+
+
 class TooMany(GatewayError):
-    """A cap or a rate was reached. `which` is a bounded label such as `per_ip`."""
+    """A cap or a rate was reached: `which` of the bounds above, and its `limit` as people write it."""
 
     status = 429
-    close = closes.RATE_LIMITED
     code = "too_many"
-    message = "Too many connections."
 
-    def __init__(self, which: str, *, retry_after_seconds: float) -> None:
-        super().__init__(f"{which} limit reached")
-        self.which = which
-        self.retry_after_seconds = retry_after_seconds
+    def __init__(self, which: str, *, limit: object, retry_after_seconds: float) -> None:
+        super().__init__(f"{which} limit reached: {limit}")
+        self.which, self.retry_after_seconds = which, retry_after_seconds
+        what = _BOUNDS[which]
+        self.message = f"Too many {what}: at most {limit}."
+        self.close = Close(closes.OVERLOADED.code, f"too many {what}, at most {limit}")
 
     @property
     def outcome(self) -> str:
         return f"too_many_{self.which}"
+
+    def fields(self) -> dict[str, Any]:
+        return {**super().fields(), "bound": self.which}
 
 
 class UpstreamRefused(GatewayError):
@@ -213,7 +237,7 @@ class Disabled(GatewayError):
     """WEBSOCKET_ENABLED is false, or the experience is switched off."""
 
     status = 503
-    close = Close(4013, "disabled")
+    close = closes.DISABLED
     code = "disabled"
     message = "The experience is disabled."
     retry_after_seconds = 30.0

@@ -51,7 +51,7 @@ class Admission:
         if address:
             wait_seconds = self._rates.take(address_key(address), self._clock())
             if wait_seconds > 0:
-                raise TooMany("rate_per_ip", retry_after_seconds=wait_seconds)
+                raise self._too_many("rate_per_ip", wait_seconds)
 
     async def admit(self, link_id: str, *, address: str, user_id: str) -> Lease:
         """A lease for a new link; `release` it when the link has ended, or never came to be.
@@ -79,7 +79,7 @@ class Admission:
             return self._take_here(lease)
         self._hold(lease)  # before the wait, so that what is written again meanwhile includes it
         try:
-            return _granted(await shared.admit(lease))
+            return self._granted(await shared.admit(lease))
         except StoreAway:
             self._forget(lease)
             return self._take_here(lease)
@@ -90,10 +90,10 @@ class Admission:
     def _take_here(self, lease: Lease) -> str | None:
         caps, replaced = self._caps, None
         if lease.address and self._addresses.count(lease.address) >= caps.per_address:
-            raise TooMany("per_ip", retry_after_seconds=CAP_RETRY_SECONDS)
+            raise self._too_many("per_ip")
         if lease.user and self._users.count(lease.user) >= caps.per_user:
             if not caps.replace_oldest:
-                raise TooMany("per_user", retry_after_seconds=CAP_RETRY_SECONDS)
+                raise self._too_many("per_user")
             oldest = self._users.oldest(lease.user)
             assert oldest is not None  # noqa: S101  a cap is at least one
             self._users.remove(lease.user, oldest)
@@ -113,15 +113,19 @@ class Admission:
         self._addresses.remove(lease.address, lease.link_id)
         self._users.remove(lease.user, lease.link_id)
 
+    def _granted(self, answer: str) -> str | None:
+        """What the store's answer means; see SharedLeases.admit. Raises TooMany."""
+        word, _, rest = answer.partition(":")
+        if word == "rate":
+            raise self._too_many("rate_per_ip", int(rest) / 1000)
+        if word in _LABELS:
+            raise self._too_many(_LABELS[word])
+        return rest or None
 
-def _granted(answer: str) -> str | None:
-    """What the store's answer means; see SharedLeases.admit. Raises TooMany."""
-    word, _, rest = answer.partition(":")
-    if word == "rate":
-        raise TooMany("rate_per_ip", retry_after_seconds=int(rest) / 1000)
-    if word in _LABELS:
-        raise TooMany(_LABELS[word], retry_after_seconds=CAP_RETRY_SECONDS)
-    return rest or None
+    def _too_many(self, which: str, retry_after_seconds: float = CAP_RETRY_SECONDS) -> TooMany:
+        caps = self._caps
+        limits = {"per_ip": caps.per_address, "per_user": caps.per_user, "rate_per_ip": caps.connect_rate}
+        return TooMany(which, limit=limits[which], retry_after_seconds=retry_after_seconds)
 
 
 _LABELS = {"address": "per_ip", "user": "per_user"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.core.credentials import Subprotocols
 from proxy.core.errors import Forbidden, GatewayError
 from proxy.engine.splice import SpliceRequest
 from proxy.server import handshake
@@ -98,6 +99,6 @@ class PendingAnswer:
 
 
 def accept_to_refuse(request: UpgradeRequest, accept_key: str) -> bytes:
-    """The 101 for a client that is to be closed at once; browsers insist on one of their sub-protocols."""
-    subprotocol = request.subprotocols[0] if request.subprotocols else None
+    """The 101 for a client that is to be closed at once."""
+    subprotocol = Subprotocols.split(request.subprotocols).for_refusal
     return handshake.accept_bytes(accept_key, subprotocol=subprotocol, headers=(), spliced=False)

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from proxy.core.closes import Close, ClosedBy
+from proxy.core.closes import RESTART, ClosedBy, retry_in
 from proxy.server.leg import DownstreamLeg
 from proxy.server.node import Node
 
@@ -79,7 +79,7 @@ class Drain:
         if not leg.is_live:
             return False
         retry_ms = random.randint(RETRY_MS_LEAST, RETRY_MS_MOST)  # noqa: S311  a jitter
-        leg.close(Close(1001, f"restart; retry in {retry_ms} ms"), by=ClosedBy.GATEWAY)
+        leg.close(retry_in(RESTART, retry_ms / 1000), by=ClosedBy.GATEWAY)
         return True
 
     async def _pause(self, seconds: float) -> None:

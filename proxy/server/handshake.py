@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -186,15 +187,14 @@ def refusal_bytes(status: int, headers: Iterable[Header], body: bytes) -> bytes:
 
 def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:
     """Status, headers and JSON body with which the server itself refuses."""
-    status, message = error.status, error.message
+    status, told = error.status, error.fields()
     headers: list[Header] = [(b"Content-Type", b"application/json")]
     if isinstance(error, BadHandshake):
-        status, message = error.answer_status, f"{error.message} {error.detail}"
+        status, told["message"] = error.answer_status, f"{error.message} {error.detail}"
         if status == HTTPStatus.UPGRADE_REQUIRED:
             headers.append((b"Upgrade", b"websocket"))
         elif status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append((b"Allow", b"GET"))
     if error.retry_after_seconds is not None:
-        headers.append((b"Retry-After", b"%d" % max(1, round(error.retry_after_seconds))))
-    body = json.dumps({"code": error.code, "message": message}).encode()
-    return status, headers, body
+        headers.append((b"Retry-After", b"%d" % math.ceil(error.retry_after_seconds)))
+    return status, headers, json.dumps(told).encode()

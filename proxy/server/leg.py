@@ -225,7 +225,7 @@ class DownstreamLeg(FlowControlled):
         self.state = State.OPEN
         self._transport.write(accept_to_refuse(request, accept_key))
         self._conversation = Conversation(max_message_bytes=self._node.options.limits.max_message_bytes)
-        self.close(error.close, by=ClosedBy.GATEWAY)
+        self.close(error.as_close(), by=ClosedBy.GATEWAY)
 
     # --- Reading -----
 

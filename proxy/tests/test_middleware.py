@@ -64,7 +64,7 @@ async def through(
 
 
 # --- The token -----
-@pytest.mark.parametrize("way", ["header", "query", "subprotocol", "all three"])
+@pytest.mark.parametrize("way", ["header", "query", "subprotocol", "all three", "bare subprotocol"])
 async def test_a_token_is_taken_from_wherever_the_client_put_it(way: str) -> None:
     raw = issue(email="a@example.com")
     given: dict[str, Any] = {}
@@ -74,11 +74,13 @@ async def test_a_token_is_taken_from_wherever_the_client_put_it(way: str) -> Non
         given["query"] = f"token={raw}&experience=wylding-woods"
     if way in {"subprotocol", "all three"}:
         given["subprotocols"] = ["bearer", raw, "chat"]
+    if way == "bare subprotocol":
+        given["subprotocols"] = ["chat", raw]
     scope = await through(**given)
     assert scope["refusal"] is None
     assert (scope["principal"].user_id, scope["principal"].email) == ("42", "a@example.com")
     assert scope["principal"].token == raw
-    assert scope["bearer_subprotocol"] is ("subprotocols" in given)
+    assert scope["bearer_subprotocol"] is ("bearer" in given.get("subprotocols", ()))
 
 
 async def test_the_token_is_in_neither_the_query_nor_the_subprotocols_that_go_onward() -> None:
@@ -87,7 +89,7 @@ async def test_the_token_is_in_neither_the_query_nor_the_subprotocols_that_go_on
         query=f"token={raw}&experience=a&experience=b", subprotocols=["chat", "bearer", raw]
     )
     assert scope["query"] == {"experience": "a"}
-    assert scope["offered_subprotocols"] == ("chat",)
+    assert (scope["offered_subprotocols"], scope["refusal_subprotocol"]) == (("chat",), "bearer")
 
 
 async def test_two_different_tokens_are_refused() -> None:

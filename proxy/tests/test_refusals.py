@@ -37,13 +37,18 @@ async def refused(scope: dict[str, Any], error: GatewayError, **options: Any) ->
 
 
 async def test_a_server_with_the_denial_response_answers_status_and_json() -> None:
-    start, body = await refused(DENIAL, errors.TooMany("per_ip", retry_after_seconds=1.2))
+    start, body = await refused(DENIAL, errors.TooMany("per_ip", limit=10, retry_after_seconds=1.2))
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 429)
     headers = dict(start["headers"])
     assert headers[b"retry-after"] == b"2"
     assert headers[b"content-type"] == b"application/json"
     assert headers[b"content-length"] == str(len(body["body"])).encode()
-    assert json.loads(body["body"]) == {"code": "too_many", "message": "Too many connections."}
+    assert json.loads(body["body"]) == {
+        "code": "too_many",
+        "message": "Too many connections of one address: at most 10.",
+        "retry_after_ms": 1200,
+        "bound": "per_ip",
+    }
 
 
 async def test_a_failure_that_need_not_be_waited_out_says_nothing_of_when() -> None:
@@ -66,7 +71,7 @@ async def test_a_server_without_it_is_told_to_close(scope: dict[str, Any]) -> No
 
 
 async def test_a_client_that_cannot_see_a_status_is_accepted_and_closed() -> None:
-    scope = {**DENIAL, "query": {"refuse": "close"}, "subprotocols": ["bearer", "x"]}
+    scope = {**DENIAL, "query": {"refuse": "close"}, "refusal_subprotocol": "bearer"}
     accept, close = await refused(scope, errors.TokenExpired())
     assert accept == {"type": "websocket.accept", "subprotocol": "bearer"}
     assert close == {"type": "websocket.close", "code": 4010, "reason": "token expired"}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from config.testing.gateway import Gateway, issue
 
@@ -34,8 +36,8 @@ def check(gateway: Gateway, response: Response, status: int, code: str) -> None:
     assert response.status_code == status
     body = json.loads(response.body or b"")
     assert body["code"] == code
-    assert set(body) == {"code", "message"}
-    assert ("retry-after" in response.headers) == (status in {429, 503})
+    assert set(body) - {"retry_after_ms"} == {"code", "message"}
+    assert ("retry-after" in response.headers) == ("retry_after_ms" in body) == (status == 503)
 
 
 async def test_the_token_may_come_by_header_query_or_subprotocol(gateway: Gateway) -> None:
@@ -48,6 +50,37 @@ async def test_the_token_may_come_by_header_query_or_subprotocol(gateway: Gatewa
             pass
         async with gateway.connect(bare, subprotocols=["bearer", token]) as by_subprotocol:
             assert by_subprotocol.subprotocol == "bearer"
+
+
+async def test_a_bare_token_among_the_subprotocols_is_taken_and_goes_nowhere_else(gateway: Gateway) -> None:
+    seen: list[list[str]] = []
+
+    async def look(upstream: ServerConnection) -> None:
+        assert upstream.request is not None
+        seen.append(upstream.request.headers.get_all("Sec-WebSocket-Protocol"))
+        await upstream.wait_closed()
+
+    def choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return next((name for name in offered if name == "kb.v1"), None)
+
+    token, bare = issue("7"), gateway.url(token=None)
+    async with gateway.serving(look, select_subprotocol=choose), asyncio.timeout(10):
+        async with gateway.connect(bare, subprotocols=[token]) as alone:
+            assert alone.subprotocol is None
+        async with gateway.connect(bare, subprotocols=["kb.v2", token, "kb.v1"]) as beside_others:
+            assert beside_others.subprotocol == "kb.v1"
+    assert seen == [[], ["kb.v2, kb.v1"]]
+    assert token.rpartition(".")[2] not in gateway.program.output
+
+
+@pytest.mark.parametrize(("others", "answered"), [([], None), (["kb.v1"], "kb.v1"), (["bearer"], "bearer")])
+async def test_a_refusal_by_close_never_answers_with_the_token(
+    gateway: Gateway, others: list[str], answered: str | None
+) -> None:
+    url = gateway.url(token=None, refuse="close")
+    async with asyncio.timeout(10), gateway.connect(url, subprotocols=[*others, issue(minutes=-1)]) as client:
+        await client.wait_closed()
+    assert (client.close_code, client.subprotocol) == (4010, answered)
 
 
 @pytest.mark.parametrize("path", ["/ws/experience", "/ws/v1/experience"])

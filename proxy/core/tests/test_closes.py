@@ -57,3 +57,14 @@ def test_the_gateways_own_closes_reach_a_unity_client_and_fit_a_frame(close: Clo
     assert is_sendable(close.code)
     assert close.code not in {1012, 1013, 1014}
     assert clip_reason(close.reason) == close.reason
+
+
+@pytest.mark.parametrize("close", OWN_CLOSES)
+def test_every_close_of_the_gateway_has_one_meaning(close: Close) -> None:
+    """All but 1000: whoever closes with it has said all it had to say."""
+    assert close == closes.NORMAL or close.code in closes.MEANINGS
+
+
+def test_the_time_to_come_back_is_named_in_whole_milliseconds() -> None:
+    assert closes.retry_in(closes.RESTART, 0.5) == Close(1001, "restart; retry in 500 ms")
+    assert closes.retry_in(closes.RESTART, 0.0001).reason.endswith(" 1 ms")

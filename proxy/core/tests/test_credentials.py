@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from proxy.core.credentials import MAX_QUERY_FIELDS, Query, Subprotocols, bearer_token, one_token
 from proxy.core.errors import AuthenticationFailed, BadRequest
 
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2ln"
+
 
 def test_the_query_keeps_the_first_value_of_each_parameter_and_sets_the_tokens_apart() -> None:
     query = Query.parse("experience=wylding-woods&token=abc&experience=other&empty=&a%20b=c+d")
@@ -33,23 +35,31 @@ def test_any_query_string_is_read_or_refused(text: str) -> None:
     [
         ((), Subprotocols(())),
         (("chat", "v2"), Subprotocols(("chat", "v2"))),
-        (("bearer", "abc"), Subprotocols((), True, "abc")),
-        (("bearer", "abc", "chat"), Subprotocols(("chat",), True, "abc")),
-        (("chat", "bearer", "abc", "v2"), Subprotocols(("chat", "v2"), True, "abc")),
-        (("chat", "bearer"), Subprotocols(("chat",), True, "")),
+        (("bearer", "abc"), Subprotocols((), True, ("abc",))),
+        (("bearer", "abc", "chat"), Subprotocols(("chat",), True, ("abc",))),
+        (("chat", "bearer", "abc", "v2"), Subprotocols(("chat", "v2"), True, ("abc",))),
+        (("chat", "bearer"), Subprotocols(("chat",), True, ("",))),
         (("Bearer", "abc"), Subprotocols(("Bearer", "abc"))),
+        ((JWT,), Subprotocols((), False, (JWT,))),
+        (("chat", JWT, "v2"), Subprotocols(("chat", "v2"), False, (JWT,))),
+        (("Bearer", JWT), Subprotocols(("Bearer",), False, (JWT,))),
+        (("bearer", JWT, JWT), Subprotocols((), True, (JWT, JWT))),
+        (("v1.graphql.example", "a.b.c", "eyJ.a"), Subprotocols(("v1.graphql.example", "a.b.c", "eyJ.a"))),
     ],
 )
-def test_the_subprotocol_after_bearer_is_the_token_and_neither_goes_onward(
+def test_a_token_among_the_subprotocols_is_found_and_does_not_go_onward(
     offered: tuple[str, ...], expected: Subprotocols
 ) -> None:
     assert Subprotocols.split(list(offered)) == expected
 
 
-@given(st.lists(st.sampled_from(["bearer", "a", "b", "c"]), max_size=6))
-def test_no_subprotocol_is_lost_but_bearer_and_its_token(offered: list[str]) -> None:
+@given(st.lists(st.sampled_from(["bearer", JWT, "a", "b", "c"]), max_size=6))
+def test_a_token_is_answered_to_nobody_and_shown_by_nothing(offered: list[str]) -> None:
     split = Subprotocols.split(offered)
-    assert len(split.others) == len(offered) - (1 + bool(split.token) if split.bearer else 0)
+    assert not {JWT, "bearer"} & set(split.others)
+    assert split.for_refusal in {"bearer"} if split.bearer else {None, *split.others}
+    assert JWT not in repr(split)
+    assert {word for word in offered if word in {"a", "b", "c"}} <= {*split.others, *split.tokens}
 
 
 @pytest.mark.parametrize(

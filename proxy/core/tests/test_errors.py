@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import pytest
 
-from proxy.core import errors
-from proxy.core.closes import Close, ClosedBy, is_sendable
+from proxy.core import closes, errors
+from proxy.core.closes import Close, ClosedBy, ComeBack, is_sendable
 from proxy.core.errors import GatewayError, LegClosed
+from proxy.core.limits import Rate
 
 SECRET = "eyJ.secret.token at 10.1.2.3"
 
@@ -24,7 +28,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     (
         errors.KeysUnavailable(SECRET),
         503,
-        Close(4013, "overloaded, try again later"),
+        Close(4013, "overloaded"),
         "keys_unavailable",
         2,
     ),
@@ -35,7 +39,13 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     (errors.MalformedHead(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
     (errors.HostRefused(SECRET), 400, Close(1008, "invalid data"), "host_refused", None),
     (errors.NotFound(SECRET), 404, Close(1008, "not found"), "not_found", None),
-    (errors.TooMany("per_ip", retry_after_seconds=7), 429, Close(1008, "rate limit"), "too_many", 7),
+    (
+        errors.TooMany("per_ip", limit=10, retry_after_seconds=7),
+        429,
+        Close(4013, "too many connections of one address, at most 10"),
+        "too_many",
+        7,
+    ),
     (errors.UpstreamRefused(SECRET), 502, Close(1011, "upstream failed"), "upstream_refused", None),
     (
         errors.UpstreamUnavailable("kb", why=SECRET),
@@ -45,7 +55,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
         2,
     ),
     (errors.UpstreamTimeout(SECRET), 504, Close(1011, "upstream timeout"), "upstream_timeout", None),
-    (errors.Overloaded(SECRET), 503, Close(4013, "overloaded, try again later"), "overloaded", 2),
+    (errors.Overloaded(SECRET), 503, Close(4013, "overloaded"), "overloaded", 2),
     (errors.Draining(SECRET), 503, Close(1001, "draining"), "draining", 1),
     (errors.Disabled(SECRET), 503, Close(4013, "disabled"), "disabled", 30),
 ]
@@ -88,7 +98,45 @@ def test_what_a_client_is_told_is_a_sentence_and_holds_nothing_of_the_operators_
 
 def test_the_metric_label_is_the_code_and_says_which_limit_was_reached() -> None:
     assert errors.Blocked("x").outcome == "blocked"
-    assert errors.TooMany("per_user", retry_after_seconds=1).outcome == "too_many_per_user"
+    assert errors.TooMany("per_user", limit=5, retry_after_seconds=1).outcome == "too_many_per_user"
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "reason"),
+    [
+        (
+            errors.TooMany("per_user", limit=5, retry_after_seconds=5),
+            "Too many connections of one user: at most 5.",
+            "too many connections of one user, at most 5; retry in 5000 ms",
+        ),
+        (
+            errors.TooMany("rate_per_ip", limit=Rate(20, 1), retry_after_seconds=0.0421),
+            "Too many new connections of one address: at most 20/s.",
+            "too many new connections of one address, at most 20/s; retry in 43 ms",
+        ),
+    ],
+    ids=["cap", "rate"],
+)
+def test_a_cap_and_a_rate_say_which_bound_it_is_and_when_to_come_back(
+    error: errors.TooMany, message: str, reason: str
+) -> None:
+    assert error.as_close() == Close(4013, reason)
+    assert error.fields() == {
+        "code": "too_many",
+        "message": message,
+        "retry_after_ms": math.ceil((error.retry_after_seconds or 0) * 1000),
+        "bound": error.which,
+    }
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=_name)
+def test_a_close_names_a_time_where_its_code_says_so_and_the_failure_has_one(error: GatewayError) -> None:
+    told, meaning = error.as_close(), closes.MEANINGS[error.close.code]
+    names_time = meaning.come_back is ComeBack.WHEN_TOLD and error.retry_after_seconds is not None
+    assert told.code == error.close.code
+    assert bool(re.search(r"; retry in \d+ ms$", told.reason)) is names_time
+    assert closes.clip_reason(told.reason) == told.reason
+    assert ("retry_after_ms" in error.fields()) is (error.retry_after_seconds is not None)
 
 
 def test_no_two_failures_share_a_code() -> None:

@@ -232,7 +232,7 @@ async def test_a_full_node_refuses_before_it_runs_the_application() -> None:
 
             async with connect(server.url("echo?a=1&refuse=close"), proxy=None) as asking:
                 await asking.wait_closed()
-                assert (asking.close_code, asking.close_reason) == (4013, "overloaded, try again later")
+                assert (asking.close_code, asking.close_reason) == (4013, "overloaded; retry in 2000 ms")
 
             await second.close()
             while True:  # the place is free once the server has seen the close

@@ -1,0 +1,37 @@
+"""The last line of defence: no token in a log line, however it came there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from config.logging import redact_tokens
+from proxy.tests.tokens import issue
+
+TOKEN = issue()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TOKEN,
+        f"dialling ws://kb/ws?token={TOKEN}&experience=x failed",
+        ["kb.v1", TOKEN],
+        (b"sec-websocket-protocol", f"bearer, {TOKEN}".encode()),
+        {"token": TOKEN},
+        "GET /ws?token=an-opaque-one&experience=x",
+        ["/ws?token=an-opaque-one"],
+    ],
+    ids=str,
+)
+def test_no_token_stays_in_a_log_line(value: Any) -> None:
+    event = redact_tokens(None, "", {"event": "x", "field": value})
+    assert "[redacted]" in event["field"]
+    assert TOKEN.rpartition(".")[2] not in event["field"]
+    assert "opaque" not in event["field"]
+
+
+@pytest.mark.parametrize("value", ["a.b.c", 7, None, ["kb.v1"], {"links": 3}])
+def test_what_is_no_token_stays_as_it_is(value: Any) -> None:
+    assert redact_tokens(None, "", {"field": value})["field"] == value
