@@ -167,6 +167,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
+BODY_PATHS = ("/admin/",)  # where a request may have a body; elsewhere its head is refused
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

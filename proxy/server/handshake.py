@@ -198,3 +198,9 @@ def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:
     if error.retry_after_seconds is not None:
         headers.append((b"Retry-After", b"%d" % math.ceil(error.retry_after_seconds)))
     return status, headers, json.dumps(told).encode()
+
+
+def json_refusal(status: int, *, code: str, message: str) -> bytes:
+    """A refusal of the server's own, of a request that is no handshake."""
+    body = json.dumps({"code": code, "message": message}).encode()
+    return refusal_bytes(status, [(b"Content-Type", b"application/json")], body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from proxy.core.addresses import Network
 from proxy.core.limits import LinkLimits
 
 
@@ -14,6 +15,10 @@ async def _nothing() -> None:
 
 def _ignore(*_: object) -> None:
     return None
+
+
+def _always(_: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,10 @@ COUNTED = (
     "refused_overloaded",
     "refused_draining",
     "refused_handshake",
-    "refused_early_bytes",
+    "refused_silent",
+    "refused_per_address",
+    "refused_body",
+    "refused_http_overloaded",
     "handshake_timeout",
     "application_error",
     "application_killed",
@@ -53,12 +61,18 @@ class ServerOptions:
     its body. `connect_timeout_seconds` is what an application may take to accept or refuse.
     `application_close_seconds` is what it may take to end after its socket has gone.
     `receive_queue_*` bound what waits for an application that does not receive; reading stops there.
+    `max_http_connections` bounds connections without a request, `max_http_requests` those that the
+    application works on; upgrades count as neither. `trusted_proxies` have no bound per address.
+    `takes_body` says at which paths (no query, as the client wrote them) a request may have a body.
     """
 
     limits: LinkLimits = field(default_factory=LinkLimits)
     hooks: Hooks = field(default_factory=Hooks)
     max_connections: int = 9_500
-    max_http_connections: int = 2_000
+    max_http_connections: int = 500
+    max_http_connections_per_address: int = 100
+    max_http_requests: int = 200
+    trusted_proxies: tuple[Network, ...] = ()
     drain_seconds: float = 30.0
     head_timeout_seconds: float = 10.0
     body_timeout_seconds: float = 30.0
@@ -68,7 +82,8 @@ class ServerOptions:
     stop_timeout_seconds: float = 15.0
     sweep_seconds: float = 1.0
     max_early_bytes: int = 4096
-    max_body_bytes: int = 10 << 20
+    max_body_bytes: int = 1 << 20
+    takes_body: Callable[[str], bool] = _always
     max_refusal_bytes: int = 64 << 10
     receive_queue_bytes: int = 64 << 10
     receive_queue_messages: int = 64

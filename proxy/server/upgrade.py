@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
@@ -10,29 +11,49 @@ from twisted.internet import tcp
 from twisted.web.http import HTTPChannel
 
 from proxy.core.heads import CONTROL_BYTES
+from proxy.server import handshake
 from proxy.server.handshake import UpgradeRequest
+from proxy.server.http_connections import HttpConnections
+from proxy.server.options import ServerOptions
+
+log = logging.getLogger("gateway.server")
 
 _NOT_FROM_CLIENTS = b"Daphne-Root-Path"
+_COMPLAINT_SECONDS = 10.0
 
 
 class GatewayChannel(HTTPChannel):
-    """One HTTP connection. A request's head has a deadline and its body another, however slowly they drip."""
+    """One HTTP connection. A request's head has a deadline and its body another, however slowly they drip.
+
+    Bodies come with a length, and only where the application takes one: chunks of a byte each would cost the
+    loop two microseconds apiece.
+    """
 
     # Twisted's own annotations are narrower than what it puts there.
     transport: Any
     requests: list[Any]
+    factory: GatewayFactory
+    _command: bytes
+    _path: bytes
     _dataBuffer: list[bytes]
     _networkProducer: Any
     _in_request = False
-    _body_bytes = 0
+    _is_refused = False
+    _unsent_bytes_before = 0
 
     def connectionMade(self) -> None:
-        self.factory.open_channels += 1
-        super().connectionMade()
+        if self.factory.arrive(self):
+            super().connectionMade()
+        else:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Any) -> None:
-        self.factory.open_channels -= 1
+        self.factory.connections.leave(self)
         super().connectionLost(reason)
+
+    def give_way(self) -> None:
+        self.setTimeout(None)
+        self.transport.abortConnection()
 
     def resetTimeout(self) -> None:
         """Called for all data; only the first byte of a head starts the clock."""
@@ -41,41 +62,81 @@ class GatewayChannel(HTTPChannel):
             super().resetTimeout()
 
     def allHeadersReceived(self) -> None:
-        super().allHeadersReceived()
         if self.length != 0:
-            self._body_bytes = 0
-            self._check_body_size(self.length or 0)
+            refusal = self._body_refusal()
+            if refusal is not None:
+                self._refuse(*refusal)
+                return
             self.setTimeout(self.factory.server.options.body_timeout_seconds)
+        super().allHeadersReceived()
+
+    def _body_refusal(self) -> tuple[int, str] | None:
+        options = self.factory.server.options
+        if self.length is None:
+            return 411, "A body needs a Content-Length."
+        if not options.takes_body(self._path.partition(b"?")[0].decode("ascii")):
+            return 413, "No body is taken here."
+        if self.length > options.max_body_bytes:
+            return 413, f"A body may have {options.max_body_bytes} bytes."
+        return None
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer the head, and for a moment throw away what comes behind it: a reset would eat the answer."""
+        options = self.factory.server.options
+        options.hooks.count("refused_body")
+        self._is_refused = True
+        self.transport.write(handshake.json_refusal(status, code="bad_request", message=message))
+        if isinstance(self.transport, tcp.Connection):
+            self.transport.loseWriteConnection()
+        else:  # TLS knows no half
+            self.loseConnection()
+        self.setTimeout(options.limits.close_timeout_seconds)
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._is_refused:
+            super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:
-        if not self._handlingRequest:  # a body; a chunked one tells its length only as it comes
-            self._body_bytes += len(data)
-            if not self._check_body_size(self._body_bytes):
-                return
-        super().rawDataReceived(data)
+        if not self._is_refused:
+            super().rawDataReceived(data)
 
     def allContentReceived(self) -> None:
         self._in_request = False
+        self.factory.connections.began_request(self)
         super().allContentReceived()
         # What setTimeout() finds to restore after the answer is the head's deadline, not the body's.
         self._savedTimeOut = self.factory.timeOut
 
-    def timeoutConnection(self) -> None:
-        if self._in_request:
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
-        super().timeoutConnection()
+    def requestDone(self, request: Any) -> None:
+        self.factory.connections.ended_request(self)
+        self._unsent_bytes_before = self._unsent_bytes()
+        super().requestDone(request)
+        if not self.persistent:  # Twisted would wait for good for who does not read the answer
+            self.setTimeout(self.factory.timeOut)
 
-    def _check_body_size(self, size: int) -> bool:
-        if size <= self.factory.server.options.max_body_bytes:
-            return True
-        if not self.transport.disconnecting:
-            self.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
-            self.loseConnection()
-        return False
+    def timeoutConnection(self) -> None:
+        if self._is_refused:
+            self.transport.abortConnection()
+        elif self._in_request:
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+            super().timeoutConnection()
+        elif 0 < self._unsent_bytes() < self._unsent_bytes_before:
+            self._unsent_bytes_before = self._unsent_bytes()
+            self.setTimeout(self.factory.timeOut)  # slow, but it reads
+        else:
+            super().timeoutConnection()
+
+    def _unsent_bytes(self) -> int:
+        """What of the answers is still ours to send; 0 on TLS, where nobody says."""
+        transport = self.transport
+        if not isinstance(transport, tcp.Connection):
+            return 0
+        unsent_bytes: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return unsent_bytes
 
     def leave_to_autobahn(self) -> None:
         """From now on nothing of this connection comes back here, its end included."""
-        self.factory.open_channels -= 1
+        self.factory.connections.leave(self)
         self.setTimeout(None)
 
     def take_socket(self) -> tuple[socket.socket, bytes]:
@@ -86,7 +147,7 @@ class GatewayChannel(HTTPChannel):
         """
         transport = self.transport
         self.setTimeout(None)
-        self.factory.open_channels -= 1
+        self.factory.connections.leave(self)
         transport.reactor.removeReader(transport)
         transport.reactor.removeWriter(transport)
         connection, early = transport.socket, self.clearLineBuffer() + b"".join(self._dataBuffer)
@@ -111,12 +172,23 @@ class GatewayRequest(WebRequest):
                 return self._leave_if_all_is_written()
             self.channel.leave_to_autobahn()
         if self._has_control_bytes():
-            self.channel.persistent = False
-            return self.basic_error(400, b"Bad Request", "Control bytes in a header value.")
+            return self._refuse(400, b"Bad Request", "Control bytes in a header value.")
+        if self.channel.factory.is_overloaded:
+            self.server.options.hooks.count("refused_http_overloaded")
+            self.setHeader(b"Retry-After", b"1")
+            return self._refuse(503, b"Service Unavailable", "Too many requests at once.")
         if self.server.node.is_draining:
-            self.channel.persistent = False
-            self.setHeader(b"Connection", b"close")
+            self._make_last()
         return super().process()
+
+    def _make_last(self) -> None:
+        """The connection closes behind this request's answer."""
+        self.channel.persistent = False
+        self.setHeader(b"Connection", b"close")
+
+    def _refuse(self, status: int, phrase: bytes, message: str) -> None:
+        self._make_last()
+        self.basic_error(status, phrase, message)
 
     def _has_control_bytes(self) -> bool:
         """Daphne looks for line breaks only."""
@@ -141,8 +213,7 @@ class GatewayRequest(WebRequest):
         if not transport.dataBuffer and not transport._tempDataBuffer:
             self._leave()
             return
-        self.channel.persistent = False
-        self.basic_error(400, b"Bad Request", "Read the answer before you upgrade.")
+        self._refuse(400, b"Bad Request", "Read the answer before you upgrade.")
 
     def _leave(self) -> None:
         server, channel = self.server, self.channel
@@ -182,14 +253,42 @@ class GatewayFactory(HTTPFactory):
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
-        self.open_channels = 0
-        self.timeOut = server.options.head_timeout_seconds
+        options: ServerOptions = server.options
+        self.timeOut = options.head_timeout_seconds
+        self.connections = HttpConnections(
+            most_waiting=options.max_http_connections,
+            most_per_address=options.max_http_connections_per_address,
+            proxies=options.trusted_proxies,
+        )
+        self._max_requests = options.max_http_requests
+        self._complained_at = float("-inf")
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether more requests are under way than may be, the one that asks included."""
+        return self.connections.busy > self._max_requests
+
+    def arrive(self, channel: GatewayChannel) -> bool:
+        """Enter a new connection; others may have to go for it. False if it may not stay."""
+        before = self.connections.given_way
+        host = getattr(channel.transport.getPeer(), "host", None)
+        may_stay = self.connections.arrive(channel, host)
+        if not may_stay or self.connections.given_way > before:
+            self.server.options.hooks.count("refused_silent" if may_stay else "refused_per_address")
+            self._complain(host)
+        return may_stay
+
+    def _complain(self, host: str | None) -> None:
+        now = self.server.loop.time()
+        if now - self._complained_at > _COMPLAINT_SECONDS:
+            self._complained_at = now
+            extra = {"given_way": self.connections.given_way, "latest_client": host}
+            log.warning("too many connections without a request", extra=extra)
 
     def buildProtocol(self, addr: Any) -> Any:
-        if self.open_channels >= self.server.options.max_http_connections:
-            return None
         channel = super().buildProtocol(addr)
         channel.requestFactory = GatewayRequest
+        channel.abortTimeout = self.server.options.limits.close_timeout_seconds
         return channel
 
     def acceptableProtocols(self) -> list[bytes]:

@@ -125,4 +125,6 @@ def server_options(composition: Composition, *, parent_pid: int | None) -> Serve
         max_connections=settings.MAX_CONNECTIONS,
         drain_seconds=settings.DRAIN_SECONDS,
         parent_pid=parent_pid,
+        trusted_proxies=settings.TRUSTED_PROXIES,
+        takes_body=lambda path: path.startswith(settings.BODY_PATHS),
     )

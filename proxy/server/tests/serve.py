@@ -1,6 +1,6 @@
 """The server under test as a program: `python -m proxy.server.tests.serve FD OPTIONS-AS-JSON`.
 
-The option `workers` puts that many under a master.
+The option `workers` puts that many under a master; `body_paths` are those that take a body (all).
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def main() -> int:
         print("stopped", flush=True)  # noqa: T201
 
     hooks = Hooks(on_draining=on_draining, on_stopped=on_stopped, count=applications.count)
+    body_paths = given.pop("body_paths", None)
+    if body_paths is not None:
+        given["takes_body"] = lambda path: path in body_paths
     options = ServerOptions(limits=LinkLimits(**given.pop("limits", {})), hooks=hooks, **given)
     return GatewayServer(
         applications.application, listening=[listening.adopt(fd)], options=options, endpoints=endpoints

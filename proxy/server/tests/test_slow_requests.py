@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 
 import pytest
 
-from proxy.server.tests.conftest import RunningServer, read_all, read_head
+from proxy.server.tests.conftest import RunningServer, read_all, read_head, serving
 
 
 @pytest.mark.parametrize("first", [b"", b"GET /echo HTTP/1.1\r\nHost: x\r\n"])
@@ -57,15 +58,36 @@ def test_a_body_that_is_too_big_is_refused_before_it_is_read(server: RunningServ
         assert read_head(raw)[0] == 413
 
 
-def test_a_chunked_body_that_grows_too_big_is_refused(server: RunningServer) -> None:
+def test_a_chunked_body_is_refused_at_its_head_and_its_sender_can_read_why(server: RunningServer) -> None:
+    """Chunks of one byte each would cost the loop more than a megabyte in one piece."""
     with server.connect() as raw:
         raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
-        try:
+        with contextlib.suppress(BrokenPipeError):
             for _ in range(100):
-                raw.sendall(chunk)
-        except OSError:
-            return  # it closed while we were sending
+                raw.sendall(b"1\r\nx\r\n" * 1000)
+        status, headers, rest = read_head(raw)
+        assert (status, headers["connection"]) == (411, "close")
+        assert json.loads(rest + read_all(raw))["message"] == "A body needs a Content-Length."
+
+
+def test_a_path_that_takes_no_body_refuses_it_at_its_head() -> None:
+    with serving(body_paths=["/body"], drain_seconds=0.1) as server:
+        for path, status in (("body?a=1", 200), ("counts", 413), ("bodyguard", 413)):
+            with server.connect() as raw:
+                head = (
+                    f"POST /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+                )
+                raw.sendall(head.encode())
+                if status == 200:
+                    assert read_head(raw)[0] == 100
+                    raw.sendall(b"abc")
+                assert read_head(raw)[0] == status
+        assert server.get("counts")["refused_body"] == 2
+
+
+def test_a_body_that_is_announced_too_big_is_refused_though_its_sender_goes_on(server: RunningServer) -> None:
+    with server.connect() as raw:
+        raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n" + bytes(500_000))
         assert read_head(raw)[0] == 413
 
 

@@ -1,0 +1,91 @@
+"""Who holds the connections that speak HTTP, and who gives way when there are too many. Knows no Twisted.
+
+A connection *waits* while no whole request has come: it says nothing, or drips, or is kept alive between two
+requests, or does not read its answer. Those cost an attacker nothing, so the oldest gives way to newcomers.
+A connection is *busy* while the application works on its request. Upgrades leave at their head, so that no
+number of slow requests keeps them out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from proxy.core.addresses import Network, is_trusted, parse_address
+from proxy.core.leases import address_key
+
+
+class Connection(Protocol):
+    """One TCP connection, as far as this book is concerned."""
+
+    def give_way(self) -> None:
+        """End at once."""
+
+
+class HttpConnections:
+    """The book of one process. Addresses are counted whole for IPv4, by their /64 for IPv6."""
+
+    def __init__(
+        self, *, most_waiting: int, most_per_address: int, proxies: tuple[Network, ...] = ()
+    ) -> None:
+        """`proxies` stand for many clients: their addresses have no bound of their own."""
+        self._most_waiting, self._most_per_address = most_waiting, most_per_address
+        self._proxies = proxies
+        self._waiting: dict[Connection, str] = {}  # oldest first, each with its address key
+        self._busy: dict[Connection, str] = {}
+        self._held: Counter[str] = Counter()
+        self.given_way = 0
+
+    @property
+    def busy(self) -> int:
+        """How many requests are under way."""
+        return len(self._busy)
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._waiting or connection in self._busy
+
+    def arrive(self, connection: Connection, host: str | None) -> bool:
+        """Enter a new connection of `host`, None for a Unix socket. False if it may not stay."""
+        key = self._key(host)
+        if key and self._held[key] >= self._most_per_address and not self._oust(key):
+            return False
+        if len(self._waiting) >= self._most_waiting:
+            self._oust(None)
+        self._waiting[connection] = key
+        self._held[key] += 1
+        return True
+
+    def began_request(self, connection: Connection) -> None:
+        key = self._waiting.pop(connection, None)
+        if key is not None:
+            self._busy[connection] = key
+
+    def ended_request(self, connection: Connection) -> None:
+        """It waits again, as the youngest."""
+        key = self._busy.pop(connection, None)
+        if key is not None:
+            self._waiting[connection] = key
+
+    def leave(self, connection: Connection) -> None:
+        """It is closed, or speaks HTTP no more. A second time changes nothing."""
+        key = self._waiting.pop(connection, None)
+        if key is None:
+            key = self._busy.pop(connection, None)
+        if key is not None:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+    def _oust(self, key: str | None) -> bool:
+        """End the oldest that waits, of the address `key` or (None) of all; False if none waits."""
+        for connection, its_key in self._waiting.items():
+            if key is None or its_key == key:
+                self.leave(connection)
+                self.given_way += 1
+                connection.give_way()
+                return True
+        return False
+
+    def _key(self, host: str | None) -> str:
+        address = parse_address(host or "")
+        return "" if address is None or is_trusted(address, self._proxies) else address_key(str(address))

@@ -1,0 +1,127 @@
+"""Crowds of slow or silent HTTP clients: everybody else still gets in."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from websockets.asyncio.client import connect
+
+from proxy.server.tests.conftest import RunningServer, read_head, serving
+
+SMALL = {"max_http_connections": 20, "max_http_connections_per_address": 8, "max_http_requests": 4}
+
+
+@pytest.fixture
+def small() -> Iterator[RunningServer]:
+    """A server that takes few connections; loopback has addresses enough to be many clients."""
+    with serving(drain_seconds=0.1, head_timeout_seconds=60.0, body_timeout_seconds=60.0, **SMALL) as running:
+        yield running
+
+
+def connect_from(server: RunningServer, host: str, sent: bytes = b"") -> socket.socket:
+    raw = socket.create_connection(("127.0.0.1", server.port), timeout=10, source_address=(host, 0))
+    raw.sendall(sent)
+    return raw
+
+
+def is_hung_up_on(raw: socket.socket) -> bool:
+    """Whether the server has ended it. Ask only after it has answered somebody who came later."""
+    raw.setblocking(False)
+    try:
+        return raw.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    finally:
+        raw.setblocking(True)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1",
+    ],
+    ids=["silent", "dripping a head", "dripping a body"],
+)
+async def test_a_crowd_without_requests_locks_nobody_out_and_its_oldest_give_way(
+    small: RunningServer, sent: bytes
+) -> None:
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(connect_from(small, f"127.0.1.{number % 10}", sent)) for number in range(60)
+        ]
+        for _ in range(5):
+            async with asyncio.timeout(5), connect(small.url("echo"), proxy=None) as client:
+                await client.send("let in")
+                assert await client.recv() == "let in"
+        assert (await small.ask("counts"))["refused_silent"] >= 40
+        ended = [is_hung_up_on(raw) for raw in crowd]
+    assert all(ended[:40])
+    assert not all(ended[40:])
+    assert small.log().count("too many connections without a request") == 1
+
+
+async def test_one_address_alone_ends_its_own_oldest_and_nobody_elses(small: RunningServer) -> None:
+    with connect_from(small, "127.0.2.1") as patient, ExitStack() as stack:
+        crowd = [stack.enter_context(connect_from(small, "127.0.2.2")) for _ in range(30)]
+        await small.ask("counts")
+        assert [is_hung_up_on(raw) for raw in crowd] == [True] * 22 + [False] * 8
+        assert not is_hung_up_on(patient)
+        patient.sendall(b"GET /counts HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await asyncio.to_thread(read_head, patient))[0] == 200
+
+
+async def test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to_come_back(
+    small: RunningServer,
+) -> None:
+    request = b"GET /seen?key=crowd HTTP/1.1\r\nHost: x\r\n\r\n"
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connect_from(small, f"127.0.3.{n}", request)) for n in range(4)]
+        with small.connect() as raw:
+            raw.sendall(b"GET /counts HTTP/1.1\r\nHost: x\r\n\r\n")
+            status, headers, _ = await asyncio.to_thread(read_head, raw)
+        assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+        for raw in slow:  # each client that is let in and leaves is the event that one of them waits for
+            async with asyncio.timeout(5), connect(small.url("echo?key=crowd"), proxy=None) as client:
+                await client.send("let in")
+                assert await client.recv() == "let in"
+            assert (await asyncio.to_thread(read_head, raw))[0] == 200
+
+
+BIG = b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def test_who_does_not_read_an_answer_is_ended_by_a_deadline() -> None:
+    limits = {"close_timeout_seconds": 0.3}
+    with (
+        serving(drain_seconds=0.1, head_timeout_seconds=0.3, limits=limits) as server,
+        server.connect() as raw,
+    ):
+        raw.sendall(BIG)
+        ended = select.poll()
+        ended.register(raw, 0)  # errors only: a reset
+        assert ended.poll(10_000)
+
+
+def test_a_slow_reader_gets_all_of_its_answer() -> None:
+    """Longer than the deadline, and longer than the time that a forced close would leave."""
+    limits = {"close_timeout_seconds": 0.3}
+    with (
+        serving(drain_seconds=0.1, head_timeout_seconds=1.0, limits=limits) as server,
+        server.connect() as raw,
+    ):
+        raw.sendall(BIG)
+        received = 0
+        while chunk := raw.recv(1 << 16):
+            received += len(chunk)
+            time.sleep(len(chunk) / 5_000_000)  # what makes it slow
+    assert received > 20_000_000
