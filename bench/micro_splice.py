@@ -29,7 +29,7 @@ from bench.load import undisturbed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.verdicts import FORWARD
-from proxy.engine.dial import DialRequest
+from proxy.engine.dial import DialRequest, Target
 from proxy.engine.rawdial import dial_raw
 from proxy.engine.splice import Splice, SpliceRequest
 
@@ -65,7 +65,7 @@ class Front(asyncio.Protocol):
         request = protocol.events_received()[0]
         assert isinstance(request, Request)
         response = protocol.accept(request)
-        upstream = await dial_raw(self._upstream_url, DialRequest(), limits=LIMITS)
+        upstream = await dial_raw(Target(self._upstream_url), DialRequest(), limits=LIMITS)
         self._transport.write(response.serialize())
         asked = SpliceRequest(upstream=upstream, limits=LIMITS, counters=LinkCounters(), **self._options)
         splice = Splice(self._transport, asked)

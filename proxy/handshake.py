@@ -17,6 +17,7 @@ from proxy.core.topics import EVERYONE, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
 
 Scope = Mapping[str, Any]
+_PATH_SAFE = "!$&'()*+,/:;=@~"
 _USER_ID_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
 
@@ -46,18 +47,27 @@ def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
 
 
 def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:
-    """What the upstream is asked: only what the route's Forward names, plus the request id."""
+    """What the upstream is asked: only what the route's Forward names, plus the request id.
+
+    Raises:
+        BadRequest: the client says what cannot be passed on.
+    """
     headers = [(name, value) for name in route.forward.headers if (value := header(scope, name.encode()))]
     headers.append(("x-request-id", scope["request_id"]))
     if route.forward.identity:
         headers.extend(identity_headers(scope, subject))
-    return DialRequest(
-        path=scope["path"] if route.forward.path else "",
-        query=route.forward.query_string(subject),
-        headers=tuple(headers),
-        subprotocols=scope["offered_subprotocols"],
-        extensions=extensions,
-    )
+    path = quote(scope["path"], safe=_PATH_SAFE) if route.forward.path else ""
+    query = route.forward.query_string(subject)
+    try:
+        return DialRequest(
+            path=path,
+            query=query,
+            headers=tuple(headers),
+            subprotocols=scope["offered_subprotocols"],
+            extensions=extensions,
+        )
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
 
 
 def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from proxy.core.errors import LegClosed
 from proxy.core.limits import OverRate
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
 from proxy.downstream import DownstreamLeg, Receive
-from proxy.engine.dial import Dial, DialRequest, dial_leg
+from proxy.engine.dial import Dial, DialRequest, Target, dial_leg
 from proxy.engine.legs import Leg, UpstreamLeg
 from proxy.engine.pool import Lease
 from proxy.engine.rawdial import RawUpstream, dial_raw
@@ -89,8 +89,8 @@ class SpliceJoin:
             if task is not None:
                 task.cancel()
 
-        async def dial(url: str, request: DialRequest) -> RawUpstream:
-            return await dial_raw(url, request, limits=limits)
+        async def dial(target: Target, request: DialRequest) -> RawUpstream:
+            return await dial_raw(target, request, limits=limits)
 
         offer = consumer.scope["extensions"][SPLICE_EXTENSION]
         offer["on_left"] = on_left
@@ -141,8 +141,8 @@ class RelayJoin:
     async def dial(self, dialling: Dialling) -> AnyLease:
         return await while_client_waits(dialling(self._dial_leg), self._consumer.base_receive)
 
-    async def _dial_leg(self, url: str, request: DialRequest) -> UpstreamLeg:
-        return await dial_leg(url, request, limits=self._consumer.runtime.limits)
+    async def _dial_leg(self, target: Target, request: DialRequest) -> UpstreamLeg:
+        return await dial_leg(target, request, limits=self._consumer.runtime.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)

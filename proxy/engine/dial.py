@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 from proxy.core.errors import GatewayError, NotFound, Overloaded, UpstreamRefused, UpstreamTimeout
 from proxy.core.limits import LinkLimits
 from proxy.engine.legs import UpstreamLeg
+from proxy.engine.resolving import Addresses, HostUnknown
 
+T = TypeVar("T")
 LegT = TypeVar("LegT")
+
+
+# Errors of our own kernel: they say nothing about a member.
+_OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# RFC 9110, sections 5.6.2 and 5.5; RFC 6455, section 4.1, item 10.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_TARGET = re.compile(r"[\x21-\x7e]*")
 
 
 class DialFailed(Exception):
     """No TCP or TLS connection to this member; another may answer. str() is for operators."""
+
+
+class Target:
+    """Where one dial goes, in what time, and how far it got. `url` has no query: operators may see it.
+
+    `is_connected`: the member took the connection, so that what it did then may be due to the request.
+    """
+
+    __slots__ = ("addresses", "is_connected", "seconds", "url")
+
+    def __init__(self, url: str, addresses: Addresses | None = None, *, seconds: float = 5.0) -> None:
+        self.url, self.seconds = url, seconds
+        self.addresses = Addresses(urlsplit(url).hostname or "") if addresses is None else addresses
+        self.is_connected = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +56,9 @@ class DialRequest:
     """What to ask of a member. `path` is put behind the member's own, `query` is already encoded.
 
     `extensions` goes out verbatim, None for none.
+
+    Raises:
+        ValueError: it could not be sent. Whose fault that is, the caller knows; no member's.
     """
 
     path: str = ""
@@ -35,6 +66,16 @@ class DialRequest:
     headers: Sequence[tuple[str, str]] = field(default_factory=tuple)
     subprotocols: Sequence[str] = ()
     extensions: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _TARGET.fullmatch(self.path) or not _TARGET.fullmatch(self.query):
+            raise ValueError("the path or the query holds what no URL can")
+        for name in self.subprotocols:
+            if not _TOKEN.fullmatch(name):
+                raise ValueError("a sub-protocol is no token")
+        for name, value in self.headers:
+            if not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+                raise ValueError(f"the header {name!a} holds a control character")
 
     def target(self, member_url: str) -> str:
         """Where to dial, without the query: it may hold a token, and this is shown to operators."""
@@ -44,7 +85,7 @@ class DialRequest:
         return f"{member_url}?{self.query}" if self.query else member_url
 
 
-Dial = Callable[[str, DialRequest], Awaitable[LegT]]
+Dial = Callable[[Target, DialRequest], Awaitable[LegT]]
 
 
 class Dialler:
@@ -75,32 +116,111 @@ class Dialler:
             self._turns.release()
 
 
-async def dial_leg(url: str, request: DialRequest, *, limits: LinkLimits) -> UpstreamLeg:
-    """An open `websockets` client connection to `url`, for relaying whole messages.
+async def connect_first(target: Target, connect_to: Callable[[str], Awaitable[T]]) -> T:
+    """What `connect_to` gives for the first of the target's addresses that takes the connection.
+
+    An address that is silent may use its share of the time that is left. The caller bounds the whole.
+
+    Raises:
+        OSError: what the last one did.
+    """
+    loop, tried = asyncio.get_running_loop(), set[str]()
+    deadline = loop.time() + target.seconds
+    failure: OSError | None = None
+    while untried := [each for each in await target.addresses.in_turn(anew=bool(tried)) if each not in tried]:
+        for at, address in enumerate(untried):
+            tried.add(address)
+            try:
+                async with asyncio.timeout((deadline - loop.time()) / (len(untried) - at)):
+                    return await connect_to(address)
+            except OSError as error:
+                if is_our_own(error):
+                    raise
+                target.addresses.failed(address)
+                failure = error
+    raise failure or HostUnknown(target.addresses.host)
+
+
+async def connect_socket(target: Target) -> socket.socket:
+    """A TCP connection to the target. Raises OSError."""
+    parts = urlsplit(target.url)
+    port = parts.port or (443 if parts.scheme in {"wss", "https"} else 80)
+
+    async def connect_to(address: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (address, port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return await connect_first(target, connect_to)
+
+
+def is_our_own(error: OSError) -> bool:
+    """Whether it is this machine that cannot open a socket: no member is to blame for that."""
+    return error.errno in _OWN_ERRORS
+
+
+async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) -> UpstreamLeg:
+    """An open `websockets` client connection to `target`, for relaying whole messages.
 
     Compression and environment proxies are off. A message larger than the limit closes the leg with 1009.
 
     Raises:
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound
+        Overloaded: this node has no socket left.
     """
     try:
-        connection = await _ConnectHere(
-            request.url(url),
+        async with asyncio.timeout(limits.dial_timeout_seconds):
+            connection = await _connect(target, request, limits)
+    except Exception as error:
+        raise dial_error(error) from error
+    return UpstreamLeg(connection)
+
+
+async def _connect(target: Target, request: DialRequest, limits: LinkLimits) -> ClientConnection:
+    def connected(*args: Any, **options: Any) -> ClientConnection:
+        """The library asks for this when it has begun; TLS, if any, comes before `connection_made`."""
+        return _Connection(target, *args, **options)
+
+    sock = await connect_socket(target)
+    try:
+        return await _ConnectHere(
+            request.url(target.url),
+            sock=sock,
+            create_connection=connected,  # type: ignore[arg-type]  # it is only called
             additional_headers=list(request.headers),
             user_agent_header=None,
             subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
             compression=None,
             proxy=None,
-            open_timeout=limits.dial_timeout_seconds,
+            open_timeout=None,
             close_timeout=limits.close_timeout_seconds,
             ping_interval=limits.ping_interval_seconds,
             ping_timeout=limits.ping_timeout_seconds,
             max_size=limits.max_message_bytes,
             max_queue=8,
         )
-    except Exception as error:
-        raise dial_error(error) from error
-    return UpstreamLeg(connection)
+    except BaseException:
+        sock.close()
+        raise
+
+
+class _Connection(ClientConnection):
+    """Tells its target when TCP and TLS stand."""
+
+    def __init__(self, target: Target, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._target: Target | None = target
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._target is not None:
+            self._target.is_connected, self._target = True, None
+        super().connection_made(transport)
 
 
 class _ConnectHere(connect):
@@ -119,6 +239,8 @@ def dial_error(error: Exception) -> Exception:
     if isinstance(error, InvalidHandshake | EOFError):
         return UpstreamRefused(f"broken handshake: {type(error).__name__}")
     if isinstance(error, OSError):
+        if is_our_own(error):
+            return Overloaded(f"this node cannot dial: {error}")
         return DialFailed(f"{type(error).__name__}: {error}")
     return error
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from proxy.core.breaker import Breaker, BreakerState
 from proxy.core.health import Health
 from proxy.core.routes import MemberSpec, Upstream
+from proxy.engine.resolving import Addresses
 
 # A link that is lost without a close this soon after its start counts against its member.
 EARLY_SECONDS = 5.0
@@ -33,6 +35,7 @@ class Member:
         "_breaker",
         "_clock",
         "_random",
+        "addresses",
         "dial_seconds",
         "health",
         "last_error",
@@ -49,6 +52,7 @@ class Member:
         self._breaker = Breaker(upstream.breaker) if upstream.breaker is not None else None
         self.spec = spec
         self.health = Health(upstream.probe) if upstream.probe is not None else None
+        self.addresses = Addresses(urlsplit(spec.url).hostname or "")
         self.links = 0
         self.removed = False
         self.last_error = ""
@@ -104,9 +108,14 @@ class Member:
         if self._breaker is not None:
             self._breaker.succeeded()
 
-    def dial_failed(self, why: str) -> None:
+    def allows(self, key: str) -> bool:
+        """Whether a client of that key may be the one that is tried after failures."""
+        return self._breaker is None or self._breaker.allows(self._clock(), by=key)
+
+    def dial_failed(self, why: str, *, by: str | None) -> None:
+        """`by`: the client whose request may be the cause; None where it cannot be."""
         self.links -= 1
-        self._blame(why)
+        self._blame(why, by=by)
 
     def dial_given_up(self) -> None:
         """The dial says nothing about the member: the client left, or asked for what it does not have."""
@@ -114,20 +123,23 @@ class Member:
         if self._breaker is not None:
             self._breaker.given_up()
 
-    def released(self, *, lost: bool, since: float) -> None:
-        """A link has ended; if it was lost just after its start, that is held against the member."""
+    def released(self, *, lost: bool, since: float, by: str) -> None:
+        """A link of client `by` has ended; if it was lost just after its start, the member is suspected."""
         self.links -= 1
         if lost and self._clock() - since < EARLY_SECONDS:
-            self._blame("a link was lost right after its start")
+            self._blame("a link was lost right after its start", by=by)
 
-    def _blame(self, why: str) -> None:
+    def _blame(self, why: str, *, by: str | None) -> None:
         self.last_error = why
         self.suspected.set()
         if self._breaker is not None:
-            self._breaker.failed(self._clock(), random=self._random())
+            # What the probes see, too, is no client's doing.
+            self._breaker.failed(self._clock(), random=self._random(), by=by if self.healthy else None)
 
     def probed(self, *, ok: bool, why: str = "") -> bool:
         """Take in a probe's result; True if it changed whether the member is healthy."""
         if not ok:
             self.last_error = why
+        elif self._breaker is not None:
+            self._breaker.well(self._clock())
         return self.health is not None and self.health.saw(ok)

@@ -12,17 +12,17 @@ from typing import Generic
 from proxy.core.balancing import policy
 from proxy.core.errors import GatewayError, NotFound, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.routes import MemberSpec, Upstream
-from proxy.engine.dial import Dial, DialFailed, Dialler, DialRequest, LegT
+from proxy.engine.dial import Dial, DialFailed, Dialler, DialRequest, LegT, Target
 from proxy.engine.members import Member, MemberState
 
 
 class Lease(Generic[LegT]):
     """A dialled leg, and the member that it leads to. `release()` gives the use of the member back, once."""
 
-    __slots__ = ("_member", "_since", "leg")
+    __slots__ = ("_key", "_member", "_since", "leg")
 
-    def __init__(self, member: Member, leg: LegT, *, since: float) -> None:
-        self._member, self.leg, self._since = member, leg, since
+    def __init__(self, member: Member, leg: LegT, *, since: float, key: str) -> None:
+        self._member, self.leg, self._since, self._key = member, leg, since, key
 
     @property
     def member(self) -> str:
@@ -31,7 +31,7 @@ class Lease(Generic[LegT]):
 
     def release(self, *, lost: bool = False) -> None:
         """The link has ended; `lost`: without a close from the member."""
-        self._member.released(lost=lost, since=self._since)
+        self._member.released(lost=lost, since=self._since, by=self._key)
 
 
 class Pool:
@@ -97,7 +97,7 @@ class Pool:
     ) -> Lease[LegT]:
         """Lease the member that the policy chooses; if it fails, another, within the dial deadline.
 
-        `key` is what affinity sticks to.
+        `key` says whose dial it is: affinity sticks to it, and one alone cannot make a member look bad.
 
         Raises:
             UpstreamUnavailable: none is available, or none could be reached.
@@ -109,7 +109,7 @@ class Pool:
         tried: set[str] = set()
         failure: Exception | None = None
         while self._clock() < deadline or not tried:
-            candidates = self._candidates(tried)
+            candidates = self._candidates(tried, key)
             if not candidates:
                 break
             member = self._policy.choose(candidates, key=key)
@@ -117,40 +117,49 @@ class Pool:
             left = deadline - self._clock()
             seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
             try:
-                return await self._dial_member(member, dialler, dial, request, seconds=seconds)
+                return await self._dial_member(member, dialler, dial, request, key=key, seconds=seconds)
             except (DialFailed, UpstreamTimeout, UpstreamRefused) as error:
                 if is_final(error):
                     raise
                 failure = error
         raise self._failure(failure)
 
-    def _candidates(self, tried: set[str]) -> Sequence[Member]:
+    def _candidates(self, tried: set[str], key: str) -> Sequence[Member]:
         return [
             member
             for url, member in self._members.items()
-            if url not in tried and member.state is MemberState.AVAILABLE
+            if url not in tried and member.state is MemberState.AVAILABLE and member.allows(key)
         ]
 
     async def _dial_member(
-        self, member: Member, dialler: Dialler, dial: Dial[LegT], request: DialRequest, *, seconds: float
+        self,
+        member: Member,
+        dialler: Dialler,
+        dial: Dial[LegT],
+        request: DialRequest,
+        *,
+        key: str,
+        seconds: float,
     ) -> Lease[LegT]:
+        target = Target(request.target(member.url), member.addresses, seconds=seconds)
         member.dial_begins()
         try:
             async with dialler.turn():
                 started = self._clock()
-                leg = await _within(seconds, dial(request.target(member.url), request))
+                leg = await _within(seconds, dial(target, request))
         except Exception as error:
             if is_final(error):
                 member.dial_given_up()
             else:
-                member.dial_failed(str(error) or type(error).__name__)
+                why = str(error) or type(error).__name__
+                member.dial_failed(why, by=key if target.is_connected else None)
             raise
         except BaseException:  # cancelled: the client left
             member.dial_given_up()
             raise
         now = self._clock()
         member.dialled(now - started)
-        return Lease(member, leg, since=now)
+        return Lease(member, leg, since=now, key=key)
 
     def _failure(self, failure: Exception | None) -> GatewayError:
         if isinstance(failure, GatewayError):

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 
 from proxy.core.health import Probe, ProbeKind
+from proxy.engine.dial import Target, connect_socket, is_our_own
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
 
@@ -69,8 +70,10 @@ class Prober:
         """Ask once, and note the answer."""
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                await _PROBES[probe.kind](member.url.rstrip("/") + probe.path)
+                await _PROBES[probe.kind](Target(member.url.rstrip("/") + probe.path, member.addresses))
         except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
+            if isinstance(error, OSError) and is_our_own(error):
+                return  # it says nothing about the member
             why = f"probe: {type(error).__name__}: {error}".removesuffix(": ")
             changed = member.probed(ok=False, why=why)
         else:
@@ -88,10 +91,12 @@ class Prober:
             self._on_change(member)
 
 
-async def probe_websocket(url: str) -> None:
+async def probe_websocket(target: Target) -> None:
     """A handshake, a ping, its pong. The caller sets the deadline."""
     async with connect(
-        url,
+        target.url,
+        sock=await connect_socket(target),
+        open_timeout=None,
         user_agent_header=USER_AGENT,
         compression=None,
         proxy=None,
@@ -102,14 +107,14 @@ async def probe_websocket(url: str) -> None:
         await (await connection.ping())
 
 
-async def probe_http(url: str) -> None:
+async def probe_http(target: Target) -> None:
     """A GET that answers 2xx. Raises ProbeFailed, OSError."""
-    parts = urlsplit(url)
+    parts = urlsplit(target.url)
     secure = parts.scheme in {"wss", "https"}
     reader, writer = await asyncio.open_connection(
-        parts.hostname,
-        parts.port or (443 if secure else 80),
+        sock=await connect_socket(target),
         ssl=ssl.create_default_context() if secure else None,
+        server_hostname=parts.hostname if secure else None,
     )
     try:
         writer.write(
@@ -131,7 +136,7 @@ async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
         pass
 
 
-_PROBES: dict[ProbeKind, Callable[[str], Awaitable[None]]] = {
+_PROBES: dict[ProbeKind, Callable[[Target], Awaitable[None]]] = {
     ProbeKind.WEBSOCKET: probe_websocket,
     ProbeKind.HTTP: probe_http,
 }

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import logging
 import ssl
+from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
@@ -22,7 +23,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from proxy.core.errors import UpstreamRefused
 from proxy.core.limits import LinkLimits
-from proxy.engine.dial import DialRequest, dial_error, refused_with
+from proxy.engine.dial import DialRequest, Target, connect_first, dial_error, refused_with
 
 MAX_RESPONSE_HEAD_BYTES = 16 * 1024
 DEFLATE = "permessage-deflate"
@@ -52,7 +53,8 @@ class RawUpstream(asyncio.Protocol):
         self.extensions: str | None = None
         self.early = b""
         self.is_lost = False
-        self._ready: asyncio.Future[bytes] | None = asyncio.get_running_loop().create_future()
+        # A failure is a result, too: as an exception, nobody might be there to retrieve it.
+        self._ready: asyncio.Future[bytes | Exception] | None = asyncio.get_running_loop().create_future()
         self._head = b""
 
     async def head(self) -> bytes:
@@ -65,6 +67,8 @@ class RawUpstream(asyncio.Protocol):
         assert self._ready is not None  # noqa: S101
         head = await self._ready
         self._ready = None
+        if isinstance(head, Exception):
+            raise head
         return head
 
     def abort(self) -> None:
@@ -92,12 +96,8 @@ class RawUpstream(asyncio.Protocol):
         self._settle(EOFError("connection lost during the handshake"))
 
     def _settle(self, result: bytes | Exception) -> None:
-        if self._ready is None or self._ready.done():
-            return
-        if isinstance(result, bytes):
+        if self._ready is not None and not self._ready.done():
             self._ready.set_result(result)
-        else:
-            self._ready.set_exception(result)
 
 
 class _Handshake(ClientProtocol):
@@ -117,9 +117,9 @@ class _Handshake(ClientProtocol):
 
 
 async def dial_raw(
-    url: str, request: DialRequest, *, limits: LinkLimits, ssl_context: ssl.SSLContext | None = None
+    target: Target, request: DialRequest, *, limits: LinkLimits, ssl_context: ssl.SSLContext | None = None
 ) -> RawUpstream:
-    """A leg to `url` whose handshake is done, for a splice to take over. Environment proxies are not used.
+    """A leg to `target` whose handshake is done, for a splice to take over. Environment proxies are not used.
 
     Of `request.extensions`, the client's own offer, permessage-deflate goes on with its parameters.
     `ssl_context` is for wss URLs; None verifies against the system's authorities. Nothing stays open if this
@@ -127,13 +127,15 @@ async def dial_raw(
 
     Raises:
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound
+        Overloaded: this node has no socket left.
     """
-    uri = _member_uri(url)
+    uri = _member_uri(target.url)
+    handshake = _begin(uri, request)  # what cannot be said is known before there is a socket
     try:
         async with asyncio.timeout(limits.dial_timeout_seconds):
-            upstream = await _connect(uri, ssl_context)
+            upstream = await _connect(uri, target, ssl_context)
+            target.is_connected = True
             try:
-                handshake = _begin(uri, request)
                 upstream.transport.write(handshake.data_to_send()[0])
                 _finish(handshake, await upstream.head(), upstream)
             except BaseException:
@@ -147,16 +149,17 @@ async def dial_raw(
     return upstream
 
 
-async def _connect(uri: WebSocketURI, ssl_context: ssl.SSLContext | None) -> RawUpstream:
+async def _connect(uri: WebSocketURI, target: Target, ssl_context: ssl.SSLContext | None) -> RawUpstream:
     loop = asyncio.get_running_loop()
+    tls: dict[str, Any] = {}
     if uri.secure:
-        context = ssl_context or _default_ssl_context()
-        _, upstream = await loop.create_connection(
-            RawUpstream, uri.host, uri.port, ssl=context, server_hostname=uri.host
-        )
-    else:
-        _, upstream = await loop.create_connection(RawUpstream, uri.host, uri.port)
-    return upstream
+        tls = {"ssl": ssl_context or _default_ssl_context(), "server_hostname": uri.host}
+
+    async def connect_to(address: str) -> RawUpstream:
+        _, upstream = await loop.create_connection(RawUpstream, address, uri.port, **tls)
+        return upstream
+
+    return await connect_first(target, connect_to)
 
 
 def _begin(uri: WebSocketURI, request: DialRequest) -> _Handshake:

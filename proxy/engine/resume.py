@@ -20,7 +20,7 @@ from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.errors import GatewayError, LegClosed, UpstreamRefused
 from proxy.core.limits import LinkLimits
 from proxy.core.resuming import Phase, Resumption, is_loss, notice
-from proxy.engine.dial import Dial, DialRequest
+from proxy.engine.dial import Dial, DialRequest, Target
 from proxy.engine.legs import UpstreamLeg
 from proxy.engine.pool import Lease
 from proxy.engine.relay import Relay, payload_bytes
@@ -75,10 +75,10 @@ class RenewableLease:
         self._lease = await self._dialling(self._dial_alike)
         self._held = True
 
-    async def _dial_alike(self, url: str, request: DialRequest) -> UpstreamLeg:
+    async def _dial_alike(self, target: Target, request: DialRequest) -> UpstreamLeg:
         """Ask for what the first member chose: the client was told so, and cannot be told otherwise."""
         chosen = self._subprotocol
-        leg = await self._dial(url, replace(request, subprotocols=() if chosen is None else (chosen,)))
+        leg = await self._dial(target, replace(request, subprotocols=() if chosen is None else (chosen,)))
         if leg.subprotocol != chosen:
             leg.abort()
             raise UpstreamRefused("it does not choose the sub-protocol that the link has")

@@ -13,7 +13,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Route, Upstream
-from proxy.engine.dial import DialRequest, dial_leg
+from proxy.engine.dial import DialRequest, Target, dial_leg
 from proxy.engine.splice_request import Observer
 from proxy.joins import RelayJoin
 
@@ -33,7 +33,7 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(end: str) -
 
     async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
-        leg = await dial_leg(url, DialRequest(), limits=LinkLimits())
+        leg = await dial_leg(Target(url), DialRequest(), limits=LinkLimits())
         route = Route(name="r", paths=(), upstream=Upstream.of("kb", url))
         life: Any = SimpleNamespace(
             gate=None,

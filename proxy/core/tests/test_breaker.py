@@ -37,6 +37,37 @@ def test_a_success_in_between_starts_the_count_anew() -> None:
     assert breaker.state(0) is BreakerState.CLOSED
 
 
+def test_however_often_one_client_fails_it_counts_once() -> None:
+    breaker = Breaker(LIMITS)
+    for _ in range(50):
+        breaker.failed(0, random=0.5, by="one")
+    assert breaker.state(0) is BreakerState.CLOSED
+    breaker.failed(0, random=0.5, by="two")
+    assert breaker.state(0) is BreakerState.CLOSED
+    breaker.failed(0, random=0.5, by="three")
+    assert breaker.state(0) is BreakerState.OPEN
+
+
+def test_a_client_whose_trial_failed_is_not_the_next_to_try_for_the_longest_wait() -> None:
+    breaker = opened()
+    breaker.begin(1)
+    breaker.failed(1, random=0.5, by="one")
+    assert breaker.allows(3, by="two")
+    assert not breaker.allows(3, by="one")
+    assert breaker.allows(1 + LIMITS.longest_wait_seconds, by="one")
+
+
+def test_seen_to_be_well_it_waits_no_longer_for_a_trial() -> None:
+    breaker = opened()
+    assert breaker.wait_seconds(0.25) == 0.75
+    breaker.well(0.5)
+    assert breaker.state(0.5) is BreakerState.HALF_OPEN
+    assert breaker.wait_seconds(0.5) == 0
+    breaker.succeeded()
+    breaker.well(1)
+    assert breaker.state(1) is BreakerState.CLOSED
+
+
 def test_after_the_wait_one_trial_is_allowed_at_a_time() -> None:
     breaker = opened()
     assert not breaker.allows(0.99)

@@ -21,7 +21,7 @@ from proxy.core.errors import GatewayError
 from proxy.core.framing import encode_frame
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
-from proxy.engine.dial import DialFailed, DialRequest
+from proxy.engine.dial import DialFailed, DialRequest, Target
 from proxy.engine.rawdial import dial_raw
 from proxy.engine.splice import Observer, Splice, SpliceRequest
 
@@ -99,7 +99,7 @@ class TestGateway:
         inspected = self.options.get("control") or self.options.get("inspect")
         try:
             upstream = await dial_raw(
-                self.upstream_url,
+                Target(self.upstream_url),
                 DialRequest(extensions=None if inspected else offer),
                 limits=self.limits,
             )

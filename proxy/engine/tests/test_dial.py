@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -15,7 +17,8 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed, NotFound, Overloaded, UpstreamRefused, UpstreamTimeout
 from proxy.core.limits import LinkLimits
-from proxy.engine.dial import DialFailed, Dialler, DialRequest, dial_leg
+from proxy.engine.dial import DialFailed, Dialler, DialRequest, Target, dial_leg
+from proxy.engine.rawdial import dial_raw
 
 LIMITS = LinkLimits(dial_timeout_seconds=0.3, close_timeout_seconds=1, max_message_bytes=1000)
 
@@ -61,7 +64,7 @@ async def test_each_answer_that_is_no_upgrade_means_its_own_failure(
 ) -> None:
     async with asyncio.timeout(5), answering(answer) as url:
         with pytest.raises(failure):
-            await dial_leg(url, DialRequest(), limits=LIMITS)
+            await dial_leg(Target(url), DialRequest(), limits=LIMITS)
 
 
 async def test_a_service_cannot_send_the_gateway_elsewhere() -> None:
@@ -70,7 +73,7 @@ async def test_a_service_cannot_send_the_gateway_elsewhere() -> None:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
         async with answering(moved) as url:
             with pytest.raises(UpstreamRefused) as refused:
-                await dial_leg(url, DialRequest(), limits=LIMITS)
+                await dial_leg(Target(url), DialRequest(), limits=LIMITS)
     assert refused.value.upstream_status == 302
     assert not asked.is_set()
 
@@ -79,7 +82,7 @@ async def test_a_port_that_nobody_listens_on_lets_another_member_be_tried() -> N
     async with answering(b"") as url:
         pass
     with pytest.raises(DialFailed):
-        await dial_leg(url, DialRequest(), limits=LIMITS)
+        await dial_leg(Target(url), DialRequest(), limits=LIMITS)
 
 
 async def test_a_cancelled_dial_leaves_no_socket() -> None:
@@ -95,7 +98,7 @@ async def test_a_cancelled_dial_leaves_no_socket() -> None:
 
     async with asyncio.timeout(5), await asyncio.start_server(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        dialling = asyncio.create_task(dial_leg(url, DialRequest(), limits=LinkLimits()))
+        dialling = asyncio.create_task(dial_leg(Target(url), DialRequest(), limits=LinkLimits()))
         await came.wait()
         dialling.cancel()
         await asyncio.wait([dialling])
@@ -117,7 +120,7 @@ async def test_a_dial_asks_for_what_it_was_told_to_and_nothing_more() -> None:
     async with asyncio.timeout(5):
         async with serve(service, "127.0.0.1", 0, process_request=keep, subprotocols=["v2"]) as server:  # type: ignore[list-item]
             target = request.target(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/base/")
-            leg = await dial_leg(target, request, limits=LIMITS)
+            leg = await dial_leg(Target(target), request, limits=LIMITS)
             assert leg.subprotocol == "v2"
             await leg.close(Close(1000))
     assert asked[0].path == "/base/ws?a=1"
@@ -152,7 +155,7 @@ async def test_a_leg_tells_how_it_ended_and_by_whom(end: str, close: Close, by: 
 
     async with asyncio.timeout(5), serve(service, "127.0.0.1", 0, compression=None) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
-        leg = await dial_leg(url, DialRequest(), limits=LIMITS)
+        leg = await dial_leg(Target(url), DialRequest(), limits=LIMITS)
         with pytest.raises(LegClosed) as ended:
             await leg.receive()
         assert (ended.value.close, ended.value.by) == (close, by)
@@ -169,3 +172,47 @@ async def test_dials_beyond_the_bound_queue_and_are_overloaded_after_the_deadlin
                     pass
         async with dialler.turn():
             pass
+
+
+@pytest.mark.parametrize(
+    "unsendable",
+    [
+        {"headers": [("user-agent", "a\x01b")]},
+        {"headers": [("user-agent", "a\r\nX-User-Id: 1")]},
+        {"headers": [("user-agent", "\u20ac")]},
+        {"headers": [("x y", "1")]},
+        {"subprotocols": ["foo bar"]},
+        {"subprotocols": [""]},
+        {"query": "a b"},
+        {"path": "/\n"},
+    ],
+)
+def test_what_cannot_be_sent_is_known_before_there_is_a_dial(unsendable: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"holds|token"):
+        DialRequest(**unsendable)
+
+
+@pytest.mark.parametrize("way", [dial_leg, dial_raw])
+async def test_a_node_that_has_no_file_left_says_that_it_is_full(way: Any) -> None:
+    which = resource.RLIMIT_NOFILE
+    _, hard = resource.getrlimit(which)
+    async with asyncio.timeout(5), answering(b"") as url:
+        soft, _ = resource.getrlimit(which)
+        with open("/dev/null") as lowest_free:  # noqa: ASYNC230  nothing is read
+            resource.setrlimit(which, (lowest_free.fileno(), hard))
+        target = Target(url)
+        try:
+            with pytest.raises(Overloaded):
+                await way(target, DialRequest(), limits=LIMITS)
+        finally:
+            resource.setrlimit(which, (soft, hard))
+    assert not target.is_connected
+
+
+async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None:
+    for way in (dial_leg, dial_raw):
+        async with asyncio.timeout(5), answering(b"") as url:
+            target = Target(url)
+            with pytest.raises(UpstreamRefused):
+                await way(target, DialRequest(), limits=LIMITS)
+            assert target.is_connected

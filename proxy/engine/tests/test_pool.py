@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 
 from proxy.core.balancing import PolicyName
-from proxy.core.breaker import BreakerLimits
-from proxy.core.errors import NotFound, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from proxy.core.breaker import BreakerLimits, BreakerState
+from proxy.core.errors import NotFound, Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.health import Probe
 from proxy.core.routes import MemberSpec, Upstream
-from proxy.engine.dial import DialFailed, Dialler, DialRequest
+from proxy.engine.dial import DialFailed, Dialler, DialRequest, Target
 from proxy.engine.members import Member, MemberState
 from proxy.engine.pool import Lease, Pool
 
@@ -32,8 +32,10 @@ class Service:
     def __init__(self) -> None:
         self.down: dict[str, Exception | None] = {}
         self.dialled: list[str] = []
+        self.connects = False
 
-    async def __call__(self, url: str, request: DialRequest) -> str:
+    async def __call__(self, target: Target, request: DialRequest) -> str:
+        url, target.is_connected = target.url, self.connects
         self.dialled.append(url)
         if url in self.down:
             error = self.down[url]
@@ -162,13 +164,76 @@ async def test_a_client_that_leaves_gives_its_trial_back(dialler: Dialler) -> No
     assert pool.available == 1
 
 
-async def test_links_lost_right_after_their_start_open_the_breaker(dialler: Dialler) -> None:
-    pool, service = make(A, B), Service()
-    leases = [await dial(pool, dialler, service) for _ in range(4)]
+async def test_links_of_different_clients_lost_right_after_their_start_open_the_breaker(
+    dialler: Dialler,
+) -> None:
+    pool, service = make(A), Service()
+    leases = [await dial(pool, dialler, service, key=key) for key in ("ada", "bob")]
     for lease in leases:
-        if lease.member == A:
-            lease.release(lost=True)
+        lease.release(lost=True)
     assert member(pool, A).state is MemberState.BROKEN
+
+
+async def test_one_client_cannot_open_a_breaker_by_what_its_requests_make_a_member_do(
+    dialler: Dialler,
+) -> None:
+    pool, service = make(A), Service()
+    for lease in [await dial(pool, dialler, service, key="bad") for _ in range(9)]:
+        lease.release(lost=True)
+    service.connects = True
+    for failure in (UpstreamRefused("status 500", upstream_status=500), UpstreamTimeout()):
+        service.down = {A: failure}
+        for _ in range(9):
+            with pytest.raises(type(failure)):
+                await dial(pool, dialler, service, key="bad")
+    assert member(pool, A).state is MemberState.AVAILABLE
+
+
+async def test_a_member_that_takes_no_connection_is_to_blame_whoever_asks(dialler: Dialler) -> None:
+    for failure in (DialFailed("refused"), UpstreamTimeout()):
+        pool, service = make(A), Service()
+        service.down = {A: failure}
+        for _ in range(BREAKER.failures_to_open):
+            with pytest.raises((UpstreamUnavailable, UpstreamTimeout)):
+                await dial(pool, dialler, service, key="one")
+        assert member(pool, A).state is MemberState.BROKEN
+
+
+async def test_what_the_probes_see_as_well_is_no_clients_doing(dialler: Dialler) -> None:
+    pool, service = make(A, probe=Probe(fall=1)), Service()
+    leases = [await dial(pool, dialler, service, key="one") for _ in range(2)]
+    member(pool, A).probed(ok=False)
+    for lease in leases:
+        lease.release(lost=True)
+    assert member(pool, A).breaker_state is BreakerState.OPEN
+    member(pool, A).probed(ok=True)
+    assert member(pool, A).breaker_state is BreakerState.HALF_OPEN
+
+
+async def test_a_client_whose_trial_failed_leaves_the_next_ones_to_others(dialler: Dialler) -> None:
+    clock = Clock()
+    pool, service = make(A, clock=clock), Service()
+    service.down, service.connects = {A: UpstreamRefused("status 500", upstream_status=500)}, True
+    for key in ("bad", "worse"):
+        with pytest.raises(UpstreamRefused):
+            await dial(pool, dialler, service, key=key)
+    clock.now = 1.0
+    with pytest.raises(UpstreamRefused):
+        await dial(pool, dialler, service, key="bad")
+    clock.now = 3.0
+    with pytest.raises(UpstreamUnavailable):
+        await dial(pool, dialler, service, key="bad")
+    service.down = {}
+    assert (await dial(pool, dialler, service, key="good")).member == A
+
+
+async def test_a_node_without_a_socket_left_blames_no_member(dialler: Dialler) -> None:
+    pool, service = make(A, B), Service()
+    service.down = {A: Overloaded("no files"), B: Overloaded("no files")}
+    for _ in range(9):
+        with pytest.raises(Overloaded):
+            await dial(pool, dialler, service)
+    assert pool.available == 2
 
 
 @pytest.mark.parametrize("name", [PolicyName.ROUND_ROBIN, PolicyName.LEAST_CONNECTIONS])

@@ -15,7 +15,7 @@ from proxy.core.errors import NotFound, UpstreamRefused, UpstreamTimeout
 from proxy.core.framing import text_frame
 from proxy.core.limits import LinkLimits
 from proxy.engine import rawdial
-from proxy.engine.dial import DialFailed, DialRequest
+from proxy.engine.dial import DialFailed, DialRequest, Target
 from proxy.engine.rawdial import MAX_RESPONSE_HEAD_BYTES, RawUpstream, dial_raw
 from proxy.engine.tests.splicing import RawEnd, on_both_loops, raw_upstream
 
@@ -24,7 +24,7 @@ SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnecti
 
 
 async def dial(url: str, **request: Any) -> RawUpstream:
-    return await dial_raw(url, DialRequest(**request), limits=LIMITS)
+    return await dial_raw(Target(url), DialRequest(**request), limits=LIMITS)
 
 
 @on_both_loops

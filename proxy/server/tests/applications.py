@@ -60,7 +60,7 @@ async def websocket_splice(scope, receive, send, query):
     """Joins the client with the upstream `to`; reports the end. With `leave`, it does not wait for it."""
     from proxy.core.limits import LinkLimits
     from proxy.core.records import LinkCounters
-    from proxy.engine.dial import DialRequest
+    from proxy.engine.dial import DialRequest, Target
     from proxy.engine.rawdial import dial_raw
     from proxy.engine.splice import SpliceRequest
 
@@ -68,7 +68,7 @@ async def websocket_splice(scope, receive, send, query):
     waiting = asyncio.ensure_future(receive())  # as an application does that watches its client meanwhile
     limits = LinkLimits(close_timeout_seconds=1.0)
     asked = DialRequest(query=query.get("query", ""))
-    upstream = await dial_raw(query["to"], asked, limits=limits)
+    upstream = await dial_raw(Target(query["to"]), asked, limits=limits)
     request = SpliceRequest(upstream=upstream, limits=limits, counters=LinkCounters(), control=True)
     await send({"type": "websocket.accept", "sluicegate.splice": request})
     if "leave" in query:
