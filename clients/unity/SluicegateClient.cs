@@ -1,4 +1,5 @@
-// A client of the Sluicegate gateway for Unity (Mono or IL2CPP, .NET Standard 2.0, C# 7.3), in one file.
+// A client of the Sluicegate gateway for Unity (Mono or IL2CPP, .NET Standard 2.0, C# 7.3): this file,
+// ClientOptions.cs and Comeback.cs.
 //
 // It needs nothing of UnityEngine. Started from Unity's main thread, it raises its events there, because it never leaves
 // the synchronization context it was started in. WebGL has no ClientWebSocket: use a browser WebSocket there, with the
@@ -14,80 +15,6 @@ using System.Threading.Tasks;
 
 namespace Sluicegate
 {
-    /// <summary>How a connection ended. 1005: a close without a code. 1006: lost, or never opened.</summary>
-    public sealed class Close
-    {
-        public Close(int code, string reason)
-        {
-            Code = code;
-            Reason = reason ?? "";
-        }
-
-        public int Code { get; private set; }
-        public string Reason { get; private set; }
-    }
-
-    public enum Verdict { Stop, ComeBack, ComeBackWithFreshToken }
-
-    /// <summary>What to do after a close: the gateway's table of close codes.</summary>
-    public static class Comeback
-    {
-        /// <summary>Whether to come back after <paramref name="close"/>. Codes that the gateway does not use are the
-        /// service's own: they stop, unless <see cref="ClientOptions.ComeBackAfter"/> says otherwise.</summary>
-        public static Verdict After(Close close)
-        {
-            switch (close.Code)
-            {
-                case 1001: // the gateway or the service restarts
-                case 1005: // ended without a word
-                case 1006: // lost
-                case 1011: // the service failed
-                case 1012: case 1013: case 1014: // restart, overload, bad gateway: of services; Mono shows 1006
-                case 4008: // idle
-                case 4013: // overloaded
-                    return Verdict.ComeBack;
-                case 4010: // the token has expired
-                    return Verdict.ComeBackWithFreshToken;
-                default: // 1008 not permitted, 1009 too big, 4001 kicked, 4003 blocked, 4009 replaced, 4011 revoked
-                    return Verdict.Stop;
-            }
-        }
-
-        /// <summary>How long to wait before attempt number <paramref name="attempt"/> (from 0). A draining gateway names
-        /// the milliseconds in its reason; otherwise the wait doubles from half a second to half a minute, and a random
-        /// half of it is taken off, so that a crowd does not come back at once.</summary>
-        public static TimeSpan Delay(Close close, int attempt, Random random)
-        {
-            Match named = Regex.Match(close.Reason, @"\d{1,6}");
-            if (close.Code == 1001 && attempt == 0 && named.Success)
-                return TimeSpan.FromMilliseconds(int.Parse(named.Value));
-            if (close.Code == 4010 && attempt == 0)
-                return TimeSpan.Zero;
-            double longest = Math.Min(30.0, 0.5 * Math.Pow(2, Math.Min(attempt, 10)));
-            return TimeSpan.FromSeconds(longest * (0.5 + 0.5 * random.NextDouble()));
-        }
-    }
-
-    public sealed class ClientOptions
-    {
-        /// <summary>For example ws://127.0.0.1:8666/ws/experience, without a query.</summary>
-        public string Url;
-        public string Experience;
-        /// <summary>Gives the access token for the next connection. The argument is true when the last one has expired,
-        /// and a new one must be fetched. What it throws ends RunAsync.</summary>
-        public Func<bool, Task<string>> Token;
-        /// <summary>Offered to the service; null for none.</summary>
-        public string SubProtocol;
-        /// <summary>Asked after a close code that is the service's own (3000-4999, none of the gateway's); null: stop.</summary>
-        public Func<Close, bool> ComeBackAfter;
-        public int MaxMessageBytes = 4 * 1024 * 1024;
-        public TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
-        public TimeSpan SendTimeout = TimeSpan.FromSeconds(10);
-        /// <summary>A ping of the KB protocol goes out this often; hearing nothing at all for three times as long means
-        /// that the connection is lost. TimeSpan.Zero for services that do not know it.</summary>
-        public TimeSpan PingInterval = TimeSpan.FromSeconds(15);
-    }
-
     /// <summary>One connection that is kept, over reconnects, until it is told or has reason to stop.</summary>
     public sealed class SluicegateClient
     {
@@ -102,20 +29,24 @@ namespace Sluicegate
         private readonly Random random = new Random();
         private ClientWebSocket socket; // the open one, or null
         private DateTime heardAt;
+        private DateTime? servedAt; // of the current connection; null: not served, or not yet
 
         public SluicegateClient(ClientOptions options)
         {
             this.options = options;
         }
 
-        /// <summary>The socket is open. The service's greeting follows as a message.</summary>
+        /// <summary>The service is there: raised once a link, before its first message. A link that is refused has none.</summary>
         public event Action Opened;
         /// <summary>A text message of the service, or an event, whole.</summary>
         public event Action<string> MessageReceived;
         /// <summary>A message of the gateway itself, such as gateway.refreshed.</summary>
         public event Action<string> GatewayMessageReceived;
-        /// <summary>The socket has closed. The delay is how long until the next attempt; null when there is none.</summary>
+        /// <summary>The socket has closed, or could not be opened. The delay is how long until the next attempt; null when
+        /// there is none.</summary>
         public event Action<Close, TimeSpan?> Closed;
+        /// <summary>One of your own callbacks has thrown this. The connection goes on.</summary>
+        public event Action<Exception> CallbackFailed;
 
         /// <summary>Connect and stay connected. Ends with the close after which there is no coming back, or, when
         /// <paramref name="stop"/> is cancelled, with a close of 1000.</summary>
@@ -124,8 +55,9 @@ namespace Sluicegate
             bool freshToken = false;
             for (int attempt = 0; ; attempt++)
             {
-                DateTime startedAt = DateTime.UtcNow;
-                Close close = await ConnectAndReceive(freshToken, stop);
+                string token = await AskForToken(freshToken, stop);
+                servedAt = null;
+                Close close = token == null ? new Close(Lost, "no token") : await ConnectAndReceive(token, stop);
                 if (stop.IsCancellationRequested)
                     return new Close(1000, "");
                 Verdict verdict = Judge(close);
@@ -134,9 +66,9 @@ namespace Sluicegate
                     Raise(Closed, close, null);
                     return close;
                 }
-                if (DateTime.UtcNow - startedAt > Steady)
+                if (servedAt.HasValue && DateTime.UtcNow - servedAt.Value > Steady)
                     attempt = 0;
-                freshToken = verdict == Verdict.ComeBackWithFreshToken;
+                freshToken = verdict == Verdict.ComeBackWithFreshToken || (freshToken && token == null);
                 TimeSpan delay = Comeback.Delay(close, attempt, random);
                 Raise(Closed, close, delay);
                 if (!await Sleep(delay, stop))
@@ -172,17 +104,18 @@ namespace Sluicegate
         {
             if (!Regex.IsMatch(token, @"^[A-Za-z0-9_.\-]+$"))
                 throw new ArgumentException("not a token", "token");
-            // Exactly so, without spaces: the gateway knows its own messages by how they begin.
             return SendAsync("{\"type\":\"gateway.refresh\",\"token\":\"" + token + "\"}");
         }
 
         private Verdict Judge(Close close)
         {
             Verdict verdict = Comeback.After(close);
-            bool ofTheService = close.Code >= 3000 && verdict == Verdict.Stop && !IsTheGateways(close.Code);
-            if (ofTheService && options.ComeBackAfter != null && options.ComeBackAfter(close))
-                return Verdict.ComeBack;
-            return verdict;
+            bool ofTheService = Comeback.Meaning(close.Code) >= 3000 && verdict == Verdict.Stop && !IsTheGateways(close.Code);
+            if (!ofTheService || options.ComeBackAfter == null)
+                return verdict;
+            bool comeBack = true; // if the callback fails, too
+            Guard(() => comeBack = options.ComeBackAfter(close));
+            return comeBack ? Verdict.ComeBack : Verdict.Stop;
         }
 
         private static bool IsTheGateways(int code)
@@ -190,25 +123,44 @@ namespace Sluicegate
             return code == 4001 || code == 4003 || code == 4009 || code == 4011;
         }
 
-        private async Task<Close> ConnectAndReceive(bool freshToken, CancellationToken stop)
+        /// <summary>The token, or null when there is none this time.</summary>
+        private async Task<string> AskForToken(bool fresh, CancellationToken stop)
         {
-            string token = await options.Token(freshToken); // what it throws ends RunAsync
+            try
+            {
+                Task<string> asked = options.Token(fresh);
+                if (await Task.WhenAny(asked, Task.Delay(options.TokenTimeout, stop)) != asked)
+                    throw new TimeoutException("the token callback has not answered");
+                string token = await asked;
+                if (string.IsNullOrEmpty(token))
+                    throw new InvalidOperationException("the token callback gave no token");
+                return token;
+            }
+            catch (Exception error) // whatever the game's own code throws
+            {
+                if (!stop.IsCancellationRequested)
+                    Report(error);
+                return null;
+            }
+        }
+
+        private async Task<Close> ConnectAndReceive(string token, CancellationToken stop)
+        {
             using (var opening = new ClientWebSocket())
             using (var ended = new CancellationTokenSource())
             using (var leaving = CancellationTokenSource.CreateLinkedTokenSource(stop, ended.Token))
             {
-                Task pinging = null;
+                Task pinging = null, waiting = null;
+                var served = new Once();
                 try
                 {
                     await Connect(opening, token, stop);
                     socket = opening;
                     heardAt = DateTime.UtcNow;
                     pinging = PingUntil(opening, leaving.Token);
+                    waiting = ServeAfterAWhile(served, leaving.Token);
                     using (stop.Register(() => Leave(opening, ended.Token)))
-                    {
-                        Raise(Opened);
-                        return await Receive(opening);
-                    }
+                        return await Receive(opening, served);
                 }
                 catch (ConnectionLost lost)
                 {
@@ -220,8 +172,24 @@ namespace Sluicegate
                     ended.Cancel();
                     if (pinging != null)
                         await pinging;
+                    if (waiting != null)
+                        await waiting;
                 }
             }
+        }
+
+        private async Task ServeAfterAWhile(Once served, CancellationToken leaving)
+        {
+            if (await Sleep(options.ServedAfter, leaving))
+                Serve(served);
+        }
+
+        private void Serve(Once served)
+        {
+            if (!served.IsFirst())
+                return;
+            servedAt = DateTime.UtcNow;
+            Raise(Opened);
         }
 
         private async Task Connect(ClientWebSocket opening, string token, CancellationToken stop)
@@ -246,7 +214,7 @@ namespace Sluicegate
         }
 
         // A receive is always pending: Mono answers the gateway's pings only then.
-        private async Task<Close> Receive(ClientWebSocket open)
+        private async Task<Close> Receive(ClientWebSocket open, Once served)
         {
             var buffer = new ArraySegment<byte>(new byte[16 * 1024]);
             var message = new MemoryStream();
@@ -255,6 +223,7 @@ namespace Sluicegate
                 WebSocketReceiveResult part = await ReceivePart(open, buffer);
                 if (part.MessageType == WebSocketMessageType.Close)
                 {
+                    served.IsFirst(); // too late for it now
                     int code = part.CloseStatus.HasValue ? (int)part.CloseStatus.Value : 1005;
                     await SayGoodbye(open, code);
                     return new Close(code, part.CloseStatusDescription);
@@ -267,6 +236,7 @@ namespace Sluicegate
                 }
                 if (!part.EndOfMessage)
                     continue;
+                Serve(served);
                 if (part.MessageType == WebSocketMessageType.Text)
                     Deliver(Encoding.UTF8.GetString(message.GetBuffer(), 0, (int)message.Length));
                 message.SetLength(0);
@@ -366,11 +336,60 @@ namespace Sluicegate
             public ConnectionLost(Exception cause) : base(cause.Message, cause) { }
         }
 
-        private static void Raise(Action raised) { if (raised != null) raised(); }
-        private static void Raise(Action<string> raised, string text) { if (raised != null) raised(text); }
-        private static void Raise(Action<Close, TimeSpan?> raised, Close close, TimeSpan? delay)
+        /// <summary>Tells who comes first, whichever thread it is.</summary>
+        private sealed class Once
         {
-            if (raised != null) raised(close, delay);
+            private int taken;
+            public bool IsFirst() { return Interlocked.Exchange(ref taken, 1) == 0; }
+        }
+
+        // Each handler by itself: one that throws costs neither the others nor the connection.
+        private void Raise(Action raised)
+        {
+            foreach (Action handler in Handlers(raised))
+                Guard(handler);
+        }
+
+        private void Raise(Action<string> raised, string text)
+        {
+            foreach (Action<string> handler in Handlers(raised))
+                Guard(() => handler(text));
+        }
+
+        private void Raise(Action<Close, TimeSpan?> raised, Close close, TimeSpan? delay)
+        {
+            foreach (Action<Close, TimeSpan?> handler in Handlers(raised))
+                Guard(() => handler(close, delay));
+        }
+
+        private static Delegate[] Handlers(Delegate raised)
+        {
+            return raised == null ? new Delegate[0] : raised.GetInvocationList();
+        }
+
+        private void Guard(Action callback)
+        {
+            try
+            {
+                callback();
+            }
+            catch (Exception error) // whatever the game's own code throws
+            {
+                Report(error);
+            }
+        }
+
+        private void Report(Exception error)
+        {
+            try
+            {
+                if (CallbackFailed != null)
+                    CallbackFailed(error);
+            }
+            catch (Exception)
+            {
+                // There is nobody left to tell.
+            }
         }
     }
 }
