@@ -60,6 +60,7 @@ def configuration(*, level: str, style: str) -> dict[str, Any]:
         "loggers": {
             "websockets": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},
+            "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
             "django.server": {"level": "WARNING"},
             "django.request": {"level": "ERROR"},
         },

@@ -9,11 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-
 from config import logging as gateway_logging
 from config.env import SHORTEST_TOKEN, Env, SettingError, long_enough
 from config.keys import read_token_keys
+from proxy.database_settings import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -98,31 +97,18 @@ DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), hos
 REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
 NATS_URL = env.url("NATS_URL", ("nats", "tls"))
 
+DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=2)
+VAR_DIR.mkdir(exist_ok=True)
 try:
-    _database = dj_database_url.parse(
-        DATABASE_URL or f"sqlite:///{VAR_DIR / 'gateway.sqlite3'}", conn_max_age=60, conn_health_checks=True
-    )
+    DATABASES: dict[str, Any] = {
+        "default": database(
+            DATABASE_URL, sqlite_path=VAR_DIR / "gateway.sqlite3", most_connections=DATABASE_POOL_SIZE
+        )
+    }
 except ValueError:
-    raise SettingError("DATABASE_URL", "a URL like postgres://user:password@host:5432/name") from None
-if not _database["NAME"]:
     raise SettingError(
         "DATABASE_URL", "a URL that names a database, like postgres://user:password@host:5432/name"
-    )
-DATABASES: dict[str, Any] = {"default": _database}
-# django_prometheus' backends are Django's own, counted.
-DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace(
-    "django.db.backends", "django_prometheus.db.backends"
-)
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    VAR_DIR.mkdir(exist_ok=True)
-    # Several processes write the record: take the write lock at BEGIN, and let readers go on meanwhile.
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 10,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
-else:
-    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
+    ) from None
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_HOST = {

@@ -6,64 +6,215 @@ Django's own asynchronous paths share one thread per process with every other sy
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+import queue
+import threading
+import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import close_old_connections, connection, connections
+from django.db import Error, close_old_connections, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# PostgreSQL itself gives a statement up, sooner a lock; what it does not answer at all is given up here.
+STATEMENT_SECONDS = 4.0
+LOCK_SECONDS = 2.0
+SILENCE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+# A thread that hangs is left behind and another takes its place; so many, then calls fail until one ends.
+MOST_STUCK_THREADS = 4
+
 
 class DatabaseExecutor:
     """Runs synchronous database work on one thread of its own, a call at a time, in order.
 
-    `timeout_seconds` bounds both the wait for an answer and, on PostgreSQL, each statement, so that a call
-    that was given up does not hold up the next one for long.
+    `timeout_seconds` bounds the wait for an answer. A thread that hangs for so long is replaced, and what it
+    still does then happens beside later work. Threads are daemons: none holds up the end of the process.
     """
 
     def __init__(self, *, timeout_seconds: float = 10.0) -> None:
+        bound_waits()
         self._timeout_seconds = timeout_seconds
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
-        self._prepared: object = None
+        self._thread = _Thread()
+        self._stuck: list[_Thread] = []
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on the thread and answer what it returns.
+        """Run `work` on the thread and answer what it returns, which must be plain values.
+
+        What it raises comes without traceback and cause: they hold cursors, and a cursor of SQLite that the
+        event loop's garbage collector frees waits while the connection is busy. A note has the lines.
 
         Raises:
-            TimeoutError: no answer in time; the work may still take effect, before any that is run later.
+            TimeoutError: no answer in time; work that was begun may still take effect.
             django.db.Error: and whatever else `work` raises.
         """
-        call = functools.partial(self._run, functools.partial(work, *args, **kwargs))
-        async with asyncio.timeout(self._timeout_seconds):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        call = _Call(functools.partial(work, *args, **kwargs))
+        thread = self._thread
+        thread.calls.put(call)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                answer: T = await call.answer
+        except TimeoutError:
+            if thread is self._thread and thread.busy_seconds(call.loop) >= 0.9 * self._timeout_seconds:
+                self._replace_thread()
+            raise
+        return answer
 
     async def close(self) -> None:
         """Close the connection and end the thread, without waiting for work that hangs."""
+        ended = self._thread.end()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await asyncio.get_running_loop().run_in_executor(self._threads, connections.close_all)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await ended
         except TimeoutError:
             log.warning("database: the connection did not close in time")
-        finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, work: Callable[[], T]) -> T:
+    def _replace_thread(self) -> None:
+        self._stuck = [thread for thread in self._stuck if thread.is_alive]
+        if len(self._stuck) >= MOST_STUCK_THREADS:
+            return
+        log.warning("database: a call hangs, another thread goes on", extra={"stuck": len(self._stuck) + 1})
+        self._stuck.append(self._thread)
+        self._thread = self._thread.leave()
+
+
+class _Call:
+    """One piece of work and the future of its answer. Made on the event loop that waits for it."""
+
+    def __init__(self, work: Callable[[], Any] | None) -> None:
+        self.work = work  # None: close the connection
+        self.loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[Any] = self.loop.create_future()
+
+    def settle(self, value: object, error: Exception | None) -> None:
+        """From any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._settle, value, error)
+
+    def _settle(self, value: object, error: Exception | None) -> None:
+        if self.answer.done():
+            return
+        if error is None:
+            self.answer.set_result(value)
+        else:
+            self.answer.set_exception(error)
+
+
+class _Thread:
+    """A daemon thread that carries calls out. As many wait as there are callers: each waits for its own."""
+
+    def __init__(self, calls: queue.SimpleQueue[_Call] | None = None) -> None:
+        self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue() if calls is None else calls
+        self._begun_at: float | None = None
+        self._thread = threading.Thread(target=self._serve, name="database", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def busy_seconds(self, loop: asyncio.AbstractEventLoop) -> float:
+        """For how long the call that it is at has been going on; 0 when it is at none."""
+        begun_at = self._begun_at
+        return 0.0 if begun_at is None else loop.time() - begun_at
+
+    def end(self) -> asyncio.Future[None]:
+        """End after the calls that wait; done when the connection is closed."""
+        last = _Call(None)
+        self.calls.put(last)
+        return last.answer
+
+    def leave(self) -> _Thread:
+        """A successor for the calls that wait; this one ends with the call that it hangs in."""
+        waiting, self.calls = self.calls, queue.SimpleQueue()
+        self.end()
+        return _Thread(waiting)
+
+    def _serve(self) -> None:
+        ended = False
+        while not ended:
+            call = self.calls.get()
+            ended = call.work is None
+            if not call.answer.done():  # or it was given up while it waited
+                self._begun_at = call.loop.time()
+                call.settle(*_answer(call))
+                self._begun_at = None
+            del call  # or this frame would keep it until the next one comes
+
+
+def _answer(call: _Call) -> tuple[object, Exception | None]:
+    try:
+        if call.work is None:
+            connections.close_all()
+            return None, None
         close_old_connections()
-        try:
-            self._prepare()
-            return work()
-        finally:
-            close_old_connections()
-
-    def _prepare(self) -> None:
-        """Once a connection: have the server itself give up a statement after the deadline."""
         connection.ensure_connection()
-        if connection.vendor == "postgresql" and connection.connection is not self._prepared:
-            with connection.cursor() as cursor:
-                cursor.execute("SET statement_timeout = %s", [round(self._timeout_seconds * 1000)])
-            self._prepared = connection.connection
+        connection.close_at = None  # it lives as long as this thread, whatever CONN_MAX_AGE is
+        if call.answer.done():  # given up while we connected: whoever asked may have asked again
+            return None, None
+        value = call.work()
+        close_old_connections()
+    except Exception as error:  # noqa: BLE001  whatever the work raises is for who asked for it
+        return None, _bare(error)
+    return value, None
+
+
+def _bare(error: Exception) -> Exception:
+    """`error` with its traceback as a note in place of all that refers to frames, which are emptied here."""
+    error.add_note("".join(traceback.format_tb(error.__traceback__)))
+    chain: list[BaseException] = [error]
+    for link in chain:
+        traceback.clear_frames(link.__traceback__)
+        chain.extend(cause for cause in (link.__cause__, link.__context__) if cause is not None)
+        link.__traceback__ = link.__cause__ = link.__context__ = None
+    return error
+
+
+def bound_waits() -> None:
+    """From now on, no statement of this process, in any thread, waits for its database for long.
+
+    For processes that serve, and for staff's commands; a migration may take as long as it needs.
+    """
+    from proxy.postgres import BoundedConnection
+
+    BoundedConnection.silence_seconds = SILENCE_SECONDS
+    connection_created.connect(_bound, dispatch_uid="proxy.database")
+
+
+def _bound(*, connection: BaseDatabaseWrapper, **_: object) -> None:
+    if connection.vendor == "postgresql":
+        _limit_session(connection)
+    elif connection.vendor == "sqlite" and _close_failed not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_close_failed)
+
+
+def _limit_session(connection: BaseDatabaseWrapper) -> None:
+    """Tell the server, once a connection however often the pool gives it out."""
+    milliseconds = round(STATEMENT_SECONDS * 1000), round(LOCK_SECONDS * 1000)
+    if getattr(connection.connection, "limits", None) == milliseconds:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
+            [str(limit) for limit in milliseconds],
+        )
+    connection.connection.limits = milliseconds
+
+
+def _close_failed(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    """Close the cursor of a failed statement in its own thread: freed elsewhere, it would wait there.
+
+    An error holds its frames, they hold the cursor, and the error of a page crosses to the event loop.
+    """
+    try:
+        return execute(sql, params, many, context)
+    except Error:
+        context["cursor"].close()
+        raise

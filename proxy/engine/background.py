@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import threading
 from collections.abc import Awaitable, Callable
 
 from proxy.core import backoff
@@ -14,6 +16,7 @@ logger = logging.getLogger(__name__)
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
+_CANCEL_SECONDS = 0.2
 
 
 class Background:
@@ -48,12 +51,28 @@ class Background:
             await asyncio.sleep(backoff.jittered(next(waits), fraction=0.2, random=random.random()))  # noqa: S311
 
     async def stop(self, *, deadline_seconds: float = 5.0) -> None:
-        """Cancel all work and wait for it, at most `deadline_seconds`."""
-        tasks = list(self._tasks.values())
+        """Cancel all work and wait for it, at most `deadline_seconds`.
+
+        Again and again: Python 3.11's `wait_for`, which redis-py waits with, forgets a cancellation that
+        comes in the turn in which its wait ends.
+        """
+        late: set[asyncio.Task[None]] = set(self._tasks.values())
         self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=deadline_seconds)
+        deadline = asyncio.get_running_loop().time() + deadline_seconds
+        while late and asyncio.get_running_loop().time() < deadline:
             for task in late:
-                logger.error("background work did not end in time", extra={"work": task.get_name()})
+                task.cancel()
+            _, late = await asyncio.wait(late, timeout=min(_CANCEL_SECONDS, deadline_seconds))
+        for task in late:
+            logger.error("background work did not end in time", extra={"work": task.get_name()})
+
+
+def end_for_sure(status: int, *, within_seconds: float) -> None:
+    """Have this process end with `status`, whatever its threads are at.
+
+    Python joins the threads of every executor when it ends, those of libraries included, and one of them may
+    wait for a name server or for a database that has gone silent.
+    """
+    timer = threading.Timer(within_seconds, os._exit, [status])
+    timer.daemon = True
+    timer.start()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import dj_database_url
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
@@ -13,6 +13,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from config.testing.servers import PostgresServer
+from proxy.database_settings import database
 
 WRITTEN = ("proxy_connection", "proxy_node", "django_admin_log", "django_session", "auth_user")
 
@@ -53,14 +54,15 @@ def any_database(request: pytest.FixtureRequest, transactional_db: None) -> None
 def default_database(url: str) -> Iterator[None]:
     """Make `url` what code that knows nothing of it finds as the default database."""
     kept_connection, kept_settings = connections["default"], connections.settings["default"]
-    settings = dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
-    connections.settings["default"] = connections.configure_settings({"default": dict(settings)})["default"]
+    settings = database(url, sqlite_path=Path(), most_connections=10)
+    connections.settings["default"] = connections.configure_settings({"default": settings})["default"]
     del connections["default"]
     ContentType.objects.clear_cache()
     try:
         yield
     finally:
         connections["default"].close()
+        connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
         connections.settings["default"] = kept_settings
         connections["default"] = kept_connection
         ContentType.objects.clear_cache()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -88,6 +90,25 @@ async def test_stopping_ends_all_work_and_leaves_no_task() -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_work_that_forgets_a_cancellation_is_cancelled_again() -> None:
+    background, forgotten = Background(), 0
+
+    async def forgetful() -> None:
+        nonlocal forgotten
+        while forgotten < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                forgotten += 1
+        await asyncio.Event().wait()
+
+    background.start("forgetful", forgetful)
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0)
+        await background.stop(deadline_seconds=60)
+    assert forgotten == 2
+
+
 async def test_stopping_waits_no_longer_than_its_deadline_and_says_what_is_late(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -109,3 +130,16 @@ async def test_stopping_waits_no_longer_than_its_deadline_and_says_what_is_late(
         release.set()
         await asyncio.wait([late])
     assert [record.work for record in caplog.records] == ["background:stubborn"]  # type: ignore[attr-defined]
+
+
+_HANGS = """
+import concurrent.futures, threading
+from proxy.engine.background import end_for_sure
+concurrent.futures.ThreadPoolExecutor().submit(threading.Event().wait)
+end_for_sure(3, within_seconds=0.1)
+"""
+
+
+def test_a_process_whose_threads_hang_ends_all_the_same() -> None:
+    ran = subprocess.run([sys.executable, "-c", _HANGS], timeout=30, check=False)
+    assert ran.returncode == 3

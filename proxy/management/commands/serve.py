@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from proxy import metrics
+from proxy.engine.background import end_for_sure
 from proxy.runtime import Runtime, link_limits, start_runtime
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
@@ -23,6 +24,8 @@ from proxy.server.workers import Master
 
 # What a worker may take to end once its drain is over.
 STOP_GRACE_SECONDS = 40.0
+# What threads that hang, in a library or for a database, may take once all is stopped.
+EXIT_SECONDS = 5.0
 
 
 class Command(BaseCommand):
@@ -65,7 +68,9 @@ class Command(BaseCommand):
             endpoints=options["endpoint"],
         )
         composition.request_drain = server.request_drain
-        return server.run()
+        status = server.run()
+        end_for_sure(status, within_seconds=EXIT_SECONDS)
+        return status
 
     def _supervise(self, listening_socket: socket.socket, workers: int) -> int:
         fd, parent = str(listening_socket.fileno()), str(os.getpid())

@@ -1,0 +1,180 @@
+"""The database thread: what crosses from it, what becomes of calls that hang, and how a frozen path heals."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import Error, OperationalError, ProgrammingError, connection
+from pytest_django import DjangoDbBlocker
+
+from config.testing.forwarder import Forwarder
+from config.testing.servers import PostgresServer
+from proxy.database import MOST_STUCK_THREADS, DatabaseExecutor, bound_waits
+from proxy.models import Node
+from proxy.tests.conftest import default_database
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[DatabaseExecutor]:
+    executor = DatabaseExecutor()
+    yield executor
+    await executor.close()
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Nothing is freed but by who held it last."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("any_database", "no_collector")
+async def test_a_failed_call_leaves_no_cursor_for_the_loops_garbage_collector(
+    executor: DatabaseExecutor,
+) -> None:
+    cursors: list[weakref.ref[Any]] = []
+
+    def fail() -> None:
+        with connection.cursor() as cursor:
+            cursors.append(weakref.ref(cursor.cursor))
+            cursor.execute("SELECT * FROM nowhere")
+
+    with pytest.raises(Error) as raised:
+        await executor.run(fail)
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+    assert [cursor() for cursor in cursors] == [None]
+    assert "in fail" in raised.value.__notes__[0]
+
+
+@pytest.mark.usefixtures("transactional_db")
+async def test_a_pages_failed_statement_has_its_cursor_closed_in_its_own_thread() -> None:
+    bound_waits()
+
+    def fail() -> bool:
+        connection.close()
+        connection.connect()
+        cursor = connection.cursor()
+        with pytest.raises(Error):
+            cursor.execute("SELECT * FROM nowhere")
+        with pytest.raises(ProgrammingError, match="closed cursor"):
+            cursor.fetchall()
+        return True
+
+    assert await asyncio.to_thread(fail)
+
+
+@pytest.mark.usefixtures("transactional_db")
+async def test_calls_go_on_beside_threads_that_hang_and_are_bounded_in_number() -> None:
+    executor, release = DatabaseExecutor(timeout_seconds=0.2), threading.Event()
+    try:
+        for _ in range(MOST_STUCK_THREADS):
+            with pytest.raises(TimeoutError):
+                await executor.run(release.wait, 60)
+            async with asyncio.timeout(10):
+                assert await executor.run(lambda: 42) == 42
+        before = threading.active_count()
+        for _ in range(2):  # the last thread hangs as well, and no more are made
+            with pytest.raises(TimeoutError):
+                await executor.run(release.wait, 60)
+        assert threading.active_count() == before
+        release.set()
+        async with asyncio.timeout(10):
+            while await _times_out(executor):
+                pass
+    finally:
+        release.set()
+        await executor.close()
+
+
+async def _times_out(executor: DatabaseExecutor) -> bool:
+    try:
+        return await executor.run(lambda: False)
+    except TimeoutError:
+        return True
+
+
+_HANGS = """
+import asyncio, threading, django
+django.setup()
+from proxy.database import DatabaseExecutor
+async def main():
+    executor = DatabaseExecutor(timeout_seconds=0.1)
+    for _ in range(2):
+        try:
+            await executor.run(threading.Event().wait)
+        except TimeoutError:
+            print("hangs")
+    await executor.close()
+asyncio.run(main())
+"""
+
+
+def test_threads_that_hang_do_not_hold_up_the_end_of_the_process() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _HANGS],
+        env={"DJANGO_SETTINGS_MODULE": "config.testing.settings", "DATABASE_URL": "sqlite:///:memory:"},
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert ran.stdout == "hangs\nhangs\n"
+
+
+@pytest.fixture
+async def path(postgres: PostgresServer) -> AsyncIterator[Forwarder]:
+    """What stands between us and PostgreSQL."""
+    async with Forwarder(postgres.port).open() as path:
+        yield path
+
+
+@pytest.fixture
+def database_by_path(
+    migrated_postgres: str, postgres: PostgresServer, path: Forwarder, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    url = migrated_postgres.replace(f":{postgres.port}/", f":{path.port}/")
+    with django_db_blocker.unblock(), default_database(url):
+        yield
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.usefixtures("database_by_path")
+async def test_a_path_that_froze_is_left_for_a_new_one_within_twenty_seconds(path: Forwarder) -> None:
+    executor = DatabaseExecutor()
+    try:
+        await executor.run(Node.objects.count)
+        path.freeze()
+        frozen_at = time.monotonic()
+        while await _fails(executor):
+            pass
+        assert time.monotonic() - frozen_at < 20
+    finally:
+        await executor.close()
+
+
+async def _fails(executor: DatabaseExecutor) -> bool:
+    try:
+        await executor.run(Node.objects.count)
+    except (OperationalError, TimeoutError):
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
+async def test_a_table_that_is_locked_is_given_up_after_two_seconds(executor: DatabaseExecutor) -> None:
+    await executor.run(Node.objects.count)
+    url = connection.get_connection_params()
+    with psycopg.connect(host=url["host"], port=url["port"], user=url["user"], dbname=url["dbname"]) as other:
+        other.execute("LOCK TABLE proxy_node")
+        started = time.monotonic()
+        with pytest.raises(OperationalError, match="lock timeout"):
+            await executor.run(Node.objects.count)
+        assert time.monotonic() - started < 5
