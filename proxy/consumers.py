@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from typing import Any
@@ -22,12 +21,11 @@ from proxy.core.errors import (
 from proxy.core.routes import Resume, Route, Subject
 from proxy.engine.link import Link
 from proxy.engine.shared_leases import Lease as Admitted
+from proxy.handshake_log import log_left, log_opened, log_refused
 from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, ResumeJoin, SpliceJoin
 from proxy.lives import Life
-from proxy.refusals import refuse
+from proxy.refusals import refuse, status_of
 from proxy.runtime import Runtime, running_runtime
-
-logger = logging.getLogger(__name__)
 
 
 class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
@@ -55,8 +53,10 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             await self._refuse(error)
         except ClientLeft:
             self._count_handshake("client_left")
+            log_left(self.scope, route=self.route.name, started=self._started)
         else:
             self._count_handshake("accepted")
+            log_opened(self.scope, life.link.record, started=self._started)
             await join.serve(life, {"type": "websocket.accept", "subprotocol": self._subprotocol(life)})
 
     async def connect(self, join: Join) -> Life:
@@ -126,15 +126,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             metrics.AUTH_FAILURES_TOTAL.labels(error.reason).inc()
         if isinstance(error, UpstreamRefused | UpstreamTimeout | UpstreamUnavailable):
             metrics.ERRORS_TOTAL.labels(error.code, route.upstream.name).inc()
-        logger.info(
-            "handshake refused",
-            extra={
-                "route": route.name,
-                "request_id": self.scope["request_id"],
-                "client_address": self.scope["client_address"],
-                "why": str(error),
-            },
-        )
+        status = status_of(error, unauthenticated_status=route.unauthenticated_status)
+        log_refused(self.scope, error, route=route.name, status=status, started=self._started)
         await refuse(self.scope, self.base_send, error, unauthenticated_status=route.unauthenticated_status)
 
     def _count_handshake(self, outcome: str) -> None:
@@ -147,6 +140,8 @@ class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Answers whatever no route matches."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        started, error = time.perf_counter(), NotFound("no route")
         await receive()
-        metrics.REJECTIONS_TOTAL.labels("none", NotFound.code).inc()
-        await refuse(scope, send, NotFound("no route"))
+        metrics.REJECTIONS_TOTAL.labels("none", error.code).inc()
+        log_refused(scope, error, route="none", status=error.status, started=started)
+        await refuse(scope, send, error)

@@ -11,12 +11,14 @@ from django.conf import settings
 
 from proxy.core.addresses import is_trusted, parse_address
 from proxy.core.errors import BadRequest
+from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route, Subject
 from proxy.core.topics import EVERYONE, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
 
 Scope = Mapping[str, Any]
+MAX_USER_AGENT_CHARS = 255  # what its column holds; the rest would stay in memory with the link
 _PATH_SAFE = "!$&'()*+,/:;=@~"
 _USER_ID_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
@@ -100,7 +102,7 @@ def record_of(scope: Scope, route: Route, subject: Subject, *, upstream: str) ->
         user_id=subject.principal.user_id,
         email=subject.principal.email,
         client_address=scope["client_address"],
-        user_agent=header(scope, b"user-agent"),
+        user_agent=one_line(header(scope, b"user-agent"), MAX_USER_AGENT_CHARS),
         request_id=scope["request_id"],
         upstream=upstream,
     )

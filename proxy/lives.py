@@ -11,6 +11,7 @@ from proxy import control, metrics
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.control import encode_error
 from proxy.core.errors import GatewayError
+from proxy.core.human import one_line
 from proxy.core.principal import Principal
 from proxy.core.routes import Route
 from proxy.engine.link import Link
@@ -46,7 +47,6 @@ class Life:
         self.runtime.opened(self.link)
         self.runtime.recorder.note(self.link.record)
         self.extend(principal)
-        logger.info("link opened", extra=self._log_fields())
 
     def extend(self, principal: Principal) -> None:
         """Let the link live as long as this principal's token, and a grace."""
@@ -83,7 +83,14 @@ class Life:
             lived_seconds
         )
         metrics.count_traffic(link)
-        fields = {"code": close.code, "reason": close.reason, "closed_by": by.value}
+        fields = {
+            "code": close.code,
+            "reason": one_line(close.reason),
+            "closed_by": by.value,
+            "seconds": round(lived_seconds, 3),
+            "messages_in": link.record.messages_in,
+            "messages_out": link.record.messages_out,
+        }
         logger.info("link closed", extra=self._log_fields() | fields)
 
     def _log_fields(self) -> dict[str, Any]:
@@ -92,5 +99,6 @@ class Life:
             "route": record.route,
             "connection_id": record.id,
             "request_id": record.request_id,
+            "client_address": record.client_address,
             "user_id": record.user_id,
         }

@@ -8,7 +8,6 @@ first failure in `scope["refusal"]`, because only the consumer knows what status
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +20,7 @@ from proxy.core.addresses import client_address, is_trusted, parse_address
 from proxy.core.credentials import Query, Subprotocols, bearer_token, one_token
 from proxy.core.errors import GatewayError, HostRefused, MalformedHead, OriginRefused
 from proxy.core.heads import problem_of_head
+from proxy.core.human import one_line
 from proxy.core.origins import is_origin_allowed
 from proxy.tokens import TokenVerifier, token_verifier
 
@@ -29,7 +29,6 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -113,7 +112,8 @@ class Head(Wrapper):
             scope["subprotocols"] = []  # none of them may be echoed
             refuse(scope, MalformedHead(problem))
         elif not _is_host_allowed(list(header_values(scope, b"host"))):
-            refuse(scope, HostRefused("the Host header is not one of ALLOWED_HOSTS"))
+            named = ", ".join(header_values(scope, b"host"))
+            refuse(scope, HostRefused(f"not one of ALLOWED_HOSTS: {one_line(named)!r}"))
 
 
 def _is_host_allowed(hosts: list[str]) -> bool:
@@ -131,8 +131,7 @@ class Origin(Wrapper):
         host = next(header_values(scope, b"host"), "")
         for origin in header_values(scope, b"origin"):
             if not is_origin_allowed(origin, host=host, allowed=settings.ALLOWED_ORIGINS):
-                logger.info("origin refused", extra={"origin": origin[:200], "host": host[:200]})
-                refuse(scope, OriginRefused())
+                refuse(scope, OriginRefused(f"origin {one_line(origin)!r} at host {one_line(host)!r}"))
                 return
 
 

@@ -28,18 +28,24 @@ async def refuse(
         await send({"type": "websocket.accept", "subprotocol": scope.get("refusal_subprotocol")})
         await send_close(send, error.as_close())
     elif DENIAL_EXTENSION in (scope.get("extensions") or {}):
-        status = unauthenticated_status if isinstance(error, AuthenticationFailed) else error.status
-        await _deny(send, error, status)
+        status = status_of(error, unauthenticated_status=unauthenticated_status)
+        await _deny(send, error, status, request_id=scope.get("request_id", ""))
     else:
         await send({"type": "websocket.close", "code": error.close.code, "reason": error.close.reason})
 
 
-async def _deny(send: Send, error: GatewayError, status: int) -> None:
+def status_of(error: GatewayError, *, unauthenticated_status: int) -> int:
+    """The HTTP status of a refusal, on a route that chooses its own for failed authentication."""
+    return unauthenticated_status if isinstance(error, AuthenticationFailed) else error.status
+
+
+async def _deny(send: Send, error: GatewayError, status: int, *, request_id: str) -> None:
     body = encode(**error.fields()).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        (b"x-request-id", request_id.encode()),
     ]
     if error.retry_after_seconds is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_seconds)).encode()))

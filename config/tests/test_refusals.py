@@ -1,10 +1,11 @@
-"""Refusals as clients and operators see them, on a running gateway with bounds that are easily reached."""
+"""Refusals as clients see them and as the log tells them, on a running gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -12,6 +13,8 @@ from websockets.exceptions import InvalidStatus
 
 from config.testing.gateway import Gateway, issue
 from config.tests.conftest import MakeGateway
+
+UNITY = "UnityPlayer/2022.3\t" + "x" * 1000
 
 
 async def wait(upstream: ServerConnection) -> None:
@@ -70,3 +73,102 @@ async def test_a_node_that_is_switched_off_names_a_time_as_well(make_gateway: Ma
     gateway = make_gateway(WEBSOCKET_ENABLED="false")
     async with asyncio.timeout(20):
         assert await closed(gateway, user="ada") == (4013, "disabled; retry in 30000 ms")
+
+
+# --- The log -----
+async def lines(gateway: Gateway, event: str, count: int = 1) -> list[dict[str, Any]]:
+    """The log's lines of `event`, as soon as there are `count`."""
+    while True:
+        found = [json.loads(line) for line in gateway.program.output.splitlines() if f'"{event}"' in line]
+        if len(found) >= count:
+            return found
+        await asyncio.sleep(0.05)
+
+
+async def try_in_vain(gateway: Gateway, url: str) -> str:
+    """The request id that a refusal tells."""
+    with pytest.raises(InvalidStatus) as error:
+        async with gateway.connect(url, user_agent_header=UNITY):
+            pass
+    return error.value.response.headers["X-Request-Id"]
+
+
+async def test_each_refusal_is_one_line_that_says_who_where_why_and_how_long(
+    make_gateway: MakeGateway,
+) -> None:
+    gateway = make_gateway()
+    token = issue("ada")
+    async with asyncio.timeout(30):
+        request_id = await try_in_vain(gateway, gateway.url(token=token, secret="of the query"))
+        (line,) = await lines(gateway, "handshake refused")
+    assert (
+        line.items()
+        >= {
+            "request_id": request_id,
+            "route": "experience",
+            "path": "/ws/experience",
+            "client_address": "127.0.0.1",
+            "user_id": "ada",
+            "status": 503,
+            "outcome": "upstream_unavailable",
+        }.items()
+    )
+    assert line["user_agent"].startswith("UnityPlayer/2022.3\ufffd")
+    assert line["user_agent"].isprintable()
+    assert len(line["user_agent"]) == 200
+    assert 0 < line["seconds"] < 20
+    assert "of the query" not in gateway.program.output
+    assert token.rpartition(".")[2] not in gateway.program.output
+
+
+async def test_the_log_warns_of_what_is_ours_and_of_bad_tokens_and_of_nothing_else(
+    make_gateway: MakeGateway,
+) -> None:
+    gateway = make_gateway()
+    tried = {
+        "upstream_unavailable": gateway.url(),
+        "bad signature": gateway.url(token=issue(key="somebody else's key, which is long enough")),
+        "expired": gateway.url(token=issue(minutes=-1)),
+        "missing": gateway.url(token=None),
+        "no experience": gateway.url(experience=""),
+        "no such path": gateway.url("/no/such/path"),
+    }
+    async with asyncio.timeout(30):
+        for url in tried.values():
+            await try_in_vain(gateway, url)
+        levels = [line["level"] for line in await lines(gateway, "handshake refused", len(tried))]
+    assert dict(zip(tried, levels, strict=True)) == {
+        "upstream_unavailable": "warning",
+        "bad signature": "warning",
+        "expired": "info",
+        "missing": "info",
+        "no experience": "info",
+        "no such path": "info",
+    }
+
+
+@pytest.mark.parametrize("kind", ["serve", "daphne"])
+async def test_one_clients_story_can_be_joined_over_all_its_lines(
+    make_gateway: MakeGateway, kind: str
+) -> None:
+    gateway = make_gateway(kind)
+    told: list[str] = []
+
+    async def note(upstream: ServerConnection) -> None:
+        assert upstream.request is not None
+        told.append(upstream.request.headers["X-Request-Id"])
+        await upstream.send("hello")
+        await upstream.wait_closed()
+
+    async with gateway.serving(note), asyncio.timeout(30):
+        async with gateway.connect(gateway.url(token=issue("ada")), user_agent_header=UNITY) as client:
+            assert await client.recv() == "hello"
+        (opened,), (closed,) = await lines(gateway, "link opened"), await lines(gateway, "link closed")
+    shared = ("connection_id", "request_id", "route", "user_id", "client_address")
+    assert [opened[name] for name in shared] == [closed[name] for name in shared]
+    assert told == [opened["request_id"]]
+    assert (opened["path"], opened["user_id"]) == ("/ws/experience", "ada")
+    assert len(opened["user_agent"]) == 200
+    assert (closed["closed_by"], closed["messages_out"]) == ("client", 1)
+    (row,) = await gateway.wait_for_records("closed_at IS NOT NULL")
+    assert (row["id"], row["request_id"]) == (closed["connection_id"], closed["request_id"])

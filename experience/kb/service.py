@@ -27,6 +27,7 @@ from experience.kb.game import Collect, MoveRefused, Player, Talk, Turn
 from experience.kb.handshake import SUBPROTOCOL, Verify, Visit, admit
 from experience.kb.players import PlayersUnavailable
 from proxy.core.errors import GatewayError, Overloaded
+from proxy.core.human import one_line
 from proxy.core.topics import user_topic
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ class KbService:
                 connection_id=uuid.uuid4().hex,
             )
         except GatewayError as error:
-            logger.info("socket refused", extra={"status": error.status, "why": str(error)})
+            logged = {"status": error.status, "why": str(error), "request_id": _request_id(request)}
+            logger.info("socket refused", extra=logged)
             return refusal(connection, error)
         return None
 
@@ -124,8 +126,9 @@ class KbService:
             "user_id": visit.user_id,
             "experience": visit.world.name,
         }
+        logged = {**fields, "request_id": _request_id(connection.request)}
         self._open.add(connection)
-        logger.info("socket opened", extra=fields)
+        logger.info("socket opened", extra=logged)
         try:
             await self._send(connection, protocol.connected(**fields, timestamp=now_milliseconds()))
             async for message in connection:
@@ -134,7 +137,7 @@ class KbService:
             pass
         finally:
             self._open.discard(connection)
-            logger.info("socket closed", extra={**fields, "close_code": connection.close_code})
+            logger.info("socket closed", extra={**logged, "close_code": connection.close_code})
 
     async def _send(self, connection: ServerConnection, text: str) -> None:
         try:
@@ -235,6 +238,12 @@ def now_milliseconds() -> int:
 def _authorization(request: HttpRequest) -> str:
     values = request.headers.get_all("Authorization")
     return values[0] if values else ""
+
+
+def _request_id(request: HttpRequest | None) -> str:
+    """What the gateway calls this handshake, so that its log lines and ours can be joined; "" without one."""
+    values = request.headers.get_all("X-Request-Id") if request is not None else ()
+    return one_line(values[0], 64) if values else ""
 
 
 def addresses(server: Server) -> list[str]:

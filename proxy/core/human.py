@@ -1,4 +1,4 @@
-"""Sizes and durations as people read them, short enough for a table's cell."""
+"""Sizes, durations and foreign text as people read them, short enough for a table's cell or a log line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ def size(size_bytes: int) -> str:
             amount = size_bytes / unit_bytes
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
     return f"{size_bytes} B"
+
+
+def one_line(text: str, most_chars: int = 200) -> str:
+    """`text` as it may stand in a log line or on a page: nothing that moves the cursor, and not endless."""
+    clipped = text[:most_chars]
+    if clipped.isprintable():
+        return clipped
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in clipped
+    )
 
 
 def duration(duration_seconds: float) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.core.human import duration, size
+from proxy.core.human import duration, one_line, size
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,19 @@ def test_sizes_read_short(size_bytes: int, text: str) -> None:
 )
 def test_durations_read_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("foreign", "text"),
+    [
+        ("Mozilla/5.0 (X11) é", "Mozilla/5.0 (X11) é"),
+        ("a\nfake line", "a\ufffdfake line"),
+        ("\x9b31mred\x1b[0m", "\ufffd31mred\ufffd[0m"),
+        ("txt\u202egpj", "txt\ufffdgpj"),
+        ("half \ud800 pair", "half \ufffd pair"),
+        ("", ""),
+        ("x" * 5000, "x" * 200),
+    ],
+)
+def test_foreign_text_cannot_leave_its_line(foreign: str, text: str) -> None:
+    assert one_line(foreign) == text
