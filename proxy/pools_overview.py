@@ -81,8 +81,13 @@ def upstreams() -> list[Upstream]:
     return list({route.upstream.name: route.upstream for route in registry.routes()}.values())
 
 
+def editable_pools() -> list[str]:
+    """The pools whose members staff may add, weigh, drain and remove."""
+    return sorted(upstream.name for upstream in upstreams() if upstream.editable)
+
+
 def _view(upstream: Upstream, rows: Iterable[PoolMember], reports: Iterable[MemberReport]) -> PoolView:
-    own = [row for row in rows if row.pool == upstream.name]
+    own = [row for row in rows if upstream.editable and row.pool == upstream.name]
     members = {row.url: _of_row(row) for row in own} if own else _of_specs(upstream.declared())
     for report in reports:
         if report.pool == upstream.name:
@@ -101,15 +106,20 @@ def _of_specs(specs: Iterable[MemberSpec]) -> dict[str, MemberView]:
 
 
 @transaction.atomic
-def adopt(pool: str) -> None:
-    """Write the members that settings declare as rows, if there are none: from now on rows count."""
-    if PoolMember.objects.filter(pool=pool).exists():
+def adopt(pool: str, *, but: str = "") -> None:
+    """Write the members that settings declare as rows, if there are none: from now on rows count.
+
+    `but` is the URL of one that the caller writes. Who comes second of two at a time changes nothing.
+    """
+    if pool not in editable_pools() or PoolMember.objects.filter(pool=pool).exists():
         return
-    declared = next((upstream.declared() for upstream in upstreams() if upstream.name == pool), ())
-    PoolMember.objects.bulk_create(
+    declared = next(upstream.declared() for upstream in upstreams() if upstream.name == pool)
+    rows = [
         PoolMember(pool=pool, url=spec.url, weight=spec.weight, max_connections=spec.max_connections)
         for spec in declared
-    )
+        if spec.url != but
+    ]
+    PoolMember.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 @transaction.atomic

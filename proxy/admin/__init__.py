@@ -4,5 +4,6 @@ from proxy.admin.blocks import BlockAdmin
 from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
 from proxy.admin.pools import PoolMemberAdmin
+from proxy.admin.staff import StaffAdmin, StaffGroupAdmin
 
-__all__ = ["BlockAdmin", "ConnectionAdmin", "NodeAdmin", "PoolMemberAdmin"]
+__all__ = ["BlockAdmin", "ConnectionAdmin", "NodeAdmin", "PoolMemberAdmin", "StaffAdmin", "StaffGroupAdmin"]

@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from proxy.admin.pages import moment
+from proxy.admin.pages import CheckedAdmin, moment
 from proxy.models import Block
 
 
 @admin.register(Block)
-class BlockAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class BlockAdmin(CheckedAdmin):
     """A new one ends matching links on every node and refuses new ones, until it expires or is deleted."""
 
     list_display = ["who", "state", "reason", "since", "created_by"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from proxy.admin.pages import CheckedAdmin
 from proxy.models import PoolMember
-from proxy.pools_overview import adopt, pool_views, set_draining
+from proxy.pools_overview import adopt, editable_pools, pool_views, set_draining
 
 MOVE_SECONDS = 30
 _DONE = {
@@ -20,10 +22,22 @@ _DONE = {
 }
 
 
+class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A member of one of the pools that staff may change; it stays in its pool."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = editable_pools() if self.instance.pk is None else [self.instance.pool]
+        self.fields["pool"] = forms.ChoiceField(
+            choices=[(name, name) for name in names], disabled=self.instance.pk is not None
+        )
+
+
 @admin.register(PoolMember)
-class PoolMemberAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class PoolMemberAdmin(CheckedAdmin):
     """Its list is the page of all pools, members from settings included."""
 
+    form = MemberForm
     fields = ["pool", "url", "weight", "max_connections", "draining", "move_seconds"]
 
     class Media:
@@ -72,5 +86,5 @@ class PoolMemberAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: PoolMember, form: Any, change: bool) -> None:
         if not change:
-            adopt(obj.pool)  # or the first row would push out all that settings declare
+            adopt(obj.pool, but=obj.url)  # or the first row would push out all that settings declare
         super().save_model(request, obj, form, change)

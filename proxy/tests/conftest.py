@@ -15,7 +15,10 @@ from pytest_django import DjangoDbBlocker
 from config.testing.servers import PostgresServer
 from proxy.database_settings import database
 
-WRITTEN = ("proxy_connection", "proxy_node", "django_admin_log", "django_session", "auth_user")
+WRITTEN = (
+    *("proxy_connection", "proxy_node", "proxy_block", "proxy_poolmember", "proxy_memberreport"),
+    *("django_admin_log", "django_session", "auth_user", "auth_group"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.db.models.functions import Now
 from django.test import Client
 
 import config.routing  # noqa: F401  the pools of the product are registered there
+from experience.studio.routes import POOL, STUDIO
+from proxy import registry
 from proxy.models import Block, MemberReport, Node, PoolMember
 from proxy.pools_overview import pool_views
 from proxy.rules import load_rules
@@ -83,3 +87,46 @@ def test_a_block_names_who_made_it_and_what_it_means(admin_client: Client) -> No
     assert block.created_by is not None
     assert b"192.0.2.0/24" in admin_client.get("/admin/proxy/block/").content
     assert load_rules().blocks == {("", "192.0.2.0/24", None)}
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings declare A and B as the studio's members."""
+    route = replace(STUDIO, upstream=replace(POOL, members=(A, B)))
+    monkeypatch.setattr(registry, "_routes", {route.name: route})
+
+
+def test_a_member_that_settings_declare_is_taken_over_with_what_staff_say(
+    admin_client: Client, declared: None
+) -> None:
+    form = {"pool": "studio", "url": A, "weight": 5}
+
+    assert admin_client.post(PAGE + "add/", form).status_code == 302
+    assert set(PoolMember.objects.values_list("url", "weight")) == {(A, 5), (B, 1)}
+    assert b"already exists" in admin_client.post(PAGE + "add/", form).content
+
+
+def test_a_pool_is_chosen_among_those_that_staff_may_change(admin_client: Client) -> None:
+    assert b'<option value="studio">' in admin_client.get(PAGE + "add/").content
+    for pool in ("kb", "studoi", ""):
+        assert b"This field is required" in admin_client.post(PAGE + "add/", {"pool": "", "url": A}).content
+        assert admin_client.post(PAGE + "add/", {"pool": pool, "url": A, "weight": 1}).status_code == 200
+    assert not PoolMember.objects.exists()
+
+
+def test_a_member_stays_in_its_pool(admin_client: Client, rows: None) -> None:
+    row = PoolMember.objects.get(url=A)
+    form = {"pool": "kb", "url": A, "weight": 7}
+
+    assert admin_client.post(f"{PAGE}{row.pk}/change/", form).status_code == 302
+    row.refresh_from_db()
+    assert (row.pool, row.weight) == ("studio", 7)
+
+
+def test_a_drain_of_a_pool_that_staff_may_not_change_writes_nothing(admin_client: Client) -> None:
+    page = admin_client.post(
+        PAGE, {"action": "drain", "pool": "kb", "url": "ws://127.0.0.1:8001/"}, follow=True
+    )
+
+    assert b"no such member" in page.content
+    assert not PoolMember.objects.exists()
