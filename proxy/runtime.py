@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 _SEND_SECONDS = 2.0
 _MEASURE_SECONDS = 2.0
+_CUT_SECONDS = 1.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
 
@@ -133,17 +134,24 @@ class Runtime:
     async def stop(self, *, deadline_seconds: float = 8.0) -> None:
         """Wait for links that are ending, write what the record still lacks, and leave."""
         self.draining = True
-        try:
-            async with asyncio.timeout(deadline_seconds / 2):
-                await self.no_links.wait()
-        except TimeoutError:
-            logger.warning("links are still open", extra={"links": len(self.links)})
+        if not await self._links_end_within(deadline_seconds / 2):
+            logger.warning("links do not end and are cut", extra={"links": len(self.links)})
+            for link in tuple(self.links.values()):
+                link.abort()
+            await self._links_end_within(_CUT_SECONDS)
         await self.background.stop()
         if self.admission.shared is not None:
             await self.admission.shared.leave()
         await self.recorder.close(deadline_seconds / 2)
         await self.heart.stop()
         await self.database.close()
+
+    async def _links_end_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.no_links.wait()
+        except TimeoutError:
+            return False
 
     def pool(self, route: Route) -> Pool:
         """The route's pool; routes with the same upstream share it."""

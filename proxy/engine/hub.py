@@ -19,6 +19,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from proxy.engine.calls import call_within
+
 logger = logging.getLogger(__name__)
 
 ECHO = "gateway.echo"
@@ -242,19 +244,8 @@ class Hub:
                 raise TimeoutError("no echo")
 
     async def _call(self, call: Awaitable[T]) -> T:
-        """One call of the layer, under a deadline.
-
-        Python 3.11's `wait_for`, which redis-py writes with, forgets a cancellation that comes in the turn in
-        which its write ends; it is raised here then, or the hub would go on for good.
-        """
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  we are in a coroutine
-        cancelled = task.cancelling()  # of which a task group that failed leaves one behind
-        async with asyncio.timeout(self._call_seconds):
-            answer = await call
-        if task.cancelling() > cancelled:
-            raise asyncio.CancelledError
-        return answer
+        """One call of the layer, under a deadline."""
+        return await call_within(self._call_seconds, call)
 
     def _receive_one(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")

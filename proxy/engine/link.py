@@ -16,7 +16,7 @@ MAX_WAITING = 1000
 
 
 class Stream(Protocol):
-    """Where a link's frames flow: a splice or a relay. Neither call waits, and neither may raise."""
+    """Where a link's frames flow: a splice or a relay. No call waits, and none may raise."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -27,6 +27,9 @@ class Stream(Protocol):
 
     def end(self, close: Close, by: ClosedBy) -> None:
         """Close both legs."""
+
+    def abort(self) -> None:
+        """Drop what of the legs is left; the link ends as it was told to, if it was."""
 
 
 class Link:
@@ -76,6 +79,12 @@ class Link:
             self.stream.end(close, by)
         elif self._waiting is not None:
             self._waiting.append((close, by))
+
+    def abort(self) -> None:
+        """End with 1001 what has not been ended yet, and wait for nobody's answer."""
+        self.end(closes.GOING_AWAY, ClosedBy.GATEWAY)
+        if self.stream is not None:
+            self.stream.abort()
 
     def ended(self) -> None:
         """Nothing reaches the link any more."""

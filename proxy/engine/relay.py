@@ -70,6 +70,9 @@ class Relay:
         if not self._ended.done():
             self._ended.set_result(LegClosed(close, by=by))
 
+    def abort(self) -> None:
+        self._upstream.abort()
+
     @property
     def buffered_bytes(self) -> int:
         return self._outbox.buffered_bytes

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.core.limits import Rate
+from proxy.engine.calls import call_within
 
 logger = logging.getLogger(__name__)
 
@@ -144,10 +145,13 @@ class SharedLeases:
             await _event_or_time(self._wake if self.connected else None, max(0.0, beat_at - loop.time()))
 
     async def leave(self) -> None:
-        """Carry out what waits, and let others sweep the rest; at most a second."""
+        """Carry out what waits, and let others sweep the rest; gives up at the first call that fails.
+
+        To be called when `run` has been cancelled: what it was about to release waits again.
+        """
         try:
-            while self._waiting and self.connected:
-                await self._carry_out()
+            while batch := self._take_batch():
+                await self._call(batch)
             await self._call([_Operation("leave", _NOBODY)])
         except StoreAway:
             pass
@@ -167,7 +171,7 @@ class SharedLeases:
 
     async def _carry_out(self) -> None:
         """Take what waits, at most a hundred operations, and do it in one call."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        batch = self._take_batch()
         try:
             answers = await self._call(batch)
         except BaseException as error:
@@ -178,6 +182,9 @@ class SharedLeases:
         for operation, answer in zip(batch, answers, strict=True):
             if operation.answer is not None and not operation.answer.done():
                 operation.answer.set_result(answer)
+
+    def _take_batch(self) -> list[_Operation]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
 
     def _give_up(self, batch: list[_Operation], *, cancelled: bool) -> None:
         """Nobody waits for Redis while it is away; only releases are kept for when it is back."""
@@ -195,8 +202,7 @@ class SharedLeases:
     async def _call(self, batch: Sequence[_Operation]) -> list[str]:
         words = [*self._head, *(word for operation in batch for word in operation.words())]
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                answers = await self._run_script(words)
+            answers = await call_within(CALL_SECONDS, self._run_script(words))
         except Exception as error:
             if self.connected:
                 logger.warning("Redis is away: limits hold for this node alone", extra={"why": repr(error)})

@@ -7,9 +7,13 @@ import re
 import signal
 from contextlib import AsyncExitStack
 
+from redis.asyncio import Redis
 from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from config.testing.gateway import Gateway, issue
+from config.testing.servers import ValkeyServer
 
 
 async def echo(upstream: ServerConnection) -> None:
@@ -46,6 +50,39 @@ async def drained(node: Gateway, start: list[str] | None) -> None:
 
 async def test_sigterm_drains_a_node_and_its_records_are_complete(nodes: tuple[Gateway, Gateway]) -> None:
     await drained(nodes[0], None)
+
+
+async def never_closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers the handshake, and nothing else any more, a close least of all."""
+    protocol = ServerProtocol()
+    protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
+    for event in protocol.events_received():
+        assert isinstance(event, Request)
+        protocol.send_response(protocol.accept(event))
+    writer.writelines(protocol.data_to_send())
+    while await reader.read(65536):
+        pass
+
+
+async def test_a_service_that_never_answers_a_close_leaves_no_record_and_no_lease_behind(
+    nodes: tuple[Gateway, Gateway], valkey: ValkeyServer
+) -> None:
+    node = nodes[0]
+    async with node.serving_raw(never_closes), asyncio.timeout(50), AsyncExitStack() as stack:
+        await node.wait_until_ready(redis=True, database=True)
+        urls = [node.url(token=issue(f"unanswered-{number}")) for number in range(5)]
+        clients = [await stack.enter_async_context(node.connect(url)) for url in urls]
+        node.program.send_signal(signal.SIGTERM)
+        for client in clients:
+            await client.wait_closed()
+            assert client.close_code == 1001
+        assert await asyncio.to_thread(node.program.wait_for_exit, within_seconds=20) == 0
+    rows = node.records("user_id LIKE 'unanswered-%'")
+    assert sorted((row["close_code"], row["close_reason"], row["closed_by"]) for row in rows) == sorted(
+        (client.close_code, client.close_reason, "gateway") for client in clients
+    )
+    async with Redis.from_url(valkey.url) as redis:
+        assert [key async for key in redis.scan_iter("gateway:lease:user:unanswered-*")] == []
 
 
 async def test_the_shell_drains_one_node_and_leaves_the_other_alone(nodes: tuple[Gateway, Gateway]) -> None:

@@ -150,3 +150,22 @@ async def test_redis_going_away_and_coming_back_loses_no_lease(valkey: ValkeySer
         await b.admit("b1", address="192.0.2.1", user_id="4")
         with pytest.raises(TooMany):
             await b.admit("b2", address="192.0.2.1", user_id="5")
+
+
+async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=9, per_user=9, connect_rate=FAST)
+    async with node(valkey, "a", caps) as (admission, script, _), asyncio.timeout(10):
+        leases = [await admission.admit(str(n), address="192.0.2.1", user_id="9") for n in range(3)]
+        running = next(task for task in asyncio.all_tasks() if "SharedLeases.run" in repr(task.get_coro()))
+        calls = script.calls
+        await script.redis.execute_command("CLIENT", "PAUSE", 300, "ALL")
+        for lease in leases:
+            admission.release(lease)
+        while script.calls == calls:
+            await asyncio.sleep(0.01)
+        running.cancel()  # in the middle of a call
+        await asyncio.wait([running])
+        assert admission.shared is not None
+        await admission.shared.leave()
+        assert await script.redis.zcard("gateway:lease:user:9") == 0
+        assert await script.redis.zcard("gateway:lease:address:192.0.2.1") == 0

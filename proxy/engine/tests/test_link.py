@@ -29,6 +29,9 @@ class Told:
         self.told.append((close, by))
         self.ended.set()
 
+    def abort(self) -> None:
+        self.told.append("abort")
+
 
 def _link() -> Link:
     return Link(ConnectionRecord(id="c", route="r", opened_at=datetime.now(UTC)), topics=("user:1",))
@@ -43,10 +46,18 @@ def test_what_arrives_before_the_accept_comes_first_and_in_order() -> None:
     assert stream.told == ["early", (closes.KICKED, ClosedBy.STAFF), "late"]
 
 
+def test_a_link_that_is_cut_is_told_why_first() -> None:
+    link, stream = _link(), Told()
+    link.begin(stream)
+    link.abort()
+    assert stream.told == [(closes.GOING_AWAY, ClosedBy.GATEWAY), "abort"]
+
+
 def test_nothing_reaches_a_link_that_has_ended() -> None:
     link, stream = _link(), Told()
     link.begin(stream)
     link.ended()
+    link.abort()
     link.inject(Event("user:1", "late"))
     link.end(closes.KICKED, ClosedBy.STAFF)
     assert stream.told == []
