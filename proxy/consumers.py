@@ -87,6 +87,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         link = Link(
             handshake.record_of(self.scope, self.route, subject, upstream=lease.member),
             topics=handshake.topics_of(self.route, subject),
+            phrase=self.route.phrase,
         )
         try:
             await self.runtime.hub.join(link, link.topics)

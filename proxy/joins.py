@@ -207,6 +207,7 @@ class ResumeJoin(RelayJoin):
 def policy_of(life: Life) -> Inspect | None:
     """What is asked about each message: may the client send so much, then the route's own policy."""
     gate, inspect, over = life.gate, life.route.inspect, life.route.message_limits.over
+    phrase = life.route.phrase
     if gate is None:
         return inspect
     clock = asyncio.get_running_loop().time
@@ -218,7 +219,9 @@ def policy_of(life: Life) -> Inspect | None:
             return FORWARD if inspect is None else inspect(direction, opcode, payload)
         if over is OverRate.CLOSE:
             return Verdict(forward=False, close=closes.MESSAGE_RATE)
-        return Verdict(forward=False, reply=gate.answer(wait_seconds, now))
+        answer = gate.answer(wait_seconds, now)
+        reply = answer if answer is None or phrase is None else phrase(answer)
+        return Verdict(forward=False, reply=reply)
 
     return gated
 

@@ -46,6 +46,15 @@ MESSAGE_LIMITS = MessageLimits(
     over=OverRate(settings.MESSAGE_RATE_POLICY),
 )
 
+
+def socketio_message(text: str) -> str:
+    """The JSON `text` as a Socket.IO event `message` of the main namespace.
+
+    Anything that is no packet of Engine.IO's protocol (revision 4) makes its clients drop the connection.
+    """
+    return f'42["message",{text}]'
+
+
 STUDIO = Route(
     name="studio",
     paths=("ws", "websocket"),
@@ -60,4 +69,5 @@ STUDIO_SOCKETIO = Route(
     upstream=POOL,
     forward=FORWARD,
     message_limits=MESSAGE_LIMITS,
+    phrase=socketio_message,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -15,3 +16,7 @@ class Event:
     topic: str
     text: str
     frame: bytes | None = None
+
+    def phrased(self, phrase: Callable[[str], str]) -> Event:
+        """The same in the words of one route's protocol."""
+        return Event(self.topic, phrase(self.text))

@@ -153,7 +153,8 @@ class Route:
     connection, its user and everyone. `control` switches the in-band control messages on. `required_query`
     must be present and not empty, or the handshake is refused with 400. With `resume` RECONNECT a client
     outlives its member; `tell_resume` lets it know. `message_limits` bound what clients send. `inspect` is
-    asked about each whole message before it goes on, either way.
+    asked about each whole message before it goes on, either way. `phrase` makes a message of this route's own
+    protocol of a JSON text that the gateway has to say (events, errors); None where clients read it as it is.
     """
 
     name: str
@@ -169,3 +170,4 @@ class Route:
     tell_resume: bool = True
     message_limits: MessageLimits = UNLIMITED
     inspect: Inspect | None = None
+    phrase: Callable[[str], str] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -36,13 +37,21 @@ class Link:
     """One client joined to one upstream. Made before it is accepted, ended once, then forgotten.
 
     `record` holds what is known of the link; `counters` are updated by the stream as messages cross, and
-    `counted` is how far the metrics have got.
+    `counted` is how far the metrics have got. `phrase` is the route's: how its clients are told of events.
     """
 
-    __slots__ = ("__weakref__", "_waiting", "counted", "counters", "expiry", "record", "stream", "topics")
+    __slots__ = (
+        "__weakref__", "_phrase", "_waiting", "counted", "counters", "expiry", "record", "stream", "topics",
+    )  # fmt: skip
 
-    def __init__(self, record: ConnectionRecord, *, topics: tuple[str, ...]) -> None:
-        self.record, self.topics = record, topics
+    def __init__(
+        self,
+        record: ConnectionRecord,
+        *,
+        topics: tuple[str, ...],
+        phrase: Callable[[str], str] | None = None,
+    ) -> None:
+        self.record, self.topics, self._phrase = record, topics, phrase
         self.counters = LinkCounters()
         self.counted = LinkCounters()
         self.stream: Stream | None = None
@@ -66,6 +75,8 @@ class Link:
 
     def inject(self, event: Event) -> None:
         """Put an event into the client's stream; dropped when the link has ended."""
+        if self._phrase is not None:
+            event = event.phrased(self._phrase)
         if self.stream is not None:
             self.stream.inject(event)
         elif self._waiting is not None:

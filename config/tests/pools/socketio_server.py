@@ -20,3 +20,11 @@ async def add(sid: str, numbers: list[int]) -> int:
     """Answers by acknowledgement, and by an event."""
     await server.emit("added", {"sum": sum(numbers)}, to=sid)
     return sum(numbers)
+
+
+@server.event  # type: ignore[untyped-decorator]
+async def message(sid: str, sent: object) -> None:
+    """Sends it back; asked to `please send 70000`, so many characters."""
+    words = sent.split(" ") if isinstance(sent, str) else []
+    asked = words[:2] == ["please", "send"]
+    await server.send("x" * int(words[2]) if asked else sent, to=sid)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,15 +13,14 @@ import socketio
 
 from config.testing.gateway import Gateway, issue
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, free_port
-
-# Where `npm install socket.io-client` was run; kept out of the repository.
-CLIENT_DIR = Path(os.environ.get("SOCKETIO_CLIENT_DIR", BASE_DIR / "var" / "socketio-client"))
-SCRIPT = BASE_DIR / "clients" / "socketio" / "talk.cjs"
+from config.testing.program import free_port
+from config.testing.publisher import Publisher
+from config.testing.servers import ValkeyServer
 
 
 @pytest.fixture
-def node(tmp_path: Path, spawn: Spawn) -> Gateway:
+def make_node(tmp_path: Path, spawn: Spawn) -> Callable[..., Gateway]:
+    """`make_node(NAME=value…)`: a gateway, not started, before a Socket.IO server."""
     port = free_port()
     server = spawn(
         [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port),
@@ -31,10 +28,19 @@ def node(tmp_path: Path, spawn: Spawn) -> Gateway:
         name="socketio",
     )  # fmt: skip
     server.wait_for_port(port)
-    env = {"STUDIO_WS_URLS": f"ws://127.0.0.1:{port}", "STUDIO_PROBE": "none"}
-    gateway = Gateway("serve", tmp_path, env)
-    gateway.migrate()
-    return gateway
+
+    def make(**env: str) -> Gateway:
+        studio = {"STUDIO_WS_URLS": f"ws://127.0.0.1:{port}", "STUDIO_PROBE": "none"}
+        gateway = Gateway("serve", tmp_path, {**studio, **env})
+        gateway.migrate()
+        return gateway
+
+    return make
+
+
+@pytest.fixture
+def node(make_node: Callable[..., Gateway]) -> Gateway:
+    return make_node()
 
 
 def talk(url: str) -> tuple[object, object, object]:
@@ -58,20 +64,44 @@ async def test_a_python_client_exchanges_events(node: Gateway) -> None:
     assert event == ["added", {"sum": 6}]
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.skipif(
-    not (CLIENT_DIR / "node_modules" / "socket.io-client").exists(),
-    reason="run `npm install --prefix var/socketio-client socket.io-client@4` to try npm's client",
-)
-def test_the_client_from_npm_exchanges_events(node: Gateway) -> None:
+@asynccontextmanager
+async def playing(node: Gateway) -> AsyncIterator[socketio.AsyncSimpleClient]:
+    """A client of user 7 that has been welcomed, on the started gateway."""
     node.start()
     try:
-        ran = subprocess.run(
-            ["node", str(SCRIPT), f"http://127.0.0.1:{node.port}", issue("7")],
-            env={"PATH": os.environ["PATH"], "NODE_PATH": str(CLIENT_DIR / "node_modules")},
-            capture_output=True, text=True, timeout=30, check=True,
-        )  # fmt: skip
+        async with asyncio.timeout(40), socketio.AsyncSimpleClient() as client:
+            await client.connect(f"http://127.0.0.1:{node.port}?token={issue('7')}", transports=["websocket"])
+            assert (await client.receive())[0] == "welcome"
+            yield client
     finally:
         node.close()
-    heard = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert heard == [["welcome", {"user_id": "7"}], ["answer", 6], ["added", {"sum": 6}]]
+
+
+async def test_an_event_arrives_as_a_message_and_the_session_goes_on(
+    make_node: Callable[..., Gateway], valkey: ValkeyServer
+) -> None:
+    node = make_node(REDIS_URL=valkey.url)
+    publisher = Publisher(valkey.url)
+    async with playing(node) as client:
+        await publisher.publish("user:7", {"type": "quest.updated", "stage": "fönd"})
+        assert await client.receive() == ["message", {"type": "quest.updated", "stage": "fönd"}]
+        await client.emit("message", "still here")
+        assert await client.receive() == ["message", "still here"]
+    await publisher.close()
+
+
+async def test_a_message_beyond_the_rate_is_answered_by_a_message_and_the_session_goes_on(
+    make_node: Callable[..., Gateway],
+) -> None:
+    async with playing(make_node(MESSAGE_RATE_PER_USER="4/s")) as client:
+        for _ in range(10):
+            await client.emit("message", "flood")
+        heard = [await client.receive()]
+        while heard[-1] == ["message", "flood"]:
+            heard.append(await client.receive())
+        _, told = heard[-1]
+        await asyncio.sleep(told["retry_after_ms"] / 1000)  # as it was told to
+        await client.emit("message", "after the flood")
+        while heard[-1] != ["message", "after the flood"]:
+            heard.append(await client.receive())
+    assert told["code"] == "rate_limited"
