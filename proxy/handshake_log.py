@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy import handshake
-from proxy.core.errors import AuthenticationFailed, Disabled, Draining, GatewayError
+from proxy.core.errors import AuthenticationFailed, Disabled, Draining, GatewayError, ServiceRefused
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
 
@@ -57,4 +57,6 @@ def _level(error: GatewayError) -> int:
     """WARNING where the cause is ours, or somebody comes with a token that was never good here."""
     if isinstance(error, AuthenticationFailed):
         return logging.INFO if error.reason in _ORDINARY else logging.WARNING
+    if isinstance(error, ServiceRefused) and error.status == AuthenticationFailed.status:
+        return logging.WARNING  # good here, bad there: they do not agree on keys or claims
     return logging.WARNING if error.status >= 500 and not isinstance(error, _ASKED_FOR) else logging.INFO

@@ -16,7 +16,7 @@ from proxy.core.closes import MEANINGS, Close, ComeBack
 class GatewayError(Exception):
     """A failure that ends in a refusal or a close. str() is for operators, never for clients."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     close: Close = closes.INTERNAL_ERROR
     code: ClassVar[str] = "internal_error"
     message: str = "Internal error."
@@ -188,6 +188,20 @@ class UpstreamRefused(GatewayError):
     def __init__(self, why: str, *, upstream_status: int | None = None) -> None:
         super().__init__(f"upstream refused the handshake: {why}")
         self.upstream_status = upstream_status
+
+
+class ServiceRefused(GatewayError):
+    """The service itself says that this client may not come in (401, 403). `words`: its own, or ""."""
+
+    status = 403
+    code = "service_refused"
+    message = "The service does not let this client in."
+
+    def __init__(self, status: int, *, words: str = "") -> None:
+        super().__init__(f"the service refused the client: status {status} {words}".rstrip())
+        self.status, self.message = status, words or self.message
+        reason = f"refused by the service: {words}" if words else "refused by the service"
+        self.close = Close(closes.AUTHENTICATION_FAILED.code, closes.clip_reason(reason))
 
 
 class UpstreamUnavailable(GatewayError):

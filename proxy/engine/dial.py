@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,7 +17,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
-from proxy.core.errors import GatewayError, NotFound, Overloaded, UpstreamRefused, UpstreamTimeout
+from proxy.core.errors import (
+    GatewayError,
+    NotFound,
+    Overloaded,
+    ServiceRefused,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from proxy.core.human import one_line
 from proxy.core.limits import LinkLimits
 from proxy.engine.legs import UpstreamLeg
 from proxy.engine.resolving import Addresses, HostUnknown
@@ -31,6 +40,10 @@ _OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(r"[\x21-\x7e]*")
+
+
+# What a service answers to the client itself, not to us.
+CLIENT_REFUSALS = frozenset({401, 403})
 
 
 class DialFailed(Exception):
@@ -171,7 +184,7 @@ async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) 
     Compression and environment proxies are off. A message larger than the limit closes the leg with 1009.
 
     Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused
         Overloaded: this node has no socket left.
     """
     try:
@@ -233,7 +246,7 @@ class _ConnectHere(connect):
 def dial_error(error: Exception) -> Exception:
     """What a failed dial means to the client: refused (502), not found (404), too late (504), try another."""
     if isinstance(error, InvalidStatus):
-        return refused_with(error.response.status_code)
+        return refused_with(error.response.status_code, bytes(error.response.body or b""))
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("no answer to the handshake in time")
     if isinstance(error, InvalidHandshake | EOFError):
@@ -245,8 +258,24 @@ def dial_error(error: Exception) -> Exception:
     return error
 
 
-def refused_with(status: int) -> GatewayError:
-    """The upstream's own refusal. Its 404 is an answer (no such experience); all others are its failure."""
+def refused_with(status: int, body: bytes = b"") -> GatewayError:
+    """The upstream's own refusal. Its 401, 403 and 404 are for the client; all others are its failure."""
     if status == NotFound.status:
         return NotFound("the upstream knows no such path or experience")
+    if status in CLIENT_REFUSALS:
+        return ServiceRefused(status, words=words_for_clients(body))
     return UpstreamRefused(f"status {status}", upstream_status=status)
+
+
+def words_for_clients(body: bytes) -> str:
+    """Why a service refuses, one line: `message`, `detail` or `error` of a JSON object; "" for all else.
+
+    Other text may be a page of some framework, with inner addresses in it.
+    """
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    fields = told if isinstance(told, dict) else {}
+    words = [fields[name] for name in ("message", "detail", "error") if isinstance(fields.get(name), str)]
+    return one_line(words[0]) if words else ""

@@ -102,7 +102,7 @@ class Pool:
         Raises:
             UpstreamUnavailable: none is available, or none could be reached.
             UpstreamTimeout, UpstreamRefused: what the last one tried did.
-            NotFound: one answered so; others would, too.
+            NotFound, ServiceRefused: one answered so; others would, too.
             Overloaded: too many dials wait.
         """
         deadline = self._clock() + self._dial_seconds

@@ -7,8 +7,10 @@ the same segment, does not lose its greeting.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+import re
 import ssl
 from typing import Any
 
@@ -23,9 +25,20 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from proxy.core.errors import UpstreamRefused
 from proxy.core.limits import LinkLimits
-from proxy.engine.dial import DialRequest, Target, connect_first, dial_error, refused_with
+from proxy.engine.dial import (
+    CLIENT_REFUSALS,
+    DialRequest,
+    Target,
+    connect_first,
+    dial_error,
+    refused_with,
+)
 
 MAX_RESPONSE_HEAD_BYTES = 16 * 1024
+# The body of a refusal that is the client's to read: how much of it is waited for, and how long.
+MAX_REFUSAL_BYTES = 4096
+REFUSAL_SECONDS = 1.0
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 DEFLATE = "permessage-deflate"
 
 # One logger for all dials: the library would otherwise look one up for each.
@@ -45,7 +58,7 @@ class RawUpstream(asyncio.Protocol):
         is_lost: the connection ended before anybody took it over.
     """
 
-    __slots__ = ("_head", "_ready", "early", "extensions", "is_lost", "subprotocol", "transport")
+    __slots__ = ("_head", "_ready", "_wanted", "early", "extensions", "is_lost", "subprotocol", "transport")
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
@@ -56,6 +69,7 @@ class RawUpstream(asyncio.Protocol):
         # A failure is a result, too: as an exception, nobody might be there to retrieve it.
         self._ready: asyncio.Future[bytes | Exception] | None = asyncio.get_running_loop().create_future()
         self._head = b""
+        self._wanted = 0  # bytes behind the head that somebody waits for
 
     async def head(self) -> bytes:
         """The response head; to be asked for once, by whoever dials.
@@ -71,6 +85,16 @@ class RawUpstream(asyncio.Protocol):
             raise head
         return head
 
+    async def body(self, size_bytes: int) -> bytes:
+        """That many bytes behind the head; fewer if the connection ends, or they do not come in a second."""
+        if len(self.early) < size_bytes and not self.is_lost:
+            self._ready, self._wanted = asyncio.get_running_loop().create_future(), size_bytes
+            self.transport.resume_reading()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFUSAL_SECONDS):
+                    await self._ready
+        return self.early[:size_bytes]
+
     def abort(self) -> None:
         """Drop the connection at once."""
         self.transport.abort()
@@ -81,6 +105,12 @@ class RawUpstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ready is None or self._ready.done():  # reading is paused; should anything come, keep it
             self.early += data
+            return
+        if self._wanted:
+            self.early += data
+            if len(self.early) >= self._wanted:
+                self.transport.pause_reading()
+                self._settle(self.early)
             return
         self._head += data
         end = self._head.find(b"\r\n\r\n") + 4
@@ -126,7 +156,7 @@ async def dial_raw(
     is cancelled.
 
     Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused
         Overloaded: this node has no socket left.
     """
     uri = _member_uri(target.url)
@@ -137,7 +167,9 @@ async def dial_raw(
             target.is_connected = True
             try:
                 upstream.transport.write(handshake.data_to_send()[0])
-                _finish(handshake, await upstream.head(), upstream)
+                head = await upstream.head()
+                await _raise_refusal(head, upstream)
+                _finish(handshake, head, upstream)
             except BaseException:
                 upstream.abort()
                 raise
@@ -188,15 +220,28 @@ def _deflate_offer(offer: str | None) -> str | None:
     return build_extension(kept) if kept else None
 
 
+async def _raise_refusal(head: bytes, upstream: RawUpstream) -> None:
+    """Look at the status here: the library would want the whole body first, however long.
+
+    Raises:
+        UpstreamRefused, NotFound, ServiceRefused: it is not 101.
+    """
+    status = head[9:12]
+    if not head.startswith(b"HTTP/1.") or not status.isdigit() or status == b"101":
+        return
+    length = _CONTENT_LENGTH.search(head)
+    body = b""
+    if int(status) in CLIENT_REFUSALS and length is not None and int(length[1]) <= MAX_REFUSAL_BYTES:
+        body = await upstream.body(int(length[1]))
+    raise refused_with(int(status), body)
+
+
 def _finish(handshake: _Handshake, head: bytes, upstream: RawUpstream) -> None:
     """Check the response.
 
     Raises:
-        InvalidHandshake, UpstreamRefused, NotFound
+        InvalidHandshake
     """
-    status = head[9:12]
-    if head.startswith(b"HTTP/1.") and status.isdigit() and status != b"101":
-        raise refused_with(int(status))  # the library would want the body first
     handshake.receive_data(head)
     if handshake.handshake_exc is not None:
         raise handshake.handshake_exc

@@ -149,7 +149,13 @@ async def test_an_upstream_that_does_not_run_answers_503(gateway: Gateway) -> No
 
 @pytest.mark.parametrize(
     ("upstream_status", "status", "code"),
-    [(401, 502, "upstream_refused"), (500, 502, "upstream_refused"), (404, 404, "not_found")],
+    [
+        (401, 401, "service_refused"),
+        (403, 403, "service_refused"),
+        (404, 404, "not_found"),
+        (418, 502, "upstream_refused"),
+        (500, 502, "upstream_refused"),
+    ],
 )
 async def test_an_upstreams_refusal_is_answered_in_our_own_words(
     gateway: Gateway, upstream_status: int, status: int, code: str
@@ -161,6 +167,34 @@ async def test_an_upstreams_refusal_is_answered_in_our_own_words(
         response = await refusal(gateway, url)
     check(gateway, response, status, code)
     assert b"inner words" not in (response.body or b"")
+
+
+@pytest.mark.parametrize("pieces", [1, 3], ids=["at once", "in pieces"])
+async def test_a_services_401_reaches_the_client_with_the_services_reason(
+    gateway: Gateway, pieces: int
+) -> None:
+    body = b'{"detail": "Your guild is full."}'
+    head = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n" % len(body)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in [head + body] if pieces == 1 else [head, body[:10], body[10:]]:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+
+    async with gateway.serving_raw(refuse), asyncio.timeout(10):
+        response = await refusal(gateway, gateway.url())
+        async with gateway.connect(gateway.url(refuse="close")) as client:
+            await client.wait_closed()
+    check(gateway, response, 401, "service_refused")
+    if gateway.kind == "serve":  # stock Daphne sends no reasons
+        assert (client.close_code, client.close_reason) == (
+            1008,
+            "refused by the service: Your guild is full.",
+        )
+        assert json.loads(response.body or b"")["message"] == "Your guild is full."
 
 
 async def test_an_upstream_that_never_answers_the_handshake_answers_504(gateway: Gateway) -> None:

@@ -46,6 +46,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
         "too_many",
         7,
     ),
+    (errors.ServiceRefused(401), 401, Close(1008, "refused by the service"), "service_refused", None),
     (errors.UpstreamRefused(SECRET), 502, Close(1011, "upstream failed"), "upstream_refused", None),
     (
         errors.UpstreamUnavailable("kb", why=SECRET),
@@ -142,6 +143,14 @@ def test_a_close_names_a_time_where_its_code_says_so_and_the_failure_has_one(err
 def test_no_two_failures_share_a_code() -> None:
     named = [error.code for error in ERRORS if "code" in vars(type(error))]
     assert len(set(named)) == len(named) >= len(ERRORS) - 1
+
+
+def test_a_services_own_words_reach_the_client_as_a_body_and_as_a_reason() -> None:
+    refused = errors.ServiceRefused(403, words="You are not in this guild." + "!" * 150)
+    assert refused.fields()["message"].startswith("You are not in this guild.")
+    assert refused.as_close().code == 1008
+    assert refused.as_close().reason.startswith("refused by the service: You are not in this guild.")
+    assert closes.clip_reason(refused.as_close().reason) == refused.as_close().reason
 
 
 def test_operators_read_what_happened() -> None:

@@ -15,9 +15,16 @@ from websockets.http11 import Request, Response
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import LegClosed, NotFound, Overloaded, UpstreamRefused, UpstreamTimeout
+from proxy.core.errors import (
+    LegClosed,
+    NotFound,
+    Overloaded,
+    ServiceRefused,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from proxy.core.limits import LinkLimits
-from proxy.engine.dial import DialFailed, Dialler, DialRequest, Target, dial_leg
+from proxy.engine.dial import DialFailed, Dialler, DialRequest, Target, dial_leg, words_for_clients
 from proxy.engine.rawdial import dial_raw
 
 LIMITS = LinkLimits(dial_timeout_seconds=0.3, close_timeout_seconds=1, max_message_bytes=1000)
@@ -51,7 +58,8 @@ async def answering(answer: bytes | None, asked: asyncio.Event | None = None) ->
     ("answer", "failure"),
     [
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", NotFound),
-        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", UpstreamRefused),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", ServiceRefused),
+        (b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n", UpstreamRefused),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", UpstreamRefused),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", UpstreamRefused),
         (b"nonsense\r\n\r\n", UpstreamRefused),
@@ -216,3 +224,31 @@ async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None
             with pytest.raises(UpstreamRefused):
                 await way(target, DialRequest(), limits=LIMITS)
             assert target.is_connected
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"message": "Your guild is full.", "code": "full"}', "Your guild is full."),
+        (b'{"detail": "Token is expired"}', "Token is expired"),
+        (b'{"error": "no", "detail": 7}', "no"),
+        (b'{"detail": "two\\nlines\\u202e"}', "two\ufffdlines\ufffd"),
+        (b'{"detail": ["a"]}', ""),
+        (b'["message"]', ""),
+        (b"<html>uwsgi at 10.1.2.3</html>", ""),
+        (b"[" * 4000, ""),
+        (b"\xff", ""),
+        (b"", ""),
+    ],
+)
+def test_a_client_reads_a_services_reason_and_no_page_of_its_framework(body: bytes, words: str) -> None:
+    assert words_for_clients(body) == words
+
+
+@pytest.mark.parametrize("length", ["0", "5", "999999", "x", "-1", "5000"])
+async def test_a_refusal_whose_body_does_not_come_is_a_refusal_without_a_reason(length: str) -> None:
+    answer = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {length}\r\n\r\n".encode()
+    async with answering(answer) as url, asyncio.timeout(5):
+        with pytest.raises(ServiceRefused) as refused:
+            await dial_raw(Target(url), DialRequest(), limits=LIMITS)
+    assert refused.value.message == ServiceRefused.message

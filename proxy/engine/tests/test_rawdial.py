@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import serve
 
-from proxy.core.errors import NotFound, UpstreamRefused, UpstreamTimeout
+from proxy.core.errors import NotFound, ServiceRefused, UpstreamRefused, UpstreamTimeout
 from proxy.core.framing import text_frame
 from proxy.core.limits import LinkLimits
 from proxy.engine import rawdial
@@ -84,7 +84,7 @@ async def dial_without_offer(offer: str | None) -> RawUpstream:
         return await dial(url, extensions=offer)
 
 
-@pytest.mark.parametrize("status", [200, 301, 401, 403, 500, 503])
+@pytest.mark.parametrize("status", [200, 301, 400, 500, 503])
 @on_both_loops
 async def test_any_other_status_is_a_refusal_that_carries_it(status: int) -> None:
     answer = f"HTTP/1.1 {status} No\r\nContent-Length: 100000\r\n\r\n".encode()
@@ -92,6 +92,16 @@ async def test_any_other_status_is_a_refusal_that_carries_it(status: int) -> Non
         with pytest.raises(UpstreamRefused) as refused:
             await dial(url)
         assert refused.value.upstream_status == status
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@on_both_loops
+async def test_who_may_not_come_in_is_the_services_to_say(status: int) -> None:
+    answer = f"HTTP/1.1 {status} No\r\nContent-Length: 16\r\n\r\n".encode() + b'{"detail": "no"}'
+    async with raw_upstream(RawEnd.ended, answer=answer) as url:
+        with pytest.raises(ServiceRefused) as refused:
+            await dial(url)
+    assert (refused.value.status, refused.value.message) == (status, "no")
 
 
 @on_both_loops
