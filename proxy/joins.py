@@ -16,13 +16,14 @@ from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.errors import LegClosed
 from proxy.core.limits import OverRate
+from proxy.core.message_gate import MessageGate
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
 from proxy.downstream import DownstreamLeg, Receive
 from proxy.engine.dial import Dial, DialRequest, Target, dial_leg
 from proxy.engine.legs import Leg, UpstreamLeg
 from proxy.engine.pool import Lease
 from proxy.engine.rawdial import RawUpstream, dial_raw
-from proxy.engine.relay import Relay
+from proxy.engine.relay import Relay, Screening
 from proxy.engine.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.splice import Observer, SpliceRequest
 from proxy.lives import Life
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from proxy.consumers import GatewayConsumer
 
 SPLICE_EXTENSION = "sluicegate.splice"
+# How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
+MOST_PAUSE_SECONDS = 1.0
 
 Accept = dict[str, Any]
 Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, Lease[Any]]]
@@ -116,6 +119,7 @@ class SpliceJoin:
             observer=consumer.runtime.observer(route),
             life=life,
             inspect_out=route.inspect is not None,
+            gate=pacing_gate(life),
         )
         accept[SPLICE_EXTENSION] = request
         if leg.extensions is not None:
@@ -172,8 +176,9 @@ class RelayJoin:
             limits=consumer.runtime.limits,
             counters=life.link.counters,
             overflow=route.overflow,
-            control=control if route.control else None,
-            inspect=policy_of(life),
+            screening=Screening(
+                control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
+            ),
             observer=consumer.runtime.observer(route),
         )
 
@@ -204,24 +209,30 @@ class ResumeJoin(RelayJoin):
         )
 
 
+def pacing_gate(life: Life) -> MessageGate | None:
+    """What says how fast the client's messages are read, where a rate makes them wait."""
+    return life.gate if life.route.message_limits.over is OverRate.WAIT else None
+
+
 def policy_of(life: Life) -> Inspect | None:
     """What is asked about each message: may the client send so much, then the route's own policy."""
     gate, inspect, over = life.gate, life.route.inspect, life.route.message_limits.over
     phrase = life.route.phrase
-    if gate is None:
+    if gate is None or over is OverRate.WAIT:
         return inspect
-    clock = asyncio.get_running_loop().time
+    clock, counters = asyncio.get_running_loop().time, life.link.counters
 
     def gated(direction: Direction, opcode: int, payload: bytes) -> Verdict:
         now = clock()
         wait_seconds = gate.wait_seconds(len(payload), now) if direction is Direction.IN else 0.0
         if wait_seconds == 0.0:
             return FORWARD if inspect is None else inspect(direction, opcode, payload)
+        counters.messages_dropped += 1
         if over is OverRate.CLOSE:
             return Verdict(forward=False, close=closes.MESSAGE_RATE)
         answer = gate.answer(wait_seconds, now)
         reply = answer if answer is None or phrase is None else phrase(answer)
-        return Verdict(forward=False, reply=reply)
+        return Verdict(forward=False, reply=reply, pause_seconds=min(wait_seconds, MOST_PAUSE_SECONDS))
 
     return gated
 

@@ -47,6 +47,11 @@ MESSAGES_TOTAL = Counter(
     "Whole messages by route and direction (in: from clients, out: to clients).",
     labelnames=("route", "direction"),
 )
+MESSAGES_DROPPED_TOTAL = Counter(
+    _PREFIX + "messages_dropped_total",
+    "Messages of clients that went no further, by route and reason.",
+    labelnames=("route", "reason"),
+)
 BYTES_TOTAL = Counter(
     _PREFIX + "bytes_total", "Payload bytes by route and direction.", labelnames=("route", "direction")
 )
@@ -144,6 +149,9 @@ def count_traffic(link: Link) -> None:
             child(MESSAGES_TOTAL, route, direction).inc(messages)
             child(BYTES_TOTAL, route, direction).inc(size)
             child(MESSAGE_SIZE_BYTES, route, direction).observe(size / messages)
+    if now.messages_dropped > before.messages_dropped:
+        dropped = now.messages_dropped - before.messages_dropped
+        child(MESSAGES_DROPPED_TOTAL, route, "rate").inc(dropped)
     link.counted = copy(now)
 
 

@@ -64,6 +64,8 @@ class Connection(models.Model):
     messages_out = models.PositiveBigIntegerField("messages to client", default=0)
     bytes_in = models.PositiveBigIntegerField("bytes from client", default=0)
     bytes_out = models.PositiveBigIntegerField("bytes to client", default=0)
+    # The database's own default: nodes of the release before do not know the column.
+    messages_dropped = models.PositiveBigIntegerField("messages over the rate", default=0, db_default=0)
 
     class Meta:
         # Live ones first, newest first; then the closed ones, last closed first.

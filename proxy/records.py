@@ -27,7 +27,7 @@ _TEXT_CHARS = {
     if field.max_length and field.name not in {"id", "node", "client_address"}
 }
 _TIMES = ("opened_at", "last_activity_at", "closed_at")
-_COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
+_COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out", "messages_dropped")
 _MOST_SMALL, _MOST_BIG = 2**15 - 1, 2**63 - 1
 
 Row = tuple[Any, ...]

@@ -34,6 +34,11 @@ class Bucket:
         """What `take` would answer; takes nothing."""
         return taken(self._full_at, now, self._rate, tokens=tokens)[1]
 
+    def charge(self, now: float, *, tokens: float) -> float:
+        """Take `tokens` that were used up already, and answer the seconds until the debt is paid."""
+        self._full_at, wait_seconds = charged(self._full_at, now, self._rate, tokens=tokens)
+        return wait_seconds
+
 
 class Buckets:
     """A bucket a key, at most `most` of them, each O(1) to use.
@@ -66,6 +71,15 @@ class Buckets:
             if oldest is None or self._full_at[oldest] > now:
                 return
             del self._full_at[oldest]
+
+
+def charged(full_at: float, now: float, rate: Rate, *, tokens: float) -> tuple[float, float]:
+    """When a bucket will be full if `tokens` are taken at any rate, and how long until that is paid for.
+
+    For what can only be counted once it is there: whoever sent it is not heard for so many seconds.
+    """
+    after = max(full_at, now) + tokens / rate.per_second
+    return after, max(after - now - rate.seconds, 0.0)
 
 
 def taken(full_at: float, now: float, rate: Rate, *, tokens: float) -> tuple[float, float]:

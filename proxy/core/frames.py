@@ -1,48 +1,69 @@
 """Follow a stream of WebSocket frames, so that it can be spliced verbatim (RFC 6455, section 5).
 
 The hot path of the gateway: a chunk read from one leg goes to the other as the very same object whenever
-nothing of it has to be held back or cut out. Payloads are never looked at.
+nothing of it has to be held back or cut out. Payloads are looked at only where a client's control messages
+have to be found, and then only those of short texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from proxy.core.control import MAX_CONTROL_MESSAGE_BYTES, is_control, may_be_control
 from proxy.core.headers import (
     CONTROL,
     FINAL,
     IN_MESSAGE,
+    STEP_COST,
+    TEXT,
+    TURN_COST,
     FrameReader,
+    Header,
     ProtocolViolation,
     xor_mask,
 )
+from proxy.core.output import Output
+from proxy.core.partial import Partial
 
 _LONGEST_HEADER_BYTES = 14
+WHOLE_TEXT = 0x80 | TEXT
+_OPENS_OBJECT = b"{ \t\r\n"
+# Control messages that are found in one turn; each is to be answered, which costs more than to find it.
+MOST_CONTROLS = 8
 
 
 class Scanner(FrameReader):
-    """Follow the frames of one direction. Feed it every chunk; write what it returns, then look at `ended`.
+    """Follow the frames of one direction.
+
+    Feed it every chunk, and write what it returns; then act on `controls` and `ended`, and resume while there
+    is something `unread`.
 
     Payload is passed on as it arrives. Headers and control frames are held back until they are whole, so that
     nothing that breaks the protocol reaches the other leg. Close frames, and pongs whose payload begins with
     `pong_prefix` (those that answer our own keep-alive pings), are cut out; all other control frames pass.
 
+    With `diverts`, a client's control messages are cut out, too, into `controls`. A short text is held back
+    until it is whole, or shows that it is none.
+
     Attributes:
         boundary: the last offset in the bytes last returned at which a whole message may be injected; -1 if
             there is none.
+        controls: payloads of control messages found; whoever acts on them empties it.
         ended: None, or the close frame or the violation that ended the stream. Nothing is returned after it.
-        messages: data messages completed.
+        messages: data messages completed; diverted ones do not count.
         payload_bytes: payload announced by the headers of data frames so far.
         pongs: our own pongs swallowed so far.
-        pong: payload of the latest of them.
     """
 
     __slots__ = (
+        "_apply_mask",
+        "_diverts",
         "_held",
+        "_partial",
         "_payload_left",
         "_plain",
         "boundary",
-        "on_message",
+        "controls",
     )
 
     def __init__(
@@ -52,25 +73,29 @@ class Scanner(FrameReader):
         max_message_bytes: int,
         allow_rsv1: bool = False,
         pong_prefix: bytes = b"",
-        on_message: Callable[[int], object] | None = None,
+        diverts: bool = False,
+        apply_mask: Callable[[bytes, bytes], bytes] = xor_mask,
     ) -> None:
         """Follow frames that must (`masked`) or must not be masked.
 
         Args:
             masked: True from client to gateway, False from upstream to gateway.
             max_message_bytes: most payload in one message, as on the wire (compressed if it is).
-            allow_rsv1: permessage-deflate was negotiated end to end.
+            allow_rsv1: permessage-deflate was negotiated end to end; not together with `diverts`.
             pong_prefix: begins every ping of ours; empty if we send none.
-            on_message: called with the payload bytes of each completed message.
+            diverts: take the gateway's own control messages out of a client's (masked) stream.
+            apply_mask: unmasks; pass a fast one.
         """
         super().__init__(
             masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=allow_rsv1, pong_prefix=pong_prefix
         )
-        self.on_message = on_message
         self.boundary = 0
-        self._held = b""  # a header or control frame that is not whole yet
+        self.controls: list[bytes] | tuple[()] = ()  # a list once there is one
+        self._diverts, self._apply_mask = diverts, apply_mask
+        self._held = b""  # a frame that is not whole yet, of which nothing was passed on
+        self._partial: Partial | None = None  # a message of which nothing was passed on, its whole frames
         self._payload_left = 0  # of the frame under way
-        self._plain = True  # between messages, nothing held, not ended
+        self._plain = True  # between messages, nothing held, unread or ended
 
     @property
     def between_frames(self) -> bool:
@@ -80,29 +105,30 @@ class Scanner(FrameReader):
     @property
     def between_messages(self) -> bool:
         """Whether a whole message may be injected after the bytes last returned."""
-        return not self._payload_left and self._kinds is not IN_MESSAGE
+        return not self._payload_left and (self._kinds is not IN_MESSAGE or self._partial is not None)
 
     @property
-    def payload_left(self) -> int:
-        """Payload of the frame under way that is still to come."""
-        return self._payload_left
+    def heard(self) -> int:
+        """Differs after anything was read."""
+        taken = self.messages + self.payload_bytes + self.control_frames
+        return taken - self._payload_left + len(self._held)
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes to forward: `chunk` itself whenever that is all and only what goes on."""
         size = len(chunk)
-        if self._plain and size > 3 and self._kinds[chunk[0]] == FINAL:  # one whole message? then we are done
-            length = chunk[1] ^ self._mask_bit
-            if length < 126:
-                whole = size == length + self._short_header_bytes
-            else:
-                whole = length == 126 and (length := chunk[2] << 8 | chunk[3]) > 125
-                whole = whole and size == length + self._short_header_bytes + 2
-            if whole and length <= self.max_message_bytes:
+        if self._plain and size > 3 and self._kinds[chunk[0]] == FINAL and self.messages < self.quota:
+            length, start = chunk[1] ^ self._mask_bit, self._short_header_bytes
+            if length > 125:  # one whole message? then we are done
+                length = chunk[2] << 8 | chunk[3] if length == 126 else 0
+                start = start + 2 if length > 125 else size + 1
+            if (
+                size == start + length
+                and length <= self.max_message_bytes
+                and not (self._diverts and chunk[0] == WHOLE_TEXT and self._may_divert(chunk, start, size))
+            ):
                 self.messages += 1
                 self.payload_bytes += length
                 self.boundary = size
-                if self.on_message is not None:
-                    self.on_message(length)
                 return chunk
         elif self._payload_left > size:
             self._payload_left -= size
@@ -110,30 +136,45 @@ class Scanner(FrameReader):
             return chunk
         return self._walk(chunk)
 
+    def resume(self) -> bytes:
+        """Go on with what is unread; returns as `feed` does."""
+        unread, self.unread = self.unread, b""
+        return self._walk(unread)
+
     def _walk(self, chunk: bytes) -> bytes:
-        """Go through a chunk frame by frame. Offsets, `boundary` too, count from its start until the end."""
+        """Go through a chunk frame by frame, until the turn is over."""
         self.boundary = 0 if self.between_messages else -1
+        if self.unread:  # it is not our turn
+            self.unread += chunk
+            return b""
         if self.ended is not None:
             return b""
         if self._held:
             chunk, self._held = self._held + chunk, b""
-        size, cuts = len(chunk), list[tuple[int, int]]()
-        position = self._finish_frame()
-        while True:
-            if self._kinds is self._between and position < size:
-                position = self._run(chunk, position)
-            if position == size:
+        output = Output(chunk)
+        position = self._finish_frame(output)
+        cost, size = 0, len(chunk)
+        while position < size:
+            if cost >= TURN_COST or len(self.controls) >= MOST_CONTROLS:
+                self.unread = chunk[position:]
                 break
-            before, position = position, self._step(chunk, position, cuts)
-            if position == before:  # the rest is held back or discarded
-                chunk = chunk[:position]
+            before, messages = position, self.messages
+            if self._kinds is self._between:
+                position = self._run(chunk, position, most=TURN_COST - cost)
+            if position == before:
+                position = self._step(chunk, position, output)
+                cost += STEP_COST
+            if position == before:  # the rest is held back, unread or discarded
                 break
+            cost += self.messages - messages
             if self.between_messages:
-                self.boundary = position
-        self._plain = self.between_messages and not self._held and self.ended is None
-        return self._without(chunk, cuts) if cuts else chunk
+                self.boundary = output.offset(position)
+        self._plain = self._kinds is self._between and not (
+            self._payload_left or self._held or self.unread or self.ended is not None
+        )
+        return output.until(position)
 
-    def _finish_frame(self) -> int:
+    def _finish_frame(self, output: Output) -> int:
         """Pass the rest of the frame under way, all of which has come; return where the next begins."""
         end = self._payload_left
         if not end:
@@ -141,57 +182,75 @@ class Scanner(FrameReader):
         self._payload_left = 0
         if self._kinds is not IN_MESSAGE:
             self._complete_message()
-            self.boundary = end
+            self.boundary = output.offset(end)
         return end
 
-    def _run(self, chunk: bytes, position: int) -> int:
-        """Pass whole messages of one short frame each; return where something else begins. The hot loop."""
+    def _run(self, chunk: bytes, position: int, *, most: int) -> int:
+        """Pass at most so many whole messages of one short frame each; return where the next frame begins.
+
+        The hot loop.
+        """
         kinds, mask_bit, short_header_bytes = self._kinds, self._mask_bit, self._short_header_bytes
-        most, on_message, size = self.max_message_bytes, self.on_message, len(chunk)
+        max_bytes, size, diverts = self.max_message_bytes, len(chunk), self._diverts
         last_header = size - _LONGEST_HEADER_BYTES
+        most = min(most, self.quota - self.messages)
         messages = payload_bytes = 0
-        while position <= last_header and kinds[chunk[position]] == FINAL:
+        while messages < most and position <= last_header and kinds[chunk[position]] == FINAL:
             length = chunk[position + 1] ^ mask_bit
-            end = position + short_header_bytes + length
+            start = position + short_header_bytes
             if length > 125:
                 if length != 126 or (length := chunk[position + 2] << 8 | chunk[position + 3]) < 126:
                     break
-                end = position + short_header_bytes + 2 + length
-            if end > size or length > most:
+                start += 2
+            end = start + length
+            if end > size or length > max_bytes:
+                break
+            if diverts and chunk[position] == WHOLE_TEXT and self._may_divert(chunk, start, end):
                 break
             messages += 1
             payload_bytes += length
             position = end
-            if on_message is not None:
-                on_message(length)
         self.messages += messages
         self.payload_bytes += payload_bytes
-        self.boundary = position
         return position
 
-    def _step(self, chunk: bytes, position: int, cuts: list[tuple[int, int]]) -> int:
-        """Pass, cut or judge any one frame. Return where the next begins; `position`: no further."""
+    def _step(self, chunk: bytes, position: int, output: Output) -> int:
+        """Pass, cut, hold back or judge one frame. Return where the next begins; `position`: no further."""
         try:
             header = self._header(chunk, position)
-            if header is not None and header[0] != CONTROL:
-                return self._begin_frame(header, len(chunk))
-            if header is None or (end := header[1] + header[2]) > len(chunk):
+            if header is None or (header[0] == CONTROL and header[1] + header[2] > len(chunk)):
                 self._held = chunk[position:]
                 return position
-            start, payload = header[1], chunk[header[1] : end]
-            if self._mask_bit:
-                payload = xor_mask(payload, chunk[start - 4 : start])
-            if self._keeps(chunk[position] & 0x0F, payload):
-                cuts.append((position, end))
-            return position if self.ended is not None else end
+            if header[0] == CONTROL:
+                return self._take_control_frame(chunk, position, header, output)
+            if self._partial is not None:
+                return self._hold_back(chunk, position, header, output)
+            if self._kinds is self._between:
+                if self.messages >= self.quota:
+                    self.unread = chunk[position:]
+                    return position
+                if self._diverts and chunk[position] & 0x0F == TEXT:
+                    return self._hold_back(chunk, position, header, output)
+            return self._begin_frame(header, len(chunk))
         except ProtocolViolation as broken:
             self.ended = broken.violation
             return position
 
-    def _begin_frame(self, header: tuple[int, int, int], size: int) -> int:
+    def _take_control_frame(self, chunk: bytes, position: int, header: Header, output: Output) -> int:
+        _, start, length = header
+        payload = chunk[start : start + length]
+        if self._mask_bit:
+            payload = xor_mask(payload, chunk[start - 4 : start])
+        if self._keeps(chunk[position] & 0x0F, payload):
+            output.cut(position, start + length)
+        return position if self.ended is not None else start + length
+
+    def _begin_frame(self, header: Header, size: int) -> int:
         kind, start, length = header
         self.payload_bytes += length
         self._message_bytes += length
+        if self._kinds is IN_MESSAGE:
+            self._count_part()
         self._kinds = self._between if kind == FINAL else IN_MESSAGE
         end = start + length
         if end > size:
@@ -203,16 +262,67 @@ class Scanner(FrameReader):
 
     def _complete_message(self) -> None:
         self.messages += 1
-        if self.on_message is not None:
-            self.on_message(self._message_bytes)
-        self._message_bytes = 0
+        self._message_bytes = self._parts = 0
 
-    def _without(self, chunk: bytes, cuts: list[tuple[int, int]]) -> bytes:
-        pieces, kept_to, boundary = [], 0, self.boundary
-        for start, end in cuts:
-            pieces.append(chunk[kept_to:start])
-            kept_to = end
-            if end <= boundary:
-                self.boundary -= end - start
-        pieces.append(chunk[kept_to:])
-        return b"".join(pieces)
+    # --- Control messages -----
+
+    def _may_divert(self, chunk: bytes, start: int, end: int) -> bool:
+        """Whether the whole text with its payload there is worth a closer look."""
+        if end == start or end - start > MAX_CONTROL_MESSAGE_BYTES:
+            return False
+        if chunk[start] ^ chunk[start - 4] not in _OPENS_OBJECT:
+            return False
+        return may_be_control(self._apply_mask(chunk[start:end], chunk[start - 4 : start]))
+
+    def _hold_back(self, chunk: bytes, position: int, header: Header, output: Output) -> int:
+        """Keep a frame of a text until that is whole, or shows that it is not for us."""
+        kind, start, length = header
+        end, partial = start + length, self._partial
+        before = b"" if partial is None else partial.payload
+        if len(before) + length > MAX_CONTROL_MESSAGE_BYTES or not (before or _may_open(chunk, start, end)):
+            self._release(output, position)
+            return self._begin_frame(header, len(chunk))
+        if end > len(chunk):
+            self._held = chunk[position:]
+            return position
+        payload = self._apply_mask(chunk[start:end], chunk[start - 4 : start])
+        if partial is None:
+            if kind == FINAL and not is_control(payload):
+                return self._begin_frame(header, len(chunk))
+            partial = self._partial = Partial(TEXT)
+        else:
+            self._count_part()
+        partial.add(payload, chunk[position:end])
+        self._message_bytes += length
+        self._kinds = IN_MESSAGE
+        output.cut(position, end)
+        if kind == FINAL:
+            self._decide(output, end)
+        return end
+
+    def _decide(self, output: Output, position: int) -> None:
+        """The text that was held back is whole, up to there: it is ours, or goes on."""
+        assert self._partial is not None  # noqa: S101  who calls has just filled it
+        payload = bytes(self._partial.payload)
+        self._kinds = self._between
+        if is_control(payload):
+            self.controls = [*self.controls, payload]
+            self.control_frames += 1
+            self._partial = None
+            self._message_bytes = self._parts = 0
+        else:
+            self._release(output, position)
+            self._complete_message()
+
+    def _release(self, output: Output, position: int) -> None:
+        """Pass on what was held back of a message, in front of what begins there."""
+        if self._partial is not None:
+            output.cut(position, position)
+            output.put(bytes(self._partial.wire))
+            self.payload_bytes += len(self._partial.payload)
+            self._partial = None
+
+
+def _may_open(chunk: bytes, start: int, end: int) -> bool:
+    """Whether the masked payload there, which may not be whole or be empty, may begin a JSON object."""
+    return start == min(end, len(chunk)) or chunk[start] ^ chunk[start - 4] in _OPENS_OBJECT

@@ -6,12 +6,22 @@ so a header that is split over chunks is simply read again when more bytes have 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from proxy.core.closes import NO_STATUS, Close, is_sendable
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MAX_CONTROL_BYTES = 125
+
+# What is read in one go, until the next link has its turn: about half a millisecond's worth. A message of a
+# run of whole ones costs 1, a frame that is looked at by itself STEP_COST.
+TURN_COST = 2048
+STEP_COST = 8
+# Frames that one message may come in, control frames in between included: so many, and one more for each
+# BYTES_A_PART of its payload. Else a message of a million empty fragments would cost its sender nothing.
+SPARE_PARTS = 1024
+BYTES_A_PART = 16
 
 # What the first byte of a frame may be, by state: tables of 256 kinds. All rules about FIN, RSV and opcodes,
 # and which of them may follow which, come down to one lookup a frame.
@@ -84,37 +94,67 @@ def _why_refused(first: int, *, in_message: bool) -> str:
     return "expected a continuation frame" if in_message else "unexpected continuation frame"
 
 
+Header = tuple[int, int, int]  # kind, start of payload, payload bytes
+
+
 class FrameReader:
-    """The rules for one direction of a connection, where in a message it stands, and what it has counted."""
+    """The rules for one direction of a connection, where in a message it stands, and what it has counted.
+
+    Attributes:
+        unread: what was fed but not looked at yet, because the turn was over or the quota used up. It begins
+            with a frame, and goes on by `resume`.
+        quota: no message begins once so many were completed; raise it and resume.
+        control_frames: pings, pongs and closes so far.
+    """
 
     __slots__ = (
         "_between",
         "_kinds",
         "_mask_bit",
         "_message_bytes",
+        "_parts",
         "_short_header_bytes",
+        "control_frames",
         "ended",
         "max_message_bytes",
         "messages",
         "payload_bytes",
-        "pong",
         "pong_prefix",
         "pongs",
+        "quota",
+        "unread",
     )
 
     def __init__(self, *, masked: bool, max_message_bytes: int, allow_rsv1: bool, pong_prefix: bytes) -> None:
         self.max_message_bytes = max_message_bytes
         self.pong_prefix = pong_prefix
         self.ended: Close | Violation | None = None
-        self.messages = self.payload_bytes = self.pongs = 0
-        self.pong = b""
+        self.unread = b""
+        self.quota = sys.maxsize
+        self.messages = self.payload_bytes = self.pongs = self.control_frames = 0
         self._mask_bit = 0x80 if masked else 0
         self._short_header_bytes = 6 if masked else 2
         self._between = BETWEEN_RSV1 if allow_rsv1 else BETWEEN
         self._kinds = self._between
-        self._message_bytes = 0  # payload of the message under way, as announced by its headers so far
+        # Of the message under way: payload as announced by its headers so far, frames after the first.
+        self._message_bytes = self._parts = 0
 
-    def _header(self, chunk: bytes, position: int) -> tuple[int, int, int] | None:
+    @property
+    def is_over_quota(self) -> bool:
+        """Whether the next message has to wait for a larger quota."""
+        return self.messages >= self.quota and self._kinds is not IN_MESSAGE
+
+    def _count_part(self) -> None:
+        """Count a frame that comes inside of a message.
+
+        Raises:
+            ProtocolViolation: 1009, there are too many for so little.
+        """
+        self._parts += 1
+        if self._parts > SPARE_PARTS + self._message_bytes // BYTES_A_PART:
+            raise ProtocolViolation(1009, "message in too many fragments")
+
+    def _header(self, chunk: bytes, position: int) -> Header | None:
         """Return kind, start of payload, payload bytes; None while the header is incomplete.
 
         Raises:
@@ -146,13 +186,15 @@ class FrameReader:
         """Note a control frame that is for us: a close, or the pong to a ping of ours. Others are to go on.
 
         Raises:
-            ProtocolViolation: as `parse_close`.
+            ProtocolViolation: as `parse_close` and `_count_part`.
         """
+        self.control_frames += 1
+        if self._kinds is IN_MESSAGE:
+            self._count_part()
         if opcode == CLOSE:
             self.ended = parse_close(payload)
             return True
         if opcode == PONG and self.pong_prefix and payload.startswith(self.pong_prefix):
-            self.pong = payload
             self.pongs += 1
             return True
         return False

@@ -58,11 +58,22 @@ class Rate:
         return f"{count}/{unit or f'{self.seconds:g}s'}"
 
 
+# What any client may send beside its messages: pings and pongs, and control messages for the gateway. What
+# goes beyond is read, and answered, later.
+CONTROL_FRAME_RATE = Rate(100, 1.0)
+CONTROL_MESSAGE_RATE = Rate(60, 60.0)
+
+
 class OverRate(StrEnum):
-    """What becomes of a message beyond the rate: dropped and the client told, or the link closed (1008)."""
+    """What becomes of a message beyond the rate.
+
+    `drop`: it is lost, and the client told. `close`: the link ends with 1008. `wait`: nothing is lost, the
+    client is read no faster than the rate.
+    """
 
     DROP = "drop"
     CLOSE = "close"
+    WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

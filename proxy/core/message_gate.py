@@ -8,40 +8,56 @@ from proxy.core.limits import MessageLimits, Rate
 
 # A flood of refused messages is answered at most this often, or the answers would be a flood themselves.
 ANSWER_SECONDS = 0.1
+# Messages that may pass between two looks at the buckets, where they are only counted.
+MOST_GRANTED = 16
 
 
 class UserBuckets:
     """What one user may still send, over all its links of one process. Shared by their gates."""
 
-    __slots__ = ("gates", "pairs")
+    __slots__ = ("gates", "messages", "sizes")
 
     def __init__(self, limits: MessageLimits) -> None:
-        self.pairs = _pairs(limits.messages_per_user, limits.bytes_per_user)
+        self.messages = _buckets(limits.messages_per_user)
+        self.sizes = _buckets(limits.bytes_per_user)
         self.gates = 0
 
 
 class MessageGate:
     """The gate of one link. `now` is any monotonic clock in seconds."""
 
-    __slots__ = ("_answer_at", "_buckets", "dropped")
+    __slots__ = ("_answer_at", "_charged_bytes", "_grant", "_messages", "_sizes")
 
     def __init__(self, limits: MessageLimits, user: UserBuckets) -> None:
-        own = _pairs(limits.messages_per_connection, limits.bytes_per_connection)
-        self._buckets = (*own, *user.pairs)
+        self._messages = (*_buckets(limits.messages_per_connection), *user.messages)
+        self._sizes = (*_buckets(limits.bytes_per_connection), *user.sizes)
+        self._grant = _grant(limits)
         self._answer_at = 0.0
-        self.dropped = 0
+        self._charged_bytes = 0
 
     def wait_seconds(self, size_bytes: int, now: float) -> float:
         """0 if a message of that size may pass, which takes it from all buckets; else how long to wait."""
-        longest = 0.0
-        for bucket, per_byte in self._buckets:
-            longest = max(longest, bucket.wait_seconds(now, tokens=size_bytes if per_byte else 1))
-        if longest > 0.0:
-            self.dropped += 1
-            return longest
-        for bucket, per_byte in self._buckets:
-            bucket.take(now, tokens=size_bytes if per_byte else 1)
-        return 0.0
+        asked = [(bucket, 1) for bucket in self._messages] + [(bucket, size_bytes) for bucket in self._sizes]
+        longest = max((bucket.wait_seconds(now, tokens=tokens) for bucket, tokens in asked), default=0.0)
+        if longest == 0.0:
+            for bucket, tokens in asked:
+                bucket.take(now, tokens=tokens)
+        return longest
+
+    def grant(self, now: float, *, sent_bytes: int) -> tuple[int, float]:
+        """How many messages may pass unasked, or how long to wait until some may: one of the two is 0.
+
+        For a stream whose messages are counted only; `sent_bytes` is all of its payload so far.
+        """
+        size_bytes, self._charged_bytes = sent_bytes - self._charged_bytes, sent_bytes
+        owed = [bucket.charge(now, tokens=size_bytes) for bucket in self._sizes]
+        waits = [bucket.wait_seconds(now, tokens=self._grant) for bucket in self._messages]
+        longest = max((*owed, *waits), default=0.0)
+        if longest:
+            return 0, longest
+        for bucket in self._messages:
+            bucket.take(now, tokens=self._grant)
+        return self._grant, 0.0
 
     def answer(self, wait_seconds: float, now: float) -> str | None:
         """What to tell the client of a dropped message; None if it was told a moment ago."""
@@ -80,6 +96,14 @@ class MessageGates:
                 del self._users[user_id]
 
 
-def _pairs(messages: Rate | None, size_bytes: Rate | None) -> tuple[tuple[Bucket, bool], ...]:
-    rates = ((messages, False), (size_bytes, True))
-    return tuple((Bucket(rate), per_byte) for rate, per_byte in rates if rate is not None)
+def _buckets(rate: Rate | None) -> tuple[Bucket, ...]:
+    return () if rate is None else (Bucket(rate),)
+
+
+def _grant(limits: MessageLimits) -> int:
+    """How many messages pass between two looks: few of what the smallest bucket holds, one if sizes count."""
+    if limits.bytes_per_connection is not None or limits.bytes_per_user is not None:
+        return 1
+    rates = (limits.messages_per_connection, limits.messages_per_user)
+    smallest = min((rate.count for rate in rates if rate is not None), default=MOST_GRANTED * 8)
+    return max(1, min(MOST_GRANTED, int(smallest / 8)))

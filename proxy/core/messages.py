@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from proxy.core.control import PREFIX_BYTES
+from proxy.core.control import is_control
 from proxy.core.headers import (
     CONTROL,
     FINAL,
@@ -19,8 +19,10 @@ from proxy.core.headers import (
     ProtocolViolation,
     xor_mask,
 )
+from proxy.core.partial import Partial
 
-_SPARE_WIRE_BYTES = 4096
+# Frames that are taken in until the next link has its turn: each whole message costs its policy's answer.
+TURN_FRAMES = 128
 
 
 class Message(NamedTuple):
@@ -33,7 +35,7 @@ class Message(NamedTuple):
     @property
     def is_control(self) -> bool:
         """Whether it is an in-band control message, for the gateway itself."""
-        return self.opcode == TEXT and self.payload.startswith(PREFIX_BYTES)
+        return self.opcode == TEXT and is_control(self.payload)
 
 
 class Control(NamedTuple):
@@ -43,24 +45,14 @@ class Control(NamedTuple):
     wire: bytes
 
 
-class _Partial:
-    """The fragments so far of a message that is not whole yet."""
-
-    __slots__ = ("opcode", "payload", "wire")
-
-    def __init__(self, opcode: int) -> None:
-        self.opcode = opcode
-        self.payload = bytearray()
-        self.wire = bytearray()
-
-
 class MessageScanner(FrameReader):
-    """Cut one direction into whole messages. Feed it every chunk; handle what it returns, then see `ended`.
+    """Cut one direction into whole messages.
 
-    Control frames between the fragments of a message come out before it. What is held never exceeds one
-    message, one frame and one chunk; tiny fragments are bounded too, by what their headers cost.
+    Feed it every chunk, and handle what it returns; then act on `ended`, and resume while there is something
+    `unread`. Control frames between the fragments of a message come out before it. What is held never exceeds
+    one message, one frame and one chunk.
 
-    Attributes: `ended`, `messages`, `payload_bytes`, `pongs` and `pong` are as those of `frames.Scanner`.
+    Attributes: `ended`, `messages`, `payload_bytes` and `pongs` are as those of `frames.Scanner`.
     """
 
     __slots__ = ("_apply_mask", "_held", "_needed_bytes", "_partial")
@@ -80,7 +72,7 @@ class MessageScanner(FrameReader):
         self._apply_mask = apply_mask
         self._held: bytearray | None = None  # a frame that is not whole yet
         self._needed_bytes = 0  # of it, before it is worth another look
-        self._partial: _Partial | None = None
+        self._partial: Partial | None = None
 
     @property
     def between_frames(self) -> bool:
@@ -93,17 +85,20 @@ class MessageScanner(FrameReader):
         return True
 
     @property
-    def payload_left(self) -> int:
-        """Less than nothing: what is held back has been read already."""
-        return -len(self._held or b"")
+    def heard(self) -> int:
+        """Differs after anything was read."""
+        return self.messages + self.payload_bytes + self.control_frames + len(self._held or b"")
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is held back."""
-        return self._held is None and self._partial is None
+    def resume(self) -> list[Message | Control]:
+        """Go on with what is unread; returns as `feed` does."""
+        unread, self.unread = self.unread, b""
+        return self.feed(unread)
 
     def feed(self, chunk: bytes) -> list[Message | Control]:
-        """Return what has become whole, in order."""
+        """Return what has become whole, in order, until the turn is over."""
+        if self.unread:  # it is not our turn
+            self.unread += chunk
+            return []
         if self.ended is not None:
             return []
         if self._held is not None:
@@ -112,14 +107,17 @@ class MessageScanner(FrameReader):
                 return []
             chunk, self._held = bytes(self._held), None
         whole: list[Message | Control] = []
-        position = 0
+        position, frames = 0, 0
         try:
             while position < len(chunk) and self.ended is None:
+                if frames >= TURN_FRAMES or self.is_over_quota:
+                    self.unread = chunk[position:]
+                    break
                 end = self._frame_end(chunk, position, whole)
                 if not end:
                     self._held = bytearray(chunk[position:])
                     break
-                position = end
+                position, frames = end, frames + 1
         except ProtocolViolation as broken:
             self.ended = broken.violation
         if self.ended is not None:
@@ -153,19 +151,19 @@ class MessageScanner(FrameReader):
         """Add a frame to its message; return the message if that made it whole."""
         self.payload_bytes += len(payload)
         partial = self._partial
-        if partial is None:
-            if kind == FINAL:
-                self.messages += 1
-                return Message(wire[0] & 0x0F, payload, wire)
-            self._partial = partial = _Partial(wire[0] & 0x0F)
+        if partial is not None:
+            self._count_part()
+        elif kind == FINAL:
+            self.messages += 1
+            return Message(wire[0] & 0x0F, payload, wire)
+        else:
+            self._partial = partial = Partial(wire[0] & 0x0F)
             self._kinds = IN_MESSAGE
-        if len(partial.wire) + len(wire) > 2 * self.max_message_bytes + _SPARE_WIRE_BYTES:
-            raise ProtocolViolation(1009, "message in too many fragments")
-        partial.payload += payload
-        partial.wire += wire
+        partial.add(payload, wire)
         self._message_bytes += len(payload)
         if kind != FINAL:
             return None
         self.messages += 1
-        self._partial, self._message_bytes, self._kinds = None, 0, self._between
+        self._partial, self._kinds = None, self._between
+        self._message_bytes = self._parts = 0
         return Message(partial.opcode, bytes(partial.payload), bytes(partial.wire))

@@ -12,13 +12,15 @@ from proxy.core.closes import Close, ClosedBy
 class LinkCounters:
     """What crossed a live link: whole messages and payload bytes, `in` from the client, `out` to the client.
 
-    `last_activity` is on the event loop's clock (seconds), 0 before the first message.
+    `messages_dropped` of those from the client went no further, since it was over its rate. `last_activity`
+    is on the event loop's clock (seconds), 0 before the first message.
     """
 
     messages_in: int = 0
     messages_out: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    messages_dropped: int = 0
     last_activity: float = 0.0
 
 
@@ -49,6 +51,7 @@ class ConnectionRecord:
     messages_out: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    messages_dropped: int = 0
 
     def end(self, close: Close, *, by: ClosedBy, at: datetime) -> None:
         """Mark the link as closed. The first end wins; later ones change nothing."""

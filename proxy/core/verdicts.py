@@ -17,11 +17,15 @@ class Direction(StrEnum):
 
 
 class Verdict(NamedTuple):
-    """Forward the message or drop it; also send `reply` to its sender; or close the link, which drops it."""
+    """Forward the message or drop it; also send `reply` to its sender; or close the link, which drops it.
+
+    Nothing more is read of its sender for `pause_seconds`.
+    """
 
     forward: bool
     reply: str | None = None
     close: Close | None = None
+    pause_seconds: float = 0.0
 
 
 FORWARD = Verdict(forward=True)

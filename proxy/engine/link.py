@@ -107,6 +107,7 @@ class Link:
         record, counters = self.record, self.counters
         record.messages_in, record.bytes_in = counters.messages_in, counters.bytes_in
         record.messages_out, record.bytes_out = counters.messages_out, counters.bytes_out
+        record.messages_dropped = counters.messages_dropped
         if counters.last_activity:
             record.last_activity_at = now - timedelta(seconds=loop_time - counters.last_activity)
 

@@ -162,4 +162,5 @@ class Recorder:
 
 def _traffic(record: ConnectionRecord) -> int:
     """One number that grows whenever a counter does."""
-    return record.messages_in + record.messages_out + record.bytes_in + record.bytes_out
+    crossed = record.messages_in + record.messages_out + record.bytes_in + record.bytes_out
+    return crossed + record.messages_dropped

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from proxy.core import closes
+from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import is_control
 from proxy.core.errors import LegClosed
 from proxy.core.events import Event
 from proxy.core.headers import BINARY, TEXT
-from proxy.core.limits import LinkLimits
+from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits
+from proxy.core.message_gate import MessageGate
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.verdicts import Direction, Inspect
@@ -20,17 +24,32 @@ from proxy.engine.legs import Leg
 from proxy.engine.outbox import Outbox, OutboxFull
 from proxy.engine.splice_request import NO_OBSERVER, Observer
 
-# How long an end is not read after a message of its was dropped unanswered: a flood costs it, not others.
-_DROPPED_PAUSE_SECONDS = 0.02
+# Messages of one end that are passed on until others have their turn.
+_TURN_MESSAGES = 32
 
 Control = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screening:
+    """What stands between the messages of one end and the other.
+
+    `control` is given the client's in-band control messages; None forwards them like any other. `inspect` is
+    asked about each other message; `gate` says how fast those of the client are read.
+    """
+
+    control: Control | None = None
+    inspect: Inspect | None = None
+    gate: MessageGate | None = None
+
+
+NO_SCREENING = Screening()
 
 
 class Relay:
     """One link's two legs, and the pumps between them. `run()` once.
 
-    `control` is given the client's in-band control messages; None forwards them like any other. `inspect` is
-    asked about each other message of the client. A link without traffic ends after the idle timeout.
+    A link without traffic ends after the idle timeout.
     """
 
     # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
@@ -44,14 +63,14 @@ class Relay:
         limits: LinkLimits,
         counters: LinkCounters,
         overflow: Overflow,
-        control: Control | None = None,
-        inspect: Inspect | None = None,
+        screening: Screening = NO_SCREENING,
         observer: Observer = NO_OBSERVER,
     ) -> None:
         self._downstream, self._upstream = downstream, upstream
-        self._limits, self._counters, self._control = limits, counters, control
-        self._inspect, self._observer = inspect, observer
+        self._limits, self._counters, self._observer = limits, counters, observer
+        self._control, self._inspect, self._gate = screening.control, screening.inspect, screening.gate
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
+        self._controls = Bucket(CONTROL_MESSAGE_RATE)
         self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
@@ -121,22 +140,34 @@ class Relay:
 
     async def _pump_up(self) -> NoReturn:
         counters, limits = self._counters, self._limits
-        while True:
+        for turn in itertools.count(1):
+            if turn % _TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
             message = await self._downstream.receive()
             counters.last_activity = self._loop.time()
             size = payload_bytes(message)
             if size > limits.max_message_bytes:
                 raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
-            if self._control is not None and is_control(message):
-                assert isinstance(message, str)  # noqa: S101  is_control() said so
+            if self._control is not None and isinstance(message, str) and is_control(message):
                 await self._control(message)
+                await asyncio.sleep(self._controls.charge(self._loop.time(), tokens=1))
                 continue
             counters.messages_in += 1
             counters.bytes_in += size
+            await self._wait_for_rate(size)
             if self._inspect is not None and not await self._passes(Direction.IN, message):
                 continue
             async with asyncio.timeout(self._send_up_seconds):
                 await self._upstream.send(message)
+        raise AssertionError("counting does not end")
+
+    async def _wait_for_rate(self, size_bytes: int) -> None:
+        """Hold the client's next message back for as long as it sends faster than it may."""
+        while self._gate is not None:
+            seconds = self._gate.wait_seconds(size_bytes, self._loop.time())
+            if not seconds:
+                return
+            await asyncio.sleep(seconds)
 
     def _watch_idle(self) -> None:
         """End the link once nothing has crossed it for the idle timeout; looks no more often than needed."""
@@ -148,7 +179,9 @@ class Relay:
 
     async def _pump_down(self) -> NoReturn:
         counters, limits = self._counters, self._limits
-        while True:
+        for turn in itertools.count(1):
+            if turn % _TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
             message = await self._upstream.receive()
             counters.last_activity = self._loop.time()
             if self._inspect is not None and not await self._passes(Direction.OUT, message):
@@ -157,6 +190,7 @@ class Relay:
                 await self._downstream.send(message)
             counters.messages_out += 1
             counters.bytes_out += payload_bytes(message)
+        raise AssertionError("counting does not end")
 
     async def _passes(self, direction: Direction, message: str | bytes) -> bool:
         """Ask the route's policy about a message; its reply goes to the sender.
@@ -173,8 +207,8 @@ class Relay:
                 await sender.send(verdict.reply)
         if verdict.close is not None:
             raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
-        if not verdict.forward and verdict.reply is None:
-            await asyncio.sleep(_DROPPED_PAUSE_SECONDS)
+        if verdict.pause_seconds:
+            await asyncio.sleep(verdict.pause_seconds)
         return verdict.forward
 
     async def _pump_events(self) -> NoReturn:

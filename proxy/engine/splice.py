@@ -26,7 +26,6 @@ from typing import Any
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.control import MAX_CONTROL_BYTES
 from proxy.core.framing import encode_frame, text_frame
 from proxy.core.headers import BINARY, Violation
 from proxy.core.limits import LinkLimits
@@ -45,6 +44,7 @@ from proxy.engine.splice_leg import (
 )
 from proxy.engine.splice_request import End, Life, Observer, SpliceRequest
 from proxy.engine.splice_scanners import client_scanner, upstream_scanner
+from proxy.engine.unsent import finish, still_moves, unsent_bytes
 
 __all__ = ["End", "Life", "Observer", "Splice", "SpliceRequest"]
 
@@ -54,8 +54,6 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 # Control messages that wait for the application; then the client is not read on.
 MAX_CONTROLS_WAITING = 16
-CONTROL_TOO_BIG = Close(1009, "control message too big")
-CONTROL_NOT_TEXT = Close(1007, "control message is not UTF-8")
 
 
 class Splice(Injection):
@@ -69,6 +67,7 @@ class Splice(Injection):
         "_counters",
         "_deadline",
         "_due_seconds",
+        "_gate",
         "_inspect",
         "_is_gone",
         "_life",
@@ -76,6 +75,7 @@ class Splice(Injection):
         "_moved_at",
         "_on_client_gone",
         "_takes_controls",
+        "_unsent",
         "_waiter",
         "loop",
         "slot",
@@ -96,14 +96,14 @@ class Splice(Injection):
         """
         super().__init__(limits=request.limits, overflow=request.overflow, observer=request.observer)
         self.loop, self.slot = asyncio.get_running_loop(), -1
-        self._counters, self._inspect = request.counters, request.inspect
+        self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
         self._on_client_gone = on_client_gone
         self._life = request.life
         self._takes_controls = request.control
         self._controls: list[str] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_gone = False
-        self._moved, self._moved_at, self._deadline = 0, self.loop.time(), 0.0
+        self._moved, self._moved_at, self._deadline, self._unsent = 0, self.loop.time(), 0.0, 0
         self._due_seconds = _due_seconds(request.limits)
         self._join(transport, request)
         request.splice = self
@@ -121,8 +121,10 @@ class Splice(Injection):
             max_message_bytes=max_bytes,
             inspected=inspected,
             compressed=compressed,
-            on_control=self._take_control if request.control else None,
+            diverts=request.control,
         )
+        if self._gate is not None:
+            self.down.scanner.quota = 0
         self.up.scanner = upstream_scanner(  # type: ignore[assignment]
             max_message_bytes=max_bytes, inspected=inspected_out, compressed=compressed
         )
@@ -258,6 +260,7 @@ class Splice(Injection):
         other.send_close(lost_as_told(leg.by))
         if other.close_due is not None:  # it was to follow a frame that will never be whole
             other.hang_up()
+        other.update_reading()  # it may have been stopped because of this one
 
     def leg_gone(self, leg: SplicedLeg) -> None:
         """The socket of `leg` is closed."""
@@ -295,7 +298,7 @@ class Splice(Injection):
     def passes(self, leg: SplicedLeg, message: Message) -> bool:
         """Ask the route's policy about a message read from `leg`."""
         if self._takes_controls and leg is self.down and message.is_control:
-            self._take_control(message.payload)
+            leg.take_control(message.payload)
             return False
         assert self._inspect is not None  # noqa: S101  else the legs would not ask
         direction = Direction.IN if leg is self.down else Direction.OUT
@@ -305,6 +308,7 @@ class Splice(Injection):
             logger.exception("inspecting a message failed")
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
             return False
+        leg.pause(verdict.pause_seconds)
         if verdict.reply is not None:
             self._reply(leg, verdict.reply)
         if verdict.close is not None:
@@ -318,15 +322,18 @@ class Splice(Injection):
         elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
             leg.transport.write(text_frame(text, mask=os.urandom(4)))
 
-    def _take_control(self, payload: bytes) -> None:
-        if len(payload) > MAX_CONTROL_BYTES:
-            self.end(CONTROL_TOO_BIG, ClosedBy.GATEWAY)
-            return
-        try:
-            text = payload.decode()
-        except UnicodeDecodeError:
-            self.end(CONTROL_NOT_TEXT, ClosedBy.GATEWAY)
-            return
+    def wait_seconds(self, leg: SplicedLeg) -> float:
+        """How long the next message of `leg` has to wait for the route's rate; 0 when it may come."""
+        scanner = leg.scanner
+        if self._gate is None or not scanner.is_over_quota:
+            return 0.0
+        granted, seconds = self._gate.grant(self.loop.time(), sent_bytes=scanner.payload_bytes)
+        scanner.quota = scanner.messages + granted
+        return seconds
+
+    def take_control(self, payload: bytes) -> None:
+        """A control message of the client."""
+        text = payload.decode()  # its scanner has seen to it that it can be
         if self._life is not None:
             self.inject_frame(text_frame(self._life.control(text)))
             return
@@ -346,8 +353,28 @@ class Splice(Injection):
         self._outbox = None
         self.ended = End(close, by)
         self.up.watched = self.down.watched = True
-        self._deadline = self.loop.time() + self.limits.close_timeout_seconds
+        self.up.hurry()
+        self.down.hurry()
+        self._unsent = self._unsent_bytes()
+        self._extend_deadline(self.loop.time())
+
+    def _extend_deadline(self, now: float) -> None:
+        self._deadline = now + self.limits.close_timeout_seconds
         running_wheel().schedule(self, self._deadline)
+
+    def _unsent_bytes(self) -> int:
+        return sum(unsent_bytes(leg.transport) for leg in (self.down, self.up) if not leg.gone)
+
+    def _close_is_late(self, now: float) -> None:
+        """The close deadline has passed: wait on for an end that still takes what came before its close."""
+        before, self._unsent = self._unsent, self._unsent_bytes()
+        if still_moves(self._unsent, before):
+            self._extend_deadline(now)
+            return
+        for leg in (self.down, self.up):
+            if not leg.gone:
+                finish(leg.transport)
+        running_wheel().schedule(self, now + self.limits.close_timeout_seconds)
 
     def look(self, now: float) -> None:
         """Called by the wheel."""
@@ -363,7 +390,7 @@ class Splice(Injection):
         if self.ended is None:
             running_wheel().schedule(self, now + self._due_seconds)
         elif now >= self._deadline:
-            self.abort()
+            self._close_is_late(now)
         else:
             running_wheel().schedule(self, self._deadline)
 

@@ -2,21 +2,27 @@
 
 The hot path is `data_received`: one scan, one write. Everything that is rare (a close, an event that waits
 for the end of a message) sets `watched` on the leg that it concerns, and takes the longer way.
+
+No leg holds the event loop, however much comes: a scanner stops when its turn is over, and what it has not
+looked at waits, unread, for the next one; nothing more is read meanwhile. Who sends too much waits longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode
 
 from proxy.core import closes
+from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.frames import Scanner
 from proxy.core.framing import close_frame
-from proxy.core.messages import Message, MessageScanner
+from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
+from proxy.core.messages import Control, Message, MessageScanner
 from proxy.engine.keepalive import keep_alive_ping
 
 if TYPE_CHECKING:
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
+# A read of this size filled the event loop's buffer: there is more, and others have to have a turn first.
+FULL_READ_BYTES = 200_000
 PING_TIMEOUT = Close(CloseCode.INTERNAL_ERROR, "ping timeout")
 
 
@@ -37,13 +45,19 @@ class SplicedLeg(asyncio.Protocol):
         close_due: the close to send as soon as the frame under way to this leg is whole.
         shut: nothing more may be written: the close frame was, or there is nobody left to read it.
         over: nothing more counts of what is read: its close or its fault has been seen, or it was lost.
-        gone: the socket is closed.
+        turn: when to go on with what is unread; None while nothing has to wait.
+        gone: the socket is closed, and all that came from it was looked at.
     """
 
     __slots__ = (
+        "_control_frames",
+        "_control_frames_at",
+        "_control_messages_at",
+        "_heard",
         "_heard_at",
-        "_heard_bytes",
+        "_is_closed",
         "_lingers",
+        "_pause_seconds",
         "_pinged_at",
         "_stalled_bytes",
         "by",
@@ -56,6 +70,7 @@ class SplicedLeg(asyncio.Protocol):
         "splice",
         "stalled_at",
         "transport",
+        "turn",
         "watched",
     )
     scanner: Scanner
@@ -64,10 +79,12 @@ class SplicedLeg(asyncio.Protocol):
         self.splice, self.transport, self.by = splice, transport, by
         self.other: SplicedLeg = self  # until joined
         self.close_due: Close | None = None
-        self.watched = self.shut = self.over = self.gone = self._lingers = False
-        self.stalled_at = self._pinged_at = 0.0
+        self.watched = self.shut = self.over = self.gone = self._is_closed = self._lingers = False
+        self.turn: asyncio.Handle | None = None
+        self.stalled_at = self._pinged_at = self._pause_seconds = 0.0
+        self._control_frames_at = self._control_messages_at = 0.0  # when those buckets are full again
         self._heard_at = splice.loop.time()
-        self._heard_bytes = self._stalled_bytes = 0
+        self._control_frames = self._heard = self._stalled_bytes = 0
 
     @property
     def is_client(self) -> bool:
@@ -77,10 +94,12 @@ class SplicedLeg(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         passed = self.scanner.feed(data)
-        if passed is data and not self.watched:
+        if passed is data and not self.watched and len(data) < FULL_READ_BYTES:
             self.other.transport.write(passed)
         else:
             self._look_at(passed)
+            if len(data) >= FULL_READ_BYTES:
+                self._wait_for_turn(0.0)
 
     def _look_at(self, passed: bytes) -> None:
         if self.other.shut:
@@ -89,7 +108,31 @@ class SplicedLeg(asyncio.Protocol):
             self._pass_watched(passed)
         elif passed:
             self.other.transport.write(passed)
+        controls, self.scanner.controls = self.scanner.controls, ()
+        for payload in controls:
+            self.take_control(payload)
+        self._finish_read()
+
+    def take_control(self, payload: bytes) -> None:
+        """A control message of the client, which has been taken out of its stream."""
+        self._control_messages_at, seconds = charged(
+            self._control_messages_at, self.splice.loop.time(), CONTROL_MESSAGE_RATE, tokens=1
+        )
+        self.pause(seconds)
+        self.splice.take_control(payload)
+
+    def _finish_read(self) -> None:
+        """What was read has been passed on; see whether that was the end, and whether there is more of it."""
         self._check_end()
+        sent = self.scanner.control_frames - self._control_frames
+        if sent and self.is_client:
+            self._control_frames += sent
+            self._control_frames_at, seconds = charged(
+                self._control_frames_at, self.splice.loop.time(), CONTROL_FRAME_RATE, tokens=sent
+            )
+            self.pause(seconds)
+        if self.scanner.unread or self._pause_seconds:
+            self._wait_for_turn(self._pause_seconds)
 
     def _pass_watched(self, passed: bytes) -> None:
         """Pass bytes on, and at the first place that fits what waits for one."""
@@ -114,13 +157,24 @@ class SplicedLeg(asyncio.Protocol):
             self.splice.stream_ended(self, ended)
 
     def eof_received(self) -> None:
-        self._lose()  # the transport flushes and closes itself
+        if not self.scanner.unread:  # else it is lost when that has been passed on
+            self._lose()  # the transport flushes and closes itself
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.gone:
-            self.gone = True
-            self._lose()
-            self.splice.leg_gone(self)
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.hurry()
+        if self.turn is None or self.over:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.gone = True
+        if self.turn is not None:
+            self.turn.cancel()
+            self.turn = None
+        self._lose()
+        self.splice.leg_gone(self)
 
     def _lose(self) -> None:
         self.shut, self.close_due = True, None
@@ -132,14 +186,60 @@ class SplicedLeg(asyncio.Protocol):
         """Break the cycles of references, so that a link's memory comes back at once."""
         del self.splice, self.other, self.scanner
 
+    # --- Turns -----
+
     def update_reading(self) -> None:
-        """Read as long as what is read has somewhere to go."""
-        if self.gone or self.transport.is_closing():
+        """Read as long as what is read has somewhere to go; what was read already comes first."""
+        if self.gone or self.turn is not None:
             return
-        if self.splice.may_read(self):
+        may_read = self.splice.may_read(self)
+        if self.scanner.unread and may_read:
+            self._wait_for_turn(0.0)
+        elif self.transport.is_closing():
+            return
+        elif may_read:
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
+
+    def pause(self, seconds: float) -> None:
+        """Read nothing for that long once what was read has been passed on, unless that was the end."""
+        if self.splice.ended is None:
+            self._pause_seconds = max(self._pause_seconds, seconds)
+
+    def hurry(self) -> None:
+        """The link has ended, or this socket has: what is unread waits for its turns only."""
+        self.scanner.quota = sys.maxsize
+        if self.turn is not None:
+            self.turn.cancel()
+            self.turn = None
+            self._wait_for_turn(0.0)
+
+    def _wait_for_turn(self, seconds: float) -> None:
+        """Read nothing more in this turn of the loop, nor for so many seconds."""
+        if self.turn is None:
+            loop, self._pause_seconds = self.splice.loop, 0.0
+            self.turn = loop.call_later(seconds, self._go_on) if seconds else loop.call_soon(self._go_on)
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """It is our turn again."""
+        self.turn = None
+        if self.scanner.unread and self.splice.may_read(self):
+            seconds = self.splice.wait_seconds(self)
+            if seconds:
+                self._wait_for_turn(seconds)
+            else:
+                self._take(self.scanner.resume())
+        if self.turn is None and self._is_closed and not self.gone:
+            self._leave()
+        else:
+            self.update_reading()
+
+    def _take(self, read: bytes) -> None:
+        """Act on what the scanner returned."""
+        self._look_at(read)
 
     # --- Writing -----
 
@@ -201,9 +301,9 @@ class SplicedLeg(asyncio.Protocol):
         if self.stalled_at:
             self._look_at_stall(now, limits.slow_consumer_seconds)
             return
-        heard = self._received_bytes()
-        if heard != self._heard_bytes or not self.splice.may_read(self):
-            self._heard_bytes, self._heard_at, self._pinged_at = heard, now, 0.0
+        heard = self.scanner.heard
+        if heard != self._heard or self.turn is not None or not self.splice.may_read(self):
+            self._heard, self._heard_at, self._pinged_at = heard, now, 0.0
         elif self._pinged_at:
             if now - self._pinged_at >= limits.ping_timeout_seconds:
                 self.splice.unanswered(self)
@@ -218,11 +318,6 @@ class SplicedLeg(asyncio.Protocol):
         elif now - self.stalled_at >= slow_seconds:
             self.splice.too_slow(self)
 
-    def _received_bytes(self) -> int:
-        """Grows with anything that is read, except other people's control frames."""
-        scanner = self.scanner
-        return scanner.messages + scanner.payload_bytes + scanner.pongs - scanner.payload_left
-
 
 class InspectedLeg(SplicedLeg):
     """A leg whose messages are shown whole to the route's policy before their frames go on."""
@@ -231,14 +326,17 @@ class InspectedLeg(SplicedLeg):
     scanner: MessageScanner  # type: ignore[assignment]  # never passed on as it is
 
     def data_received(self, data: bytes) -> None:
-        for whole in self.scanner.feed(data):
+        self._take(self.scanner.feed(data))
+
+    def _take(self, read: list[Message | Control]) -> None:  # type: ignore[override]  # as the scanner is
+        for whole in read:
             if self.other.shut:
                 break
             if isinstance(whole, Message) and not self.splice.passes(self, whole):
                 continue
             if not self.other.shut:
                 self.other.transport.write(whole.wire)
-        self._check_end()
+        self._finish_read()
 
 
 def lost_as_told(by: ClosedBy) -> Close:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
+from proxy.core.message_gate import MessageGate
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.verdicts import Inspect
@@ -51,7 +52,7 @@ class SpliceRequest:
 
     `control`: the client's in-band control messages are taken out and received by the application. `inspect`
     is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
-    `inspect` goes together with `upstream.extensions`.
+    `inspect` goes together with `upstream.extensions`. `gate` says how fast the client's messages are read.
     """
 
     upstream: RawUpstream
@@ -61,6 +62,7 @@ class SpliceRequest:
     overflow: Overflow = Overflow.CLOSE
     inspect: Inspect | None = None
     inspect_out: bool = True
+    gate: MessageGate | None = None
     observer: Observer = field(default=NO_OBSERVER)
     life: Life | None = None
     splice: Splice | None = None

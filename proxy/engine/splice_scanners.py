@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from proxy.core.diverting import ControlScanner
 from proxy.core.frames import Scanner
 from proxy.core.messages import MessageScanner
 from proxy.engine.keepalive import PONG_PREFIX
@@ -16,22 +13,20 @@ except ImportError:  # the library was built without its C extension
 
 
 def client_scanner(
-    *, max_message_bytes: int, inspected: bool, compressed: bool, on_control: Callable[[bytes], object] | None
+    *, max_message_bytes: int, inspected: bool, compressed: bool, diverts: bool
 ) -> Scanner | MessageScanner:
-    """`on_control` is given the in-band control messages; None leaves them in the stream."""
+    """`diverts`: the client's control messages are taken out of its stream."""
     if inspected:
         return MessageScanner(
             masked=True, max_message_bytes=max_message_bytes, pong_prefix=PONG_PREFIX, apply_mask=apply_mask
         )
-    if on_control is not None:
-        return ControlScanner(
-            max_message_bytes=max_message_bytes,
-            on_control=on_control,
-            pong_prefix=PONG_PREFIX,
-            apply_mask=apply_mask,
-        )
     return Scanner(
-        masked=True, max_message_bytes=max_message_bytes, allow_rsv1=compressed, pong_prefix=PONG_PREFIX
+        masked=True,
+        max_message_bytes=max_message_bytes,
+        allow_rsv1=compressed,
+        pong_prefix=PONG_PREFIX,
+        diverts=diverts,
+        apply_mask=apply_mask,
     )
 
 

@@ -162,7 +162,9 @@ async def test_a_refresh_keeps_the_socket_open(gateway: Gateway) -> None:
             answer = await ask(refresh(issue("refreshes")))
             assert answer["type"] == "gateway.refreshed"
             assert isinstance(answer["expires_at"], str)
+            spelled = json.dumps({"token": issue("refreshes"), "type": "gateway.refresh"}, indent=1)
+            assert (await ask(spelled))["type"] == "gateway.refreshed"
             # Anything else goes on to the upstream, a type of its own that only looks alike included.
-            await client.send('{ "type":"gateway.refresh"}')
-            assert await client.recv() == '{ "type":"gateway.refresh"}'
-    assert heard == ['{ "type":"gateway.refresh"}']
+            await client.send('{"kind":"gateway.refresh"}')
+            assert await client.recv() == '{"kind":"gateway.refresh"}'
+    assert heard == ['{"kind":"gateway.refresh"}']

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 import zlib
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from proxy.core import frames as frames_module
+from proxy.core import messages as messages_module
 from proxy.core.frames import Scanner
 from proxy.core.tests.comparing import compare, compare_whole, cut_at
 from proxy.core.tests.fuzz_frames import mutated, try_case
@@ -84,6 +87,14 @@ def test_frames_of_every_length_encoding_pass_at_splits_around_their_headers() -
 def test_random_mutations_agree() -> None:
     for seed in range(1000):
         try_case(seed)
+
+
+def test_they_agree_however_short_a_turn_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for turn in (1, 9, 17):
+        monkeypatch.setattr(frames_module, "TURN_COST", turn)
+        monkeypatch.setattr(messages_module, "TURN_FRAMES", turn)
+        for seed in range(200):
+            try_case(turn * 1000 + seed)
 
 
 def test_truly_compressed_messages_pass_end_to_end() -> None:

@@ -45,7 +45,7 @@ def test_a_ping_between_fragments_comes_before_their_message(scanner: MessageSca
 def test_our_own_pongs_are_kept_and_foreign_ones_come_out(scanner: MessageScanner) -> None:
     foreign = pong_frame(b"x", mask=KEY)
     assert scanner.feed(pong_frame(b"gw:1", mask=KEY) + foreign) == [Control(10, foreign)]
-    assert (scanner.pongs, scanner.pong) == (1, b"gw:1")
+    assert scanner.pongs == 1
 
 
 def test_a_close_drops_the_message_it_interrupts(scanner: MessageScanner) -> None:

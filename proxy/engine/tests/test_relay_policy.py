@@ -12,7 +12,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
-from proxy.engine.relay import Relay
+from proxy.engine.relay import Relay, Screening
 
 
 class ScriptedLeg:
@@ -55,7 +55,7 @@ async def relayed(client: ScriptedLeg, service: ScriptedLeg) -> LegClosed:
         limits=LinkLimits(),
         counters=LinkCounters(),
         overflow=Overflow.CLOSE,
-        inspect=policy,
+        screening=Screening(inspect=policy),
     )
     async with asyncio.timeout(5):
         return await relay.run()

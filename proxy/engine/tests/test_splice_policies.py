@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.control import PREFIX_BYTES
 from proxy.core.framing import encode_frame, text_frame
 from proxy.core.headers import BINARY, CONT, PING, TEXT
 from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
@@ -63,7 +62,7 @@ async def test_a_control_message_is_found_however_it_is_fragmented() -> None:
 @on_both_loops
 async def test_messages_that_only_begin_like_control_messages_are_forwarded() -> None:
     async with gateway_to(echo, control=True) as gateway, raw_client(gateway) as client:
-        for payload in (PREFIX_BYTES[:16], b'{"type":"game"}', b'{"type":"gateway-' + b"x" * 300):
+        for payload in (b'{"type":"gateway', b'{"type":"game"}', b'{"type":"gateway-' + b"x" * 300):
             await client.send(masked(TEXT, payload[:5], fin=False) + masked(CONT, payload[5:]))
             assert await client.frame() == (0x81, payload)
             await client.send(masked(TEXT, payload))
@@ -71,10 +70,12 @@ async def test_messages_that_only_begin_like_control_messages_are_forwarded() ->
 
 
 @on_both_loops
-async def test_a_control_message_over_16_kib_is_too_big() -> None:
+async def test_a_text_over_16_kib_is_no_control_message_whatever_it_says() -> None:
+    long = REFRESH + " " * 16 * 1024
     async with gateway_to(echo, control=True) as gateway, client_of(gateway) as client:
-        await client.send(REFRESH + " " * 16 * 1024)
-        assert (await close_of(client))[0] == 1009
+        for message in (long, [long[:20], long[20:]]):
+            await client.send(message)
+            assert await client.recv() == long
 
 
 @on_both_loops
