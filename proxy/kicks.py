@@ -1,33 +1,66 @@
-"""Ending links from outside, on whichever node holds them: from admin, from a shell, from Python."""
+"""Ending links from outside, on whichever node holds them: from admin, from a shell, from Python.
+
+A kick is a message to the nodes, and a row that each of them looks for (kick_watch.py): a node that Redis
+does not reach, or that was away for a moment, ends its links all the same, and each says how many those were.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
+from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
+from django.db import Error, connection
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
 from proxy.core.closes import KICKED, ClosedBy, clip_reason
-from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
-from proxy.models import Connection
+from proxy.core.topics import EVERYONE, connection_topic, node_topic, user_topic
+from proxy.models import Connection, Kick, KickReport
+from proxy.nodes import running_nodes
 from proxy.publishing import CLOSE, send_to_topic
 
 log = logging.getLogger(__name__)
 
-SEND_TIMEOUT_SECONDS = 5.0
+KICKS = "gateway.kicks"
+ALL_NODES = node_topic("all")
+SEND_TIMEOUT_SECONDS = 2.0
+# How long to wait for the nodes to say how many links they ended.
+REPORT_SECONDS = 3.0
+_POLL_SECONDS = 0.05
 _SENDS_AT_ONCE = 100
 
 
 class KickNotSent(RuntimeError):
-    """The channel layer did not take the message: nobody, or not everybody, was kicked."""
+    """Neither Redis nor the database took it: nobody, or not everybody, was kicked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kicked:
+    """What became of a kick. `ended` links, by what nodes said; None when nobody can say: the database is
+    away, or the caller's transaction has yet to commit. `silent` nodes end theirs as soon as they can."""
+
+    ended: int | None
+    silent: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.ended is None:
+            return "The nodes were told; how many links end is not known."
+        ended = f"{self.ended} {'link' if self.ended == 1 else 'links'} ended."
+        if not self.silent:
+            return ended
+        return f"{ended} No word yet from {', '.join(self.silent)}: links there end once it is reached."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +86,10 @@ class Selection:
         return live.filter(Q(pk__in=self.connection_ids) | Q(user_id__in=self.user_ids))
 
     def topics(self) -> list[str]:
-        """What their links listen to. Links that the record has not seen yet are reached, closed ones not."""
+        """What their links listen to; nobody does to that of a link that is closed."""
         if self.everyone:
             return [EVERYONE]
-        closed = Connection.objects.filter(pk__in=self.connection_ids).exclude(closed_at=None)
-        open_ids = self.connection_ids - set(closed.values_list("pk", flat=True))
-        topics = [user_topic(user_id) for user_id in self.user_ids]
-        return sorted(check_topic(topic) for topic in [*topics, *map(connection_topic, open_ids)])
+        return sorted([*map(user_topic, self.user_ids), *map(connection_topic, self.connection_ids)])
 
 
 def kick(
@@ -69,50 +99,95 @@ def kick(
     everyone: bool = False,
     reason: str = "",
     by: AbstractBaseUser | None = None,
-) -> int:
+) -> Kicked:
     """End the links of users, single links, or all, with 4001 and `reason` (clipped to 123 bytes).
 
-    Answers how many live links the record knows of those. With `by`, each is noted in Django's admin log. For
-    code that is not async; `kick_async` is its twin.
+    Waits up to three seconds for the nodes to say how many links they ended. With `by`, each link that the
+    record knows of is noted in Django's admin log. For code that is not async; `kick_async` is its twin.
 
     Raises:
         ValueError: nobody is named, or an id is no text.
-        KickNotSent: the channel layer is away.
+        KickNotSent: neither Redis nor the database took it.
     """
     selection = Selection(
         user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone
     )
     reason = clip_reason(" ".join(reason.split())) or KICKED.reason
-    links = list(selection.live())
-    async_to_sync(_send)(selection.topics(), reason)
-    log.info("kick: %d live links, by %s: %s", len(links), by or "a shell", reason)
-    if by is not None:
-        _note_in_admin_log(links, by=by, reason=reason)
-    return len(links)
+    kick_id = uuid.uuid4().hex
+    log.info("kick", extra={"kick_id": kick_id, "by": str(by or "a shell"), "reason": reason})
+    began = time.monotonic()
+    is_sent = _send(selection.topics(), kick_id=kick_id, reason=reason)
+    try:
+        # Whoever came back since then was let in again, and stays.
+        at = Now() - timedelta(seconds=time.monotonic() - began)
+        Kick.objects.create(
+            id=kick_id,
+            user_ids=sorted(selection.user_ids),
+            connection_ids=sorted(selection.connection_ids),
+            everyone=everyone,
+            reason=reason,
+            created_at=at,
+        )
+        if by is not None:
+            _note_in_admin_log(list(selection.live()), by=by, reason=reason)
+        if is_sent:
+            _tell([(ALL_NODES, {"type": KICKS})])
+        return _reports(kick_id)
+    except Error as error:
+        if not is_sent:
+            raise KickNotSent("neither Redis nor the database could be reached") from error
+        log.warning("kick: not written down, the database is away", extra={"why": repr(error)})
+        return Kicked(ended=None)
 
 
-kick_async = sync_to_async(kick)
+kick_async = database_sync_to_async(kick)
 
 
 def reaches_other_processes() -> bool:
-    """False when the channel layer is in memory: only links of this very process can be kicked."""
+    """False when the channel layer is in memory: only this very process hears what is sent."""
     return type(get_channel_layer()).__name__ != "InMemoryChannelLayer"
 
 
-async def _send(topics: list[str], reason: str) -> None:
+def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
     message = {
         "type": CLOSE,
+        "kick": kick_id,
         "code": KICKED.code,
         "reason": reason,
         "closed_by": ClosedBy.STAFF.value,
     }
-    try:
+    return _tell([(topic, message) for topic in topics])
+
+
+def _tell(messages: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Whether the channel layer took them all, in time, and others than this process hear it."""
+
+    async def send() -> None:
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-            for first in range(0, len(topics), _SENDS_AT_ONCE):
-                some = topics[first : first + _SENDS_AT_ONCE]
-                await asyncio.gather(*(send_to_topic(topic, message) for topic in some))
-    except Exception as error:
-        raise KickNotSent(f"the channel layer is away: {type(error).__name__}") from error
+            for first in range(0, len(messages), _SENDS_AT_ONCE):
+                some = messages[first : first + _SENDS_AT_ONCE]
+                await asyncio.gather(*(send_to_topic(topic, message) for topic, message in some))
+
+    try:
+        async_to_sync(send)()
+    except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
+        log.warning("kick: the channel layer is away", extra={"why": repr(error)})
+        return False
+    return reaches_other_processes()
+
+
+def _reports(kick_id: str) -> Kicked:
+    """What the nodes say, once all that run have spoken, or time is up."""
+    if connection.in_atomic_block:  # they see the row once it is committed
+        return Kicked(ended=None)
+    deadline = time.monotonic() + REPORT_SECONDS
+    while True:
+        running = {node.pk: str(node) for node in running_nodes()}
+        reports = dict(KickReport.objects.filter(kick=kick_id).values_list("node_id", "links"))
+        silent = sorted(running[node_id] for node_id in running.keys() - reports.keys())
+        if not silent or time.monotonic() > deadline:
+            return Kicked(ended=sum(reports.values()), silent=tuple(silent))
+        time.sleep(_POLL_SECONDS)
 
 
 def _note_in_admin_log(links: list[Connection], *, by: Any, reason: str) -> None:

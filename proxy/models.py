@@ -119,6 +119,38 @@ class Block(models.Model):
                 raise ValidationError({"network": "This is no address and no network."}) from None
 
 
+class Kick(models.Model):
+    """Links that staff ended: kept for nodes that missed the message. A kick ends no link that is younger."""
+
+    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    user_ids = models.JSONField(default=list)
+    connection_ids = models.JSONField(default=list)
+    everyone = models.BooleanField(default=False)
+    reason = models.CharField(max_length=123)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class KickReport(models.Model):
+    """How many links one node ended for one kick; 0 says that it knows of it."""
+
+    kick = models.ForeignKey(Kick, on_delete=models.CASCADE, db_constraint=False, related_name="reports")
+    node = models.ForeignKey(Node, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    links = models.PositiveIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["kick", "node"], name="one_report_per_kick")]
+
+    def __str__(self) -> str:
+        return f"{self.links} links"
+
+
 class PoolMember(models.Model):
     """One member of a pool. While a pool has rows, they are its members, in place of the settings'."""
 

@@ -26,20 +26,19 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import Blocked
 from proxy.core.events import Event
 from proxy.core.routes import MemberSpec
-from proxy.core.topics import node_topic
 from proxy.database import DatabaseExecutor
 from proxy.engine.hub import Hub
 from proxy.engine.link import Link
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
+from proxy.kicks import ALL_NODES
 from proxy.models import Block, PoolMember
 from proxy.publishing import send_to_topic_sync
 
 logger = logging.getLogger(__name__)
 
 RULES = "gateway.rules"
-ALL_NODES = node_topic("all")
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 # A handshake waits this long for the first look at the rows, then goes on without.
 FIRST_LOOK_SECONDS = 2.0
 MEMBER_DRAINS = Close(1001, "member drains")
@@ -86,8 +85,8 @@ class StaffRules:
                 except TimeoutError:
                     pass
 
-    def announced(self, message: Mapping[str, Any], links: Iterable[object]) -> None:
-        """A message of type RULES came: some rows have changed."""
+    def announced(self, message: Mapping[str, Any] | None = None, links: Iterable[object] = ()) -> None:
+        """Some rows may have changed: a message says so, or messages may have been lost."""
         self._announced.set()
 
     async def ready(self) -> None:

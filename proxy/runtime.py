@@ -35,6 +35,8 @@ from proxy.engine.pool import Pool
 from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
 from proxy.joins import RouteObserver
+from proxy.kick_watch import KickWatch
+from proxy.kicks import KICKS
 from proxy.member_reports import MemberReporter
 from proxy.nodes import NodeHeart
 from proxy.records import ConnectionWriter
@@ -87,6 +89,7 @@ class Runtime:
             for route in registry.routes()
         }
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
+        self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
         self.hub = self._make_hub()
         self.admission = make_admission(self)
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
@@ -111,6 +114,7 @@ class Runtime:
                 publishing.CLOSE: self._close,
                 publishing.DRAIN: self._drain,
                 RULES: self.rules.announced,
+                KICKS: self.kicks.announced,
             },
             on_gap=self._tell_gap,
         )
@@ -123,6 +127,7 @@ class Runtime:
         self.background.start("lag", self.lag.run)
         self.background.start("gauges", self._measure_forever)
         self.background.start("rules", lambda: self.rules.run(self.hub))
+        self.background.start("kicks", self.kicks.run)
         self.background.start("members", self.reporter.run)
         if self.admission.shared is not None:
             self.background.start("leases", self.admission.shared.run)
@@ -213,8 +218,11 @@ class Runtime:
     def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
         close = Close(int(message["code"]), str(message.get("reason", "")))
         by = ClosedBy(message.get("closed_by", ClosedBy.GATEWAY))
+        kick_id = message.get("kick")
         for link in links:
             link.end(close, by)
+            if isinstance(kick_id, str):
+                self.kicks.ended(kick_id, link)
 
     def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
         """Somebody told this node to drain; `serve` knows how, other servers at least take no new links."""
@@ -244,6 +252,8 @@ class Runtime:
             logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})
 
     def _tell_gap(self) -> None:
+        self.rules.announced()
+        self.kicks.announced()
         event = Event(EVERYONE, RESYNC)
         for link in tuple(self.links.values()):
             link.inject(event)

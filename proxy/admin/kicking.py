@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.utils.translation import ngettext
 
 from proxy.core.closes import KICKED, MAX_REASON_BYTES
 from proxy.kicks import KickNotSent, kick
@@ -130,5 +129,5 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
         except KickNotSent as error:
             self.message_user(request, f"Nobody may have been kicked: {error}.", messages.ERROR)
             return
-        text = ngettext("%d connection is being kicked.", "%d connections are being kicked.", kicked)
-        self.message_user(request, text % kicked, messages.SUCCESS)
+        level = messages.WARNING if kicked.silent or kicked.ended is None else messages.SUCCESS
+        self.message_user(request, str(kicked), level)

@@ -16,7 +16,15 @@ from config.testing.servers import PostgresServer
 from proxy.database_settings import database
 
 WRITTEN = (
-    *("proxy_connection", "proxy_node", "proxy_block", "proxy_poolmember", "proxy_memberreport"),
+    *(
+        "proxy_connection",
+        "proxy_node",
+        "proxy_block",
+        "proxy_poolmember",
+        "proxy_memberreport",
+        "proxy_kick",
+        "proxy_kickreport",
+    ),
     *("django_admin_log", "django_session", "auth_user", "auth_group"),
 )
 

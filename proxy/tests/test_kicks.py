@@ -6,11 +6,12 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from proxy import kicks
 from proxy.kicks import KickNotSent, kick, kick_async
-from proxy.models import Connection, Node
+from proxy.models import Connection, Kick, KickReport, Node
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.django_db
@@ -25,39 +26,53 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
         messages[topic] = message
 
     monkeypatch.setattr(kicks, "send_to_topic", send_to_topic)
-    monkeypatch.setattr("proxy.management.commands.kick.reaches_other_processes", lambda: True)
+    monkeypatch.setattr(kicks, "reaches_other_processes", lambda: True)
     return messages
 
 
-def test_a_kick_of_a_user_goes_to_the_users_topic_and_counts_live_links(sent: dict[str, Any]) -> None:
-    add_connection("a", user_id="42")
-    add_connection("b", user_id="42")
-    add_connection("c", user_id="42", closed=True)
-    add_connection("d", user_id="7")
+@pytest.fixture
+def redis_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(topic: str, message: dict[str, Any]) -> None:
+        raise OSError("connection refused")
 
-    assert kick(user_ids=["42"], reason="cheating") == 2
-    assert sent == {
-        "user:42": {"type": "gateway.close", "code": 4001, "reason": "cheating", "closed_by": "staff"}
+    monkeypatch.setattr(kicks, "send_to_topic", away)
+
+
+@pytest.fixture
+def database_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: Any, **values: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(Kick.objects, "create", away)
+
+
+def test_a_kick_of_a_user_goes_to_the_users_topic_and_is_written_down(sent: dict[str, Any]) -> None:
+    kick(user_ids=["42"], reason="cheating")
+
+    row = Kick.objects.get()
+    assert (row.user_ids, row.connection_ids, row.everyone, row.reason) == (["42"], [], False, "cheating")
+    assert sent["user:42"] == {
+        "type": "gateway.close",
+        "kick": row.pk,
+        "code": 4001,
+        "reason": "cheating",
+        "closed_by": "staff",
     }
+    assert sent["node:all"] == {"type": "gateway.kicks"}
 
 
-def test_a_kick_of_connections_leaves_closed_ones_alone_and_reaches_ones_not_yet_recorded(
-    sent: dict[str, Any],
-) -> None:
-    add_connection("open")
-    add_connection("closed", closed=True)
+def test_a_kick_of_connections_goes_to_each(sent: dict[str, Any]) -> None:
+    kick(connection_ids=["open", "just opened"])
 
-    assert kick(connection_ids=["open", "closed", "just opened"]) == 1
-    assert set(sent) == {"connection:open", "connection:just opened"}
-    assert {message["reason"] for message in sent.values()} == {"kicked by staff"}
+    assert set(sent) == {"connection:open", "connection:just opened", "node:all"}
+    assert sent["connection:open"]["reason"] == "kicked by staff"
+    assert Kick.objects.get().connection_ids == ["just opened", "open"]
 
 
 def test_everyone_is_kicked_with_one_message(sent: dict[str, Any]) -> None:
-    add_connection("a")
-    add_connection("b")
-
-    assert kick(everyone=True) == 2
-    assert set(sent) == {"everyone"}
+    kick(everyone=True)
+    assert set(sent) == {"everyone", "node:all"}
+    assert Kick.objects.get().everyone
 
 
 def test_a_reason_is_clipped_to_what_a_close_frame_holds(sent: dict[str, Any]) -> None:
@@ -92,35 +107,62 @@ def test_each_kick_by_a_person_is_noted_in_the_admin_log(sent: dict[str, Any]) -
     assert "42 on game" in entries[0].object_repr
 
 
-def test_a_channel_layer_that_is_away_is_told_and_nothing_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(topic: str, message: dict[str, Any]) -> None:
-        raise OSError("connection refused")
+def test_a_kick_that_redis_took_only_in_part_is_written_down_and_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def half(topic: str, message: dict[str, Any]) -> None:
+        if topic == "connection:b":
+            raise OSError("connection lost")
 
-    monkeypatch.setattr(kicks, "send_to_topic", away)
-    add_connection("a", user_id="42")
-    with pytest.raises(KickNotSent, match="away"):
-        kick(user_ids=["42"], by=User.objects.create_user("ada"))
-    assert not LogEntry.objects.exists()
+    monkeypatch.setattr(kicks, "send_to_topic", half)
+    for connection_id in "ab":
+        add_connection(connection_id)
+    kick(connection_ids=["a", "b"], by=User.objects.create_user("ada"))
+    assert Kick.objects.get().connection_ids == ["a", "b"]
+    assert {entry.object_id for entry in LogEntry.objects.all()} == {"a", "b"}
+
+
+@pytest.mark.usefixtures("database_away")
+def test_without_a_database_the_nodes_are_told_and_nobody_knows_how_many_links_ended(
+    sent: dict[str, Any],
+) -> None:
+    kicked = kick(user_ids=["42"])
+    assert set(sent) == {"user:42"}
+    assert str(kicked) == "The nodes were told; how many links end is not known."
+
+
+@pytest.mark.usefixtures("database_away", "redis_away")
+def test_without_both_nothing_is_said_to_be_done() -> None:
+    with pytest.raises(KickNotSent, match="neither Redis nor the database"):
+        kick(user_ids=["42"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_waits_for_every_node_that_runs_and_names_those_that_keep_silent(
+    sent: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node_id in ("one", "two", "lost"):
+        add_node(node_id, silent_seconds=60 if node_id == "lost" else 0)
+
+    def create_with_reports(**values: Any) -> None:
+        KickReport.objects.create(kick=Kick(**values), node_id="one", links=2)
+
+    monkeypatch.setattr(Kick.objects, "create", create_with_reports)
+    monkeypatch.setattr(kicks, "REPORT_SECONDS", 0.1)
+    kicked = kick(user_ids=["42"])
+    assert (kicked.ended, kicked.silent) == (2, ("box:7",))
+    assert str(kicked).startswith("2 links ended. No word yet from box:7")
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_async_code_kicks_too(sent: dict[str, Any]) -> None:
-    assert await kick_async(everyone=True) == 0
-    assert set(sent) == {"everyone"}
+    assert (await kick_async(everyone=True)).ended == 0
+    assert set(sent) == {"everyone", "node:all"}
 
 
-def test_the_command_kicks_and_says_how_many(
-    sent: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    add_connection("a", user_id="42")
-    call_command("kick", "--user", "42", "--reason", "bye")
-
-    assert capsys.readouterr().out == "1 link kicked\n"
-    assert sent["user:42"]["reason"] == "bye"
-
-
-def test_the_command_fails_when_it_found_no_live_link(sent: dict[str, Any]) -> None:
-    with pytest.raises(CommandError, match="no such live link"):
+@pytest.mark.django_db(transaction=True)
+def test_the_command_fails_when_no_node_has_such_a_link(sent: dict[str, Any]) -> None:
+    with pytest.raises(CommandError, match="no node has such a link"):
         call_command("kick", "--connection", "nobody")
 
 
@@ -128,12 +170,6 @@ def test_the_command_fails_when_it_found_no_live_link(sent: dict[str, Any]) -> N
 def test_the_command_wants_exactly_one_target(sent: dict[str, Any], arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("kick", *arguments)
-
-
-def test_the_command_says_when_it_can_reach_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.management.commands.kick.reaches_other_processes", lambda: False)
-    with pytest.raises(CommandError, match="REDIS_URL"):
-        call_command("kick", "--all")
 
 
 def test_connections_are_listed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +15,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from config.testing.forwarder import Forwarder
 from config.testing.gateway import Gateway, issue
-from config.testing.servers import PostgresServer
+from config.testing.servers import PostgresServer, ValkeyServer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -24,13 +26,14 @@ pytestmark = pytest.mark.timeout(120)
 async def kb(nodes: tuple[Gateway, Gateway]) -> AsyncIterator[None]:
     """A KB service that echoes."""
 
-    async def echo(socket: ServerConnection) -> None:
-        with suppress(ConnectionClosed):
-            async for message in socket:
-                await socket.send(message)
-
-    async with nodes[0].serving(echo):
+    async with nodes[0].serving(_echo):
         yield
+
+
+async def _echo(socket: ServerConnection) -> None:
+    with suppress(ConnectionClosed):
+        async for message in socket:
+            await socket.send(message)
 
 
 async def rows(
@@ -73,13 +76,59 @@ async def test_a_kick_from_a_shell_ends_a_users_links_on_every_node_within_two_s
         for client in (first, second):
             await client.wait_closed()
             assert (client.close_code, client.close_reason) == (4001, told(one, "Bitte neu starten ☂"))
-        assert (await done).stdout == "2 links kicked\n"
+        assert (await done).stdout == "2 links ended.\n"
         assert await echoes(neighbour, "still here")
         found = await rows(
             two, lambda found: sum(bool(row["closed_at"]) for row in found) == 2, within_seconds=10
         )
     ended = {(row["closed_by"], row["close_code"], row["close_reason"]) for row in found if row["closed_at"]}
     assert ended == {("staff", 4001, "Bitte neu starten ☂")}
+
+
+async def test_a_kick_reaches_a_node_that_redis_does_not_and_says_how_many_links_ended(
+    tmp_path: Path, valkey: ValkeyServer, database_url: str
+) -> None:
+    async with asyncio.timeout(90), Forwarder(valkey.port).open() as path:
+        near, far = (
+            Gateway("serve", tmp_path, {"REDIS_URL": url, "DATABASE_URL": database_url})
+            for url in (valkey.url, f"redis://127.0.0.1:{path.port}/0")
+        )
+        await asyncio.to_thread(near.migrate)
+        near.start()
+        far.start()
+        try:
+            async with far.serving(_echo):
+                await near.wait_until_ready(redis=True, database=True)
+                await far.wait_until_ready(redis=True, database=True)
+                async with far.connect(far.url()) as client, far.connect(far.url(token=issue("7"))) as other:
+                    path.freeze()
+                    kicked = asyncio.create_task(asyncio.to_thread(near.manage, "kick", "--user", "42"))
+                    await client.wait_closed()
+                    assert client.close_code == 4001
+                    assert (await kicked).stdout == "1 link ended.\n"
+                    assert await echoes(other, "still here")
+        finally:
+            near.close()
+            far.close()
+
+
+async def test_a_kick_and_a_block_reach_a_node_without_redis(tmp_path: Path, database_url: str) -> None:
+    node = Gateway("serve", tmp_path, {"DATABASE_URL": database_url})
+    await asyncio.to_thread(node.migrate)
+    node.start()
+    try:
+        async with asyncio.timeout(60), node.serving(_echo):
+            await node.wait_until_ready(database=True)
+            async with node.connect(node.url()) as client, node.connect(node.url(token=issue("7"))) as other:
+                kicked = await asyncio.to_thread(node.manage, "kick", "--user", "42")
+                assert kicked.stdout == "1 link ended.\n"
+                await client.wait_closed()
+                assert client.close_code == 4001
+                await asyncio.to_thread(node.manage, "shell", "-c", _BLOCK)
+                await other.wait_closed()
+                assert other.close_code == 4003
+    finally:
+        node.close()
 
 
 async def test_staff_kick_a_link_of_another_node_from_the_admin(
@@ -104,7 +153,7 @@ async def test_staff_kick_a_link_of_another_node_from_the_admin(
         page = await browser.post(f"{base}/proxy/connection/", data=form)
         await client.wait_closed()
         assert time.monotonic() - started < 2
-    assert "1 connection is being kicked" in page.text
+    assert "1 link ended." in page.text
     assert (client.close_code, client.close_reason) == (4001, told(one, "bye"))
 
 
@@ -147,6 +196,7 @@ def _csrf(page: str) -> str:
     return found[1]
 
 
+_BLOCK = "from proxy.models import Block; Block.objects.create(user_id='7')"
 _MAKE_STAFF = (
     "from django.contrib.auth.models import User; User.objects.create_superuser('ada', password='sesame')"
 )

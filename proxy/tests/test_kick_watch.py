@@ -1,0 +1,118 @@
+"""A node's side of kicks: rows and messages, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.records import ConnectionRecord
+from proxy.database import DatabaseExecutor
+from proxy.engine.link import Link
+from proxy.kick_watch import KickWatch
+from proxy.models import Kick, KickReport
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+
+class Ends:
+    """A stream that notes how it was ended."""
+
+    buffered_bytes = 0
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, str, ClosedBy]] = []
+
+    def inject(self, event: Any) -> None: ...
+    def abort(self) -> None: ...
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        self.ends.append((close.code, close.reason, by))
+
+
+def link(link_id: str, user_id: str, *, age_seconds: float = 60) -> tuple[Link, Ends]:
+    opened_at = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    made = Link(ConnectionRecord(id=link_id, route="game", opened_at=opened_at, user_id=user_id), topics=())
+    stream = Ends()
+    made.begin(stream)
+    return made, stream
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[DatabaseExecutor]:
+    executor = DatabaseExecutor()
+    yield executor
+    await executor.close()
+
+
+def add_kick(kick_id: str, *, age_seconds: float = 0, **values: Any) -> None:
+    Kick.objects.create(id=kick_id, reason="bye", created_at=Now() - timedelta(seconds=age_seconds), **values)
+
+
+def reports() -> dict[str, int]:
+    return dict(KickReport.objects.values_list("kick_id", "links"))
+
+
+async def test_a_row_ends_the_links_that_are_meant_once_and_says_how_many(executor: DatabaseExecutor) -> None:
+    links = {"a": link("a", "42"), "b": link("b", "42"), "c": link("c", "7")}
+    watch = KickWatch(executor, node_id="me", links=lambda: [made for made, _ in links.values()])
+    await executor.run(add_kick, "k", user_ids=["42"])
+    for _ in range(2):
+        await watch.look()
+    assert [stream.ends for _, stream in links.values()] == [
+        [(4001, "bye", ClosedBy.STAFF)],
+        [(4001, "bye", ClosedBy.STAFF)],
+        [],
+    ]
+    assert await executor.run(reports) == {"k": 2}
+
+
+@pytest.mark.parametrize(
+    ("whom", "ended"),
+    [({"everyone": True}, ["a", "b"]), ({"connection_ids": ["b"]}, ["b"]), ({"user_ids": ["nobody"]}, [])],
+)
+async def test_a_row_names_everyone_or_links_or_users(
+    executor: DatabaseExecutor, whom: dict[str, Any], ended: list[str]
+) -> None:
+    links = {"a": link("a", "42"), "b": link("b", "")}
+    watch = KickWatch(executor, node_id="me", links=lambda: [made for made, _ in links.values()])
+    await executor.run(add_kick, "k", **whom)
+    await watch.look()
+    assert [link_id for link_id, (_, stream) in links.items() if stream.ends] == ended
+    assert await executor.run(reports) == {"k": len(ended)}
+
+
+async def test_who_came_back_after_the_kick_stays(executor: DatabaseExecutor) -> None:
+    back, stream = link("a", "42", age_seconds=1)
+    watch = KickWatch(executor, node_id="me", links=lambda: [back])
+    await executor.run(add_kick, "k", user_ids=["42"], age_seconds=2)
+    await watch.look()
+    assert stream.ends == []
+
+
+async def test_links_that_a_message_ended_are_counted_and_not_ended_again(executor: DatabaseExecutor) -> None:
+    told, stream = link("a", "42")
+    watch = KickWatch(executor, node_id="me", links=lambda: [told])
+    watch.ended("k", told)
+    await executor.run(add_kick, "k", user_ids=["42"])
+    await watch.look()
+    assert stream.ends == []
+    assert await executor.run(reports) == {"k": 1}
+
+
+async def test_kicks_of_a_long_outage_of_the_database_are_caught_up_with(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, stream = link("a", "42", age_seconds=7200)
+    watch = KickWatch(executor, node_id="me", links=lambda: [old])
+    await watch.look()
+    assert watch._looked_at is not None
+    monkeypatch.setattr(watch, "_looked_at", watch._looked_at - 3600)
+    await executor.run(add_kick, "k", user_ids=["42"], age_seconds=3500)
+    await executor.run(add_kick, "older", everyone=True, age_seconds=3700)
+    await watch.look()
+    assert len(stream.ends) == 1
