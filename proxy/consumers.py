@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -13,6 +15,7 @@ from proxy.admission import admit
 from proxy.core.errors import (
     AuthenticationFailed,
     GatewayError,
+    HookFailed,
     NotFound,
     UpstreamRefused,
     UpstreamTimeout,
@@ -20,12 +23,14 @@ from proxy.core.errors import (
 )
 from proxy.core.routes import Resume, Route, Subject
 from proxy.engine.link import Link
-from proxy.engine.shared_leases import Lease as Admitted
+from proxy.engine.resume import AnyLease
 from proxy.handshake_log import log_left, log_opened, log_refused
-from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, ResumeJoin, SpliceJoin
+from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, ResumeJoin, SpliceJoin, give_up
 from proxy.lives import Life
 from proxy.refusals import refuse, status_of
 from proxy.runtime import Runtime, running_runtime
+
+logger = logging.getLogger(__name__)
 
 
 class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
@@ -54,49 +59,46 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         except ClientLeft:
             self._count_handshake("client_left")
             log_left(self.scope, route=self.route.name, started=self._started)
+        except Exception:
+            logger.exception("a handshake failed", extra={"route": self.route.name})
+            await self._refuse(GatewayError("see the traceback"))
         else:
             self._count_handshake("accepted")
             log_opened(self.scope, life.link.record, started=self._started)
             await join.serve(life, {"type": "websocket.accept", "subprotocol": self._subprotocol(life)})
 
     async def connect(self, join: Join) -> Life:
-        """Admit, dial, and join the topics. Nothing is accepted yet.
+        """Admit, dial, and join the topics. Nothing is accepted yet; whatever is raised, nothing is held.
 
         Raises:
             GatewayError: the handshake must be refused.
             ClientLeft: there is nobody left to answer.
         """
-        connection_id = secrets.token_hex(16)
-        admitted = await admit(self.scope, self.runtime, link_id=connection_id)
-        try:
-            subject = handshake.subject_of(self.scope, self.route, connection_id=connection_id)
-            return await self._dial(join, subject, admitted)
-        except BaseException:
-            self.runtime.admission.release(admitted)
-            raise
+        runtime, route, connection_id = self.runtime, self.route, secrets.token_hex(16)
+        with ExitStack() as held:
+            admitted = await admit(self.scope, runtime, link_id=connection_id)
+            held.callback(runtime.admission.release, admitted)
+            subject = handshake.subject_of(self.scope, route, connection_id=connection_id)
+            topics = handshake.topics_of(route, subject)
+            lease = await self._dial(join, subject)
+            held.callback(give_up, lease)
+            record = handshake.record_of(self.scope, route, subject, upstream=lease.member)
+            link = Link(record, topics=topics, phrase=route.phrase)
+            held.callback(runtime.hub.leave, link, topics)
+            await runtime.hub.join(link, topics)
+            life = Life(runtime, route, link, lease, admitted)
+            held.pop_all()
+        return life
 
-    async def _dial(self, join: Join, subject: Subject, admitted: Admitted) -> Life:
+    async def _dial(self, join: Join, subject: Subject) -> AnyLease:
         request = handshake.dial_request(
             self.scope, self.route, subject, extensions=self._extensions_to_offer(join)
         )
         pool = self.runtime.pool(self.route)
         with metrics.child(metrics.DIAL_SECONDS, pool.name).time():
-            lease = await join.dial(
+            return await join.dial(
                 lambda dial: pool.dial(self.runtime.dialler, dial, request, key=subject.principal.user_id)
             )
-        link = Link(
-            handshake.record_of(self.scope, self.route, subject, upstream=lease.member),
-            topics=handshake.topics_of(self.route, subject),
-            phrase=self.route.phrase,
-        )
-        try:
-            await self.runtime.hub.join(link, link.topics)
-        except BaseException:
-            self.runtime.hub.leave(link, link.topics)
-            lease.leg.abort()
-            lease.release()
-            raise
-        return Life(self.runtime, self.route, link, lease, admitted)
 
     def _choose_join(self) -> Join:
         if self.route.resume is Resume.RECONNECT:
@@ -127,6 +129,9 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             metrics.AUTH_FAILURES_TOTAL.labels(error.reason).inc()
         if isinstance(error, UpstreamRefused | UpstreamTimeout | UpstreamUnavailable):
             metrics.ERRORS_TOTAL.labels(error.code, route.upstream.name).inc()
+        if isinstance(error, HookFailed):
+            fields = {"route": route.name, "hook": error.hook}
+            logger.error("a route's hook failed", extra=fields, exc_info=error)
         status = status_of(error, unauthenticated_status=route.unauthenticated_status)
         log_refused(self.scope, error, route=route.name, status=status, started=self._started)
         await refuse(self.scope, self.base_send, error, unauthenticated_status=route.unauthenticated_status)

@@ -10,11 +10,11 @@ from urllib.parse import quote
 from django.conf import settings
 
 from proxy.core.addresses import is_trusted, parse_address
-from proxy.core.errors import BadRequest
+from proxy.core.errors import BadRequest, calling_hook
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route, Subject
-from proxy.core.topics import EVERYONE, connection_topic, user_topic
+from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
 
 Scope = Mapping[str, Any]
@@ -43,9 +43,14 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
 
 
 def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
-    """All topics that the link hears: itself, its user, everyone, and the route's own."""
+    """All topics that the link hears: itself, its user, everyone, and the route's own.
+
+    Raises:
+        GatewayError: the route's own code raised it, or anything else, or names what is no topic.
+    """
     own = (connection_topic(subject.connection_id), user_topic(subject.principal.user_id), EVERYONE)
-    return tuple(dict.fromkeys((*own, *route.topics(subject))))
+    with calling_hook("topics"):
+        return tuple(dict.fromkeys((*own, *map(check_topic, route.topics(subject)))))
 
 
 def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:
@@ -59,7 +64,8 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
     if route.forward.identity:
         headers.extend(identity_headers(scope, subject))
     path = quote(scope["path"], safe=_PATH_SAFE) if route.forward.path else ""
-    query = route.forward.query_string(subject)
+    with calling_hook("forward"):
+        query = route.forward.query_string(subject)
     try:
         return DialRequest(
             path=path,

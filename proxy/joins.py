@@ -107,9 +107,29 @@ class SpliceJoin:
             del offer["on_left"]
 
     async def serve(self, life: Life, accept: Accept) -> None:
+        request: SpliceRequest | None = None
+        try:
+            life.began(self._consumer.scope["principal"])
+            request = accept[SPLICE_EXTENSION] = self._request(life)
+            leg: Any = life.lease.leg
+            if leg.extensions is not None:
+                accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
+            await self._consumer.base_send(accept)
+        except BaseException:
+            if request is not None and request.splice is not None:
+                request.splice.abort()
+            life.given_up(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            raise
+        if request.splice is None:  # the client left in this very moment
+            life.given_up(closes.LOST, ClosedBy.CLIENT)
+        else:
+            life.link.begin(request.splice)
+        self._consumer.scope.clear()  # its headers, claims and token would stay as long as the link
+
+    def _request(self, life: Life) -> SpliceRequest:
         consumer, route = self._consumer, self._consumer.route
         leg: Any = life.lease.leg
-        request = SpliceRequest(
+        return SpliceRequest(
             upstream=leg,
             limits=consumer.runtime.limits,
             counters=life.link.counters,
@@ -121,17 +141,6 @@ class SpliceJoin:
             inspect_out=route.inspect is not None,
             gate=pacing_gate(life),
         )
-        accept[SPLICE_EXTENSION] = request
-        if leg.extensions is not None:
-            accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
-        life.began(consumer.scope["principal"])
-        await consumer.base_send(accept)
-        if request.splice is not None:
-            life.link.begin(request.splice)
-        else:  # the client left in this very moment
-            leg.abort()
-            life.ended(closes.LOST, ClosedBy.CLIENT)
-        consumer.scope.clear()  # its headers, claims and token would stay as long as the link
 
 
 class RelayJoin:
@@ -247,17 +256,21 @@ async def while_client_waits(dialling: Coroutine[Any, Any, Lease[Any]], receive:
             raise ClientLeft
         return dial.result()
     except BaseException:
-        await _abandon(dial)
+        dial.add_done_callback(_drop_what_was_won)  # also if this wait is cancelled as well
+        dial.cancel()
+        await asyncio.wait({dial})
         raise
     finally:
         leaving.cancel()
 
 
-async def _abandon(dial: asyncio.Task[Lease[Any]]) -> None:
-    """Give a dial up, and drop the leg if it was just won."""
-    dial.cancel()
-    await asyncio.wait({dial})
+def _drop_what_was_won(dial: asyncio.Task[Lease[Any]]) -> None:
+    """A dial that was given up may have been won in the same moment."""
     if not dial.cancelled() and dial.exception() is None:
-        lease = dial.result()
-        lease.leg.abort()
-        lease.release()
+        give_up(dial.result())
+
+
+def give_up(lease: AnyLease) -> None:
+    """Drop a leg that nobody will use, and give the use of its member back."""
+    lease.leg.abort()
+    lease.release()

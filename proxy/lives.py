@@ -31,13 +31,14 @@ class Life:
     splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("admitted", "gate", "lease", "link", "route", "runtime")
+    __slots__ = ("_is_over", "admitted", "gate", "lease", "link", "route", "runtime")
 
     def __init__(
         self, runtime: Runtime, route: Route, link: Link, lease: AnyLease, admitted: Admitted
     ) -> None:
         self.runtime, self.route, self.link = runtime, route, link
         self.lease, self.admitted = lease, admitted
+        self._is_over = False
         gates = runtime.gates(route)
         self.gate = gates.open(link.record.user_id) if gates is not None else None
 
@@ -63,7 +64,10 @@ class Life:
             return encode_error(GatewayError.code, GatewayError.message)
 
     def ended(self, close: Close, by: ClosedBy) -> None:
-        """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom."""
+        """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom. Once."""
+        if self._is_over:
+            return
+        self._is_over = True
         link, runtime, name = self.link, self.runtime, self.route.name
         now = datetime.now(UTC)
         link.ended()
@@ -92,6 +96,11 @@ class Life:
             "messages_out": link.record.messages_out,
         }
         logger.info("link closed", extra=self._log_fields() | fields)
+
+    def given_up(self, close: Close, by: ClosedBy) -> None:
+        """The accept came to nothing: nobody else ends the upstream's socket."""
+        self.lease.leg.abort()
+        self.ended(close, by)
 
     def _log_fields(self) -> dict[str, Any]:
         record = self.link.record

@@ -7,6 +7,8 @@ bounded metric label. `str()` is for operators; clients see `code` and `message`
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from proxy.core import closes
@@ -39,6 +41,25 @@ class GatewayError(Exception):
         if self.retry_after_seconds is None or MEANINGS[self.close.code].come_back is not ComeBack.WHEN_TOLD:
             return self.close
         return closes.retry_in(self.close, self.retry_after_seconds)
+
+
+class HookFailed(GatewayError):
+    """A route's own code raised something else than a GatewayError, which is the cause. `hook` names it."""
+
+    def __init__(self, hook: str) -> None:
+        super().__init__(f"the route's {hook} failed")
+        self.hook = hook
+
+
+@contextmanager
+def calling_hook(name: str) -> Iterator[None]:
+    """Around a call of a route's own code: what it raises is a GatewayError, its own or HookFailed."""
+    try:
+        yield
+    except GatewayError:
+        raise
+    except Exception as error:
+        raise HookFailed(name) from error
 
 
 # Why a token is not taken: a bounded label, and what its sender is told. Claims come after the signature,

@@ -79,6 +79,11 @@ class MessageGates:
         self._limits = limits
         self._users: dict[str, UserBuckets] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no link of any user holds a gate."""
+        return not self._users
+
     def open(self, user_id: str) -> MessageGate:
         """A gate for a new link; give it back with `close`."""
         user = self._users.get(user_id)

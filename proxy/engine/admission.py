@@ -62,7 +62,11 @@ class Admission:
         lease = Lease(link_id, address_key(address), user_id)
         replaced = await self._take(lease)
         if replaced is not None:
-            await self._replace(replaced)
+            try:
+                await self._replace(replaced)
+            except BaseException:
+                self.release(lease)
+                raise
         return lease
 
     def release(self, lease: Lease) -> None:

@@ -25,6 +25,7 @@ from proxy.core.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from proxy.core.heads import TOKEN, problem_of_head
 from proxy.core.human import one_line
 from proxy.core.limits import LinkLimits
 from proxy.engine.legs import UpstreamLeg
@@ -36,9 +37,6 @@ LegT = TypeVar("LegT")
 
 # Errors of our own kernel: they say nothing about a member.
 _OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# RFC 9110, sections 5.6.2 and 5.5; RFC 6455, section 4.1, item 10.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(r"[\x21-\x7e]*")
 
 
@@ -83,12 +81,11 @@ class DialRequest:
     def __post_init__(self) -> None:
         if not _TARGET.fullmatch(self.path) or not _TARGET.fullmatch(self.query):
             raise ValueError("the path or the query holds what no URL can")
-        for name in self.subprotocols:
-            if not _TOKEN.fullmatch(name):
-                raise ValueError("a sub-protocol is no token")
-        for name, value in self.headers:
-            if not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
-                raise ValueError(f"the header {name!a} holds a control character")
+        said = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers]
+        said.extend((b"sec-websocket-protocol", name.encode("latin-1")) for name in self.subprotocols)
+        problem = problem_of_head(said)
+        if problem is not None or not all(TOKEN.fullmatch(name) for name, _ in said):
+            raise ValueError(problem or "a header's name is no token")
 
     def target(self, member_url: str) -> str:
         """Where to dial, without the query: it may hold a token, and this is shown to operators."""

@@ -88,7 +88,10 @@ class Prober:
                     "why": why,
                 },
             )
-            self._on_change(member)
+            try:
+                self._on_change(member)
+            except Exception:
+                logger.exception("a hook failed", extra={"hook": "on_change", "pool": self._pool.name})
 
 
 async def probe_websocket(target: Target) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
@@ -12,7 +13,7 @@ from proxy.core import closes
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import is_control
-from proxy.core.errors import LegClosed
+from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
 from proxy.core.events import Event
 from proxy.core.headers import BINARY, TEXT
 from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits
@@ -23,6 +24,8 @@ from proxy.core.verdicts import Direction, Inspect
 from proxy.engine.legs import Leg
 from proxy.engine.outbox import Outbox, OutboxFull
 from proxy.engine.splice_request import NO_OBSERVER, Observer
+
+logger = logging.getLogger(__name__)
 
 # Messages of one end that are passed on until others have their turn.
 _TURN_MESSAGES = 32
@@ -134,9 +137,13 @@ class Relay:
             if stalled is closes.SLOW_CONSUMER:
                 self._observer.slow_consumer()
             self.end(stalled, ClosedBy.GATEWAY)
+        except GatewayError as error:
+            if isinstance(error, HookFailed):
+                logger.exception("a route's hook failed", extra={"hook": error.hook})
+            self.end(error.as_close(), ClosedBy.GATEWAY)
         except Exception:
+            logger.exception("a link failed")
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
-            raise
 
     async def _pump_up(self) -> NoReturn:
         counters, limits = self._counters, self._limits
@@ -200,7 +207,8 @@ class Relay:
         """
         assert self._inspect is not None  # noqa: S101  else nobody asks
         opcode, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
-        verdict = self._inspect(direction, opcode, payload)
+        with calling_hook("inspect"):
+            verdict = self._inspect(direction, opcode, payload)
         if verdict.reply is not None:
             sender = self._downstream if direction is Direction.IN else self._upstream
             async with asyncio.timeout(self._limits.slow_consumer_seconds):

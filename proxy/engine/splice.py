@@ -26,6 +26,7 @@ from typing import Any
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import GatewayError
 from proxy.core.framing import encode_frame, text_frame
 from proxy.core.headers import BINARY, Violation
 from proxy.core.limits import LinkLimits
@@ -304,8 +305,11 @@ class Splice(Injection):
         direction = Direction.IN if leg is self.down else Direction.OUT
         try:
             verdict = self._inspect(direction, message.opcode, message.payload)
+        except GatewayError as error:
+            self.end(error.as_close(), ClosedBy.GATEWAY)
+            return False
         except Exception:  # the policy's fault, not the loop's
-            logger.exception("inspecting a message failed")
+            logger.exception("a route's hook failed", extra={"hook": "inspect"})
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
             return False
         leg.pause(verdict.pause_seconds)

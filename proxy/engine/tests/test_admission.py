@@ -169,3 +169,20 @@ async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: Va
         await admission.shared.leave()
         assert await script.redis.zcard("gateway:lease:user:9") == 0
         assert await script.redis.zcard("gateway:lease:address:192.0.2.1") == 0
+
+
+async def test_a_client_that_leaves_while_the_oldest_link_is_replaced_holds_nothing() -> None:
+    replacing = asyncio.Event()
+
+    async def replace(_: str) -> None:
+        replacing.set()
+        await asyncio.Event().wait()
+
+    caps = Caps(per_address=9, per_user=1, connect_rate=Rate(100, 1), replace_oldest=True)
+    admission = Admission(caps, node_id="n", replace=replace)
+    oldest = await admission.admit("1", address="", user_id="ada")
+    newest = asyncio.create_task(admission.admit("2", address="", user_id="ada"))
+    await replacing.wait()
+    newest.cancel()
+    await asyncio.wait([newest])
+    assert admission.live() == [oldest]
