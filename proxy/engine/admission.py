@@ -86,9 +86,17 @@ class Admission:
             return self._granted(await shared.admit(lease))
         except StoreAway:
             self._forget(lease)
-            return self._take_here(lease)
+            return self._take_alone(lease, shared)
         except BaseException:
             self._forget(lease)
+            raise
+
+    def _take_alone(self, lease: Lease, shared: SharedLeases) -> str | None:
+        """As `_take_here`, for a lease that the store may hold all the same."""
+        try:
+            return self._take_here(lease)
+        except TooMany:
+            shared.release(lease)
             raise
 
     def _take_here(self, lease: Lease) -> str | None:

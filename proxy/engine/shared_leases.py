@@ -5,8 +5,8 @@ its node's name. A node beats; what a silent one holds is swept by whoever finds
 costs one round trip, and handshakes that come while one is under way share the next: one script call does
 them all.
 
-Redis may be away: `admit` then raises `StoreAway` at once, and releases wait. When it is back, all live
-leases are written again.
+Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live leases are written
+again, and what it may hold of ended links is taken out: no more than there was when it went.
 """
 
 from __future__ import annotations
@@ -51,13 +51,17 @@ class Caps:
     replace_oldest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
-    """What a link holds. `address` is its address key, "" where there is none; so is `user`."""
+    """What a link holds. `address` is its address key, "" where there is none; so is `user`.
+
+    `is_shared`: Redis was asked to hold it, and may.
+    """
 
     link_id: str
     address: str
     user: str
+    is_shared: bool = False
 
 
 @dataclass(slots=True)
@@ -118,6 +122,8 @@ class SharedLeases:
 
     def release(self, lease: Lease) -> None:
         """Give a lease back, in a moment or when Redis is back, together with what else waits by then."""
+        if not lease.is_shared:
+            return  # Redis never saw it
         self._waiting.append(_Operation("release", lease))
         if self._wake_timer is None:
             self._wake_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._wake_now)
@@ -163,15 +169,22 @@ class SharedLeases:
             return
         now = asyncio.get_running_loop().time()
         if not self.connected or answer == "lost" or now - self._written_at > KEY_SECONDS / 3:
-            self._waiting.extend(_Operation("keep", lease) for lease in self._live())
+            self._keep_all()
             self._written_at = now
         if not self.connected:
             logger.info("Redis counts links: limits hold for all nodes together")
         self.connected = True
 
+    def _keep_all(self) -> None:
+        for lease in self._live():
+            lease.is_shared = True
+            self._waiting.append(_Operation("keep", lease))
+
     async def _carry_out(self) -> None:
         """Take what waits, at most a hundred operations, and do it in one call."""
         batch = self._take_batch()
+        if not batch:
+            return
         try:
             answers = await self._call(batch)
         except BaseException as error:
@@ -184,16 +197,26 @@ class SharedLeases:
                 operation.answer.set_result(answer)
 
     def _take_batch(self) -> list[_Operation]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        """What waits, oldest first, at most a hundred; without admissions whose client has left."""
+        batch: list[_Operation] = []
+        while self._waiting and len(batch) < MOST_AT_ONCE:
+            operation = self._waiting.popleft()
+            if operation.answer is None or not operation.answer.done():
+                operation.lease.is_shared = True
+                batch.append(operation)
+        return batch
 
     def _give_up(self, batch: list[_Operation], *, cancelled: bool) -> None:
-        """Nobody waits for Redis while it is away; only releases are kept for when it is back."""
+        """Nobody waits for Redis while it is away; only releases are kept for when it is back.
+
+        What is to be kept is written again then.
+        """
         self._waiting.extendleft(reversed(batch))
         kept: deque[_Operation] = deque()
         for operation in self._waiting:
-            if operation.answer is None:
+            if operation.kind == "release":
                 kept.append(operation)
-            elif not operation.answer.done():
+            elif operation.answer is not None and not operation.answer.done():
                 operation.answer.set_exception(StoreAway())
         self._waiting = kept
         if cancelled:

@@ -186,3 +186,35 @@ async def test_a_client_that_leaves_while_the_oldest_link_is_replaced_holds_noth
     newest.cancel()
     await asyncio.wait([newest])
     assert admission.live() == [oldest]
+
+
+async def test_links_that_come_and_go_while_redis_is_away_cost_no_memory(valkey: ValkeyServer) -> None:
+    caps = Caps(per_address=100_000, per_user=100_000, connect_rate=FAST)
+    async with asyncio.timeout(30), node(valkey, "a", caps) as (a, _, _):
+        before = [await a.admit(f"a{number}", address="192.0.2.1", user_id="1") for number in range(10)]
+        valkey.kill()
+        assert a.shared is not None
+        while a.shared.connected:
+            await asyncio.sleep(0.05)
+        for number in range(20_000):
+            a.release(await a.admit(f"b{number}", address="192.0.2.1", user_id="1"))
+        for lease in before[:4]:
+            a.release(lease)
+        assert len(a.shared._waiting) == 4
+
+
+async def test_links_that_ended_while_redis_was_silent_are_taken_out_when_it_answers(
+    valkey: ValkeyServer,
+) -> None:
+    caps = Caps(per_address=100, per_user=3, connect_rate=FAST)
+    async with asyncio.timeout(40), node(valkey, "a", caps) as (a, script, _):
+        held = [await a.admit(f"a{number}", address="", user_id="1") for number in range(2)]
+        await script.redis.client_pause(3000)  # it will do then what it was told meanwhile
+        held.append(await a.admit("a2", address="", user_id="1"))  # granted by the node alone
+        with pytest.raises(TooMany):
+            await a.admit("a3", address="", user_id="1")
+        for lease in held:
+            a.release(lease)
+        assert a.shared is not None
+        while not a.shared.connected or await script.redis.exists("gateway:lease:user:1"):
+            await asyncio.sleep(0.05)
