@@ -112,15 +112,23 @@ class Node:
             self._sweep.cancel()
 
     def _tick(self) -> None:
+        self.start_clock()  # first: whatever fails below, the clock goes on
         now = self.loop.time()
+        if self.options.parent_pid not in {None, os.getppid()}:
+            self.on_orphaned()
         for leg in tuple(self.legs):
-            leg.tick(now)
+            self._look_at(leg, now)
         for leg, ended_at in tuple(self._ending.items()):
             if now - ended_at > self.options.application_close_seconds and leg.task is not None:
                 log.warning("application outlived its socket and was cancelled")
                 self.count("application_killed")
                 self._ending[leg] = now
                 leg.task.cancel()
-        if self.options.parent_pid not in {None, os.getppid()}:
-            self.on_orphaned()
-        self.start_clock()
+
+    def _look_at(self, leg: DownstreamLeg, now: float) -> None:
+        try:
+            leg.tick(now)
+        except Exception:  # one leg's fault must not stop the clock of all others
+            log.exception("looking after a leg failed")
+            self.count("tick_failed")
+            leg.abort()

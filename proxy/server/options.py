@@ -50,6 +50,7 @@ COUNTED = (
     "handshake_timeout",
     "application_error",
     "application_killed",
+    "tick_failed",
 )
 
 

@@ -70,7 +70,7 @@ class GatewayServer(Server):
         self._prepare()
         asyncio.set_event_loop(self.loop)
         for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self.request_drain)
+            self.loop.add_signal_handler(number, self._on_signal)
         life = self.loop.create_task(self._live(), name="server")
         reactor.run(installSignalHandlers=False)
         self._ignore_signals()  # the loop has put back what it found
@@ -80,10 +80,14 @@ class GatewayServer(Server):
         return self.exit_code
 
     def request_drain(self) -> None:
-        """Start to drain; called again, hurry. What a signal, or `manage.py drain`, calls."""
+        """Start to drain; a second time changes nothing. What `manage.py drain` and a lost master call."""
+        self._drain_requested.set()
+
+    def _on_signal(self) -> None:
+        """The first signal drains, a second one hurries."""
         if self._drain_requested.is_set():
             self._drain.hurry()
-        self._drain_requested.set()
+        self.request_drain()
 
     async def _live(self) -> None:
         hooks = self.options.hooks

@@ -29,6 +29,9 @@ METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 30.0
 # A worker that lived this long did not die of its start.
 STEADY_SECONDS = 30.0
+# How a worker that staff drained exits: it is not missed. Any other end is somebody's accident.
+DRAINED_BY_STAFF = 80
+CANNOT_START = os.EX_OSERR
 
 
 class Master:
@@ -67,7 +70,10 @@ class Master:
                 shutil.rmtree(self._metrics_dir, ignore_errors=True)
 
     async def _keep(self, slot: int) -> int:
-        """Keep one worker running until it ends well or everything stops; answers its last exit code."""
+        """Keep one worker running until staff drains it or everything stops; answers its last exit code.
+
+        One that was told to end by anybody else is replaced: capacity must not shrink in silence.
+        """
         loop, waits = (
             asyncio.get_running_loop(),
             delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS),
@@ -75,23 +81,27 @@ class Master:
         while True:
             began = loop.time()
             code = await self._run_once(slot)
-            if self._stopping.is_set() or code == 0:  # 0: it was told to drain, and is not missed
-                return 0 if code in {0, -signal.SIGTERM} else code
+            if code == DRAINED_BY_STAFF:
+                log.warning(
+                    "worker drained and is not replaced", extra={"slot": slot, "left": len(self._running)}
+                )
+                return 0
+            if self._stopping.is_set():
+                return 0 if code in {0, -signal.SIGTERM, CANNOT_START} else code
             if loop.time() - began > STEADY_SECONDS:
                 waits = delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS)
             seconds = jittered(next(waits), fraction=0.2, random=random.random())  # noqa: S311  a jitter
-            log.error("worker died", extra={"slot": slot, "exit_code": code, "restart_in_seconds": seconds})
+            log.error("worker ended", extra={"slot": slot, "exit_code": code, "restart_in_seconds": seconds})
             if await self._stops_within(seconds):
                 return 0
 
     async def _run_once(self, slot: int) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=[self._listening.fileno()],
-            env=os.environ | {METRICS_VARIABLE: str(self._metrics_dir)},
-            start_new_session=True,  # a terminal's Ctrl-C is for the master to pass on, once
-        )
+        """Start a worker and wait for its end; answers its exit code, CANNOT_START if there was no start."""
+        try:
+            process = await self._start()
+        except OSError as error:  # no memory, no process, no file to spare: the others go on
+            log.error("worker cannot be started", extra={"slot": slot, "error": str(error)})
+            return CANNOT_START
         self._running[slot] = process
         log.info("worker started", extra={"slot": slot, "worker_pid": process.pid})
         if self._stopping.is_set():
@@ -103,6 +113,15 @@ class Master:
                 process.kill()
             del self._running[slot]
             mark_process_dead(process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=[self._listening.fileno()],
+            env=os.environ | {METRICS_VARIABLE: str(self._metrics_dir)},
+            start_new_session=True,  # a terminal's Ctrl-C is for the master to pass on, once
+        )
 
     async def _stops_within(self, seconds: float) -> bool:
         try:

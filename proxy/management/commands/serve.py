@@ -20,7 +20,7 @@ from proxy.engine.background import end_for_sure
 from proxy.runtime import Runtime, link_limits, start_runtime
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
-from proxy.server.workers import Master
+from proxy.server.workers import DRAINED_BY_STAFF, Master
 
 # What a worker may take to end once its drain is over.
 STOP_GRACE_SECONDS = 40.0
@@ -69,6 +69,8 @@ class Command(BaseCommand):
         )
         composition.request_drain = server.request_drain
         status = server.run()
+        if options["parent"] and composition.drained_by_staff and status == 0:
+            status = DRAINED_BY_STAFF
         end_for_sure(status, within_seconds=EXIT_SECONDS)
         return status
 
@@ -89,10 +91,17 @@ class Composition:
 
     def __init__(self) -> None:
         self._drain_began: float | None = None
+        self.drained_by_staff = False
 
     async def on_started(self) -> None:
         self.runtime = await start_runtime()
-        self.runtime.request_drain = self.request_drain
+        self.runtime.request_drain = self._drain_for_staff
+
+    def _drain_for_staff(self) -> None:
+        """Not when it drains already, for whatever reason: then it is to be replaced."""
+        if self._drain_began is None:
+            self.drained_by_staff = True
+            self.request_drain()
 
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()

@@ -80,6 +80,14 @@ async def websocket_splice(scope, receive, send, query):
     report(query, event)
 
 
+async def websocket_break_clock(scope, receive, send, query):
+    """Has the server fail whenever its clock looks at this leg."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    receive.__self__._moved_at = None
+    report(query, await receive())
+
+
 async def websocket_scope(scope, receive, send, query):
     await receive()
     await send({"type": "websocket.accept"})

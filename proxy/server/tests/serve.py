@@ -51,6 +51,7 @@ def main() -> int:
 def supervise(fd: int, workers: int, given: dict[str, Any]) -> int:
     given["parent_pid"] = os.getpid()
     command = [sys.executable, "-m", "proxy.server.tests.serve", str(fd), json.dumps(given)]
+    listening.install_uvloop()
     master = Master(command, workers=workers, listening=listening.adopt(fd), stop_seconds=20)
     return asyncio.run(master.run())
 

@@ -199,3 +199,17 @@ async def test_a_client_that_does_not_answer_pings_is_closed() -> None:
                 assert rest == b"\x89\x00"
                 raw.sendall(frame(10))
                 rest = b""
+
+
+async def test_a_leg_that_the_clock_stumbles_over_is_ended_and_all_others_are_still_looked_after() -> None:
+    limits = {"ping_interval_seconds": 0.2, "ping_timeout_seconds": 0.2, "close_timeout_seconds": 0.2}
+    with (
+        serving(limits=limits, sweep_seconds=0.05, drain_seconds=0.1) as server,
+        server.upgrade("break-clock?key=broken") as broken,
+    ):
+        await asyncio.to_thread(read_head, broken)
+        assert (await server.seen("broken"))["code"] == 1006
+        with server.upgrade("echo?key=later") as later:  # it answers no ping
+            await asyncio.to_thread(read_head, later)
+            assert (await server.seen("later"))["reason"] == "ping timeout"
+        assert (await server.ask("counts"))["tick_failed"] == 1

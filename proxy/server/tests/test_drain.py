@@ -103,7 +103,8 @@ def _wait_until_refused(server: RunningServer) -> None:
         except ConnectionRefusedError:
             return
         except ConnectionResetError:
-            continue  # it came in the moment of closing
+            pass  # it came in the moment of closing
+        time.sleep(0.01)  # a crowd of them would push out the test's other connections
 
 
 async def test_a_drain_under_load_loses_no_round_trip() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from config.testing.plugin import Spawn
-from config.testing.program import Program
+from config.testing.program import BASE_DIR, Program
+from config.testing.servers import ValkeyServer
 from proxy.server.tests.conftest import read_head
 
 SERVE = [sys.executable, "manage.py", "serve"]
@@ -68,3 +72,35 @@ def test_a_taken_port_is_one_line_and_a_failure(spawn: Spawn, environment: dict[
         assert gateway.wait_for_exit() != 0
         assert "cannot listen" in gateway.output
         assert "Traceback" not in gateway.output
+
+
+def test_a_worker_that_staff_drained_is_not_replaced_and_the_log_says_so(
+    spawn: Spawn, environment: dict[str, str], valkey: ValkeyServer
+) -> None:
+    environment |= {"REDIS_URL": valkey.url}
+    manage(environment, "migrate", "-v0")
+    gateway = spawn([*SERVE, "--port", "0", "--workers", "2"], name="gateway", env=environment)
+    gateway.wait_for_output(r"listening on[^\n]*\n(.*\n)*?[^\n]*listening on", within_seconds=30)
+    deadline = time.monotonic() + 30
+    while len(nodes := re.findall(r"[\w.-]+:\d{2,}", manage(environment, "drain", "nowhere:1"))) < 2:
+        assert time.monotonic() < deadline, nodes
+    manage(environment, "drain", nodes[0])
+    gateway.wait_for_output("worker drained and is not replaced")
+    assert ask(port_of(gateway), "/health") == 200
+    manage(environment, "drain", "--all")
+    assert gateway.wait_for_exit() == 0
+    assert '"event": "worker ended"' not in gateway.output
+
+
+def manage(environment: dict[str, str], *words: str) -> str:
+    """What `manage.py` says, on either stream."""
+    ran = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        env={"PATH": os.environ["PATH"], **environment},
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ran.stdout + ran.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -99,25 +99,46 @@ async def test_a_client_that_comes_while_no_worker_lives_is_served_by_the_next(
         assert await client.recv() == "anybody"
 
 
-async def test_workers_drain_when_their_master_is_killed(workers: RunningServer) -> None:
-    await pids(workers)
-    async with asyncio.timeout(20), connect(workers.url("echo"), proxy=None) as client:
-        workers.process.kill()
-        await client.wait_closed()
-    assert client.close_code == 1001
+async def test_workers_whose_master_is_killed_drain_over_their_whole_time() -> None:
+    """They notice it again and again; that must not count as a second signal."""
+    with serving(workers=2, drain_seconds=4.0, sweep_seconds=0.05) as server:
+        await pids(server)
+        async with asyncio.timeout(30):
+            clients = [await connect(server.url("echo"), proxy=None) for _ in range(12)]
+            server.process.kill()
+            ended_at = await asyncio.gather(*map(_ended_at, clients))
+        assert {client.close_code for client in clients} == {1001}
+        assert max(ended_at) - min(ended_at) > 2
 
 
-async def test_a_worker_that_drained_on_its_own_is_not_replaced(workers: RunningServer) -> None:
-    one, other = await pids(workers)
-    exited = os.pidfd_open(one)
-    os.kill(one, signal.SIGTERM)
-    try:
-        assert select.select([exited], [], [], 10)[0]
-    finally:
-        os.close(exited)
-    assert {(await workers.ask("pid"))["pid"] for _ in range(8)} == {other}
-    os.kill(other, signal.SIGTERM)
+async def _ended_at(client: ClientConnection) -> float:
+    await client.wait_closed()
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_worker_that_somebody_told_to_end_is_replaced(workers: RunningServer) -> None:
+    both = await pids(workers)
+    os.kill(min(both), signal.SIGTERM)
+    assert max(both) in await pids(workers, besides=frozenset({min(both)}))
+    workers.terminate()
     assert workers.wait() == 0
+
+
+async def test_a_fork_that_fails_ends_no_other_worker_and_is_tried_again(workers: RunningServer) -> None:
+    both = await pids(workers)
+    async with asyncio.timeout(30):
+        clients = await clients_of(workers, both)
+        doomed, other = sorted(both)
+        files = len(os.listdir(f"/proc/{workers.process.pid}/fd"))
+        _, hard = resource.prlimit(workers.process.pid, resource.RLIMIT_NOFILE, (files, 20_000))
+        os.kill(doomed, signal.SIGKILL)
+        while "worker cannot be started" not in workers.log():
+            await asyncio.sleep(0.05)
+        assert await is_alive(clients[other])
+        resource.prlimit(workers.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        assert other in await pids(workers, besides=frozenset({doomed}))
+        assert await is_alive(clients[other])
+        await asyncio.gather(*(client.close() for client in clients.values()))
 
 
 async def test_a_second_signal_hurries_all_workers() -> None:
