@@ -43,6 +43,14 @@ BETWEEN_RSV1 = _kinds(data_frames=(TEXT, BINARY, 0x40 | TEXT, 0x40 | BINARY))
 IN_MESSAGE = _kinds(data_frames=(CONT,))
 
 
+TOO_MANY_PARTS = "message in too many fragments"
+
+
+def too_many_parts(parts: int, message_bytes: int) -> bool:
+    """Whether a message has come in more frames than its payload so far is worth."""
+    return parts > SPARE_PARTS + message_bytes // BYTES_A_PART
+
+
 @dataclass(frozen=True, slots=True)
 class Violation(Close):
     """The stream broke the protocol: what to close with (1002, 1007 or 1009)."""
@@ -151,8 +159,8 @@ class FrameReader:
             ProtocolViolation: 1009, there are too many for so little.
         """
         self._parts += 1
-        if self._parts > SPARE_PARTS + self._message_bytes // BYTES_A_PART:
-            raise ProtocolViolation(1009, "message in too many fragments")
+        if too_many_parts(self._parts, self._message_bytes):
+            raise ProtocolViolation(1009, TOO_MANY_PARTS)
 
     def _header(self, chunk: bytes, position: int) -> Header | None:
         """Return kind, start of payload, payload bytes; None while the header is incomplete.

@@ -11,6 +11,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
 from proxy.core.closes import NO_STATUS, Close
+from proxy.core.headers import TOO_MANY_PARTS, ProtocolViolation, too_many_parts
 
 Message = str | bytes
 
@@ -23,13 +24,23 @@ _PONG_HEAD = 0x80 | Opcode.PONG
 class Conversation:
     """The server's side. Nothing may be sent once `is_open` is False."""
 
-    __slots__ = ("_fragments", "_fragments_are_text", "_protocol", "eof_due")
+    __slots__ = (
+        "_fragments",
+        "_fragments_are_text",
+        "_parts",
+        "_protocol",
+        "control_frames",
+        "eof_due",
+        "frames",
+    )
 
     def __init__(self, *, max_message_bytes: int) -> None:
         self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
         # A bytearray and not a list: a peer may send a message as a million fragments of one byte.
         self._fragments: bytearray | None = None
         self._fragments_are_text = False
+        self._parts = 0  # of the message under way, control frames in between included
+        self.frames = self.control_frames = 0  # received so far
         self.eof_due = False
 
     @property
@@ -56,23 +67,41 @@ class Conversation:
         protocol.receive_data(data)
         messages: list[Message] = []
         for frame in protocol.events_received():
-            if isinstance(frame, Frame) and frame.opcode in _MESSAGE_OPCODES:
-                try:
-                    message = self._assemble(frame)
-                except UnicodeDecodeError as error:
-                    protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
-                    protocol.parser_exc = error
-                    break
-                if message is not None:
-                    messages.append(message)
+            if not isinstance(frame, Frame):
+                continue
+            self.frames += 1
+            try:
+                message = self._take(frame)
+            except (UnicodeDecodeError, ProtocolViolation) as error:
+                code, reason = _meaning(error)
+                protocol.fail(code, reason)
+                protocol.parser_exc = error
+                break
+            if message is not None:
+                messages.append(message)
         return messages
+
+    def _take(self, frame: Frame) -> Message | None:
+        """The message that `frame` completes.
+
+        Raises:
+            UnicodeDecodeError, ProtocolViolation
+        """
+        if self._fragments is not None:
+            self._parts += 1
+            if too_many_parts(self._parts, len(self._fragments)):
+                raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, TOO_MANY_PARTS)
+        if frame.opcode in _MESSAGE_OPCODES:
+            return self._assemble(frame)
+        self.control_frames += 1
+        return None
 
     def _assemble(self, frame: Frame) -> Message | None:
         if frame.opcode is not Opcode.CONT:
             is_text = frame.opcode is Opcode.TEXT
             if frame.fin:
                 return bytes(frame.data).decode() if is_text else bytes(frame.data)
-            self._fragments, self._fragments_are_text = bytearray(frame.data), is_text
+            self._fragments, self._fragments_are_text, self._parts = bytearray(frame.data), is_text, 0
             return None
         assert self._fragments is not None  # noqa: S101  the protocol lets no other continuation through
         self._fragments += frame.data
@@ -109,3 +138,10 @@ class Conversation:
         if without_pongs:
             writes = [write for write in writes if not write or write[0] != _PONG_HEAD]
         return writes[0] if len(writes) == 1 else b"".join(writes)
+
+
+def _meaning(error: UnicodeDecodeError | ProtocolViolation) -> tuple[int, str]:
+    """What to close with."""
+    if isinstance(error, ProtocolViolation):
+        return error.violation.code, error.violation.reason
+    return CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}"

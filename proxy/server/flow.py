@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from proxy.engine.unsent import finish, still_moves, unsent_bytes
+
 
 class FlowControlled(asyncio.Protocol):
     """Base of the client's leg: what concerns the transport only. One timer, for the phase it is in."""
@@ -63,14 +65,25 @@ class FlowControlled(asyncio.Protocol):
     def _unwritten_bytes(self) -> int:
         return self._transport.get_write_buffer_size()
 
+    def set_close_deadline(self, seconds: float) -> None:
+        """End the socket once nothing of what was written has got through for so long."""
+        self.set_deadline(seconds, self._look_at_close, seconds, unsent_bytes(self._transport))
+
+    def _look_at_close(self, seconds: float, unsent_before: int) -> None:
+        if still_moves(unsent_bytes(self._transport), unsent_before):
+            self.set_close_deadline(seconds)
+        else:
+            self.clear_deadline()
+            finish(self._transport)
+
     def hang_up(self, *, deadline_seconds: float, linger: bool) -> None:
-        """End the socket once what was written has gone out; by force at the deadline.
+        """End the socket once what was written has gone out; by force when that makes no progress.
 
         To linger is to throw away what still comes until the client hangs up as well: closing at once would
         reset the connection under a client that is in the middle of sending, and it would never see why.
         """
         self.release_writers()
-        self.set_deadline(deadline_seconds, self.abort)
+        self.set_close_deadline(deadline_seconds)
         if linger:
             self._transport.write_eof()
         else:
