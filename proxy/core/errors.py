@@ -112,7 +112,12 @@ class KeysUnavailable(GatewayError):
     close = closes.OVERLOADED
     code = "keys_unavailable"
     message = "Tokens cannot be checked right now; try again."
-    retry_after_seconds = 2.0
+    retry_after_seconds: float = 2.0
+
+    def __init__(self, why: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(why)
+        if retry_after_seconds is not None:
+            self.retry_after_seconds = retry_after_seconds
 
 
 class Forbidden(GatewayError):

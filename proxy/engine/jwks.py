@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import random
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -21,19 +22,24 @@ from typing import Any, NoReturn
 import jwt
 
 from proxy.core.backoff import delays, jittered
+from proxy.core.buckets import Bucket
 from proxy.core.errors import KeysUnavailable
+from proxy.core.limits import Rate
 
 logger = logging.getLogger(__name__)
 
 MAX_JWKS_BYTES = 256 * 1024
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
+MAX_KEYS_ASKED = 1000
+MAX_KEY_ID_CHARS = 256
+DEMANDS = Rate(5, 300)
 _KEY_TYPES = {"RS": "RSA", "ES": "EC"}
 _CURVES = {"ES256": "P-256"}
 
 
 class UnknownKey(LookupError):
-    """The issuer has no key of that id, as of a moment ago."""
+    """The issuer has no key of that id: a fetch that began after it was first named did not bring it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,39 +105,55 @@ def _key(entry: Mapping[str, Any], algorithm: str) -> Any | None:
     return key if getattr(key, "key_size", 0) >= MIN_RSA_BITS or algorithm in _CURVES else None
 
 
-class Jwks:
-    """The keys of one issuer. `run()` keeps them fresh on the loop; `key()` reads them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JwksPace:
+    """How often an issuer is asked. Durations are seconds.
 
-    Durations are seconds: `refresh_seconds` between fetches when nothing happens, `pause_seconds` at least
-    between any two, so that tokens with invented key ids cannot make us flood the issuer. After a failure the
-    wait grows from `retry_seconds` to a minute.
+    Keys are fetched every `refresh_seconds`; sooner when a token names a key that is not known, but not
+    within `pause_seconds` of the last time, and no oftener than `demands`: whoever invents key ids cannot
+    make us bother the issuer. What a fetch did not bring counts as unknown for `unknown_seconds`. After a
+    failure the wait grows from `retry_seconds` to a minute.
     """
+
+    refresh_seconds: float = 300.0
+    pause_seconds: float = 10.0
+    unknown_seconds: float = 60.0
+    retry_seconds: float = 1.0
+    fetch_seconds: float = 15.0
+    demands: Rate = DEMANDS
+
+
+PACE = JwksPace()
+
+
+class Jwks:
+    """The keys of one issuer. `run()` keeps them fresh on the loop; `key()` reads them."""
 
     def __init__(
         self,
         url: str,
         *,
         algorithm: str,
-        refresh_seconds: float = 300.0,
-        pause_seconds: float = 10.0,
-        retry_seconds: float = 1.0,
+        pace: JwksPace = PACE,
         fetch: Callable[[str], bytes] = download,
     ) -> None:
-        self.url, self.algorithm = url, algorithm
-        self.refresh_seconds, self.pause_seconds = refresh_seconds, pause_seconds
-        self.retry_seconds = retry_seconds
-        self._fetch = fetch
+        self.url, self.algorithm, self.pace = url, algorithm, pace
+        self._fetch, self._thread = fetch, threading.Thread()
+        self._demands = Bucket(pace.demands)
         self._keys: dict[str, Any] = {}
         self._fetched_at: float | None = None
         self._last_error = ""
-        self._wanted: asyncio.Event | None = None
+        # Key ids that tokens named: not asked for yet, and asked for in vain.
+        self._asked: set[str] = set()
+        self._unknown: frozenset[str] = frozenset()
+        self._wanted = asyncio.Event()
 
     def key(self, kid: str | None) -> Any:
         """The key of id `kid`; a token without one may use the only key there is.
 
         Raises:
-            KeysUnavailable: no keys yet, or a fetch is due that may bring this one; come back in seconds.
-            UnknownKey: the keys are fresh, and it is not among them.
+            KeysUnavailable: no keys yet, or only a fetch that begins from now on can tell; come back.
+            UnknownKey: it was asked for, and it is not there.
         """
         if self._fetched_at is None:
             raise KeysUnavailable("the key set is not loaded yet")
@@ -140,11 +162,19 @@ class Jwks:
         key = self._keys.get(kid or "")
         if key is not None:
             return key
-        if kid is None or time.monotonic() - self._fetched_at < self.pause_seconds:
+        age_seconds = time.monotonic() - self._fetched_at
+        if kid is None or len(kid) > MAX_KEY_ID_CHARS:
             raise UnknownKey
-        if self._wanted is not None:
-            self._wanted.set()
-        raise KeysUnavailable("the key is not known; the key set is being fetched again")
+        if kid in self._unknown and age_seconds < self.pace.unknown_seconds:
+            raise UnknownKey
+        if len(self._asked) < MAX_KEYS_ASKED:
+            self._asked.add(kid)
+        self._wanted.set()
+        wait_seconds = max(0.0, self.pace.pause_seconds - age_seconds)
+        raise KeysUnavailable(
+            "the key is not known; the key set is to be fetched again",
+            retry_after_seconds=KeysUnavailable.retry_after_seconds + wait_seconds,
+        )
 
     @property
     def state(self) -> JwksState:
@@ -158,26 +188,71 @@ class Jwks:
 
     async def run(self) -> NoReturn:
         """Fetch now and for ever after; to be supervised, and cancelled at the end."""
-        self._wanted = asyncio.Event()
-        retries = delays(self.retry_seconds, longest_seconds=60.0)
+        self._wanted = asyncio.Event()  # of this loop
+        retries = delays(self.pace.retry_seconds, longest_seconds=60.0)
         while True:
             if await self._refresh():
-                retries = delays(self.retry_seconds, longest_seconds=60.0)
-                self._wanted.clear()  # key() asks for no fetch sooner than pause_seconds after this one
+                retries = delays(self.pace.retry_seconds, longest_seconds=60.0)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.refresh_seconds):
-                        await self._wanted.wait()
+                    async with asyncio.timeout(self.pace.refresh_seconds):
+                        await self._demand()
             else:
                 await asyncio.sleep(jittered(next(retries), fraction=0.3, random=random.random()))  # noqa: S311
 
+    async def _demand(self) -> None:
+        """Until a token names an unknown key, and we may bother the issuer for it."""
+        await asyncio.sleep(self.pace.pause_seconds)
+        await self._wanted.wait()
+        wait_seconds = self._demands.take(time.monotonic())
+        if wait_seconds > 0:
+            await asyncio.sleep(wait_seconds)
+            self._demands.take(time.monotonic())
+
     async def _refresh(self) -> bool:
         """One fetch; False when it failed, and then the keys stay as they are."""
+        asked = frozenset(self._asked)  # whoever asks from now on is not answered by this fetch
+        self._wanted.clear()
         try:
-            body = await asyncio.to_thread(self._fetch, self.url)
-            self._keys = parse_keys(body, algorithm=self.algorithm)
-        except (OSError, ValueError, HTTPException) as error:
-            self._last_error = f"{type(error).__name__}: {error}"[:200]
+            async with asyncio.timeout(self.pace.fetch_seconds):
+                keys = await self._fetched()
+        except TimeoutError:
+            keys = "no answer in time"
+        if isinstance(keys, str):
+            self._last_error = keys[:200]
             logger.warning("key set not fetched", extra={"error": self._last_error, "keys": len(self._keys)})
             return False
+        if keys.keys() != self._keys.keys():
+            logger.info("key set fetched", extra={"keys": len(keys)})
+        self._keys, self._unknown = keys, asked.difference(keys)
+        self._asked -= asked
         self._fetched_at, self._last_error = time.monotonic(), ""
         return True
+
+    async def _fetched(self) -> dict[str, Any] | str:
+        """The keys, or why there are none. A thread that hangs, in a resolver, say, holds up nobody's end."""
+        if self._thread.is_alive():
+            return "the last fetch has not ended yet"
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[dict[str, Any] | str] = loop.create_future()
+
+        def settle(keys: dict[str, Any] | str) -> None:
+            if not answer.done():
+                answer.set_result(keys)
+
+        def fetch() -> None:
+            keys = self._fetch_and_parse()
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, keys)
+
+        self._thread = threading.Thread(target=fetch, name="jwks", daemon=True)
+        self._thread.start()
+        return await answer
+
+    def _fetch_and_parse(self) -> dict[str, Any] | str:
+        """In the thread."""
+        try:
+            return parse_keys(self._fetch(self.url), algorithm=self.algorithm)
+        except (OSError, ValueError, HTTPException) as error:
+            return f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001  the thread's outermost edge; its loop would wait in vain
+            return f"unexpected {type(error).__name__}"

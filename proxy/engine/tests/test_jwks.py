@@ -3,14 +3,14 @@ import contextlib
 import http.server
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from proxy.core.errors import KeysUnavailable
-from proxy.engine.jwks import MAX_KEYS, Jwks, UnknownKey, download, parse_keys
+from proxy.core.limits import Rate
+from proxy.engine.jwks import MAX_KEYS, MAX_KEYS_ASKED, Jwks, JwksPace, UnknownKey, download, parse_keys
 from proxy.tests.tokens import jwk
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], object]
@@ -62,9 +62,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def quick(issuer: Callable[[str], bytes], **options: float) -> Jwks:
-    durations = {"refresh_seconds": 60, "pause_seconds": 0.05, "retry_seconds": 0.01, **options}
-    return Jwks("http://issuer.test/keys", algorithm="ES256", fetch=issuer, **durations)
+def quick(issuer: Callable[[str], bytes], **options: Any) -> Jwks:
+    pace = JwksPace(**{"refresh_seconds": 60, "pause_seconds": 0.05, "retry_seconds": 0.01, **options})
+    return Jwks("http://issuer.test/keys", algorithm="ES256", pace=pace, fetch=issuer)
 
 
 # --- Which keys are usable -----
@@ -159,30 +159,103 @@ async def test_a_token_without_key_id_is_refused_when_there_are_several() -> Non
             jwks.key(None)
 
 
-async def test_an_unknown_key_id_brings_the_new_key_within_moments() -> None:
+async def test_a_token_of_a_new_key_is_never_refused_for_good_and_brings_the_key_within_moments() -> None:
+    """Also right after a fetch, which may have come a moment before the issuer's rotation."""
     issuer = Issuer(jwk("ES256", "a"))
     async with running(quick(issuer)) as jwks:
         await until(lambda: jwks.state.ready)
         issuer.answer = key_set(jwk("ES256", "a"), jwk("ES256", "b", serial=1))
-        with pytest.raises(UnknownKey):
+        with pytest.raises(KeysUnavailable) as refused:
             jwks.key("b")
-        await until(lambda: (jwks.state.age_seconds or 0) > 0.05)
-        with pytest.raises(KeysUnavailable):
-            jwks.key("b")
+        assert (refused.value.retry_after_seconds or 0) >= 2
         await until(lambda: jwks.state.keys == 2)
         assert jwks.key("b")
 
 
-async def test_invented_key_ids_cannot_make_it_flood_the_issuer() -> None:
+async def test_a_key_that_the_issuer_does_not_have_is_unknown_once_it_was_asked() -> None:
     issuer = Issuer(jwk("ES256", "a"))
-    async with running(quick(issuer, pause_seconds=0.2)) as jwks:
+    async with running(quick(issuer)) as jwks:
         await until(lambda: jwks.state.ready)
-        started = time.monotonic()
-        while time.monotonic() - started < 0.5:
-            with pytest.raises((UnknownKey, KeysUnavailable)):
+        with pytest.raises(KeysUnavailable):
+            jwks.key("invented")
+        await issuer.wait_for_calls(2)
+        await until(lambda: _is_unknown(jwks, "invented"))
+        for _ in range(100):
+            with pytest.raises(UnknownKey):
                 jwks.key("invented")
-            await asyncio.sleep(0.001)
-        assert issuer.calls <= 4
+        with pytest.raises(KeysUnavailable):
+            jwks.key("another")
+
+
+def _is_unknown(jwks: Jwks, kid: str) -> bool:
+    with contextlib.suppress(KeysUnavailable):
+        try:
+            jwks.key(kid)
+        except UnknownKey:
+            return True
+    return False
+
+
+async def test_a_key_that_comes_late_is_found_though_it_was_unknown_before() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, unknown_seconds=0.1)) as jwks:
+        await until(lambda: jwks.state.ready)
+        await until(lambda: _is_unknown(jwks, "b"))
+        issuer.answer = key_set(jwk("ES256", "a"), jwk("ES256", "b", serial=1))
+
+        def is_found() -> bool:
+            with contextlib.suppress(KeysUnavailable, UnknownKey):
+                return bool(jwks.key("b"))
+            return False
+
+        await until(is_found)
+
+
+@pytest.mark.parametrize("names", [lambda number: "invented", lambda number: f"invented-{number}"])
+async def test_invented_key_ids_cannot_make_it_flood_the_issuer(names: Callable[[int], str]) -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, pause_seconds=0.01, demands=Rate(3, 3600))) as jwks:
+        await until(lambda: jwks.state.ready)
+        for number in range(5000):
+            with pytest.raises((UnknownKey, KeysUnavailable)):
+                jwks.key(names(number))
+            if number % 10 == 0:
+                await asyncio.sleep(0.001)
+        assert issuer.calls <= 1 + 3
+        assert len(jwks._asked) <= MAX_KEYS_ASKED
+        assert jwks.key("a")
+
+
+async def test_an_endless_key_id_is_not_even_asked_for() -> None:
+    async with running(quick(Issuer(jwk("ES256", "a")))) as jwks:
+        await until(lambda: jwks.state.ready)
+        with pytest.raises(UnknownKey):
+            jwks.key("x" * 257)
+
+
+async def test_a_fetch_that_hangs_is_given_up_and_not_begun_twice() -> None:
+    release, begun = threading.Event(), []
+
+    def fetch(_: str) -> bytes:
+        begun.append(threading.current_thread())
+        release.wait(10)
+        return key_set(jwk("ES256", "a"))
+
+    async with running(quick(fetch, fetch_seconds=0.05)) as jwks:
+        await until(lambda: jwks.state.last_error == "the last fetch has not ended yet")
+        assert len(begun) == 1
+        assert begun[0].daemon
+        release.set()
+        await until(lambda: jwks.state.ready)
+
+
+async def test_a_fault_in_the_fetch_is_reported_and_tried_again() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    good, issuer.answer = issuer.answer, ZeroDivisionError()
+    async with running(quick(issuer)) as jwks:
+        await until(lambda: jwks.state.last_error == "unexpected ZeroDivisionError")
+        issuer.answer = good
+        await until(lambda: jwks.state.ready)
 
 
 async def test_keys_are_refreshed_periodically() -> None:
