@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from proxy.core.blocks import parse_network
 from proxy.core.limits import Rate
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import upstream_url
@@ -160,7 +161,7 @@ class Env:
 
     def networks(self, name: str) -> tuple[Network, ...]:
         def parse(raw: str) -> tuple[Network, ...]:
-            return tuple(ipaddress.ip_network(word, strict=False) for word in _split(raw))
+            return tuple(parse_network(word) for word in _split(raw))
 
         return self.read(
             name, (), parse, expected="addresses or networks separated by commas, such as 10.0.0.0/8"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 15.0
+# A beat may take so long before we say that the database does not answer.
+OVERDUE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +60,22 @@ class NodeHeart:
         self._beat_seconds = beat_seconds
         self._lost_after_seconds = lost_after_seconds
         self._away = False
-        self._has_beaten = False
+        self._beaten_at: float | None = None
         self._reap_after = 0.0
+        self._reap_fails = False
 
     @property
     def beating(self) -> bool:
-        """True while the database takes our heartbeats; False before the first."""
-        return self._has_beaten and not self._away
+        """True while the database takes our heartbeats; False before the first, and when one is overdue."""
+        if self._beaten_at is None or self._away:
+            return False
+        since_seconds = asyncio.get_running_loop().time() - self._beaten_at
+        return since_seconds < self._beat_seconds + OVERDUE_SECONDS
+
+    @property
+    def has_beaten(self) -> bool:
+        """True once the database has taken a heartbeat."""
+        return self._beaten_at is not None
 
     def set_draining(self, draining: bool) -> None:
         """Show the node as draining, from the next beat on."""
@@ -81,18 +92,32 @@ class NodeHeart:
 
     async def beat(self) -> Beat:
         """Beat once, and reap. Raises django.db.Error or TimeoutError when the database is away."""
-        now = asyncio.get_running_loop().time()
-        beat = await self._executor.run(
-            _beat,
-            self._node,
-            lost_after_seconds=self._lost_after_seconds if now >= self._reap_after else None,
-        )
+        registered = await self._executor.run(_beat, self._node)
         # A beat that we gave up may have taken effect unseen, so that an outage counts as a return, too.
-        if beat.registered or self._away:
+        if registered or self._away:
             self._on_returned()
-        self._log_beat(beat)
-        self._has_beaten = True
-        return beat
+        if self._away:
+            log.info("node: beating again")
+        self._away = False
+        self._beaten_at = asyncio.get_running_loop().time()
+        nodes_lost, connections_closed = await self._reap()
+        return Beat(registered=registered, nodes_lost=nodes_lost, connections_closed=connections_closed)
+
+    async def _reap(self) -> tuple[int, int]:
+        """Close what lost nodes left. That it fails, on a table that somebody locks, say, is no outage."""
+        if asyncio.get_running_loop().time() < self._reap_after:
+            return 0, 0
+        try:
+            nodes_lost, closed = await self._executor.run(reap, lost_after_seconds=self._lost_after_seconds)
+        except (Error, TimeoutError) as error:
+            if not self._reap_fails:
+                log.warning("node: cannot close what lost nodes left open: %r", error)
+            self._reap_fails = True
+            return 0, 0
+        self._reap_fails = False
+        if nodes_lost or closed:
+            log.warning("node: %d nodes lost, %d links closed for them", nodes_lost, closed)
+        return nodes_lost, closed
 
     async def stop(self) -> None:
         """Mark the node as stopped; call it last, after the recorder's `close`. Logs what fails."""
@@ -108,26 +133,15 @@ class NodeHeart:
         # An outage silences every node: give the others time to beat again before we call them lost.
         self._reap_after = asyncio.get_running_loop().time() + self._beat_seconds + self._lost_after_seconds
 
-    def _log_beat(self, beat: Beat) -> None:
-        if self._away:
-            log.info("node: beating again")
-        self._away = False
-        if beat.nodes_lost or beat.connections_closed:
-            log.warning(
-                "node: %d nodes lost, %d links closed for them", beat.nodes_lost, beat.connections_closed
-            )
 
-
-def _beat(node: Node, *, lost_after_seconds: float | None) -> Beat:
-    registered = not Node.objects.filter(pk=node.pk, stopped_at=None).update(
+def _beat(node: Node) -> bool:
+    """Answers whether our row had to be written anew."""
+    beaten = Node.objects.filter(pk=node.pk, stopped_at=None).update(
         heartbeat_at=Now(), draining=node.draining
     )
-    if registered:
+    if not beaten:
         _register(node)
-    if lost_after_seconds is None:
-        return Beat(registered=registered, nodes_lost=0, connections_closed=0)
-    nodes_lost, connections_closed = reap(lost_after_seconds=lost_after_seconds)
-    return Beat(registered=registered, nodes_lost=nodes_lost, connections_closed=connections_closed)
+    return not beaten
 
 
 def _register(node: Node) -> None:

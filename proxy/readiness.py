@@ -21,22 +21,24 @@ class Readiness:
         self._asking = asyncio.Lock()
 
     async def parts(self) -> dict[str, object]:
-        """`ready`, and each part of it: redis, database, upstreams by pool, tokens, draining."""
+        """`ready`, and each part of it: redis, database, rules, upstreams by pool, tokens, draining.
+
+        Draining, keys and upstreams decide. Stores are told, and decide only for a node that has never
+        reached them: their outage stops no socket, and would else take all nodes from their clients at once.
+        """
         runtime = self._runtime
         upstreams = await self._upstreams()
-        answers: dict[str, object] = {
+        tokens = runtime.verifier.jwks is None or runtime.verifier.jwks.state.ready
+        stores_reached = runtime.hub.has_connected and runtime.heart.has_beaten and runtime.rules.known
+        return {
+            "ready": stores_reached and tokens and not runtime.draining and any(upstreams.values()),
             "redis": runtime.hub.connected,
             "database": runtime.heart.beating,
+            "rules": runtime.rules.known,
             "upstreams": upstreams,
-            "tokens": runtime.verifier.jwks is None or runtime.verifier.jwks.state.ready,
+            "tokens": tokens,
             "draining": runtime.draining,
         }
-        ready = (
-            bool(answers["redis"] and answers["database"] and answers["tokens"])
-            and not runtime.draining
-            and any(upstreams.values())
-        )
-        return {"ready": ready, **answers}
 
     async def _upstreams(self) -> dict[str, bool]:
         async with self._asking:

@@ -71,6 +71,8 @@ class StaffRules:
         self._blocklist = Blocklist()
         self._announced, self._looked = asyncio.Event(), asyncio.Event()
         self._away = False
+        # True once the rows were read: until then nobody knows who is blocked.
+        self.known = False
 
     async def run(self, hub: Hub) -> None:
         """Look at the rows, now and whenever they may have changed, until cancelled."""
@@ -126,6 +128,7 @@ class StaffRules:
             self._block(rules)
         if rules.members != before.members:
             self._set_members(rules.members or {}, moves)
+        self.known = True
         self._looked.set()
 
     def _block(self, rules: Rules) -> None:

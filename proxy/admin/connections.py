@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from django.contrib import admin
@@ -14,6 +13,7 @@ from django.utils.html import format_html
 from proxy.admin import filters
 from proxy.admin.kicking import KickActions
 from proxy.admin.pages import ReadOnlyAdmin, moment
+from proxy.core.addresses import parse_address
 from proxy.core.human import duration, size
 from proxy.models import Connection, Node
 from proxy.nodes import running_nodes
@@ -169,11 +169,11 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
 
 def matching(term: str) -> Q:
     """What a search looks for: whole values or beginnings, so that an index answers it."""
-    try:
-        return Q(client_address=str(ipaddress.ip_address(term)))
-    except ValueError:
-        found = Q(pk=term) | Q(user_id__startswith=term) | Q(email__startswith=term)
-        return found | Q(email__startswith=term.lower()) if term != term.lower() else found
+    address = parse_address(term)
+    if address is not None:
+        return Q(client_address=str(address))
+    found = Q(pk=term) | Q(user_id__startswith=term) | Q(email__startswith=term)
+    return found | Q(email__startswith=term.lower()) if term != term.lower() else found
 
 
 def _node(connection: Connection) -> str:

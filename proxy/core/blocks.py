@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from proxy.core.addresses import Address, Network, parse_address
 
+# What stands before the IPv4 address in an IPv4-mapped one.
+_MAPPED_BITS = 96
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockRule:
@@ -80,7 +83,14 @@ class Blocklist:
 def parse_network(text: str) -> Network:
     """The network in `text`: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`. Host bits may be set.
 
+    An IPv4-mapped one (`::ffff:192.0.2.1`) becomes IPv4, as the addresses of clients do.
+
     Raises:
         ValueError: it is none.
     """
-    return ipaddress.ip_network(text.strip(), strict=False)
+    network = ipaddress.ip_network(text.strip(), strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network

@@ -264,6 +264,11 @@ class Hub:
             logger.exception("a message of the channel layer could not be delivered")
 
     @property
+    def has_connected(self) -> bool:
+        """True once the layer was reached, whatever has become of it since."""
+        return self._was_connected
+
+    @property
     def topics(self) -> int:
         """How many topics have local links."""
         return len(self._links)

@@ -114,11 +114,11 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
 
     beat_for_real, failures = nodes._beat, list[int]()
 
-    def beat(node: Node, **arguments: Any) -> nodes.Beat:
+    def beat(node: Node) -> bool:
         if len(failures) < 3:
             failures.append(1)
             raise OperationalError("away")
-        return beat_for_real(node, **arguments)
+        return beat_for_real(node)
 
     monkeypatch.setattr(nodes, "_beat", beat)
     async with asyncio.timeout(10):
@@ -132,3 +132,29 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
         "node: cannot beat: OperationalError('away')",
         "node: beating again",
     ]
+
+
+async def test_a_table_of_connections_that_is_locked_is_no_database_that_is_away(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def locked(**_: Any) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(nodes, "reap", locked)
+    heart = NodeHeart(executor, node_id="me")
+    for _ in range(2):
+        assert (await heart.beat()).connections_closed == 0
+    assert heart.beating
+    assert caplog.text.count("cannot close what lost nodes left open") == 1
+
+
+async def test_a_beat_that_is_overdue_is_no_beat(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heart = NodeHeart(executor, node_id="me", beat_seconds=0.01)
+    assert not heart.has_beaten
+    await heart.beat()
+    assert heart.beating
+    monkeypatch.setattr(nodes, "OVERDUE_SECONDS", -0.01)
+    assert not heart.beating
+    assert heart.has_beaten

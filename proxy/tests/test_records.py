@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from proxy import records
@@ -95,6 +95,21 @@ def test_a_database_that_is_away_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(records, "_upsert", away)
     with pytest.raises(OperationalError):
         write_records([record("a")], node_id="n1")
+
+
+def test_a_table_with_a_column_of_a_newer_release_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    old_columns = [column for column in records._COLUMNS if column != "user_agent"]
+    old_fields = [field for field in records._FIELDS if field != "user_agent"]
+    monkeypatch.setattr(records, "_COLUMNS", old_columns)
+    monkeypatch.setattr(records, "_FIELDS", old_fields)
+    records._upsert_sql.cache_clear()
+    try:
+        with pytest.raises(IntegrityError):
+            write_records([record("a"), record("b")], node_id="n1")
+        with pytest.raises(IntegrityError):
+            write_records([record("a")], node_id="n1")
+    finally:
+        records._upsert_sql.cache_clear()
 
 
 def test_a_row_keeps_text_that_fits_as_it_is() -> None:

@@ -82,3 +82,18 @@ def test_the_list_agrees_with_looking_into_every_network(networks: list[Network]
     rules = [BlockRule(network=network) for network in networks]
     expected = any(address in network for network in networks)
     assert blocked(*rules, user_id="", address=str(address)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.0/120", "192.0.2.77"),
+        ("::ffff:0:0/96", "203.0.113.9"),
+    ],
+)
+def test_a_block_of_an_ipv4_mapped_address_matches_the_ipv4_client(text: str, address: str) -> None:
+    blocked = Blocklist([BlockRule(network=parse_network(text))])
+    assert blocked.blocks(user_id="", address=address, now=0)
+    assert blocked.blocks(user_id="", address=f"::ffff:{address}", now=0)
+    assert not blocked.blocks(user_id="", address="2001:db8::1", now=0)

@@ -1,0 +1,78 @@
+"""What makes a node ready, and what does not: `/ready` is what load balancers go by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from config.testing.gateway import Gateway
+from config.testing.program import free_port
+from config.testing.servers import PostgresServer, ValkeyServer
+
+
+async def echo(upstream: ServerConnection) -> None:
+    async for message in upstream:
+        await upstream.send(message)
+
+
+async def status(node: Gateway) -> int:
+    return (await node.get("/ready"))[0]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Gateway]:
+    """A node on SQLite, migrated and not started."""
+    node = Gateway("serve", tmp_path, {})
+    node.migrate()
+    yield node
+    node.close()
+
+
+@pytest.mark.timeout(120)
+async def test_a_node_that_serves_stays_ready_while_its_stores_are_away(
+    nodes: tuple[Gateway, Gateway], valkey: ValkeyServer, postgres: PostgresServer
+) -> None:
+    node, _ = nodes
+    async with asyncio.timeout(100), node.serving(echo) as url:
+        await node.wait_until_ready(ready=True)
+        await asyncio.to_thread(valkey.kill)
+        await asyncio.to_thread(postgres.kill)
+        answer = await node.wait_until_ready(redis=False, database=False)
+        assert answer["ready"] is True
+        assert await status(node) == 200
+        async with node.connect(url) as client:
+            await client.send("served")
+            assert await client.recv() == "served"
+
+
+async def test_a_node_that_has_never_reached_its_stores_is_not_ready(
+    tmp_path: Path, valkey: ValkeyServer
+) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    stores = {"DATABASE_URL": f"postgres://gateway@{nobody}/gateway", "REDIS_URL": f"redis://{nobody}/0"}
+    node = Gateway("serve", tmp_path, stores)
+    node.start()
+    try:
+        async with asyncio.timeout(50), node.serving(echo):
+            answer = await node.wait_until_ready(upstreams={"kb": True})
+            assert (answer["ready"], answer["redis"], answer["database"]) == (False, False, False)
+            assert await status(node) == 503
+    finally:
+        node.close()
+
+
+async def test_a_node_that_could_never_read_the_blocks_is_not_ready(node: Gateway) -> None:
+    with closing(sqlite3.connect(node.env["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
+        database.execute("DROP TABLE proxy_block")
+    node.start()
+    async with asyncio.timeout(50), node.serving(echo):
+        answer = await node.wait_until_ready(database=True, upstreams={"kb": True})
+        assert (answer["ready"], answer["rules"]) == (False, False)
+    assert json.loads((await node.get("/health"))[1])["alive"] is True
