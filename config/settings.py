@@ -98,6 +98,7 @@ REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
 NATS_URL = env.url("NATS_URL", ("nats", "tls"))
 
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=2)
+RECORD_RETENTION_DAYS = env.integer("RECORD_RETENTION_DAYS", 30, least=0)
 VAR_DIR.mkdir(exist_ok=True)
 try:
     DATABASES: dict[str, Any] = {

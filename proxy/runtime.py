@@ -40,6 +40,7 @@ from proxy.kicks import KICKS
 from proxy.member_reports import MemberReporter
 from proxy.nodes import NodeHeart
 from proxy.records import ConnectionWriter
+from proxy.retention import Retention
 from proxy.rules import RULES, StaffRules
 from proxy.tokens import token_verifier
 
@@ -129,6 +130,9 @@ class Runtime:
         self.background.start("rules", lambda: self.rules.run(self.hub))
         self.background.start("kicks", self.kicks.run)
         self.background.start("members", self.reporter.run)
+        if settings.RECORD_RETENTION_DAYS:
+            retention = Retention(node_id=self.node_id, days=settings.RECORD_RETENTION_DAYS)
+            self.background.start("retention", retention.run)
         if self.admission.shared is not None:
             self.background.start("leases", self.admission.shared.run)
         for pool in self.pools():

@@ -1,5 +1,4 @@
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,11 +6,10 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
-from django.utils import timezone
 
 from proxy import kicks
 from proxy.kicks import KickNotSent, kick, kick_async
-from proxy.models import Connection, Kick, KickReport, Node
+from proxy.models import Kick, KickReport
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.django_db
@@ -200,24 +198,3 @@ def test_connections_are_filtered_and_listed_as_json(capsys: pytest.CaptureFixtu
 def test_no_connections_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("connections")
     assert capsys.readouterr().out == "no connections\n"
-
-
-def test_old_records_are_pruned_and_live_ones_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    long_ago = timezone.now() - timedelta(days=40)
-    add_node("old", stopped_at=long_ago)
-    add_node("n1")
-    add_connection("old", node_id="old", closed_at=long_ago)
-    add_connection("old but live", age_seconds=40 * 86_400)
-    add_connection("closed today", closed=True)
-    call_command("prune_connections", "--days", "30")
-
-    assert capsys.readouterr().out == "1 connections and 1 nodes deleted\n"
-    assert set(Connection.objects.values_list("pk", flat=True)) == {"old but live", "closed today"}
-    assert Node.objects.get().pk == "n1"
-
-
-def test_pruning_wants_a_number_of_days() -> None:
-    with pytest.raises(CommandError):
-        call_command("prune_connections")
-    with pytest.raises(CommandError, match="--days"):
-        call_command("prune_connections", "--days=-1")

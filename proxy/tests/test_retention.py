@@ -1,0 +1,87 @@
+"""What is forgotten, when, and by which node."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from proxy import retention
+from proxy.models import Connection, Kick, KickReport, Node
+from proxy.retention import Retention, forget
+from proxy.tests.rows import add_connection, add_node
+
+pytestmark = pytest.mark.usefixtures("any_database")
+LONG_AGO = timedelta(days=40)
+
+
+def add_old_rows() -> None:
+    long_ago = timezone.now() - LONG_AGO
+    add_node("old", stopped_at=long_ago)
+    add_node("n1", silent_seconds=1)
+    add_connection("old", node_id="old", closed_at=long_ago)
+    add_connection("old but live", age_seconds=LONG_AGO.total_seconds())
+    add_connection("closed today", closed=True)
+    for session_key, left in (("over", -1), ("valid", 1)):
+        Session.objects.create(
+            session_key=session_key, session_data="", expire_date=timezone.now() + timedelta(days=left)
+        )
+    for kick_id, age in (("long ago", 2), ("today", 0)):
+        kick = Kick.objects.create(id=kick_id, everyone=True, created_at=Now() - timedelta(days=age))
+        KickReport.objects.create(kick=kick, node_id="n1", links=1)
+
+
+def kept() -> list[set[str]]:
+    return [
+        set(Connection.objects.values_list("pk", flat=True)),
+        set(Node.objects.values_list("pk", flat=True)),
+        set(Session.objects.values_list("pk", flat=True)),
+        set(KickReport.objects.values_list("kick_id", flat=True)),
+    ]
+
+
+KEPT = [{"old but live", "closed today"}, {"n1"}, {"valid"}, {"today"}]
+
+
+def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1)
+    add_old_rows()
+    add_connection("old too", closed_at=timezone.now() - LONG_AGO)
+    assert str(forget(30)) == "2 connections, 1 nodes and 1 sessions deleted"
+    assert kept() == KEPT
+
+
+async def test_the_node_that_has_run_longest_forgets_and_no_other() -> None:
+    await asyncio.to_thread(add_old_rows)
+    await asyncio.to_thread(add_node, "n2")
+    assert await Retention(node_id="n2", days=30).forget_if_first() is None
+    forgotten = await Retention(node_id="n1", days=30).forget_if_first()
+    assert forgotten is not None
+    assert forgotten.connections == 1
+    assert (await asyncio.to_thread(kept))[0] == KEPT[0]
+
+
+async def test_it_is_done_again_and_again() -> None:
+    await asyncio.to_thread(add_old_rows)
+    task = asyncio.create_task(Retention(node_id="n1", days=30, round_seconds=0.01).run(), name="retention")
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(kept) != KEPT:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(add_connection, "old again", closed_at=timezone.now() - LONG_AGO)
+        while await asyncio.to_thread(kept) != KEPT:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) -> None:
+    add_old_rows()
+    call_command("prune_connections")
+    assert capsys.readouterr().out == "1 connections, 1 nodes and 1 sessions deleted\n"
+    with pytest.raises(CommandError, match="--days"):
+        call_command("prune_connections", "--days=-1")
