@@ -6,6 +6,7 @@
 `database_url` (test): a new PostgreSQL database of its own.
 `nats_server` (session), `nats` (test): `NatsServer` with `url`.
 `nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
+`front` (test): `front({"gateway-1": (host, port), "gateway-2": …})` is nginx as deploy/nginx.conf sets it up.
 
 Every server has `kill()`, `stop()` and `start()`, which finds the same port again.
 When a test fails, the last output of each of its programs is part of the report.
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from config.testing.front import Front
 from config.testing.program import BASE_DIR, Program
 from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
 
@@ -175,3 +177,21 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[str], NginxServer]]:
     yield start
     for running in servers:
         next(running, None)
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Callable[[Mapping[str, tuple[str, int]]], Front]]:
+    """Start nginx with deploy/nginx.conf before gateways at the given hosts and ports, by name."""
+    fronts: list[Front] = []
+
+    def start(addresses: Mapping[str, tuple[str, int]]) -> Front:
+        front = Front(tmp_path, addresses)
+        fronts.append(front)
+        _SHOWN.append(front)
+        front.start()
+        return front
+
+    yield start
+    for front in fronts:
+        _SHOWN.remove(front)
+        front.close()

@@ -6,51 +6,36 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 from websockets.sync.client import connect
 
+from config.testing import compose
+from config.testing.front import Front
 from config.testing.plugin import Spawn
 from config.testing.program import BASE_DIR, INHERITED, Program, free_port
-from config.testing.servers import NginxServer, ValkeyServer
-from config.tests.test_nginx import conf_for
+from config.testing.servers import ValkeyServer
 
-COMPOSE = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
-OPERATORS = {
+DOTENV = {
     "SECRET_KEY": "compose-" + "s" * 56,
     "JWT_SIGNING_KEY": "compose-" + "j" * 56,
     "POSTGRES_PASSWORD": "p",
     "ALLOWED_HOSTS": "gateway.example.org",
     "HTTPS_ONLY": "true",
 }
+StartFront = Callable[[Mapping[str, tuple[str, int]]], Front]
+Stack = dict[str, tuple[Program, dict[str, str]]]
 
 
-def interpolated(value: str, variables: Mapping[str, str]) -> str:
-    """compose's `${NAME:?why}` and `${NAME:-default}`."""
-
-    def substitute(match: re.Match[str]) -> str:
-        name, operator, word = match.groups()
-        return variables[name] if operator == ":?" else variables.get(name) or word
-
-    return re.sub(r"\$\{(\w+)(:\?|:-)([^}]*)\}", substitute, value)
-
-
-def environment(**moved: str) -> dict[str, str]:
-    """The gateways' environment as compose makes it, with addresses of this test in place of its own."""
-    given: dict[str, str] = COMPOSE["x-gateway"]["environment"]
-    return {name: interpolated(value, OPERATORS) for name, value in given.items()} | moved
-
-
-def command(words: list[str]) -> list[str]:
+def with_our_python(words: list[str]) -> list[str]:
     return [sys.executable if word == "python" else word for word in words]
 
 
@@ -65,86 +50,114 @@ def healthy(env: Mapping[str, str]) -> bool:
     """Run the image's HEALTHCHECK."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     checked = subprocess.run(
-        command(image_json("  CMD")), env={**inherited, **env}, timeout=10, check=False, capture_output=True
+        with_our_python(image_json("  CMD")),
+        env={**inherited, **env},
+        timeout=10,
+        check=False,
+        capture_output=True,
     )
     return checked.returncode == 0
 
 
 @pytest.fixture
-def stack(spawn: Spawn, valkey: ValkeyServer, database_url: str) -> dict[int, tuple[Program, dict[str, str]]]:
-    """Two gateways by port, the KB service and the migrated database behind them."""
-    kb_port = free_port()
-    env = environment(
-        DATABASE_URL=database_url,
-        REDIS_URL=valkey.url,
-        KB_SERVICE_URL=f"http://127.0.0.1:{kb_port}",
-        DRAIN_SECONDS="0",
-        TRUSTED_PROXIES="127.0.0.1",
-    )
-    services: dict[str, dict[str, Any]] = COMPOSE["services"]
-    migrated = spawn(command(services["migrate"]["command"]), name="migrate", env=env)
-    assert migrated.wait_for_exit(within_seconds=30) == 0, migrated.output
-    kb_command = [str(kb_port) if word == "8001" else word for word in services["kb"]["command"]]
-    spawn(command(kb_command), name="kb", env=env).wait_for_port(kb_port)
+def stack(spawn: Spawn, valkey: ValkeyServer, database_url: str) -> Stack:
+    """Two gateways and their environment by name, the KB and studio services and the migrated database
+    behind them. Addresses are of the test; all else is of the file."""
+    ports = {name: free_port() for name in ("kb", "studio", "gateway-1", "gateway-2")}
+    moved = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": valkey.url,
+        "KB_SERVICE_URL": f"http://127.0.0.1:{ports['kb']}",
+        "STUDIO_WS_URLS": f"ws://127.0.0.1:{ports['studio']}",
+    }
+
+    def started(service: str, **own: str) -> tuple[Program, dict[str, str]]:
+        env = {**compose.environment(service, DOTENV), **moved, "TRUSTED_PROXIES": "127.0.0.1", **own}
+        words = [word.replace("0.0.0.0", "127.0.0.1") for word in compose.command(service, DOTENV)]
+        port = str(ports.get(service))
+        words = [port if word in {"8001", "8002"} else word for word in words]
+        return spawn(with_our_python(words), name=service, env=env), env
+
+    migrate, _ = started("migrate")
+    assert migrate.wait_for_exit(within_seconds=30) == 0, migrate.output
+    for service in ("kb", "studio"):
+        started(service)[0].wait_for_port(ports[service])
     gateways = {}
     for name in ("gateway-1", "gateway-2"):
-        port = free_port()
-        of_its_own = {**env, "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
-        gateways[port] = (
-            spawn(command(image_json("CMD")), name=name, env=of_its_own, ready="listening on"),
-            of_its_own,
-        )
+        own = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(ports[name]), "DRAIN_SECONDS": "0"}
+        gateways[name] = started(name, **own)
+        gateways[name][0].wait_for_output("listening on")
     return gateways
 
 
+def addresses(stack: Stack) -> dict[str, tuple[str, int]]:
+    return {name: ("127.0.0.1", int(env["GATEWAY_PORT"])) for name, (_, env) in stack.items()}
+
+
 def test_clients_play_through_nginx_on_either_gateway_and_survive_the_end_of_one(
-    stack: dict[int, tuple[Program, dict[str, str]]],
-    spawn: Spawn,
-    nginx: Callable[[str], NginxServer],
-    tmp_path: Path,
+    stack: Stack, spawn: Spawn, front: StartFront
 ) -> None:
-    (first, env), _ = stack.values()
+    first, env = stack["gateway-1"]
     issued = spawn([sys.executable, "manage.py", "issue_token", "ada"], name="token", env=env)
     assert issued.wait_for_exit() == 0
-    front = nginx(conf_for(list(stack), tmp_path / "access.log"))
-    url = f"ws://127.0.0.1:{front.port}/ws/experience?token={issued.output.strip()}&experience=wylding-woods"
+    server = front(addresses(stack))
+    address, token = f"ws://127.0.0.1:{server.port}", issued.output.strip()
+    kb = f"{address}/ws/experience?token={token}&experience=wylding-woods"
+    assert healthy(env)
+    assert httpx.get(f"{server.url}/health").status_code == 200  # what the check of nginx asks
 
     with contextlib.ExitStack() as clients:
         for _ in range(4):
-            client = clients.enter_context(connect(url, proxy=None))
+            client = clients.enter_context(connect(kb, proxy=None))
             assert json.loads(client.recv(5))["type"] == "connected"
     first.stop(within_seconds=20)
-    for _ in range(3):
-        with connect(url, proxy=None) as client:
-            assert json.loads(client.recv(5))["type"] == "connected"
-
-
-def test_the_images_health_check_follows_the_gateways_life(
-    stack: dict[int, tuple[Program, dict[str, str]]],
-) -> None:
-    gateway, env = next(iter(stack.values()))
-    assert healthy(env)
-
-    gateway.stop(within_seconds=20)
-
     assert not healthy(env)
+    for _ in range(3):
+        with connect(kb, proxy=None) as client:
+            assert json.loads(client.recv(5))["type"] == "connected"
+    with connect(f"{address}/ws?token={token}", proxy=None) as client:
+        client.send('{"type": "heartbeat"}')
+        assert json.loads(client.recv(5)) == {"type": "ack"}
 
 
-def test_the_kb_services_health_check_asks_the_port_that_its_command_opens() -> None:
-    kb = COMPOSE["services"]["kb"]
-    port = kb["command"][kb["command"].index("--port") + 1]
+@pytest.mark.parametrize("name", ["kb", "studio"])
+def test_a_services_health_check_asks_the_port_that_its_command_opens(name: str) -> None:
+    service = compose.SERVICES[name]
+    port = service["command"][service["command"].index("--port") + 1]
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         there = str(listener.getsockname()[1])
-        check = [word.replace(port, there) for word in kb["healthcheck"]["test"][1:]]
-        assert check != kb["healthcheck"]["test"][1:]
-        assert subprocess.run(command(check), timeout=10, check=False).returncode == 0
-    assert subprocess.run(command(check), timeout=10, check=False, capture_output=True).returncode != 0
+        check = [word.replace(port, there) for word in service["healthcheck"]["test"][1:]]
+        assert check != service["healthcheck"]["test"][1:]
+        assert subprocess.run(with_our_python(check), timeout=10, check=False).returncode == 0
+    gone = subprocess.run(with_our_python(check), timeout=10, check=False, capture_output=True)
+    assert gone.returncode != 0
 
 
-def test_the_nginx_health_check_reaches_a_gateway(
-    stack: dict[int, tuple[Program, dict[str, str]]], nginx: Callable[[str], NginxServer], tmp_path: Path
+def test_the_gateway_writes_to_nothing_of_its_image(
+    tmp_path: Path, spawn: Spawn, valkey: ValkeyServer, database_url: str
 ) -> None:
-    front = nginx(conf_for(list(stack), tmp_path / "access.log"))
+    """Its file system is read-only there: what the image holds is the same after it served."""
+    image = tmp_path / "image"
+    for source in re.findall(r"^COPY (?!--from|requirements)(\S+) \./", DOCKERFILE, re.MULTILINE):
+        copy = shutil.copytree if (BASE_DIR / source).is_dir() else shutil.copy
+        image.mkdir(exist_ok=True)
+        copy(BASE_DIR / source, image / source)
+    (image / "var").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in image.rglob("*")}
+    port = free_port()
+    env = compose.environment("gateway-1", DOTENV | {"WORKERS": "2"}) | {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": valkey.url,
+        "GATEWAY_PORT": str(port),
+        **dict(re.findall(r"(PYTHON\w+)=(\S+)", DOCKERFILE)),
+    }
+    migrate = spawn(with_our_python(compose.command("migrate", {})), name="migrate", env=env, cwd=image)
+    assert migrate.wait_for_exit(within_seconds=30) == 0, migrate.output
+    words = with_our_python(compose.command("gateway-1", {"WORKERS": "2"}))
+    gateway = spawn(words, name="gateway", env=env, cwd=image)
+    gateway.wait_for_port(port)
+    assert httpx.get(f"http://127.0.0.1:{port}/admin/login/").status_code == 200
+    assert gateway.stop(within_seconds=20) == 0
 
-    assert httpx.get(f"{front.url}/health").status_code == 200
+    assert {path: path.stat().st_mtime_ns for path in image.rglob("*")} == before

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import json
 import re
-from pathlib import Path
+import shlex
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-import yaml
+from django.conf import settings
 
-from config.dev.environment import SERVICES
+from config.dev.environment import SERVICES as DEVELOPMENT_SERVICES
+from config.testing import compose
+from config.testing.compose import COMPOSE, SERVICES
+from config.testing.program import BASE_DIR
+from proxy.management.commands import serve
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
-COMPOSE = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
 IMAGES_OWN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
 
@@ -42,12 +45,11 @@ def settings_documented(path: str = "docs/settings.md") -> set[str]:
 
 
 def compose_services(*, own_image: bool) -> dict[str, dict[str, Any]]:
-    services: dict[str, dict[str, Any]] = COMPOSE["services"]
-    return {name: service for name, service in services.items() if ("build" in service) == own_image}
+    return {name: service for name, service in SERVICES.items() if ("build" in service) == own_image}
 
 
 def test_every_setting_is_documented_and_nothing_else_is() -> None:
-    of_make_run = {service.port_variable for service in SERVICES}
+    of_make_run = {service.port_variable for service in DEVELOPMENT_SERVICES}
 
     assert settings_documented() - of_make_run == settings_read()
 
@@ -57,32 +59,70 @@ def test_the_readme_names_only_settings_that_exist() -> None:
 
 
 def test_compose_sets_only_settings_that_exist() -> None:
-    given = {name for service in COMPOSE["services"].values() for name in service.get("environment", {})}
+    given = {name for service in SERVICES.values() for name in service.get("environment", {})}
 
     assert given - IMAGES_OWN_VARIABLES <= settings_read()
 
 
+def test_every_setting_reaches_the_gateways_from_the_env_file() -> None:
+    """What the file itself decides holds what .env said, or is the address that nginx goes to."""
+    given = {name: f"given-{name.lower()}" for name in settings_read() | {"SECRET_KEY_FILE"}}
+
+    for gateway in ("gateway-1", "gateway-2"):
+        arrived = compose.environment(gateway, given)
+        fixed = {name for name, value in given.items() if value not in arrived[name].split(",")}
+        assert fixed == {"GATEWAY_HOST", "GATEWAY_PORT"}
+
+
+@pytest.mark.parametrize("missing", ["ALLOWED_HOSTS", "POSTGRES_PASSWORD"])
+def test_what_compose_itself_needs_is_asked_for_by_name(missing: str) -> None:
+    given = {"ALLOWED_HOSTS": "gateway.example.org", "POSTGRES_PASSWORD": "letters", missing: ""}
+
+    with pytest.raises(compose.NotSet):
+        compose.environment("gateway-1", given)
+
+
+def test_a_database_of_ones_own_needs_no_password_here() -> None:
+    given = {"ALLOWED_HOSTS": "gateway.example.org", "DATABASE_URL": "postgres://there/db"}
+
+    assert compose.environment("gateway-1", given)["DATABASE_URL"] == "postgres://there/db"
+
+
 def test_compose_holds_no_secret() -> None:
-    for service in COMPOSE["services"].values():
+    for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search("KEY|PASSWORD", name):
                 assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), f"{name} stands in the file"
-            assert "://" not in str(value) or re.search(r"://[^/@:]*:(?!\$\{)[^/@]*@", value) is None
+            assert re.search(r"://[^/@:{}]*:(?!\$\{)[^/@]*@", str(value)) is None, f"{name} holds a password"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_container_may_do_only_what_it_must(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("cap_add") is None or name == "postgres"
+    assert service["mem_limit"]
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    runs_as_somebody = "build" in service or service.get("user", "").split(":")[0].isdigit()
+    assert runs_as_somebody or name == "postgres"
 
 
 def test_two_gateways_stand_behind_nginx_and_wait_for_their_stores() -> None:
-    upstreams = re.findall(r"^\s*server ([\w-]+):8666 ", nginx_conf(), re.MULTILINE)
+    upstreams = re.findall(r"^\s*server ([\w-]+):8666 resolve ", nginx_conf(), re.MULTILINE)
 
     assert upstreams == ["gateway-1", "gateway-2"]
-    assert set(COMPOSE["services"]["nginx"]["depends_on"]) == set(upstreams)
+    assert set(SERVICES["nginx"]["depends_on"]) == set(upstreams)
     for name in upstreams:
-        assert set(COMPOSE["services"][name]["depends_on"]) == {"migrate", "valkey"}
+        assert set(SERVICES[name]["depends_on"]) == {"migrate", "valkey"}
 
 
-@pytest.mark.parametrize("name", sorted(set(COMPOSE["services"]) - {"migrate"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
 def test_every_service_that_stays_has_a_health_check(name: str) -> None:
     in_the_image = name.startswith("gateway")
-    assert in_the_image or COMPOSE["services"][name]["healthcheck"]["test"]
+    assert in_the_image or SERVICES[name]["healthcheck"]["test"]
 
 
 def test_the_commands_of_our_image_exist() -> None:
@@ -98,10 +138,15 @@ def test_the_commands_of_our_image_exist() -> None:
         )
 
 
-def test_nothing_is_trusted_but_the_compose_network() -> None:
-    (subnet,) = (config["subnet"] for config in COMPOSE["networks"]["default"]["ipam"]["config"])
+def test_only_nginx_may_say_who_a_client_is() -> None:
+    """Not the network: it has Docker's own gateway in it, from where clients of the host may come."""
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    (address,) = (at["ipv4_address"] for at in SERVICES["nginx"]["networks"].values())
+    trusted = compose.environment("gateway-1", {"ALLOWED_HOSTS": "h", "POSTGRES_PASSWORD": "p"})
 
-    assert COMPOSE["services"]["gateway-1"]["environment"]["TRUSTED_PROXIES"] == subnet
+    assert [word for word in trusted["TRUSTED_PROXIES"].split(",") if word] == [address]
+    assert ip_address(address) in ip_network(network["subnet"])
+    assert ip_address(address) not in ip_network(network["ip_range"])  # no other container gets it
 
 
 def test_the_image_holds_what_is_there_and_runs_as_a_user_of_its_own() -> None:
@@ -111,10 +156,43 @@ def test_the_image_holds_what_is_there_and_runs_as_a_user_of_its_own() -> None:
     assert "--require-hashes" in DOCKERFILE
 
 
-def test_a_drain_ends_before_the_container_is_killed() -> None:
-    gateway = COMPOSE["services"]["gateway-1"]
+def test_the_documented_commands_name_services_and_commands_that_exist() -> None:
+    lines = documented_commands()
 
-    assert int(gateway["stop_grace_period"].removesuffix("s")) > int(gateway["environment"]["DRAIN_SECONDS"])
+    assert len(lines) >= 8
+    for words in lines:
+        named = [word for word in words[3:] if word in SERVICES]
+        assert named or "--build" in words or words[2] in {"build", "down"}, words
+        if "manage.py" in words:
+            name = words[words.index("manage.py") + 1]
+            assert name == "createsuperuser" or list(BASE_DIR.glob(f"*/management/commands/{name}.py")), name
+
+
+def test_an_upgrade_takes_one_gateway_at_a_time_and_looks_at_it_before_the_next() -> None:
+    """`up` without `--no-deps` would stop both; `--wait` is until the health check passes."""
+    commands = documented_commands()
+    begin = commands.index(["docker", "compose", "build"])
+    _, migrate, first, look, second = commands[begin : begin + 5]
+
+    assert migrate[2:] == ["run", "--rm", "migrate"]
+    assert first[2:] == ["up", "--detach", "--no-deps", "--wait", "gateway-1"]
+    assert look[-1] == "http://gateway-1:8666/ready"
+    assert second[2:] == ["up", "--detach", "--no-deps", "--wait", "gateway-2"]
+
+
+def documented_commands() -> list[list[str]]:
+    """Every `docker compose …` of docs/operations.md, in words."""
+    text = (BASE_DIR / "docs" / "operations.md").read_text()
+    return [
+        shlex.split(line) for line in re.findall(r"(?:^|`)(docker compose \w[^`\n]*)", text, re.MULTILINE)
+    ]
+
+
+def test_a_drain_ends_before_the_container_is_killed() -> None:
+    grace = compose.interpolated(SERVICES["gateway-1"]["stop_grace_period"], {})
+    drain_seconds = settings.DRAIN_SECONDS
+
+    assert int(grace.removesuffix("s")) > drain_seconds + serve.STOP_GRACE_SECONDS
 
 
 def nginx_conf() -> str:

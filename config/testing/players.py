@@ -1,0 +1,198 @@
+"""Clients that number what they send, check every answer, and come back when they lose their link."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+_RETRY_AFTER = re.compile(r"retry in (\d+) ms")
+MESSAGE_SECONDS = 0.5
+OPEN_SECONDS = 15.0
+COME_BACK_SECONDS = (0.2, 1.0)
+
+
+@dataclass
+class Story:
+    """What all players saw together since it was begun. Times are seconds."""
+
+    answers: int = 0
+    events: int = 0
+    links: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  # handshakes by status and code, or failure
+    ended: Counter[str] = field(default_factory=Counter)  # links by close code
+    unanswered: int = 0  # messages in flight when their link ended
+    oldest_unanswered: float = 0.0  # how long the oldest of them had been
+    slowest_answer: float = 0.0
+    longest_away: float = 0.0  # from the end of a link to the next that was served
+    events_missed: int = 0
+    wrong: list[str] = field(default_factory=list)  # doubled, reordered, or lost in the middle
+
+
+class Player:
+    """One client. Sends a number every half second, expects each back once and in order.
+
+    An event is `{"event": n}`; each must have a greater number than the one before.
+    """
+
+    def __init__(self, number: int, url: str) -> None:
+        """`url` is the client's, with its token. The address it says it has is its own."""
+        self.number, self.url, self.story = number, url, Story()
+        self.address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        self.answered_at = 0.0  # of the link that is open now; 0 while there is none
+        self.event = -1
+        self._next = 0
+        self._sent: dict[int, float] = {}  # when, by number; what this link has yet to answer
+        self._lost_at = 0.0
+
+    async def play(self) -> None:
+        """Until it is cancelled, over as many links as it takes."""
+        while True:
+            pause = random.uniform(*COME_BACK_SECONDS)
+            try:
+                await self._play_one_link()
+            except InvalidStatus as refused:
+                self.story.refused[_refusal(refused)] += 1
+            except (InvalidHandshake, OSError, EOFError) as failed:
+                self.story.refused[type(failed).__name__] += 1
+            except ConnectionClosed as ended:
+                asked = _RETRY_AFTER.search(ended.rcvd.reason) if ended.rcvd is not None else None
+                pause = pause if asked is None else int(asked[1]) / 1000
+                self.story.ended[str(ended.rcvd.code if ended.rcvd is not None else 1006)] += 1
+            await asyncio.sleep(pause)
+
+    async def _play_one_link(self) -> None:
+        """Ends with the exception that ended it."""
+        async with connect(
+            self.url,
+            additional_headers={"X-Forwarded-For": self.address},
+            compression=None,
+            proxy=None,
+            open_timeout=OPEN_SECONDS,
+            close_timeout=1,
+            ping_interval=None,
+        ) as socket:
+            self.story.links += 1
+            sending = asyncio.create_task(self._send(socket), name=f"player:{self.number}:send")
+            try:
+                while True:
+                    self._heard(json.loads(await socket.recv()))
+            finally:
+                sending.cancel()
+                with suppress(asyncio.CancelledError, ConnectionClosed):
+                    await sending
+                self._link_ended()
+
+    async def _send(self, socket: ClientConnection) -> None:
+        await asyncio.sleep(random.uniform(0, MESSAGE_SECONDS))  # not all in step
+        while True:
+            self._sent[self._next] = time.monotonic()
+            self._next += 1
+            await socket.send(json.dumps({"n": self._next - 1}))
+            await asyncio.sleep(MESSAGE_SECONDS)
+
+    def _heard(self, message: dict[str, int]) -> None:
+        now, story = time.monotonic(), self.story
+        if "event" in message:
+            self._heard_event(message["event"])
+        elif "n" in message:
+            expected = next(iter(self._sent), None)
+            if message["n"] != expected:
+                story.wrong.append(f"player {self.number}: {message['n']} came, {expected} was next")
+            story.answers += 1
+            story.slowest_answer = max(story.slowest_answer, now - self._sent.pop(message["n"], now))
+            if self._lost_at:
+                story.longest_away = max(story.longest_away, now - self._lost_at)
+            self.answered_at, self._lost_at = now, 0.0
+
+    def _heard_event(self, number: int) -> None:
+        if number <= self.event:
+            self.story.wrong.append(f"player {self.number}: event {number} came after {self.event}")
+        elif self.event >= 0:
+            self.story.events_missed += number - self.event - 1
+        self.story.events += 1
+        self.event = number
+
+    def _link_ended(self) -> None:
+        now, story = time.monotonic(), self.story
+        story.unanswered += len(self._sent)
+        for sent_at in self._sent.values():
+            story.oldest_unanswered = max(story.oldest_unanswered, now - sent_at)
+        self._sent.clear()
+        self.answered_at = 0.0
+        self._lost_at = self._lost_at or now
+
+
+def _refusal(refused: InvalidStatus) -> str:
+    """Status and code; without a code it was nginx that spoke."""
+    try:
+        code = json.loads(refused.response.body or b"")["code"]
+    except (ValueError, KeyError, TypeError):
+        code = "by nginx"
+    return f"{refused.response.status_code} {code}"
+
+
+class Players:
+    """Many of them, in one event loop. `async with` starts them; they end with it."""
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        self.each = [Player(number, url) for number, url in enumerate(urls)]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Players:
+        self.begin_story()
+        for player in self.each:
+            self._tasks.append(asyncio.create_task(player.play(), name=f"player:{player.number}"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()  # raises what ended a player
+
+    def begin_story(self) -> Story:
+        """What is seen from now on."""
+        story = Story()
+        for player in self.each:
+            player.story = story
+        return story
+
+    async def all_are_served(self, *, since: float | None = None, within_seconds: float) -> float:
+        """Wait until each has an answer from `since` (loop-independent `time.monotonic`; default: now) on;
+        answers how many seconds that took.
+
+        Raises:
+            TimeoutError: some have none.
+        """
+        since = time.monotonic() if since is None else since
+        return await waited_for(lambda: self._served_since(since), within_seconds=within_seconds)
+
+    async def _served_since(self, since: float) -> bool:
+        ended = [task for task in self._tasks if task.done()]
+        assert not ended, ended[0].exception()
+        return all(player.answered_at >= since for player in self.each)
+
+
+async def waited_for(condition: Callable[[], Awaitable[bool]], *, within_seconds: float) -> float:
+    """Seconds until `condition` held.
+
+    Raises:
+        TimeoutError: it never did.
+    """
+    begin = time.monotonic()
+    async with asyncio.timeout(within_seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+    return time.monotonic() - begin
