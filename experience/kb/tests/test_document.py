@@ -5,41 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from config.testing import documents
+from config.testing.documents import examples
 from config.testing.program import BASE_DIR
 from experience.kb import protocol
 from experience.kb.game import Player
 from experience.kb.tests.serving import KbProgram
 from experience.kb.world import WYLDING_WOODS
 
-DOCUMENT = (BASE_DIR / "docs" / "kb-protocol.md").read_text(encoding="utf-8")
+DOCUMENT = documents.read("kb-protocol.md")
 VOLATILE = ("connection_id", "user_id", "server_timestamp")
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One fenced block: who says it (`client`, `service`, `event`, `refusal 401`), and what."""
-
-    kind: str
-    text: str
-
-    def fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self.text)
-        return fields
-
-
-def examples(document: str) -> Iterator[Example]:
-    for kind, text in re.findall(
-        r"^```(?:json|text) ([^\n]+)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL
-    ):
-        yield Example(kind, text.strip())
 
 
 def comparable(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""docs/protocol.md says what the gateway does: its examples are played, its tables compared with the code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidStatus
+
+from config.testing import documents
+from config.testing.documents import Example, examples, table
+from config.testing.gateway import Gateway, issue
+from config.tests.conftest import MakeGateway
+from experience.routes import ROUTES
+from proxy.core import errors
+from proxy.core.closes import MEANINGS, ComeBack
+from proxy.core.errors import TOKEN_REASONS, GatewayError
+
+DOCUMENT = documents.read("protocol.md")
+EXAMPLES = list(examples(DOCUMENT))
+
+
+def filled(text: str) -> str:
+    return text.replace("TOKEN", issue("42")).replace("EXPIRED", issue("42", minutes=-60))
+
+
+def url_of(gateway: Gateway, example: Example, *more: str) -> str:
+    path = filled(example.kind.split()[2])
+    return (
+        f"ws://127.0.0.1:{gateway.port}" + path + "".join(f"{'&' if '?' in path else '?'}{m}" for m in more)
+    )
+
+
+async def test_every_refusal_of_the_document_is_the_gateways(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway()
+    refusals = [example for example in EXAMPLES if example.kind.startswith("refusal")]
+    assert len(refusals) >= 6
+    async with asyncio.timeout(40):
+        for example in refusals:
+            with pytest.raises(InvalidStatus) as refused:
+                async with gateway.connect(url_of(gateway, example)):
+                    pass
+            response = refused.value.response
+            assert response.status_code == int(example.kind.split()[1]), example
+            assert json.loads(response.body or b"") == example.fields()
+            assert response.headers["X-Request-Id"]
+            assert ("Retry-After" in response.headers) is ("retry_after_ms" in example.fields())
+
+
+async def test_every_close_of_the_document_is_the_gateways(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway()
+    closes = [example for example in EXAMPLES if example.kind.startswith("close")]
+    assert len(closes) >= 4
+    async with asyncio.timeout(40):
+        for example in closes:
+            async with gateway.connect(url_of(gateway, example, "refuse=close")) as client:
+                await client.wait_closed()
+            assert (str(client.close_code), client.close_reason) == (example.kind.split()[1], example.text)
+
+
+async def test_control_messages_are_answered_as_the_document_shows(make_gateway: MakeGateway) -> None:
+    gateway, forwarded = make_gateway(), []
+
+    async def listen(upstream: ServerConnection) -> None:
+        async for message in upstream:
+            forwarded.append(message)
+
+    played = [example for example in EXAMPLES if example.kind in {"client", "gateway"}]
+    assert len(played) >= 6
+    async with gateway.serving(listen) as url, asyncio.timeout(40), gateway.connect(url) as client:
+        for example in played:
+            if example.kind == "client":
+                await client.send(filled(example.text))
+                continue
+            said, shown = json.loads(await client.recv()), example.fields()
+            assert list(said) == list(shown)
+            assert {**said, "expires_at": None} == {**shown, "expires_at": None}
+    assert forwarded == []
+
+
+def python_client() -> dict[str, Any]:
+    """The names that the document's Python example defines."""
+    (example,) = (example for example in EXAMPLES if example.language == "python")
+    names: dict[str, Any] = {}
+    exec(compile(example.text, "protocol.md", "exec"), names)
+    return names
+
+
+def test_the_documents_client_comes_back_as_the_table_says() -> None:
+    wait_seconds = python_client()["wait_seconds"]
+    for code, meaning in MEANINGS.items():
+        assert (wait_seconds(code, "", 0) is None) is (meaning.come_back is ComeBack.NO)
+        named = wait_seconds(code, "at most 5; retry in 5000 ms", 0)
+        assert (named is not None and named >= 5) is (meaning.come_back is ComeBack.WHEN_TOLD)
+    assert wait_seconds(4010, "", 0) == 0 < wait_seconds(4010, "", 1)
+    assert 15 <= wait_seconds(1006, "", 99) <= 30
+
+
+async def test_the_documents_client_stays_connected_over_failures_and_an_expired_token(
+    make_gateway: MakeGateway,
+) -> None:
+    gateway, heard, asked = make_gateway(MAX_CONNECTIONS_PER_USER="1"), [], []
+    endings = [1011, 4001]
+
+    async def speak(upstream: ServerConnection) -> None:
+        await upstream.send(f"hello, {len(endings)} to go")
+        await upstream.close(endings.pop(0), "so it goes")
+
+    async def get_token(fresh: bool) -> str:
+        asked.append(fresh)
+        return issue("42", minutes=60 if fresh or len(asked) > 1 else -60)
+
+    async def on_message(message: str) -> None:
+        heard.append(message)
+
+    url = gateway.url(token=None)
+    async with gateway.serving(speak), asyncio.timeout(40):
+        last = await python_client()["stay"](url, get_token, on_message)
+    assert (last, heard) == (4001, ["hello, 2 to go", "hello, 1 to go"])
+    assert asked[:2] == [False, True]
+
+
+# --- Tables -----
+def test_the_table_of_closes_is_the_codes() -> None:
+    rows = table(DOCUMENT, "code", "when", "come back?")
+    assert rows == [(str(code), m.when, m.come_back.value) for code, m in MEANINGS.items()]
+
+
+def test_the_table_of_refusals_has_every_failure_and_no_other() -> None:
+    def kinds(root: type[GatewayError]) -> set[type[GatewayError]]:
+        return {root}.union(*map(kinds, root.__subclasses__()))
+
+    rows = table(DOCUMENT, "status", "code", "when")
+    shown = {(status, code) for statuses, code, _ in rows for status in statuses.split(", ")}
+    ours = {
+        (str(kind.status), kind.code) for kind in kinds(GatewayError) if kind.__module__ == errors.__name__
+    }
+    assert shown - {("401", "service_refused")} == ours
+
+
+def test_the_table_of_bad_tokens_is_the_codes() -> None:
+    assert table(DOCUMENT, "label", "message") == list(TOKEN_REASONS.items())
+
+
+def test_every_path_of_a_route_is_named() -> None:
+    for route in ROUTES:
+        for path in route.paths:
+            assert f"`/{path}`" in DOCUMENT
+
+
+def test_limits_and_their_defaults_are_those_of_the_settings() -> None:
+    settings = {row[0]: row[1] for row in _rows(documents.read("settings.md"))}
+    for _, default, setting, _ in table(DOCUMENT, "limit", "default", "setting", "beyond it"):
+        assert default.removesuffix(" bytes").removesuffix(" s") == settings[setting], setting
+
+
+def _rows(document: str) -> list[list[str]]:
+    lines = (line.strip("|").split("|") for line in document.splitlines() if line.startswith("| `"))
+    return [[cell.strip().replace("`", "") for cell in line] for line in lines]
