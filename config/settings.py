@@ -72,13 +72,16 @@ SIMPLE_JWT: dict[str, Any] = {
 
 # --- Links -----
 KB_SERVICE_URL = env.service_url("KB_SERVICE_URL", "http://127.0.0.1:8001")
+KB_PROBE = env.choice("KB_PROBE", "websocket", ("websocket", "http", "none"))
+KB_PROBE_PATH = env.path("KB_PROBE_PATH", "")
+KB_PROBE_SECONDS = env.seconds("KB_PROBE_SECONDS", 30, least=0.1)
 STUDIO_WS_URLS = env.service_urls("STUDIO_WS_URLS")
 STUDIO_POLICY = env.choice(
     "STUDIO_POLICY", "least_connections", ("round_robin", "least_connections", "weighted", "affinity")
 )
 STUDIO_RESUME = env.choice("STUDIO_RESUME", "close", ("close", "reconnect"))
 STUDIO_PROBE = env.choice("STUDIO_PROBE", "websocket", ("websocket", "http", "none"))
-STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "/ws")
+STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "")
 STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)
 STUDIO_MEMBER_MAX_CONNECTIONS = env.integer("STUDIO_MEMBER_MAX_CONNECTIONS", 0, least=0) or None
 RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)

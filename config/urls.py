@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
+from experience.studio.views import no_polling
 from proxy import views
 
 urlpatterns = [
@@ -10,5 +11,6 @@ urlpatterns = [
     path("health", views.health),
     path("ready", views.ready),
     path("metrics", views.prometheus),
+    path("socket.io/", no_polling),
     path("admin/", admin.site.urls),
 ]

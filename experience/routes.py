@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
+from experience.probing import probe_of
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
-from proxy.core.routes import Forward, Route, Subject, Upstream
+from proxy.core.breaker import BreakerLimits
+from proxy.core.routes import Forward, Route, Subject, Upstream, upstream_url
 from proxy.core.topics import experience_topic
 
 
@@ -15,10 +17,17 @@ def _experience(subject: Subject) -> Iterable[str]:
     return (experience_topic(subject.query["experience"]),)
 
 
+KB = Upstream(
+    name="kb",
+    members=(upstream_url(settings.KB_SERVICE_URL, path="/ws/experience"),),
+    probe=probe_of(settings.KB_PROBE, path=settings.KB_PROBE_PATH, seconds=settings.KB_PROBE_SECONDS),
+    # There is one member only: while it is kept off it, nobody is served.
+    breaker=BreakerLimits(first_wait_seconds=0.5, longest_wait_seconds=2.0),
+)
 EXPERIENCE = Route(
     name="experience",
     paths=("ws/experience", "ws/v1/experience"),
-    upstream=Upstream.of("kb", settings.KB_SERVICE_URL, path="/ws/experience"),
+    upstream=KB,
     forward=Forward(query=("token", "experience")),
     topics=_experience,
     control=True,

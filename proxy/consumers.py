@@ -96,9 +96,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         )
         pool = self.runtime.pool(self.route)
         with metrics.child(metrics.DIAL_SECONDS, pool.name).time():
-            return await join.dial(
-                lambda dial: pool.dial(self.runtime.dialler, dial, request, key=subject.principal.user_id)
-            )
+            return await join.dial(lambda dial: pool.dial(dial, request, key=subject.principal.user_id))
 
     def _choose_join(self) -> Join:
         if self.route.resume is Resume.RECONNECT:

@@ -13,7 +13,7 @@ from proxy.core.addresses import is_trusted, parse_address
 from proxy.core.errors import BadRequest, calling_hook
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
-from proxy.core.routes import Route, Subject
+from proxy.core.routes import ClientPath, Route, Subject
 from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
 
@@ -63,7 +63,8 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
     headers.append(("x-request-id", scope["request_id"]))
     if route.forward.identity:
         headers.extend(identity_headers(scope, subject))
-    path = quote(scope["path"], safe=_PATH_SAFE) if route.forward.path else ""
+    forwards = route.forward.path
+    path = "" if forwards is ClientPath.STOPS else quote(scope["path"], safe=_PATH_SAFE)
     with calling_hook("forward"):
         query = route.forward.query_string(subject)
     try:
@@ -73,6 +74,7 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
             headers=tuple(headers),
             subprotocols=scope["offered_subprotocols"],
             extensions=extensions,
+            replaces_path=forwards is ClientPath.REPLACES,
         )
     except ValueError as error:
         raise BadRequest(str(error)) from None

@@ -27,7 +27,6 @@ from proxy.core.routes import Route
 from proxy.core.topics import EVERYONE, connection_topic, group_name, node_topic
 from proxy.database import DatabaseExecutor
 from proxy.engine.background import Background
-from proxy.engine.dial import Dialler
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
 from proxy.engine.link import Link
@@ -82,11 +81,12 @@ class Runtime:
         self.heart = NodeHeart(self.database, node_id=self.node_id, on_returned=self.recorder.note_all)
         self.lag = LoopLag()
         self._records_dropped = 0
-        self.dialler = Dialler(
-            max_concurrent=settings.MAX_CONCURRENT_DIALS, queue_seconds=settings.DIAL_TIMEOUT_SECONDS
-        )
         self._pools = {
-            route.upstream.name: Pool(route.upstream, dial_seconds=settings.DIAL_TIMEOUT_SECONDS)
+            route.upstream.name: Pool(
+                route.upstream,
+                dial_seconds=settings.DIAL_TIMEOUT_SECONDS,
+                max_concurrent_dials=settings.MAX_CONCURRENT_DIALS,
+            )
             for route in registry.routes()
         }
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())

@@ -58,6 +58,7 @@ class Gateway:
             "SECRET_KEY": "a secret key that is used in tests only, and nowhere else",
             "JWT_SIGNING_KEY": SIGNING_KEY,
             "KB_SERVICE_URL": f"http://127.0.0.1:{self.kb_port}",
+            "KB_PROBE": "none",  # a test's own upstream should see its clients only
             "DATABASE_URL": f"sqlite:///{directory / 'gateway.sqlite3'}",
             "MAX_CONNECTIONS_PER_IP": "100000",
             "MAX_CONNECTIONS_PER_USER": "100000",

@@ -1,43 +1,34 @@
 """How sockets reach the studio API: one pool, two routes.
 
-The path goes on as the client asked for it. Socket.IO keeps its session on one instance, so its links are
-never carried over to another one, whatever STUDIO_RESUME says.
+A member that was declared with a path is dialled so for `/ws` and `/websocket`; else the client's path goes
+on, as it always does for Socket.IO, which has one path only. Socket.IO keeps its session on one instance, so
+its links are never carried over to another one, whatever STUDIO_RESUME says.
 """
 
 from __future__ import annotations
 
 from django.conf import settings
 
+from experience.probing import probe_of
 from proxy.core.balancing import PolicyName
 from proxy.core.breaker import BreakerLimits
-from proxy.core.health import Probe, ProbeKind
 from proxy.core.limits import MessageLimits, OverRate
-from proxy.core.routes import Forward, Resume, Route, Upstream, upstream_url
-
-
-def _probe() -> Probe | None:
-    if settings.STUDIO_PROBE == "none":
-        return None
-    seconds = settings.STUDIO_PROBE_SECONDS
-    return Probe(
-        kind=ProbeKind(settings.STUDIO_PROBE),
-        path=settings.STUDIO_PROBE_PATH,
-        interval_seconds=seconds,
-        failing_seconds=min(2.0, seconds),
-        timeout_seconds=min(3.0, settings.DIAL_TIMEOUT_SECONDS),
-    )
-
+from proxy.core.routes import ClientPath, Forward, Resume, Route, Upstream, upstream_url
 
 POOL = Upstream(
     name="studio",
     members=tuple(upstream_url(url) for url in settings.STUDIO_WS_URLS),
     policy=PolicyName(settings.STUDIO_POLICY),
-    probe=_probe(),
+    probe=probe_of(
+        settings.STUDIO_PROBE,
+        path=settings.STUDIO_PROBE_PATH,
+        seconds=settings.STUDIO_PROBE_SECONDS,
+        default_path="/ws",
+    ),
     breaker=BreakerLimits(),
     max_connections=settings.STUDIO_MEMBER_MAX_CONNECTIONS,
     editable=True,
 )
-FORWARD = Forward(any_query=True, identity=True, path=True)
 MESSAGE_LIMITS = MessageLimits(
     messages_per_user=settings.MESSAGE_RATE_PER_USER,
     messages_per_connection=settings.MESSAGE_RATE_PER_CONNECTION,
@@ -59,7 +50,7 @@ STUDIO = Route(
     name="studio",
     paths=("ws", "websocket"),
     upstream=POOL,
-    forward=FORWARD,
+    forward=Forward(any_query=True, identity=True, path=ClientPath.FILLS),
     resume=Resume(settings.STUDIO_RESUME),
     message_limits=MESSAGE_LIMITS,
 )
@@ -67,7 +58,7 @@ STUDIO_SOCKETIO = Route(
     name="studio-socketio",
     paths=("socket.io/",),
     upstream=POOL,
-    forward=FORWARD,
+    forward=Forward(any_query=True, identity=True, path=ClientPath.REPLACES),
     message_limits=MESSAGE_LIMITS,
     phrase=socketio_message,
 )

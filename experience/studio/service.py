@@ -9,6 +9,7 @@ A client sends JSON, and gets:
 - any other JSON: `{"type":"echo","instance","message"}`
 - what is no JSON: `{"type":"error","code":"invalid_json","message"}`
 
+Under `/socket.io/` it speaks Socket.IO, and every event comes back (experience/studio/socketio.py).
 `GET /health` answers 200, or 503 while it refuses.
 """
 
@@ -27,9 +28,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from experience.studio import socketio
+
 logger = logging.getLogger(__name__)
 
-PATHS = ("/ws", "/websocket")
+PATHS = ("/ws", "/websocket", socketio.PATH)
 SHOWN_HEADERS = ("X-User-Id", "X-Request-Id", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
 MAX_MESSAGE_BYTES = 1 << 20
 
@@ -58,7 +61,7 @@ class StudioService:
             yield server
 
     async def answer_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        path = _path(request)
         if self.failing == "hang":
             await connection.wait_closed()
         if self.failing == "refuse":
@@ -69,15 +72,20 @@ class StudioService:
 
     async def serve_socket(self, connection: ServerConnection) -> None:
         self.open.add(connection)
+        assert connection.request is not None  # noqa: S101  it was accepted
+        converse = socketio.speak if _path(connection.request) == socketio.PATH else self._converse
         try:
-            async for message in connection:
-                answer = await self._answer(connection, message)
-                if answer is not None:
-                    await connection.send(json.dumps(answer))
+            await converse(connection)
         except ConnectionClosed:
             pass
         finally:
             self.open.discard(connection)
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        async for message in connection:
+            answer = await self._answer(connection, message)
+            if answer is not None:
+                await connection.send(json.dumps(answer))
 
     async def _answer(self, connection: ServerConnection, message: str | bytes) -> dict[str, Any] | None:
         try:
@@ -117,6 +125,10 @@ class StudioService:
             return None
         self.failing = str(how) if how in {"refuse", "hang"} else None
         return {"type": "ack"}
+
+
+def _path(request: Request) -> str:
+    return urlsplit(request.path).path
 
 
 async def run_service(service: StudioService, *, host: str, port: int, stop: asyncio.Event) -> None:

@@ -239,9 +239,11 @@ class UpstreamUnavailable(GatewayError):
     message = "The service is not available."
     retry_after_seconds = 2.0
 
-    def __init__(self, pool: str, *, why: str) -> None:
+    def __init__(self, pool: str, *, why: str, wait_seconds: float = 0.0) -> None:
+        """`wait_seconds`: before that, there is no use in coming back."""
         super().__init__(f"pool {pool!r}: {why}")
         self.pool = pool
+        self.retry_after_seconds = max(self.retry_after_seconds, wait_seconds)
 
 
 class UpstreamTimeout(GatewayError):

@@ -19,12 +19,14 @@ class ProbeKind(StrEnum):
 class Probe:
     """How members are probed. While the last probe failed, the next one comes after `failing_seconds`.
 
-    `rise` successes in a row make a member healthy, `fall` failures in a row make it not. `path` is put
-    behind the member's own. An answer later than `timeout_seconds` is a failure.
+    `rise` successes in a row make a member healthy, `fall` failures in a row make it not. `path` is asked for
+    in place of the member's own; "" asks for that, and for `default_path` where it has none. An answer later
+    than `timeout_seconds` is a failure.
     """
 
     kind: ProbeKind = ProbeKind.WEBSOCKET
     path: str = ""
+    default_path: str = "/"
     interval_seconds: float = 30.0
     failing_seconds: float = 2.0
     timeout_seconds: float = 3.0

@@ -32,7 +32,7 @@ class Resume(StrEnum):
 
 
 def upstream_url(base: str, *, path: str = "") -> str:
-    """`base` as a WebSocket URL: http→ws, https→wss, with `path` behind the base's own path.
+    """`base` as a WebSocket URL: http→ws, https→wss, with `path` behind the base's own, unless that ends so.
 
     Raises:
         ValueError: `base` is no http, https, ws or wss URL with a host, or carries a query or credentials.
@@ -47,8 +47,22 @@ def upstream_url(base: str, *, path: str = "") -> str:
     ):
         raise ValueError(f"a service URL is like http://host:port; got {base!r}")
     _ = parts.port  # raises ValueError when it is no port number
-    full_path = parts.path.rstrip("/") + "/" + path.lstrip("/")
+    full_path = parts.path or "/"
+    if path and not full_path.endswith("/" + path.lstrip("/")):
+        full_path = full_path.rstrip("/") + "/" + path.lstrip("/")
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, full_path, "", ""))
+
+
+def own_path(member_url: str) -> str:
+    """The path that a member was declared with; "" for a bare origin."""
+    path = urlsplit(member_url).path
+    return "" if path == "/" else path
+
+
+def at_path(member_url: str, path: str) -> str:
+    """`path` (a query may follow) at the member's origin, in place of its own."""
+    parts = urlsplit(member_url)
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +78,16 @@ class Subject:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
+class ClientPath(StrEnum):
+    """What becomes of the path that a client asked for: members are dialled as declared (`stops`), only those
+    that were declared without a path are asked for the client's (`fills`), or all are (`replaces`).
+    """
+
+    STOPS = "stops"
+    FILLS = "fills"
+    REPLACES = "replaces"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
     """What of the client's handshake goes on to the upstream; what is not named here stops at the gateway.
@@ -72,14 +96,14 @@ class Forward:
     `any_query`: pass on all others, too, but never the token nor what the gateway says itself.
     `identity`: also say who the client is: `user_id` as query, X-User-Id and X-Forwarded-For, -Proto and
     -Host as headers. The client's own of those names never go on.
-    `path`: the client's path is put behind the member's own.
+    `path`: what becomes of the client's path.
     """
 
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ("user-agent", "accept-language")
     any_query: bool = False
     identity: bool = False
-    path: bool = False
+    path: ClientPath = ClientPath.STOPS
 
     def query_string(self, subject: Subject) -> str:
         if self.any_query:

@@ -28,6 +28,7 @@ from proxy.core.errors import (
 from proxy.core.heads import TOKEN, problem_of_head
 from proxy.core.human import one_line
 from proxy.core.limits import LinkLimits
+from proxy.core.routes import at_path, own_path
 from proxy.engine.legs import UpstreamLeg
 from proxy.engine.resolving import Addresses, HostUnknown
 
@@ -64,9 +65,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRequest:
-    """What to ask of a member. `path` is put behind the member's own, `query` is already encoded.
-
-    `extensions` goes out verbatim, None for none.
+    """What to ask of a member. `path` is for members that have none of their own, or, with
+    `replaces_path`, for all. `query` is already encoded. `extensions` goes out verbatim, None for none.
 
     Raises:
         ValueError: it could not be sent. Whose fault that is, the caller knows; no member's.
@@ -77,6 +77,7 @@ class DialRequest:
     headers: Sequence[tuple[str, str]] = field(default_factory=tuple)
     subprotocols: Sequence[str] = ()
     extensions: str | None = None
+    replaces_path: bool = False
 
     def __post_init__(self) -> None:
         if not _TARGET.fullmatch(self.path) or not _TARGET.fullmatch(self.query):
@@ -89,7 +90,9 @@ class DialRequest:
 
     def target(self, member_url: str) -> str:
         """Where to dial, without the query: it may hold a token, and this is shown to operators."""
-        return member_url.rstrip("/") + self.path if self.path else member_url
+        if not self.path or (own_path(member_url) and not self.replaces_path):
+            return member_url
+        return at_path(member_url, self.path)
 
     def url(self, member_url: str) -> str:
         return f"{member_url}?{self.query}" if self.query else member_url

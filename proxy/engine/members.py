@@ -92,6 +92,11 @@ class Member:
         return MemberState.FULL if self.full else MemberState.AVAILABLE
 
     @property
+    def wait_seconds(self) -> float:
+        """How long its breaker still keeps everybody off it."""
+        return 0.0 if self._breaker is None else self._breaker.wait_seconds(self._clock())
+
+    @property
     def breaker_state(self) -> BreakerState:
         return BreakerState.CLOSED if self._breaker is None else self._breaker.state(self._clock())
 

@@ -42,12 +42,15 @@ class Pool:
         upstream: Upstream,
         *,
         dial_seconds: float = 5.0,
+        max_concurrent_dials: int = 100,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.name, self.upstream = upstream.name, upstream
         self._dial_seconds, self._clock, self._random = dial_seconds, clock, random
         self._policy = policy(upstream.policy)
+        # A pool's own: one that is black-holed must not hold up the dials of the others.
+        self._dialler = Dialler(max_concurrent=max_concurrent_dials, queue_seconds=dial_seconds)
         self._members: dict[str, Member] = {}
         self.changed = asyncio.Event()
         self.apply(upstream.declared())
@@ -92,9 +95,7 @@ class Pool:
         self._members[spec.url] = member
         return member
 
-    async def dial(
-        self, dialler: Dialler, dial: Dial[LegT], request: DialRequest, *, key: str = ""
-    ) -> Lease[LegT]:
+    async def dial(self, dial: Dial[LegT], request: DialRequest, *, key: str = "") -> Lease[LegT]:
         """Lease the member that the policy chooses; if it fails, another, within the dial deadline.
 
         `key` says whose dial it is: affinity sticks to it, and one alone cannot make a member look bad.
@@ -117,7 +118,7 @@ class Pool:
             left = deadline - self._clock()
             seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
             try:
-                return await self._dial_member(member, dialler, dial, request, key=key, seconds=seconds)
+                return await self._dial_member(member, dial, request, key=key, seconds=seconds)
             except (DialFailed, UpstreamTimeout, UpstreamRefused) as error:
                 if is_final(error):
                     raise
@@ -125,26 +126,23 @@ class Pool:
         raise self._failure(failure)
 
     def _candidates(self, tried: set[str], key: str) -> Sequence[Member]:
-        return [
-            member
-            for url, member in self._members.items()
-            if url not in tried and member.state is MemberState.AVAILABLE and member.allows(key)
-        ]
+        """Whom to choose from; where probes say that nobody is well, those whom they say it of.
+
+        A probe that asks for the wrong thing, or comes too late, must not refuse everybody.
+        """
+        untried = [member for url, member in self._members.items() if url not in tried and member.allows(key)]
+        available = [member for member in untried if member.state is MemberState.AVAILABLE]
+        if available or tried or any(each.healthy and not each.draining for each in self._members.values()):
+            return available
+        return [member for member in untried if member.state is MemberState.UNHEALTHY and not member.full]
 
     async def _dial_member(
-        self,
-        member: Member,
-        dialler: Dialler,
-        dial: Dial[LegT],
-        request: DialRequest,
-        *,
-        key: str,
-        seconds: float,
+        self, member: Member, dial: Dial[LegT], request: DialRequest, *, key: str, seconds: float
     ) -> Lease[LegT]:
         target = Target(request.target(member.url), member.addresses, seconds=seconds)
         member.dial_begins()
         try:
-            async with dialler.turn():
+            async with self._dialler.turn():
                 started = self._clock()
                 leg = await _within(seconds, dial(target, request))
         except Exception as error:
@@ -166,7 +164,8 @@ class Pool:
             return failure
         states = Counter(member.state.value for member in self._members.values())
         why = ", ".join(f"{count} {state}" for state, count in states.items()) or "it has no members"
-        return UpstreamUnavailable(self.name, why=str(failure or why))
+        waits = [member.wait_seconds for member in self._members.values() if not member.draining]
+        return UpstreamUnavailable(self.name, why=str(failure or why), wait_seconds=min(waits, default=0.0))
 
 
 async def _within(seconds: float, dialling: Awaitable[LegT]) -> LegT:

@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from proxy.core.errors import NotFound
 from proxy.core.health import Probe, ProbeKind
+from proxy.core.routes import at_path, own_path
 from proxy.engine.dial import Target, connect_socket, is_our_own
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
@@ -19,6 +22,9 @@ from proxy.engine.pool import Pool
 logger = logging.getLogger(__name__)
 
 USER_AGENT = "sluicegate-probe"
+PROBE_USER = "gateway-probe"
+# Alive, and careful about whom it serves.
+_KNOWS_US_NOT = frozenset({401, 403, 429})
 
 
 class ProbeFailed(Exception):
@@ -70,7 +76,7 @@ class Prober:
         """Ask once, and note the answer."""
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                await _PROBES[probe.kind](Target(member.url.rstrip("/") + probe.path, member.addresses))
+                await _PROBES[probe.kind](Target(url_of(member, probe), member.addresses), probe)
         except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
             if isinstance(error, OSError) and is_our_own(error):
                 return  # it says nothing about the member
@@ -94,8 +100,29 @@ class Prober:
                 logger.exception("a hook failed", extra={"hook": "on_change", "pool": self._pool.name})
 
 
-async def probe_websocket(target: Target) -> None:
-    """A handshake, a ping, its pong. The caller sets the deadline."""
+def url_of(member: Member, probe: Probe) -> str:
+    """What is asked of the member; a probe's WebSocket says whose it is, unless its path has a query."""
+    path = probe.path or own_path(member.url) or probe.default_path
+    if probe.kind is ProbeKind.WEBSOCKET and "?" not in path:
+        path += f"?user_id={PROBE_USER}"
+    return at_path(member.url, path)
+
+
+async def probe_websocket(target: Target, probe: Probe) -> None:
+    """A handshake, a ping, its pong; or a refusal that says that the member is there, and what it wants.
+
+    The caller sets the deadline.
+    """
+    try:
+        await _ping(target)
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        # A path that nobody configured is a guess: not to know it is no illness (a Socket.IO server's /ws).
+        if status not in _KNOWS_US_NOT and (status != NotFound.status or probe.path):
+            raise ProbeFailed(f"answered {status}") from None
+
+
+async def _ping(target: Target) -> None:
     async with connect(
         target.url,
         sock=await connect_socket(target),
@@ -110,8 +137,8 @@ async def probe_websocket(target: Target) -> None:
         await (await connection.ping())
 
 
-async def probe_http(target: Target) -> None:
-    """A GET that answers 2xx. Raises ProbeFailed, OSError."""
+async def probe_http(target: Target, _: Probe) -> None:
+    """A GET that answers 2xx, 401 or 403. Raises ProbeFailed, OSError."""
     parts = urlsplit(target.url)
     secure = parts.scheme in {"wss", "https"}
     reader, writer = await asyncio.open_connection(
@@ -127,7 +154,8 @@ async def probe_http(target: Target) -> None:
         words = (await reader.readline()).split(maxsplit=2)
     finally:
         writer.close()
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].startswith(b"2"):
+    is_http = len(words) >= 2 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+    if not is_http or not (words[1].startswith(b"2") or int(words[1]) in _KNOWS_US_NOT):
         raise ProbeFailed(f"answered {b' '.join(words[:2]).decode('latin-1') or 'nothing'}")
 
 
@@ -139,7 +167,7 @@ async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
         pass
 
 
-_PROBES: dict[ProbeKind, Callable[[Target], Awaitable[None]]] = {
+_PROBES: dict[ProbeKind, Callable[[Target, Probe], Awaitable[None]]] = {
     ProbeKind.WEBSOCKET: probe_websocket,
     ProbeKind.HTTP: probe_http,
 }

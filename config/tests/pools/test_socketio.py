@@ -30,7 +30,7 @@ def make_node(tmp_path: Path, spawn: Spawn) -> Callable[..., Gateway]:
     server.wait_for_port(port)
 
     def make(**env: str) -> Gateway:
-        studio = {"STUDIO_WS_URLS": f"ws://127.0.0.1:{port}", "STUDIO_PROBE": "none"}
+        studio = {"STUDIO_WS_URLS": f"ws://127.0.0.1:{port}", "STUDIO_PROBE_SECONDS": "0.1"}
         gateway = Gateway("serve", tmp_path, {**studio, **env})
         gateway.migrate()
         return gateway
@@ -56,6 +56,7 @@ async def test_a_python_client_exchanges_events(node: Gateway) -> None:
     try:
         url = f"http://127.0.0.1:{node.port}?token={issue('7')}"
         welcome, answer, event = await asyncio.wait_for(asyncio.to_thread(talk, url), 30)
+        assert (await node.wait_until_ready(database=True))["upstreams"]["studio"]
         assert node.stop() == 0
     finally:
         node.close()

@@ -30,6 +30,9 @@ def subject(query: dict[str, str], *, user_id: str = "42", token: str = "the-tok
         ("wss://kb.example/base/", "/ws", "wss://kb.example/base/ws"),
         ("http://[::1]:8001/a/b", "c", "ws://[::1]:8001/a/b/c"),
         ("HTTP://kb", "", "ws://kb/"),
+        ("ws://studio:8010/ws", "", "ws://studio:8010/ws"),
+        ("ws://studio:8010/ws/", "", "ws://studio:8010/ws/"),
+        ("ws://kb/ws/experience", "/ws/experience", "ws://kb/ws/experience"),
     ],
 )
 def test_a_service_url_becomes_a_websocket_url(base: str, path: str, url: str) -> None:

@@ -119,7 +119,7 @@ async def test_a_dial_asks_for_what_it_was_told_to_and_nothing_more() -> None:
 
     def keep(_: ServerConnection, request: Request) -> Response | None:
         asked.append(request)
-        return None if request.path.startswith("/base/ws?") else Response(http.HTTPStatus.GONE, "", [])  # type: ignore[arg-type]
+        return None if request.path.startswith("/ws?") else Response(http.HTTPStatus.GONE, "", [])  # type: ignore[arg-type]
 
     async def service(connection: ServerConnection) -> None:
         await connection.wait_closed()
@@ -127,11 +127,11 @@ async def test_a_dial_asks_for_what_it_was_told_to_and_nothing_more() -> None:
     request = DialRequest(path="/ws", query="a=1", headers=(("x-request-id", "r"),), subprotocols=("v2",))
     async with asyncio.timeout(5):
         async with serve(service, "127.0.0.1", 0, process_request=keep, subprotocols=["v2"]) as server:  # type: ignore[list-item]
-            target = request.target(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/base/")
+            target = request.target(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/")
             leg = await dial_leg(Target(target), request, limits=LIMITS)
             assert leg.subprotocol == "v2"
             await leg.close(Close(1000))
-    assert asked[0].path == "/base/ws?a=1"
+    assert asked[0].path == "/ws?a=1"
     assert asked[0].headers["x-request-id"] == "r"
     for absent in ("user-agent", "origin", "sec-websocket-extensions", "authorization"):
         assert absent not in asked[0].headers

@@ -10,7 +10,7 @@ from proxy.core.breaker import BreakerLimits, BreakerState
 from proxy.core.errors import NotFound, Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.health import Probe
 from proxy.core.routes import MemberSpec, Upstream
-from proxy.engine.dial import DialFailed, Dialler, DialRequest, Target
+from proxy.engine.dial import DialFailed, DialRequest, Target
 from proxy.engine.members import Member, MemberState
 from proxy.engine.pool import Lease, Pool
 
@@ -46,53 +46,56 @@ class Service:
         return url
 
 
-@pytest.fixture
-async def dialler() -> Dialler:
-    return Dialler(max_concurrent=100, queue_seconds=1)
-
-
-def make(*urls: str, clock: Clock | None = None, dial_seconds: float = 5.0, **options: object) -> Pool:
+def make(
+    *urls: str, clock: Clock | None = None, dial_seconds: float = 5.0, turns: int = 100, **options: object
+) -> Pool:
     upstream = Upstream(name="studio", members=urls, breaker=BREAKER, **options)  # type: ignore[arg-type]
-    return Pool(upstream, clock=clock or Clock(), random=lambda: 0.5, dial_seconds=dial_seconds)
+    return Pool(
+        upstream,
+        clock=clock or Clock(),
+        random=lambda: 0.5,
+        dial_seconds=dial_seconds,
+        max_concurrent_dials=turns,
+    )
 
 
 def member(pool: Pool, url: str) -> Member:
     return next(member for member in pool.all_members() if member.url == url)
 
 
-async def dial(pool: Pool, dialler: Dialler, service: Service, *, key: str = "") -> Lease[str]:
+async def dial(pool: Pool, service: Service, *, key: str = "") -> Lease[str]:
     async with asyncio.timeout(5):
-        return await pool.dial(dialler, service, DialRequest(), key=key)
+        return await pool.dial(service, DialRequest(), key=key)
 
 
-async def test_a_failed_dial_goes_on_to_the_next_member(dialler: Dialler) -> None:
+async def test_a_failed_dial_goes_on_to_the_next_member() -> None:
     pool, service = make(A, B), Service()
     service.down = {A: DialFailed("refused")}
-    leases = [await dial(pool, dialler, service) for _ in range(10)]
+    leases = [await dial(pool, service) for _ in range(10)]
     assert {lease.member for lease in leases} == {B}
     assert member(pool, A).last_error == "refused"
     assert member(pool, A).links == 0
 
 
-async def test_a_member_that_keeps_failing_is_not_even_tried_until_its_trial(dialler: Dialler) -> None:
+async def test_a_member_that_keeps_failing_is_not_even_tried_until_its_trial() -> None:
     clock = Clock()
     pool, service = make(A, B, clock=clock), Service()
     service.down = {A: DialFailed("refused")}
     for _ in range(20):
-        await dial(pool, dialler, service)
+        await dial(pool, service)
     assert service.dialled.count(A) == BREAKER.failures_to_open
     assert member(pool, A).state is MemberState.BROKEN
     clock.now, service.down = 1.5, {}
     for _ in range(4):
-        await dial(pool, dialler, service)
+        await dial(pool, service)
     assert member(pool, A).state is MemberState.AVAILABLE
 
 
-async def test_a_member_that_hangs_leaves_time_for_the_next(dialler: Dialler) -> None:
+async def test_a_member_that_hangs_leaves_time_for_the_next() -> None:
     pool, service = make(A, B, dial_seconds=0.4), Service()
     service.down = {A: None}
     for _ in range(2):
-        assert (await dial(pool, dialler, service)).member == B
+        assert (await dial(pool, service)).member == B
 
 
 @pytest.mark.parametrize(
@@ -104,44 +107,40 @@ async def test_a_member_that_hangs_leaves_time_for_the_next(dialler: Dialler) ->
         (UpstreamRefused("broken handshake"), UpstreamRefused),
     ],
 )
-async def test_when_all_fail_the_last_failure_is_told(
-    dialler: Dialler, error: Exception, raised: type[Exception]
-) -> None:
+async def test_when_all_fail_the_last_failure_is_told(error: Exception, raised: type[Exception]) -> None:
     pool, service = make(A, B), Service()
     service.down = {A: error, B: error}
     with pytest.raises(raised):
-        await dial(pool, dialler, service)
+        await dial(pool, service)
     assert sorted(service.dialled) == [A, B]
 
 
 @pytest.mark.parametrize("answer", [NotFound("no"), UpstreamRefused("status 403", upstream_status=403)])
-async def test_a_members_answer_about_the_request_is_final_and_not_held_against_it(
-    dialler: Dialler, answer: Exception
-) -> None:
+async def test_a_members_answer_about_the_request_is_final_and_not_held_against_it(answer: Exception) -> None:
     pool, service = make(A, B), Service()
     service.down = {A: answer, B: answer}
     for _ in range(5):
         with pytest.raises(type(answer)):
-            await dial(pool, dialler, service)
+            await dial(pool, service)
     assert len(service.dialled) == 5
     assert pool.available == 2
 
 
-async def test_draining_full_and_unhealthy_members_get_no_new_links(dialler: Dialler) -> None:
+async def test_draining_full_and_unhealthy_members_get_no_new_links() -> None:
     pool, service = make(A, B, C, probe=Probe(fall=1)), Service()
     pool.apply([MemberSpec(url=A, draining=True), MemberSpec(url=B, max_connections=2), MemberSpec(url=C)])
     member(pool, C).probed(ok=False, why="down")
-    leases = [await dial(pool, dialler, service) for _ in range(2)]
+    leases = [await dial(pool, service) for _ in range(2)]
     assert {lease.member for lease in leases} == {B}
     with pytest.raises(UpstreamUnavailable, match="1 draining, 1 full, 1 unhealthy"):
-        await dial(pool, dialler, service)
+        await dial(pool, service)
     leases[0].release()
-    assert (await dial(pool, dialler, service)).member == B
+    assert (await dial(pool, service)).member == B
 
 
-async def test_members_come_and_go_without_touching_the_links_of_others(dialler: Dialler) -> None:
+async def test_members_come_and_go_without_touching_the_links_of_others() -> None:
     pool, service = make(A, B), Service()
-    leases = [await dial(pool, dialler, service) for _ in range(4)]
+    leases = [await dial(pool, service) for _ in range(4)]
     draining = pool.apply([MemberSpec(url=B, weight=3), MemberSpec(url=C)])
     assert [gone.url for gone in draining] == [A]
     assert pool.members == (B, C)
@@ -151,10 +150,10 @@ async def test_members_come_and_go_without_touching_the_links_of_others(dialler:
     assert {known.url for known in pool.all_members()} == {B, C}
 
 
-async def test_a_client_that_leaves_gives_its_trial_back(dialler: Dialler) -> None:
+async def test_a_client_that_leaves_gives_its_trial_back() -> None:
     pool, service = make(A), Service()
     service.down = {A: None}
-    dialling = asyncio.create_task(dial(pool, dialler, service))
+    dialling = asyncio.create_task(dial(pool, service))
     while not service.dialled:
         await asyncio.sleep(0)
     assert member(pool, A).links == 1
@@ -164,44 +163,40 @@ async def test_a_client_that_leaves_gives_its_trial_back(dialler: Dialler) -> No
     assert pool.available == 1
 
 
-async def test_links_of_different_clients_lost_right_after_their_start_open_the_breaker(
-    dialler: Dialler,
-) -> None:
+async def test_links_of_different_clients_lost_right_after_their_start_open_the_breaker() -> None:
     pool, service = make(A), Service()
-    leases = [await dial(pool, dialler, service, key=key) for key in ("ada", "bob")]
+    leases = [await dial(pool, service, key=key) for key in ("ada", "bob")]
     for lease in leases:
         lease.release(lost=True)
     assert member(pool, A).state is MemberState.BROKEN
 
 
-async def test_one_client_cannot_open_a_breaker_by_what_its_requests_make_a_member_do(
-    dialler: Dialler,
-) -> None:
+async def test_one_client_cannot_open_a_breaker_by_what_its_requests_make_a_member_do() -> None:
     pool, service = make(A), Service()
-    for lease in [await dial(pool, dialler, service, key="bad") for _ in range(9)]:
+    for lease in [await dial(pool, service, key="bad") for _ in range(9)]:
         lease.release(lost=True)
     service.connects = True
     for failure in (UpstreamRefused("status 500", upstream_status=500), UpstreamTimeout()):
         service.down = {A: failure}
         for _ in range(9):
             with pytest.raises(type(failure)):
-                await dial(pool, dialler, service, key="bad")
+                await dial(pool, service, key="bad")
     assert member(pool, A).state is MemberState.AVAILABLE
 
 
-async def test_a_member_that_takes_no_connection_is_to_blame_whoever_asks(dialler: Dialler) -> None:
+async def test_a_member_that_takes_no_connection_is_to_blame_whoever_asks() -> None:
     for failure in (DialFailed("refused"), UpstreamTimeout()):
         pool, service = make(A), Service()
         service.down = {A: failure}
         for _ in range(BREAKER.failures_to_open):
             with pytest.raises((UpstreamUnavailable, UpstreamTimeout)):
-                await dial(pool, dialler, service, key="one")
+                await dial(pool, service, key="one")
         assert member(pool, A).state is MemberState.BROKEN
 
 
-async def test_what_the_probes_see_as_well_is_no_clients_doing(dialler: Dialler) -> None:
+async def test_what_the_probes_see_as_well_is_no_clients_doing() -> None:
     pool, service = make(A, probe=Probe(fall=1)), Service()
-    leases = [await dial(pool, dialler, service, key="one") for _ in range(2)]
+    leases = [await dial(pool, service, key="one") for _ in range(2)]
     member(pool, A).probed(ok=False)
     for lease in leases:
         lease.release(lost=True)
@@ -210,46 +205,91 @@ async def test_what_the_probes_see_as_well_is_no_clients_doing(dialler: Dialler)
     assert member(pool, A).breaker_state is BreakerState.HALF_OPEN
 
 
-async def test_a_client_whose_trial_failed_leaves_the_next_ones_to_others(dialler: Dialler) -> None:
+async def test_a_client_whose_trial_failed_leaves_the_next_ones_to_others() -> None:
     clock = Clock()
     pool, service = make(A, clock=clock), Service()
     service.down, service.connects = {A: UpstreamRefused("status 500", upstream_status=500)}, True
     for key in ("bad", "worse"):
         with pytest.raises(UpstreamRefused):
-            await dial(pool, dialler, service, key=key)
+            await dial(pool, service, key=key)
     clock.now = 1.0
     with pytest.raises(UpstreamRefused):
-        await dial(pool, dialler, service, key="bad")
+        await dial(pool, service, key="bad")
     clock.now = 3.0
     with pytest.raises(UpstreamUnavailable):
-        await dial(pool, dialler, service, key="bad")
+        await dial(pool, service, key="bad")
     service.down = {}
-    assert (await dial(pool, dialler, service, key="good")).member == A
+    assert (await dial(pool, service, key="good")).member == A
 
 
-async def test_a_node_without_a_socket_left_blames_no_member(dialler: Dialler) -> None:
+async def test_a_node_without_a_socket_left_blames_no_member() -> None:
     pool, service = make(A, B), Service()
     service.down = {A: Overloaded("no files"), B: Overloaded("no files")}
     for _ in range(9):
         with pytest.raises(Overloaded):
-            await dial(pool, dialler, service)
+            await dial(pool, service)
     assert pool.available == 2
 
 
 @pytest.mark.parametrize("name", [PolicyName.ROUND_ROBIN, PolicyName.LEAST_CONNECTIONS])
-async def test_dials_that_run_at_once_are_spread_evenly(dialler: Dialler, name: PolicyName) -> None:
+async def test_dials_that_run_at_once_are_spread_evenly(name: PolicyName) -> None:
     pool, service = make(A, B, C, policy=name), Service()
-    leases = await asyncio.gather(*(dial(pool, dialler, service) for _ in range(99)))
+    leases = await asyncio.gather(*(dial(pool, service) for _ in range(99)))
     assert Counter(lease.member for lease in leases) == {A: 33, B: 33, C: 33}
 
 
-async def test_affinity_keeps_a_user_on_its_member(dialler: Dialler) -> None:
+async def test_affinity_keeps_a_user_on_its_member() -> None:
     pool, service = make(A, B, C, policy=PolicyName.AFFINITY), Service()
-    leases = [await dial(pool, dialler, service, key="user 7") for _ in range(10)]
+    leases = [await dial(pool, service, key="user 7") for _ in range(10)]
     assert len({lease.member for lease in leases}) == 1
 
 
-def test_a_path_goes_behind_the_members_own() -> None:
-    request = DialRequest(path="/socket.io/", query="EIO=4")
-    assert request.url(request.target("ws://a:1/")) == "ws://a:1/socket.io/?EIO=4"
-    assert DialRequest().target("ws://a:1/x") == "ws://a:1/x"
+async def test_a_pool_whose_members_hang_holds_up_no_other_pools_dials() -> None:
+    hanging, service = make(A, turns=2), Service()
+    service.down = {A: None}
+    dials = [asyncio.create_task(dial(hanging, service, key=str(number))) for number in range(5)]
+    while len(service.dialled) < 2:
+        await asyncio.sleep(0)
+    assert (await dial(make(B, turns=2), service)).member == B
+    for each in dials:
+        each.cancel()
+    await asyncio.wait(dials)
+    assert hanging.all_members()[0].links == 0
+
+
+async def test_where_the_probes_find_nobody_well_dials_are_tried_all_the_same() -> None:
+    pool, service = make(A, B, probe=Probe(fall=1)), Service()
+    member(pool, A).probed(ok=False)
+    assert {(await dial(pool, service)).member for _ in range(3)} == {B}
+    member(pool, B).probed(ok=False)
+    assert {(await dial(pool, service)).member for _ in range(4)} == {A, B}
+    assert pool.available == 0
+
+
+async def test_a_refusal_for_an_open_breaker_says_when_to_come_back() -> None:
+    pool, service = make(A), Service()
+    service.down = {A: DialFailed("refused")}
+    for _ in range(BREAKER.failures_to_open):
+        with pytest.raises(UpstreamUnavailable):
+            await dial(pool, service)
+    pool.all_members()[0]._breaker._opened_until = 9.5  # type: ignore[union-attr]
+    with pytest.raises(UpstreamUnavailable) as refused:
+        await dial(pool, service)
+    assert refused.value.retry_after_seconds == 9.5
+
+
+@pytest.mark.parametrize(
+    ("member_url", "filled", "replaced"),
+    [
+        ("ws://a:1/", "ws://a:1/ws", "ws://a:1/ws"),
+        ("ws://a:1", "ws://a:1/ws", "ws://a:1/ws"),
+        ("ws://a:1/own", "ws://a:1/own", "ws://a:1/ws"),
+        ("ws://[::1]:1/own/", "ws://[::1]:1/own/", "ws://[::1]:1/ws"),
+    ],
+)
+def test_a_clients_path_is_for_members_without_one_or_for_all(
+    member_url: str, filled: str, replaced: str
+) -> None:
+    assert DialRequest(path="/ws").target(member_url) == filled
+    assert DialRequest(path="/ws", replaces_path=True).target(member_url) == replaced
+    assert DialRequest().target(member_url) == member_url

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -11,11 +13,18 @@ from websockets.http11 import Request, Response
 
 from proxy.core.health import Probe, ProbeKind
 from proxy.core.routes import MemberSpec, Upstream
+from proxy.engine import probes
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
-from proxy.engine.probes import Prober
+from proxy.engine.probes import USER_AGENT, Prober
 
-QUICK = {"interval_seconds": 0.05, "failing_seconds": 0.02, "timeout_seconds": 0.3, "rise": 2, "fall": 2}
+QUICK: dict[str, Any] = {
+    "interval_seconds": 0.05,
+    "failing_seconds": 0.02,
+    "timeout_seconds": 0.3,
+    "rise": 2,
+    "fall": 2,
+}
 
 
 async def stay(connection: ServerConnection) -> None:
@@ -52,7 +61,7 @@ async def test_a_member_falls_and_rises_with_its_answers(kind: ProbeKind) -> Non
         return None if kind is ProbeKind.WEBSOCKET else connection.respond(HTTPStatus.OK, "fine\n")
 
     async with service(answer) as url:
-        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(kind=kind, path="/health", **QUICK)))  # type: ignore[arg-type]
+        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(kind=kind, path="/health", **QUICK)))
         async with probing(pool) as changed:
             well = False
             assert await changed() == (url, False)  # type: ignore[call-arg,misc]
@@ -70,7 +79,7 @@ async def test_a_member_that_accepts_but_does_not_answer_falls() -> None:
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(**QUICK)))  # type: ignore[arg-type]
+        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(**QUICK)))
         async with probing(pool) as changed:
             assert await changed() == (url, False)  # type: ignore[call-arg,misc]
 
@@ -82,14 +91,87 @@ async def test_members_that_are_added_are_probed_and_removed_ones_are_not() -> N
         seen.put_nowait(request.path)
 
     async with service(answer) as url:
-        pool = Pool(Upstream(name="studio", members=(), probe=Probe(path="p", **QUICK)))  # type: ignore[arg-type]
+        pool = Pool(Upstream(name="studio", members=(), probe=Probe(**QUICK)))
         async with probing(pool):
             pool.apply([MemberSpec(url=url + "x/")])
-            assert await seen.get() == "/xp"
+            assert await seen.get() == "/x/?user_id=gateway-probe"
             pool.apply([MemberSpec(url=url + "y/")])
-            while await seen.get() != "/yp":
+            while await seen.get() != "/y/?user_id=gateway-probe":
                 pass
             while not seen.empty():
                 seen.get_nowait()
             for _ in range(3):
-                assert await seen.get() == "/yp"
+                assert await seen.get() == "/y/?user_id=gateway-probe"
+
+
+@pytest.mark.parametrize(
+    ("probe", "member_path", "asked"),
+    [
+        ({}, "", "/?user_id=gateway-probe"),
+        ({"default_path": "/ws"}, "", "/ws?user_id=gateway-probe"),
+        ({"default_path": "/ws"}, "own/ws", "/own/ws?user_id=gateway-probe"),
+        ({"path": "/health"}, "own/ws", "/health?user_id=gateway-probe"),
+        ({"path": "/ws?token=x"}, "own/ws", "/ws?token=x"),
+        ({"path": "/health", "kind": ProbeKind.HTTP}, "own/ws", "/health"),
+    ],
+)
+async def test_a_probe_asks_for_a_path_and_says_whose_it_is(
+    probe: dict[str, Any], member_path: str, asked: str
+) -> None:
+    seen: asyncio.Queue[Request] = asyncio.Queue()
+
+    def answer(connection: ServerConnection, request: Request) -> None:
+        seen.put_nowait(request)
+
+    async with service(answer) as url:
+        members = (url + member_path,)
+        pool = Pool(Upstream(name="studio", members=members, probe=Probe(**{**QUICK, **probe})))
+        async with probing(pool):
+            request = await seen.get()
+    assert request.path == asked
+    assert request.headers["User-Agent"] == USER_AGENT
+
+
+@pytest.mark.parametrize(
+    ("status", "probe", "healthy"),
+    [
+        (401, {}, True),
+        (403, {"path": "/ws"}, True),
+        (403, {"path": "/health", "kind": ProbeKind.HTTP}, True),
+        (404, {}, True),
+        (404, {"path": "/ws"}, False),
+        (404, {"path": "/health", "kind": ProbeKind.HTTP}, False),
+        (500, {}, False),
+        (503, {"path": "/ws"}, False),
+    ],
+)
+async def test_a_member_that_refuses_a_probe_for_who_it_is_is_alive(
+    status: int, probe: dict[str, Any], healthy: bool
+) -> None:
+    answered = 0
+
+    def answer(connection: ServerConnection, _: Request) -> Response:
+        nonlocal answered
+        answered += 1
+        return connection.respond(HTTPStatus(status), "no\n")
+
+    async with service(answer) as url:
+        pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(**{**QUICK, **probe})))
+        async with probing(pool):
+            while answered <= 3:
+                await asyncio.sleep(0.01)
+    assert (pool.available == 1) is healthy
+
+
+async def test_a_probe_that_finds_no_file_left_says_nothing_of_the_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool(Upstream(name="studio", members=("ws://127.0.0.1:9/",), probe=Probe(fall=1)))
+    (member,) = pool.all_members()
+
+    async def no_file(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(probes, "connect_socket", no_file)
+    await Prober(pool).probe_once(member, Probe(fall=1))
+    assert member.healthy

@@ -18,7 +18,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.resuming import Phase, notice
 from proxy.core.routes import Overflow, Upstream
-from proxy.engine.dial import Dial, Dialler, DialRequest, Target, dial_leg
+from proxy.engine.dial import Dial, DialRequest, Target, dial_leg
 from proxy.engine.legs import UpstreamLeg
 from proxy.engine.pool import Lease, Pool
 from proxy.engine.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
@@ -80,13 +80,11 @@ class World:
             self.server = None
 
     async def relay(self, *, tell: bool = True) -> ResumingRelay:
-        dialler = Dialler(max_concurrent=10, queue_seconds=1)
-
         async def dial(target: Target, request: DialRequest) -> UpstreamLeg:
             return await dial_leg(target, request, limits=LIMITS)
 
         async def dialling(how: Dial[UpstreamLeg]) -> Lease[UpstreamLeg]:
-            return await self.pool.dial(dialler, how, DialRequest())
+            return await self.pool.dial(how, DialRequest())
 
         self.lease = RenewableLease(await dialling(dial), dial=dial, dialling=dialling)
         leg = ResumingLeg(self.lease, limits=LIMITS, tell=tell, observe=self.outcomes.append)
