@@ -159,13 +159,17 @@ class Env:
         expected = "host names separated by commas, such as .example.com, without scheme and port"
         return self.read(name, default, parse, expected=expected)
 
-    def networks(self, name: str) -> tuple[Network, ...]:
-        def parse(raw: str) -> tuple[Network, ...]:
-            return tuple(parse_network(word) for word in _split(raw))
+    def proxies(self, name: str) -> tuple[tuple[Network, ...], bool]:
+        """Networks, and whether the word `unix` stands among them."""
 
-        return self.read(
-            name, (), parse, expected="addresses or networks separated by commas, such as 10.0.0.0/8"
-        )
+        def parse(raw: str) -> tuple[tuple[Network, ...], bool]:
+            words = _split(raw)
+            networks = (parse_network(word) for word in words if word != "unix")
+            return tuple(networks), "unix" in words
+
+        expected = "addresses or networks separated by commas, such as 10.0.0.0/8, or unix"
+        nobody: tuple[tuple[Network, ...], bool] = ((), False)
+        return self.read(name, nobody, parse, expected=expected)
 
     def origins(self, name: str) -> tuple[OriginPattern, ...]:
         def parse(raw: str) -> tuple[OriginPattern, ...]:

@@ -7,15 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from django.conf import settings
-
-from proxy.core.addresses import is_trusted, parse_address
 from proxy.core.errors import BadRequest, calling_hook
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import ClientPath, Route, Subject
 from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
+from proxy.middleware import is_peer_trusted
 
 Scope = Mapping[str, Any]
 MAX_USER_AGENT_CHARS = 255  # what its column holds; the rest would stay in memory with the link
@@ -86,8 +84,7 @@ def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
     A user id that is not plain ASCII is percent-encoded. Scheme and host are those that a trusted proxy in
     front names, else those of the handshake itself.
     """
-    peer = (scope.get("client") or ("",))[0]
-    trusted = is_trusted(parse_address(peer), settings.TRUSTED_PROXIES)
+    trusted = is_peer_trusted(scope)
     proto = header(scope, b"x-forwarded-proto") if trusted else ""
     host = header(scope, b"x-forwarded-host") if trusted else ""
     secure = scope.get("scheme") == "wss"

@@ -8,9 +8,11 @@ first failure in `scope["refusal"]`, because only the consumer knows what status
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -29,6 +31,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -37,10 +40,16 @@ def header_values(scope: Scope, name: bytes) -> Iterator[str]:
     return (value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name)
 
 
-def peer_address(scope: Scope) -> str | None:
+def peer_address(scope: Mapping[str, Any]) -> str | None:
     """Who holds the other end of the TCP connection; None on a Unix socket or in a test."""
     client = scope.get("client")
     return client[0] if client else None
+
+
+def is_peer_trusted(scope: Mapping[str, Any]) -> bool:
+    """Whether the other end of the TCP connection, or of the Unix socket, is one of our own proxies."""
+    address = parse_address(peer_address(scope) or "")
+    return settings.TRUSTS_UNIX_SOCKET if address is None else is_trusted(address, settings.TRUSTED_PROXIES)
 
 
 def refuse(scope: Scope, error: GatewayError) -> None:
@@ -75,11 +84,7 @@ class RequestId(Wrapper):
 
     def look(self, scope: Scope) -> None:
         given = next(header_values(scope, b"x-request-id"), "")
-        if (
-            given
-            and _REQUEST_ID.fullmatch(given)
-            and is_trusted(parse_address(peer_address(scope) or ""), settings.TRUSTED_PROXIES)
-        ):
+        if given and _REQUEST_ID.fullmatch(given) and is_peer_trusted(scope):
             scope["request_id"] = given
         else:
             scope["request_id"] = secrets.token_hex(16)
@@ -96,7 +101,16 @@ class ClientAddress(Wrapper):
             forwarded_for=header_values(scope, b"x-forwarded-for"),
             real_ip=next(header_values(scope, b"x-real-ip"), None),
             proxies=settings.TRUSTED_PROXIES,
+            trusts_unix=settings.TRUSTS_UNIX_SOCKET,
         )
+        if not scope["client_address"] and scope["type"] == "websocket":
+            _warn_of_no_address()
+
+
+@cache
+def _warn_of_no_address() -> None:
+    """Once a process: it is the deployment that lacks something, not the client."""
+    logger.warning("clients have no address, so that no cap, rate or block by address holds for them")
 
 
 class Head(Wrapper):

@@ -111,16 +111,16 @@ def test_a_choice_may_be_written_in_any_case() -> None:
 
 
 def test_networks_and_origins_are_parsed_once_at_start() -> None:
-    assert [str(network) for network in env(NETS="10.0.0.1/8, ::1").networks("NETS")] == [
-        "10.0.0.0/8",
-        "::1/128",
-    ]
+    networks, unix = env(NETS="10.0.0.1/8, ::1").proxies("NETS")
+    assert ([str(network) for network in networks], unix) == (["10.0.0.0/8", "::1/128"], False)
+    assert env(NETS="unix").proxies("NETS") == ((), True)
+    assert env().proxies("NETS") == ((), False)
     assert env(ORIGINS="*, https://a.com").origins("ORIGINS") == (
         OriginPattern.parse("*"),
         OriginPattern.parse("https://a.com"),
     )
     assert env(SITES="https://*.a.com").sites("SITES") == ("https://*.a.com",)
-    assert complaint(lambda: env(NETS="10.0.0.0/33").networks("NETS")).startswith("NETS: must be addresses")
+    assert complaint(lambda: env(NETS="10.0.0.0/33").proxies("NETS")).startswith("NETS: must be addresses")
     assert complaint(lambda: env(ORIGINS="a.com").origins("ORIGINS")).startswith("ORIGINS: must be origins")
     assert complaint(lambda: env(SITES="*").sites("SITES")).startswith("SITES: must be origins")
 

@@ -39,19 +39,25 @@ def is_trusted(address: Address | None, proxies: Sequence[Network]) -> bool:
 
 
 def client_address(
-    peer: str | None, *, forwarded_for: Iterable[str], real_ip: str | None, proxies: Sequence[Network]
+    peer: str | None,
+    *,
+    forwarded_for: Iterable[str],
+    real_ip: str | None,
+    proxies: Sequence[Network],
+    trusts_unix: bool = False,
 ) -> str:
-    """The client's address, or "" when there is none (a Unix socket, a test).
+    """The client's address, or "" when nobody says it (a test, a Unix socket that is not trusted).
 
     `forwarded_for` holds the values of the X-Forwarded-For headers in order of arrival. Each proxy appends
     the peer that it saw, so the chain is read from the right: past every trusted hop, up to the first that is
     not. What stands left of that one is the client's own claim. `real_ip` counts only where a trusted peer
-    sent no X-Forwarded-For. A hop that is no address ends the walk at the last one that was.
+    sent no X-Forwarded-For. A hop that is no address ends the walk at the last one that was. With
+    `trusts_unix` a peer without an address is a proxy, too.
     """
     address = parse_address(peer) if peer else None
-    if address is None:
+    if address is None and not trusts_unix:
         return ""
-    if not is_trusted(address, proxies):
+    if address is not None and not is_trusted(address, proxies):
         return str(address)
     hops = ",".join(forwarded_for).rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     if not any(hop.strip() for hop in hops):
@@ -63,4 +69,4 @@ def client_address(
         address = claimed
         if not is_trusted(claimed, proxies):
             break
-    return str(address)
+    return "" if address is None else str(address)

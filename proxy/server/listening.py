@@ -16,9 +16,13 @@ def install_uvloop() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one. IPv6 addresses are those with a colon."""
+    """A listening TCP socket; port 0 takes a free one.
+
+    IPv6 addresses are those with a colon; `::` takes IPv4 clients as well, where the system can do that.
+    """
+    both = host == "::" and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
 def adopt(fd: int) -> socket.socket:

@@ -8,6 +8,7 @@ from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.internet import tcp
+from twisted.internet.address import IPv4Address
 from twisted.web.http import HTTPChannel
 
 from proxy.core.heads import CONTROL_BYTES
@@ -164,9 +165,12 @@ class GatewayRequest(WebRequest):
 
     channel: Any
     transport: Any
+    client: Any
+    host: Any
 
     def process(self) -> Any:
         self.requestHeaders.removeHeader(_NOT_FROM_CLIENTS)
+        self.client, self.host = _unmapped(self.client), _unmapped(self.host)
         if self._is_upgrade():
             if self._is_plain():
                 return self._leave_if_all_is_written()
@@ -244,6 +248,14 @@ class GatewayRequest(WebRequest):
 def _address(address: Any) -> list[Any] | None:
     """[host, port], or None for a Unix socket."""
     return [str(address.host), address.port] if hasattr(address, "port") else None
+
+
+def _unmapped(address: Any) -> Any:
+    """An IPv4 client of an IPv6 socket has its IPv4 address."""
+    host = getattr(address, "host", None)
+    if host is None or not host.startswith("::ffff:"):
+        return address
+    return IPv4Address(address.type, host.removeprefix("::ffff:"), address.port)
 
 
 class GatewayFactory(HTTPFactory):

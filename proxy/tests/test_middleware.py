@@ -30,6 +30,7 @@ def _known_settings(settings: Settings) -> None:
     settings.JWT_ALGORITHM, settings.JWT_SIGNING_KEY = "HS256", SECRET
     settings.JWT_ISSUER = settings.JWT_AUDIENCE = settings.JWT_JWKS_URL = ""
     settings.TRUSTED_PROXIES = (ipaddress.ip_network("10.0.0.0/8"),)
+    settings.TRUSTS_UNIX_SOCKET = False
     settings.ALLOWED_ORIGINS = ()
     settings.ALLOWED_HOSTS = ["gateway.test", ".example.org", "192.0.2.1", "[2001:db8::1]"]
 
@@ -253,6 +254,12 @@ async def test_a_peer_without_an_address_is_tolerated_and_not_trusted(client: An
     scope = await through(headers=[("x-forwarded-for", "198.51.100.7"), ("x-request-id", "e")], client=client)
     assert scope["client_address"] == ""
     assert REQUEST_ID.fullmatch(scope["request_id"])
+
+
+async def test_a_trusted_unix_socket_leads_to_a_proxy(settings: Settings) -> None:
+    settings.TRUSTS_UNIX_SOCKET = True
+    scope = await through(headers=[("x-forwarded-for", "198.51.100.7"), ("x-request-id", "e")], client=None)
+    assert (scope["client_address"], scope["request_id"]) == ("198.51.100.7", "e")
 
 
 async def test_an_ipv4_client_on_an_ipv6_socket_has_its_ipv4_address() -> None:

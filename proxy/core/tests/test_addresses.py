@@ -89,6 +89,22 @@ def test_x_real_ip_counts_only_from_a_trusted_peer_without_x_forwarded_for(
     assert seen(peer, *forwarded_for, real_ip="198.51.100.8") == client
 
 
+@pytest.mark.parametrize(
+    ("forwarded_for", "client"),
+    [((), ""), (("198.51.100.7",), "198.51.100.7"), (("1.1.1.1, 198.51.100.7, 10.9.9.9",), "198.51.100.7")],
+)
+def test_a_peer_of_a_trusted_unix_socket_is_a_proxy(forwarded_for: tuple[str, ...], client: str) -> None:
+    for peer in (None, "", "/run/gateway.sock"):
+        told = client_address(
+            peer, forwarded_for=forwarded_for, real_ip=None, proxies=PROXIES, trusts_unix=True
+        )
+        assert told == client
+    told = client_address(
+        "203.0.113.9", forwarded_for=forwarded_for, real_ip=None, proxies=(), trusts_unix=True
+    )
+    assert told == "203.0.113.9"
+
+
 def test_with_no_trusted_proxies_nobodys_header_counts() -> None:
     assert seen("10.0.0.1", "198.51.100.7", real_ip="198.51.100.8", proxies=()) == "10.0.0.1"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -18,9 +19,11 @@ from django.utils.module_loading import import_string
 from proxy import metrics
 from proxy.engine.background import end_for_sure
 from proxy.runtime import Runtime, link_limits, start_runtime
-from proxy.server import listening
+from proxy.server import listening, open_files
 from proxy.server.options import Hooks, ServerOptions
 from proxy.server.workers import DRAINED_BY_STAFF, Master
+
+logger = logging.getLogger(__name__)
 
 # What a worker may take to end once its drain is over.
 STOP_GRACE_SECONDS = 40.0
@@ -44,9 +47,11 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["workers"] < 1:
             raise CommandError("--workers must be 1 or more")
+        most_links = _links_that_fit()
         listening_socket = self._listen(options)
+        _check_unix_sockets(listening_socket, options["endpoint"])
         if options["workers"] == 1:
-            sys.exit(self._serve(listening_socket, options))
+            sys.exit(self._serve(listening_socket, options, most_links=most_links))
         sys.exit(self._supervise(listening_socket, options["workers"]))
 
     def _listen(self, options: dict[str, Any]) -> socket.socket:
@@ -57,14 +62,14 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"cannot listen: {error}") from None
 
-    def _serve(self, listening_socket: socket.socket, options: dict[str, Any]) -> int:
+    def _serve(self, listening_socket: socket.socket, options: dict[str, Any], *, most_links: int) -> int:
         from proxy.server.server import GatewayServer
 
         composition = Composition()
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
-            options=server_options(composition, parent_pid=options["parent"]),
+            options=server_options(composition, parent_pid=options["parent"], most_links=most_links),
             endpoints=options["endpoint"],
         )
         composition.request_drain = server.request_drain
@@ -125,8 +130,13 @@ class Composition:
             metrics.ERRORS_TOTAL.labels(what, "none").inc()
 
 
-def server_options(composition: Composition, *, parent_pid: int | None) -> ServerOptions:
-    """The server's bounds, from settings."""
+def server_options(composition: Composition, *, parent_pid: int | None, most_links: int) -> ServerOptions:
+    """The server's bounds, from settings, and no more links than there are open files for."""
+    if most_links < settings.MAX_CONNECTIONS:
+        logger.warning(
+            "MAX_CONNECTIONS is more than the limit of open files (ulimit -n) allows, and is lowered",
+            extra={"max_connections": most_links, "asked_for": settings.MAX_CONNECTIONS},
+        )
     hooks = Hooks(
         on_started=composition.on_started,
         on_draining=composition.on_draining,
@@ -136,9 +146,38 @@ def server_options(composition: Composition, *, parent_pid: int | None) -> Serve
     return ServerOptions(
         limits=link_limits(),
         hooks=hooks,
-        max_connections=settings.MAX_CONNECTIONS,
+        max_connections=min(settings.MAX_CONNECTIONS, most_links),
         drain_seconds=settings.DRAIN_SECONDS,
         parent_pid=parent_pid,
         trusted_proxies=settings.TRUSTED_PROXIES,
         takes_body=lambda path: path.startswith(settings.BODY_PATHS),
     )
+
+
+def _links_that_fit() -> int:
+    """How many links there are files for, once the limit is as high as it may be.
+
+    Raises:
+        CommandError: not one.
+    """
+    files = open_files.raise_limit()
+    most_links = open_files.links_that_fit(files)
+    if most_links < 1:
+        raise CommandError(f"at most {files} open files (ulimit -n) are too few for a gateway")
+    return most_links
+
+
+def _check_unix_sockets(listening_socket: socket.socket, endpoints: Sequence[str]) -> None:
+    """Who comes by a Unix socket has no address but the one that a proxy tells.
+
+    Raises:
+        CommandError: there is such a socket, and nobody's word is trusted.
+    """
+    is_unix = listening_socket.family == socket.AF_UNIX or any(
+        endpoint.startswith("unix:") for endpoint in endpoints
+    )
+    if is_unix and not settings.TRUSTS_UNIX_SOCKET:
+        raise CommandError(
+            "clients of a Unix socket have no address, and so no caps, rates or blocks by address: "
+            "set TRUSTED_PROXIES=unix, and have the proxy in front send X-Forwarded-For"
+        )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ import pytest
 from config.testing.plugin import Spawn
 from config.testing.program import BASE_DIR, Program
 from config.testing.servers import ValkeyServer
-from proxy.server.tests.conftest import read_head
+from proxy.server.tests.conftest import read_head, upgrade_request
 
 SERVE = [sys.executable, "manage.py", "serve"]
 ENVIRONMENT = {
@@ -90,6 +93,80 @@ def test_a_worker_that_staff_drained_is_not_replaced_and_the_log_says_so(
     manage(environment, "drain", "--all")
     assert gateway.wait_for_exit() == 0
     assert '"event": "worker ended"' not in gateway.output
+
+
+def test_the_wildcard_of_ipv6_takes_ipv4_clients_too(spawn: Spawn, environment: dict[str, str]) -> None:
+    environment["GATEWAY_HOST"] = "::"
+    gateway = spawn([*SERVE, "--port", "0"], name="gateway", env=environment, ready="listening on")
+    found = re.search(r"listening on http://\[::\]:(\d+)", gateway.output)
+    assert found
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, int(found[1])), timeout=10) as raw:
+            raw.sendall(b"GET /no-such-page HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert read_head(raw)[0] == 404
+    assert "::ffff:" not in gateway.output
+
+
+def test_the_limit_of_open_files_is_raised_and_links_that_do_not_fit_are_not_promised(
+    spawn: Spawn, environment: dict[str, str]
+) -> None:
+    command = shlex.join([*SERVE, "--port", "0"])
+    argv = ["bash", "-c", f"ulimit -Sn 256; ulimit -Hn 3000; exec {command}"]
+    gateway = spawn(argv, name="gateway", env=environment, ready="listening on")
+    assert resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE) == (3000, 3000)
+    (lowered,) = (line for line in map(json.loads, gateway.output.splitlines()) if "lowered" in line["event"])
+    assert (lowered["max_connections"], lowered["asked_for"]) == (1050, 9500)
+
+
+def test_a_limit_of_open_files_that_fits_nobody_is_one_line(
+    spawn: Spawn, environment: dict[str, str]
+) -> None:
+    argv = ["bash", "-c", f"ulimit -n 800; exec {shlex.join([*SERVE, '--port', '0'])}"]
+    gateway = spawn(argv, name="gateway", env=environment)
+    assert gateway.wait_for_exit() == 1
+    assert gateway.output.splitlines() == [
+        "CommandError: at most 800 open files (ulimit -n) are too few for a gateway"
+    ]
+
+
+@pytest.fixture
+def unix_socket(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "gateway.sock"))
+        listening.listen()
+        yield listening
+
+
+def test_a_unix_socket_needs_a_proxy_whose_word_counts(
+    spawn: Spawn, environment: dict[str, str], unix_socket: socket.socket
+) -> None:
+    fd = unix_socket.fileno()
+    for argv in ([*SERVE, "--fd", str(fd)], [*SERVE, "--port", "0", "--endpoint", "unix:/nowhere/x.sock"]):
+        gateway = spawn(argv, name="gateway", env=environment, fds=[fd])
+        assert gateway.wait_for_exit() == 1
+        assert len(gateway.output.splitlines()) == 1
+        assert "set TRUSTED_PROXIES=unix" in gateway.output
+
+
+def test_rates_of_addresses_hold_behind_a_proxy_on_a_unix_socket(
+    spawn: Spawn, environment: dict[str, str], unix_socket: socket.socket
+) -> None:
+    environment |= {"TRUSTED_PROXIES": "unix", "CONNECT_RATE_PER_IP": "1/h"}
+    manage(environment, "migrate", "-v0")
+    fd = unix_socket.fileno()
+    spawn([*SERVE, "--fd", str(fd)], name="gateway", env=environment, fds=[fd], ready="listening on unix:")
+
+    def handshake(address: str) -> int:
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.settimeout(10)
+            raw.connect(unix_socket.getsockname())
+            headers = f"X-Forwarded-For: {address}"
+            raw.sendall(upgrade_request("ws/experience", headers, hosts=["localhost"]))
+            return read_head(raw)[0]
+
+    assert handshake("198.51.100.7") == 403
+    assert handshake("198.51.100.7") == 429
+    assert handshake("198.51.100.8") == 403
 
 
 def manage(environment: dict[str, str], *words: str) -> str:
