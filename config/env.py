@@ -7,6 +7,7 @@ counts as unset, as compose files make them, and blanks around a value do not co
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
@@ -24,6 +25,10 @@ T = TypeVar("T")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of every URL in a list
 _HOST = re.compile(r"\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]|\*")
 _SHOWN_CHARS = 120
+_STORES = {"postgres", "postgresql", "redis", "rediss", "nats", "tls"}
+_QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
+# How alike a variable that nobody reads must be to one of ours, to be taken for a slip of the pen.
+_ALIKE = 0.85
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -75,6 +80,16 @@ class Env:
             return parse(raw)
         except ValueError:
             raise SettingError(name, expected, None if secret else raw) from None
+
+    def misspelt(self) -> dict[str, str]:
+        """Variables that nothing has read and that look like one that something has, each with that one."""
+        known = {*self.defaults, *(f"{name}_FILE" for name in self.defaults)}
+        alike = {
+            name: difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+            for name in self._variables
+            if name not in known
+        }
+        return {name: found[0] for name, found in alike.items() if found}
 
     def text(self, name: str, default: str = "") -> str:
         return self.read(name, default, str, expected="text")
@@ -200,8 +215,11 @@ class Env:
 
     def url(self, name: str, schemes: tuple[str, ...], *, default: str = "", host: bool = True) -> str:
         """A URL of one of `schemes`, with a host if `host`. It may hold credentials, so it is never shown."""
+        expected = f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
 
         def parse(raw: str) -> str:
+            if _has_bare_password(raw):
+                raise SettingError(name, f"{expected}, with {_QUOTED} in a password")
             parts = urlsplit(raw)
             _ = parts.port  # raises ValueError when it is no port number
             if (
@@ -212,7 +230,6 @@ class Env:
                 raise ValueError
             return raw
 
-        expected = f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
         return self.read(name, default, parse, expected=expected, secret=True)
 
     def secret(
@@ -227,6 +244,19 @@ def long_enough(raw: str) -> str:
     if len(raw) < SHORTEST_TOKEN:
         raise ValueError
     return raw
+
+
+def _has_bare_password(url: str) -> bool:
+    """Whether a `/`, `?` or `#` of a password ends the host's part of a store's URL before its `@`."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in _STORES:
+        return False
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    beyond = rest[len(authority) :]
+    if "@" in authority or "@" not in beyond:
+        return False
+    has_port = re.fullmatch(r".*:\d*|[^:]*", authority) is not None
+    return not has_port or beyond[0] in "?#" or "@" in beyond.partition("?")[0]
 
 
 def _wrong() -> NoReturn:

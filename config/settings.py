@@ -202,3 +202,6 @@ SILENCED_SYSTEM_CHECKS = [
 CSRF_TRUSTED_ORIGINS = list(env.sites("CSRF_TRUSTED_ORIGINS"))
 
 LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)
+
+# Told at each start (proxy/runtime.py) and by `check --deploy`.
+MISSPELT_VARIABLES = env.misspelt()

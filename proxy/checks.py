@@ -98,3 +98,12 @@ def check_database_is_a_server(**_: Any) -> list[CheckMessage]:
     text = "The record is kept in SQLite, which only processes of one machine can share."
     hint = "Fine for one machine. For several nodes, set DATABASE_URL to a PostgreSQL."
     return [Info(text, hint=hint, id="gateway.I002")]
+
+
+@register(deploy=True)
+def check_variables_are_spelt_right(**_: Any) -> list[CheckMessage]:
+    """gateway.W010."""
+    return [
+        Warning(f"{name} is set, and nothing reads it.", hint=f"Is {meant} meant?", id="gateway.W010")
+        for name, meant in settings.MISSPELT_VARIABLES.items()
+    ]

@@ -177,6 +177,11 @@ def _bare(error: Exception) -> Exception:
     return error
 
 
+def away(error: Error) -> str:
+    """One line that says so, for staff: what is wrong, without the rest of what the server said."""
+    return f"the database is away ({' '.join(str(error).split())[:200]})"
+
+
 def bound_waits() -> None:
     """From now on, no statement of this process, in any thread, waits for its database for long.
 

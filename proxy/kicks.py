@@ -29,7 +29,7 @@ from proxy.core.closes import KICKED, ClosedBy, clip_reason
 from proxy.core.topics import EVERYONE, connection_topic, node_topic, user_topic
 from proxy.models import Connection, Kick, KickReport
 from proxy.nodes import running_nodes
-from proxy.publishing import CLOSE, send_to_topic
+from proxy.publishing import CLOSE, LayerAway, send_to_topic
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +170,8 @@ def _tell(messages: list[tuple[str, dict[str, Any]]]) -> bool:
 
     try:
         async_to_sync(send)()
-    except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
-        log.warning("kick: the channel layer is away", extra={"why": repr(error)})
+    except (LayerAway, TimeoutError) as error:
+        log.warning("kick: not sent", extra={"why": str(error)})
         return False
     return reaches_other_processes()
 

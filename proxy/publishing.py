@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,11 @@ from proxy.core.topics import check_topic, group_name
 EVENT = "gateway.event"
 CLOSE = "gateway.close"
 DRAIN = "gateway.drain"
+SEND_SECONDS = 2.0
+
+
+class LayerAway(OSError):
+    """The channel layer did not take a message: who should have heard it may have, or may not."""
 
 
 async def send_to_topic(topic: str, message: Mapping[str, Any]) -> None:
@@ -22,10 +28,17 @@ async def send_to_topic(topic: str, message: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: `topic` is none.
-        Exception: whatever the channel layer raises when Redis is away.
+        LayerAway: Redis is away, or does not answer in two seconds.
     """
     layer = get_channel_layer()
-    await layer.group_send(group_name(check_topic(topic)), {**message, "topic": topic})
+    group = group_name(check_topic(topic))
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await layer.group_send(group, {**message, "topic": topic})
+    except TimeoutError:
+        raise LayerAway(f"Redis has not answered in {SEND_SECONDS:g} s") from None
+    except Exception as error:
+        raise LayerAway(f"Redis is away: {error or type(error).__name__}") from error
 
 
 def send_to_topic_sync(topic: str, message: Mapping[str, Any]) -> None:
@@ -59,7 +72,7 @@ async def publish(topic: str, event: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: the topic or the event is not valid.
-        Exception: whatever the channel layer raises when Redis is away.
+        LayerAway: Redis is away, or does not answer in two seconds.
     """
     await send_to_topic(topic, {"type": EVENT, "text": encode_event(event)})
 
@@ -71,7 +84,12 @@ def publish_on_commit(topic: str, event: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: the topic or the event is not valid.
+        LayerAway: as `publish`, where it is sent at once.
     """
     message = {"type": EVENT, "text": encode_event(event)}
     check_topic(topic)
-    transaction.on_commit(lambda: send_to_topic_sync(topic, message))
+    # Django's on_commit opens the database even where no transaction is: events need none.
+    if transaction.get_connection().in_atomic_block:
+        transaction.on_commit(lambda: send_to_topic_sync(topic, message))
+    else:
+        send_to_topic_sync(topic, message)

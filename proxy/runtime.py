@@ -122,6 +122,8 @@ class Runtime:
 
     async def start(self) -> None:
         """Start all background work; returns at once, whatever of it cannot be reached yet."""
+        for name, meant in settings.MISSPELT_VARIABLES.items():
+            logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
         self.background.start("node", self.heart.run)
         self.background.start("recorder", self.recorder.run)
         self.background.start("hub", self.hub.run)

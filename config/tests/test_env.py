@@ -131,3 +131,49 @@ def test_any_text_is_a_value_or_a_complaint(text: str, reader: tuple[str, Any, A
         getattr(env(NAME=text), reader[0])("NAME", reader[1])
     except SettingError as stopped:
         assert str(stopped.code).startswith("NAME: must be ")  # noqa: PT017  either outcome is right
+
+
+def test_variables_that_look_like_one_that_is_read_are_named_with_it() -> None:
+    read = env(
+        STUDIO_WS_URL="ws://a:1", DATABSE_URL_FILE="/run/url", PATH="/bin", REDIS_URL="redis://h", HOME="/"
+    )
+    read.service_urls("STUDIO_WS_URLS")
+    read.url("REDIS_URL", ("redis",))
+    read.url("DATABASE_URL", ("sqlite",))
+    assert read.misspelt() == {"STUDIO_WS_URL": "STUDIO_WS_URLS", "DATABSE_URL_FILE": "DATABASE_URL_FILE"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user:hun#ter2@host:5432/name",
+        "postgres://user:hun/ter2@host:5432/name",
+        "postgres://user:12/ter2@host:5432/name",
+        "postgres://user:12#ter2@host/name",
+        "postgres://user:hun?ter2@host/name",
+        "redis://:hun#ter2@host:6379/0",
+        "redis://:hun/ter2@host:6379/0",
+        "redis://:2/ter2@host",
+    ],
+)
+def test_a_password_that_must_be_quoted_is_told_how(url: str) -> None:
+    schemes = ("postgres", "redis")
+    line = complaint(lambda: env(URL=url).url("URL", schemes, host=False))
+    assert line == (
+        "URL: must be a URL that begins with postgres:// or redis://,"
+        " with / as %2F, ? as %3F, # as %23, @ as %40 in a password"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user:hun%23ter2@host:5432/name",
+        "postgres://user:p@ss@host/name",
+        "postgres://host:5432/name?options=-csearch_path%3Da@b",
+        "redis://host:6379/0",
+        "postgres:///name",
+    ],
+)
+def test_other_urls_are_taken(url: str) -> None:
+    assert env(URL=url).url("URL", ("postgres", "redis"), host=False) == url

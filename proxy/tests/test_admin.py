@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from proxy import kicks
 from proxy.models import Connection, Kick
+from proxy.publishing import LayerAway
 from proxy.tests.rows import add_connection, add_node, connection
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -206,7 +207,7 @@ def test_a_kick_that_redis_does_not_take_is_written_down_for_the_nodes_to_find(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(topic: str, message: dict[str, Any]) -> None:
-        raise OSError
+        raise LayerAway
 
     monkeypatch.setattr(kicks, "send_to_topic", away)
     add_connection("a")

@@ -23,6 +23,7 @@ GOOD: dict[str, Any] = {
     "TRUSTED_PROXIES": (ipaddress.ip_network("10.0.0.0/8"),),
     "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
     "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
+    "MISSPELT_VARIABLES": {},
 }
 JWKS = {"JWT_ALGORITHM": "RS256", "JWT_SIGNING_KEY": "", "JWT_AUDIENCE": "gateway"}
 
@@ -60,6 +61,7 @@ def test_a_good_production_environment_has_nothing_to_say(gateway_checks: Ask) -
         ({"TRUSTED_PROXIES": (ipaddress.ip_network("::/0"),)}, "gateway.W004"),
         ({**JWKS, "JWT_JWKS_URL": "http://id.example.com/keys"}, "gateway.W005"),
         ({**JWKS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_AUDIENCE": ""}, "gateway.W006"),
+        ({"MISSPELT_VARIABLES": {"STUDIO_WS_URL": "STUDIO_WS_URLS"}}, "gateway.W010"),
         (
             {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}},
             "gateway.I001",

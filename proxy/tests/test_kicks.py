@@ -10,6 +10,7 @@ from django.db import OperationalError
 from proxy import kicks
 from proxy.kicks import KickNotSent, kick, kick_async
 from proxy.models import Kick, KickReport
+from proxy.publishing import LayerAway
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def redis_away(monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(topic: str, message: dict[str, Any]) -> None:
-        raise OSError("connection refused")
+        raise LayerAway("connection refused")
 
     monkeypatch.setattr(kicks, "send_to_topic", away)
 
@@ -110,7 +111,7 @@ def test_a_kick_that_redis_took_only_in_part_is_written_down_and_noted(
 ) -> None:
     async def half(topic: str, message: dict[str, Any]) -> None:
         if topic == "connection:b":
-            raise OSError("connection lost")
+            raise LayerAway("connection lost")
 
     monkeypatch.setattr(kicks, "send_to_topic", half)
     for connection_id in "ab":

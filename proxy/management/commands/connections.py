@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import Error
 from django.utils import timezone
 
 from proxy.core.human import duration, size
+from proxy.database import away, bound_waits
 from proxy.models import Connection, Node
 
 HEADINGS = [
@@ -32,6 +34,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON array of objects with every field")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        bound_waits()
+        try:
+            self._list(options)
+        except Error as error:
+            raise CommandError(away(error)) from error
+
+    def _list(self, options: Mapping[str, Any]) -> None:
         found = Connection.objects.all() if options["all"] else Connection.objects.filter(closed_at=None)
         for field, value in (("user_id", options["user"]), ("route", options["route"])):
             found = found.filter(**{field: value}) if value is not None else found

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 from proxy.core.topics import node_topic
-from proxy.kicks import reaches_other_processes
+from proxy.database import away, bound_waits
+from proxy.kicks import ALL_NODES, reaches_other_processes
 from proxy.models import Node
 from proxy.nodes import running_nodes
-from proxy.publishing import DRAIN, send_to_topic_sync
+from proxy.publishing import DRAIN, LayerAway, send_to_topic_sync
+
+# What a node is called in the record; never mistaken for HOST:PID.
+_ID = re.compile("[0-9a-f]{32}")
 
 
 class Command(BaseCommand):
@@ -27,20 +33,38 @@ class Command(BaseCommand):
             raise CommandError(
                 "REDIS_URL is not set: no other process can be reached from here; send SIGTERM"
             )
-        nodes = [
-            node for node in running_nodes() if options["all"] or options["node"] in {node.pk, str(node)}
-        ]
-        if not options["all"] and not options["node"]:
-            raise CommandError(f"name a node or --all. Running: {_names(list(running_nodes()))}")
-        if not nodes:
-            raise CommandError(f"no such node runs. Running: {_names(list(running_nodes()))}")
-        for node in nodes:
-            try:
-                send_to_topic_sync(node_topic(node.pk), {"type": DRAIN})
-            except Exception as error:
-                raise CommandError(f"the channel layer did not take it: {error}") from error
+        bound_waits()
+        if options["all"]:
+            _tell(ALL_NODES)
+            self.stdout.write("told every node to drain")
+        elif options["node"] and _ID.fullmatch(options["node"]):
+            _tell(node_topic(options["node"]))
+            self.stdout.write(f"told {options['node']} to drain")
+        else:
+            node = _running_node(options["node"])
+            _tell(node_topic(node.pk))
             self.stdout.write(f"told {node} to drain")
 
 
-def _names(nodes: list[Node]) -> str:
-    return ", ".join(map(str, nodes)) or "none"
+def _tell(topic: str) -> None:
+    try:
+        send_to_topic_sync(topic, {"type": DRAIN})
+    except LayerAway as error:
+        raise CommandError(f"not told: {error}") from error
+
+
+def _running_node(name: str | None) -> Node:
+    """The node that the admin shows as `name`."""
+    try:
+        nodes = list(running_nodes())
+    except Error as error:
+        raise CommandError(
+            f"{away(error)}, where names are looked up; give the node's id, or --all"
+        ) from error
+    running = ", ".join(map(str, nodes)) or "none"
+    if not name:
+        raise CommandError(f"name a node or --all. Running: {running}")
+    for node in nodes:
+        if str(node) == name:
+            return node
+    raise CommandError(f"no such node runs. Running: {running}")

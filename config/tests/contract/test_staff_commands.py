@@ -1,0 +1,91 @@
+"""Staff's commands while a store is away or frozen: they do what can be done, soon, and say what cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from config.testing.gateway import Gateway, issue
+from config.testing.servers import PostgresServer, ValkeyServer
+
+pytestmark = pytest.mark.timeout(150)
+
+
+async def echo(upstream: ServerConnection) -> None:
+    with suppress(ConnectionClosed):
+        async for message in upstream:
+            await upstream.send(message)
+
+
+async def run(node: Gateway, *words: str) -> subprocess.CompletedProcess[str]:
+    ran = await asyncio.to_thread(node.manage, *words, check=False)
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+async def test_without_a_database_links_are_kicked_events_published_and_nodes_drained(
+    nodes: tuple[Gateway, Gateway], postgres: PostgresServer
+) -> None:
+    one, two = nodes
+    async with asyncio.timeout(120), one.serving(echo):
+        for node in nodes:
+            await node.wait_until_ready(redis=True, database=True)
+        await asyncio.to_thread(postgres.kill)
+        async with one.connect(one.url()) as client, two.connect(two.url(token=issue("7"))) as other:
+            assert (await run(one, "publish", "user:42", '{"type":"hello"}')).returncode == 0
+            assert await client.recv() == '{"type":"hello"}'
+
+            kicked = await run(one, "kick", "--user", "42")
+            await client.wait_closed()
+            assert client.close_code == 4001
+            assert kicked.stdout == "The nodes were told; how many links end is not known.\n"
+
+            listed = await run(one, "connections")
+            assert listed.returncode == 1
+            assert listed.stderr.splitlines()[-1].startswith("CommandError: the database is away (")
+
+            named = await run(one, "drain", "somewhere:1")
+            assert named.returncode == 1
+            assert "give the node's id, or --all" in named.stderr.splitlines()[-1]
+            assert (await run(one, "drain", "--all")).stdout == "told every node to drain\n"
+            await other.wait_closed()
+            assert other.close_code == 1001
+        for node in nodes:
+            assert await asyncio.to_thread(node.program.wait_for_exit, within_seconds=40) == 0
+
+
+async def test_with_a_frozen_valkey_a_command_says_so_and_a_block_is_saved_within_seconds(
+    nodes: tuple[Gateway, Gateway], valkey: ValkeyServer
+) -> None:
+    node, _ = nodes
+    async with asyncio.timeout(120), node.serving(echo):
+        await node.wait_until_ready(redis=True, database=True)
+        async with node.connect(node.url()) as client:
+            assert valkey.program is not None
+            valkey.program.send_signal(signal.SIGSTOP)
+            idle_seconds = await _seconds(node, "check")
+
+            published = await run(node, "publish", "user:42", '{"type":"hello"}')
+            assert published.returncode == 1
+            assert published.stderr.splitlines()[-1] == (
+                "CommandError: not published: Redis has not answered in 2 s"
+            )
+            assert await _seconds(node, "publish", "user:42", '{"type":"hello"}') < idle_seconds + 5
+            block = "from proxy.models import Block; Block.objects.create(user_id='42')"
+            assert await _seconds(node, "shell", "-c", block) < idle_seconds + 5
+            await client.wait_closed()
+            assert client.close_code == 4003
+    valkey.ensure_running()
+
+
+async def _seconds(node: Gateway, *words: str) -> float:
+    began = time.monotonic()
+    await run(node, *words)
+    return time.monotonic() - began
