@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP by Django, WebSockets by the gateway."""
+"""The ASGI application: HTTP by Django, but for what operators ask; WebSockets by the gateway."""
 
 import os
 
@@ -11,10 +11,11 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402  needs the setting
 
 from config.routing import websocket_application  # noqa: E402
 from proxy.middleware import gateway_middleware  # noqa: E402
+from proxy.operations import Operations  # noqa: E402
 from proxy.stock_daphne import keep_queries_out_of_the_access_log  # noqa: E402
 
 keep_queries_out_of_the_access_log()
 
 application = ProtocolTypeRouter(
-    {"http": http_application, "websocket": gateway_middleware(websocket_application)}
+    {"http": Operations(http_application), "websocket": gateway_middleware(websocket_application)}
 )

@@ -1,4 +1,4 @@
-"""HTTP paths."""
+"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/operations.py)."""
 
 from django.contrib import admin
 from django.urls import path
@@ -8,9 +8,6 @@ from proxy import views
 
 urlpatterns = [
     path("", views.landing),
-    path("health", views.health),
-    path("ready", views.ready),
-    path("metrics", views.prometheus),
     path("socket.io/", no_polling),
     path("admin/", admin.site.urls),
 ]
