@@ -1,0 +1,23 @@
+"""A route beside the product's, that looks at nothing: none of the product's own is as bare."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ConformanceConfig(AppConfig):
+    name = "config.tests.conformance"
+
+    def ready(self) -> None:
+        from django.conf import settings
+
+        import experience.routes
+        from proxy.core.routes import Forward, Route, Upstream
+
+        transparent = Route(
+            name="transparent",
+            paths=("transparent",),
+            upstream=Upstream.of("transparent", settings.KB_SERVICE_URL, path="/transparent"),
+            forward=Forward(query=("experience",)),
+        )
+        experience.routes.ROUTES = (*experience.routes.ROUTES, transparent)  # type: ignore[assignment]
