@@ -250,8 +250,8 @@ class Splice(Injection):
         if self.ended is None:
             self._note_end(told, ClosedBy.GATEWAY)
             leg.other.send_close(told)
-        leg.send_close(close)
         leg.linger()
+        leg.send_close(close)
 
     def stream_lost(self, leg: SplicedLeg) -> None:
         """`leg` was lost before a close frame came from it."""

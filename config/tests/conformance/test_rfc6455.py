@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from config.tests.conformance.case import PONG, Case, Judge
+from config.tests.conformance.case import BINARY, PONG, Case, Judge, frame
 from config.tests.conformance.cases import ALL
 from config.tests.conformance.conftest import Subject, Way
 from config.tests.conformance.wire import End, Heard, Wire, close_frame, opened
@@ -32,6 +32,28 @@ async def test_case(subject: Subject, case: Case, name: str) -> None:
         assert end.code in failures(subject.way, case.fails)
         service_judges = subject.way.is_spliced and case.judge is Judge.SERVICE
         assert await subject.service.has_failed(name) is service_judges
+
+
+OURS = [way for way in Way if way is not Way.DAPHNE]
+AFTER_IT = 64  # of 64 KiB each: more than fits into the buffers of both sockets
+
+
+@pytest.mark.parametrize("subject", OURS, ids=str, indirect=True)
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [(frame(3), 1002), (frame(BINARY, bytes((1 << 20) + 1))[:100], 1009)],
+    ids=["reserved opcode", "too big"],
+)
+async def test_a_client_in_the_middle_of_sending_still_reads_why_it_failed(
+    subject: Subject, bad: bytes, code: int, name: str
+) -> None:
+    async with asyncio.timeout(CASE_SECONDS), opened(subject.url(name)) as wire:
+        await wire.send(bad)
+        for _ in range(AFTER_IT):
+            await wire.send(bytes(1 << 16))
+        end = await wire.hear()
+    assert isinstance(end, End)
+    assert end.code == code
 
 
 def leave_out(way: Way, case: Case) -> None:
