@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections, transaction
+from django.db import Error, transaction
 
 from experience.kb.game import Player, Turn
 from experience.models import PlayerState
+from proxy.database import DatabaseExecutor
 
 T = TypeVar("T")
 
@@ -27,9 +26,8 @@ class Players:
     """
 
     def __init__(self, *, deadline_seconds: float = 10.0, most_waiting: int = 1_000) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kb-players")
-        self._deadline_seconds, self._most_waiting = deadline_seconds, most_waiting
-        self._waiting = 0
+        self._database = DatabaseExecutor(timeout_seconds=deadline_seconds)
+        self._most_waiting, self._waiting = most_waiting, 0
 
     async def read(self, experience: str, user_id: str) -> Player:
         """The player, new if never seen.
@@ -49,37 +47,20 @@ class Players:
 
     async def close(self) -> None:
         """Finish what was begun and let go of the database."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._executor, connections.close_all)
-        self._executor.shutdown(wait=False)
+        await self._database.close()
 
     async def _run(self, call: Callable[[], T]) -> T:
         if self._waiting >= self._most_waiting:
             raise PlayersUnavailable("too many calls wait for the database")
-        future = asyncio.get_running_loop().run_in_executor(self._executor, _with_fresh_connection, call)
         self._waiting += 1
-        future.add_done_callback(self._done)
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                # Shielded: a call that has begun is counted until its thread is done with it.
-                return await asyncio.shield(future)
+            return await self._database.run(call)
         except TimeoutError:
             raise PlayersUnavailable("the database did not answer in time") from None
-
-    def _done(self, future: asyncio.Future[T]) -> None:
-        self._waiting -= 1
-        if not future.cancelled():
-            future.exception()  # seen: one whose caller gave up must not be reported as forgotten
-
-
-def _with_fresh_connection(call: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return call()
-    except (DatabaseError, InterfaceError) as error:
-        raise PlayersUnavailable(f"the database failed: {type(error).__name__}") from error
-    finally:
-        close_old_connections()
+        except Error as error:
+            raise PlayersUnavailable(f"the database failed: {type(error).__name__}") from error
+        finally:
+            self._waiting -= 1
 
 
 def read_player(experience: str, user_id: str) -> Player:

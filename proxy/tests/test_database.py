@@ -14,7 +14,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.db import Error, OperationalError, ProgrammingError, connection
+from django.test import Client
 from pytest_django import DjangoDbBlocker
 
 from config.testing.forwarder import Forwarder
@@ -178,3 +180,20 @@ async def test_a_table_that_is_locked_is_given_up_after_two_seconds(executor: Da
         with pytest.raises(OperationalError, match="lock timeout"):
             await executor.run(Node.objects.count)
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
+def test_a_page_whose_table_is_locked_says_so_in_seconds(client: Client) -> None:
+    bound_waits()
+    connection.close()
+    client.force_login(User.objects.create_superuser("ada"))
+    settings = connection.get_connection_params()
+    where = {name: settings[name] for name in ("host", "port", "user", "dbname")}
+    with psycopg.connect(**where) as other:
+        other.execute("LOCK TABLE proxy_connection")
+        started = time.monotonic()
+        page = client.get("/admin/proxy/connection/")
+        assert time.monotonic() - started < 10
+    assert (page.status_code, page["Retry-After"]) == (503, "5")
+    assert "The database did not answer in time" in page.content.decode()
+    assert client.get("/admin/proxy/connection/").status_code == 200
