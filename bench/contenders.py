@@ -166,6 +166,7 @@ def gateway_env(stage: Stage, contender: Contender, *, upstream_port: int) -> di
         "MAX_CONNECTIONS": "9900",
         "CONNECT_RATE_PER_IP": "100000/s",
         "MESSAGE_RATE_PER_USER": "1000000/s",
+        "EXPERIENCE_MESSAGE_RATE": "1000000/s",
         "LOG_LEVEL": "WARNING",
         "DRAIN_SECONDS": "0",
     }

@@ -53,10 +53,12 @@ def scanner() -> Scanner:
 
 
 def main() -> None:
+    object_text = encode_frame(1, b'{"type":"move","seq":%d}' % 10**175, mask=KEY)
     single, many = [FRAME] * 100_000, chunks(FRAME * 31_508, 65_536)
     rows: list[tuple[str, float]] = [
         ("200 B message, a chunk each", ns_a_call(scanner().feed, single)),
-        ("the same, looked through for control messages", ns_a_call(diverter().feed, single)),
+        ("200 B text, control messages looked for", ns_a_call(diverter().feed, single)),
+        ("200 B object, control messages looked for", ns_a_call(diverter().feed, [object_text] * 100_000)),
         ("200 B messages in 64 KiB chunks", _a_frame(many, 31_508)),
         ("100 B fragments in 64 KiB chunks", _a_frame(chunks(HALF * 30_000, 65_536), 60_000)),
         (

@@ -47,7 +47,8 @@ MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
 MESSAGE_RATE_PER_CONNECTION = env.optional_rate("MESSAGE_RATE_PER_CONNECTION")
 BYTE_RATE_PER_USER = env.optional_rate("BYTE_RATE_PER_USER")
 BYTE_RATE_PER_CONNECTION = env.optional_rate("BYTE_RATE_PER_CONNECTION")
-MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close"))
+MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close", "wait"))
+EXPERIENCE_MESSAGE_RATE = env.rate("EXPERIENCE_MESSAGE_RATE", "1000/s")
 
 # --- Tokens -----
 JWT_ALGORITHM = env.choice("JWT_ALGORITHM", "HS256", ("HS256", "HS384", "HS512", "RS256", "ES256"))

@@ -9,6 +9,7 @@ from django.conf import settings
 from experience.probing import probe_of
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
 from proxy.core.breaker import BreakerLimits
+from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.routes import Forward, Route, Subject, Upstream, upstream_url
 from proxy.core.topics import experience_topic
 
@@ -33,6 +34,9 @@ EXPERIENCE = Route(
     control=True,
     unauthenticated_status=403,
     required_query=("experience",),
+    message_limits=MessageLimits(
+        messages_per_connection=settings.EXPERIENCE_MESSAGE_RATE, over=OverRate.WAIT
+    ),
 )
 
 ROUTES = (EXPERIENCE, STUDIO, STUDIO_SOCKETIO)

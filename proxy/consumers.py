@@ -21,6 +21,7 @@ from proxy.core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from proxy.core.limits import OverRate
 from proxy.core.routes import Resume, Route, Subject
 from proxy.engine.link import Link
 from proxy.engine.resume import AnyLease
@@ -106,7 +107,9 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _extensions_to_offer(self, join: Join) -> str | None:
         """The client's offer, where we need not look into messages; a relay speaks for itself."""
-        inspected = self.route.inspect is not None or self.runtime.gates(self.route) is not None
+        limits = self.route.message_limits
+        judged = not limits.is_unlimited and limits.over is not OverRate.WAIT
+        inspected = self.route.inspect is not None or judged
         if self.route.control or inspected or isinstance(join, RelayJoin):
             return None
         return handshake.header(self.scope, b"sec-websocket-extensions") or None

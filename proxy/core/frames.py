@@ -30,6 +30,8 @@ WHOLE_TEXT = 0x80 | TEXT
 _OPENS_OBJECT = b"{ \t\r\n"
 # Control messages that are found in one turn; each is to be answered, which costs more than to find it.
 MOST_CONTROLS = 8
+# A read of this size filled the event loop's buffer: there is more, and others have to have a turn first.
+FULL_READ_BYTES = 200_000
 
 
 class Scanner(FrameReader):
@@ -48,6 +50,8 @@ class Scanner(FrameReader):
     Attributes:
         boundary: the last offset in the bytes last returned at which a whole message may be injected; -1 if
             there is none.
+        noted: there is more to see to than the bytes last returned: control frames came, `controls`, `ended`
+            or `unread`, or the chunk was so large that others should have a turn. Its owner sets it back.
         controls: payloads of control messages found; whoever acts on them empties it.
         ended: None, or the close frame or the violation that ended the stream. Nothing is returned after it.
         messages: data messages completed; diverted ones do not count.
@@ -64,6 +68,7 @@ class Scanner(FrameReader):
         "_plain",
         "boundary",
         "controls",
+        "noted",
     )
 
     def __init__(
@@ -90,6 +95,7 @@ class Scanner(FrameReader):
             masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=allow_rsv1, pong_prefix=pong_prefix
         )
         self.boundary = 0
+        self.noted = False
         self.controls: list[bytes] | tuple[()] = ()  # a list once there is one
         self._diverts, self._apply_mask = diverts, apply_mask
         self._held = b""  # a frame that is not whole yet, of which nothing was passed on
@@ -133,6 +139,7 @@ class Scanner(FrameReader):
         elif self._payload_left > size:
             self._payload_left -= size
             self.boundary = -1
+            self.noted = size >= FULL_READ_BYTES
             return chunk
         return self._walk(chunk)
 
@@ -142,7 +149,7 @@ class Scanner(FrameReader):
         return self._walk(unread)
 
     def _walk(self, chunk: bytes) -> bytes:
-        """Go through a chunk frame by frame, until the turn is over."""
+        """Take the long way through a chunk, and note what its owner has to see to."""
         self.boundary = 0 if self.between_messages else -1
         if self.unread:  # it is not our turn
             self.unread += chunk
@@ -151,6 +158,18 @@ class Scanner(FrameReader):
             return b""
         if self._held:
             chunk, self._held = self._held + chunk, b""
+        control_frames = self.control_frames
+        passed = self._pass_frames(chunk)
+        has_ended = self.ended is not None
+        self._plain = self._kinds is self._between and not (
+            self._payload_left or self._held or self.unread or has_ended
+        )
+        self.noted = has_ended or bool(self.unread) or self.control_frames != control_frames
+        self.noted = self.noted or len(chunk) >= FULL_READ_BYTES
+        return passed
+
+    def _pass_frames(self, chunk: bytes) -> bytes:
+        """Go through a chunk frame by frame, until the turn is over."""
         output = Output(chunk)
         position = self._finish_frame(output)
         cost, size = 0, len(chunk)
@@ -169,9 +188,6 @@ class Scanner(FrameReader):
             cost += self.messages - messages
             if self.between_messages:
                 self.boundary = output.offset(position)
-        self._plain = self._kinds is self._between and not (
-            self._payload_left or self._held or self.unread or self.ended is not None
-        )
         return output.until(position)
 
     def _finish_frame(self, output: Output) -> int:

@@ -91,6 +91,11 @@ class MessageLimits:
     over: OverRate = OverRate.DROP
 
     @property
+    def is_per_user(self) -> bool:
+        """Whether a user's links share anything."""
+        return self.messages_per_user is not None or self.bytes_per_user is not None
+
+    @property
     def is_unlimited(self) -> bool:
         return (
             self.messages_per_user is None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from proxy.core.buckets import Bucket
 from proxy.core.control import encode
-from proxy.core.limits import MessageLimits, Rate
+from proxy.core.limits import UNLIMITED, MessageLimits, Rate
 
 # A flood of refused messages is answered at most this often, or the answers would be a flood themselves.
 ANSWER_SECONDS = 0.1
 # Messages that may pass between two looks at the buckets, where they are only counted.
 MOST_GRANTED = 16
+
+
+def _buckets(rate: Rate | None) -> tuple[Bucket, ...]:
+    return () if rate is None else (Bucket(rate),)
 
 
 class UserBuckets:
@@ -21,6 +25,9 @@ class UserBuckets:
         self.messages = _buckets(limits.messages_per_user)
         self.sizes = _buckets(limits.bytes_per_user)
         self.gates = 0
+
+
+NO_USER = UserBuckets(UNLIMITED)
 
 
 class MessageGate:
@@ -86,6 +93,8 @@ class MessageGates:
 
     def open(self, user_id: str) -> MessageGate:
         """A gate for a new link; give it back with `close`."""
+        if not self._limits.is_per_user:
+            return MessageGate(self._limits, NO_USER)
         user = self._users.get(user_id)
         if user is None:
             user = self._users[user_id] = UserBuckets(self._limits)
@@ -99,10 +108,6 @@ class MessageGates:
             user.gates -= 1
             if user.gates <= 0:
                 del self._users[user_id]
-
-
-def _buckets(rate: Rate | None) -> tuple[Bucket, ...]:
-    return () if rate is None else (Bucket(rate),)
 
 
 def _grant(limits: MessageLimits) -> int:

@@ -125,7 +125,7 @@ class Splice(Injection):
             diverts=request.control,
         )
         if self._gate is not None:
-            self.down.scanner.quota = 0
+            self.down.scanner.quota, _ = self._gate.grant(self.loop.time(), sent_bytes=0)
         self.up.scanner = upstream_scanner(  # type: ignore[assignment]
             max_message_bytes=max_bytes, inspected=inspected_out, compressed=compressed
         )

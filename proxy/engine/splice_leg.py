@@ -19,7 +19,7 @@ from websockets.frames import CloseCode
 from proxy.core import closes
 from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.frames import Scanner
+from proxy.core.frames import FULL_READ_BYTES, Scanner
 from proxy.core.framing import close_frame
 from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
 from proxy.core.messages import Control, Message, MessageScanner
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
-# A read of this size filled the event loop's buffer: there is more, and others have to have a turn first.
-FULL_READ_BYTES = 200_000
 PING_TIMEOUT = Close(CloseCode.INTERNAL_ERROR, "ping timeout")
 
 
@@ -94,12 +92,10 @@ class SplicedLeg(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         passed = self.scanner.feed(data)
-        if passed is data and not self.watched and len(data) < FULL_READ_BYTES:
+        if passed is data and not self.watched and not self.scanner.noted:
             self.other.transport.write(passed)
         else:
             self._look_at(passed)
-            if len(data) >= FULL_READ_BYTES:
-                self._wait_for_turn(0.0)
 
     def _look_at(self, passed: bytes) -> None:
         if self.other.shut:
@@ -108,10 +104,15 @@ class SplicedLeg(asyncio.Protocol):
             self._pass_watched(passed)
         elif passed:
             self.other.transport.write(passed)
+        if not self.scanner.noted:
+            return
+        self.scanner.noted = False
         controls, self.scanner.controls = self.scanner.controls, ()
         for payload in controls:
             self.take_control(payload)
         self._finish_read()
+        if len(passed) >= FULL_READ_BYTES:
+            self._wait_for_turn(0.0)
 
     def take_control(self, payload: bytes) -> None:
         """A control message of the client, which has been taken out of its stream."""

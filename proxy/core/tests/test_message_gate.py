@@ -55,3 +55,20 @@ def test_users_are_forgotten_with_their_last_link() -> None:
     gates.close("7")
     gates.close("7")
     assert not gates._users
+
+
+def test_a_stream_that_is_only_counted_is_granted_a_few_messages_at_a_time() -> None:
+    gate = MessageGates(MessageLimits(messages_per_connection=Rate(80, 1))).open("7")
+    granted = 0
+    while (grant := gate.grant(0, sent_bytes=0))[0]:
+        granted += grant[0]
+    assert granted == 80
+    assert 0 < grant[1] <= 10 / 80
+    assert gate.grant(grant[1], sent_bytes=0) == (10, 0)
+
+
+def test_what_a_counted_stream_has_sent_is_charged_and_waited_for() -> None:
+    gate = MessageGates(MessageLimits(bytes_per_user=Rate(1000, 1))).open("7")
+    assert gate.grant(0, sent_bytes=0) == (1, 0)
+    assert gate.grant(0, sent_bytes=3000) == (0, 2)
+    assert gate.grant(2, sent_bytes=3000) == (1, 0)
