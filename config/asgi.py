@@ -10,6 +10,7 @@ http_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter  # noqa: E402  needs the settings
 
 from config.routing import websocket_application  # noqa: E402
+from proxy.http import http_middleware  # noqa: E402
 from proxy.middleware import gateway_middleware  # noqa: E402
 from proxy.operations import Operations  # noqa: E402
 from proxy.stock_daphne import keep_queries_out_of_the_access_log  # noqa: E402
@@ -17,5 +18,8 @@ from proxy.stock_daphne import keep_queries_out_of_the_access_log  # noqa: E402
 keep_queries_out_of_the_access_log()
 
 application = ProtocolTypeRouter(
-    {"http": Operations(http_application), "websocket": gateway_middleware(websocket_application)}
+    {
+        "http": Operations(http_middleware(http_application)),
+        "websocket": gateway_middleware(websocket_application),
+    }
 )

@@ -59,6 +59,7 @@ def configuration(*, level: str, style: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "websockets": {"level": "WARNING"},
+            "axes": {"level": "ERROR"},  # proxy/logins.py logs each failure in one line
             "daphne": {"level": "WARNING"},
             "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
             "django.server": {"level": "WARNING"},

@@ -30,6 +30,5 @@ os.environ.pop("SECRET_KEY_FILE", None)
 from config.settings import *  # noqa: E402, F403
 
 TEST_RUNNER = "config.testing.runner.PytestRunner"
-STATIC_ROOT = None  # type: ignore[assignment]  # nothing is collected; static files come from the apps
 # In memory also under pytest-xdist, which would else put a worker's name behind the path of a file.
 DATABASES["default"]["TEST"] = {"NAME": ":memory:"}  # noqa: F405

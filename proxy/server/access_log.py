@@ -3,38 +3,64 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from proxy.core.addresses import Network, client_address
 from proxy.server.handshake import UpgradeRequest
 
 log = logging.getLogger("gateway.access")
 
 
-def log_http(protocol: str, action: str, details: dict[str, Any]) -> None:
-    """Daphne's `action_logger`: a line for each finished HTTP request; the links log themselves."""
-    if (protocol, action) != ("http", "complete"):
-        return
+def log_http(request: Any, *, proxies: Sequence[Network]) -> None:
+    """A finished HTTP request of Daphne's; the links log themselves. The client is seen through `proxies`."""
+    headers = request.requestHeaders
     log.info(
         "http request",
         extra={
-            "method": details["method"],
-            "path": details["path"].partition("?")[0],
-            "status": details["status"],
-            "client": details["client"],
-            "seconds": round(details["time_taken"], 4),
-            "bytes": details["size"],
+            "method": request.method.decode("ascii", "replace"),
+            "path": _path(request.uri),
+            "status": request.code,
+            "client_address": _client(
+                getattr(request.client, "host", None),
+                forwarded_for=headers.getRawHeaders(b"X-Forwarded-For", ()),
+                real_ip=headers.getRawHeaders(b"X-Real-IP", ()),
+                proxies=proxies,
+            ),
+            "seconds": round(request.duration(), 4),
+            "bytes": request.sentLength,
         },
     )
 
 
-def log_refused(request: UpgradeRequest, status: int) -> None:
+def log_refused(request: UpgradeRequest, status: int, *, proxies: Sequence[Network]) -> None:
     """A handshake that the server itself refused; an application logs its own refusals."""
     log.info(
         "websocket refused",
         extra={
             "method": request.method,
-            "path": request.path.decode("ascii", "backslashreplace"),
+            "path": _path(request.target),
             "status": status,
-            "client": ":".join(map(str, request.client)) if request.client else None,
+            "client_address": _client(
+                request.client[0] if request.client else None,
+                forwarded_for=[value for name, value in request.headers if name == b"x-forwarded-for"],
+                real_ip=[value for name, value in request.headers if name == b"x-real-ip"],
+                proxies=proxies,
+            ),
         },
+    )
+
+
+def _path(target: bytes) -> str:
+    return target.partition(b"?")[0].decode("ascii", "backslashreplace")
+
+
+def _client(
+    peer: str | None, *, forwarded_for: Iterable[bytes], real_ip: Iterable[bytes], proxies: Sequence[Network]
+) -> str:
+    return client_address(
+        peer,
+        forwarded_for=(value.decode("latin-1") for value in forwarded_for),
+        real_ip=next((value.decode("latin-1") for value in real_ip), None),
+        proxies=proxies,
     )

@@ -23,6 +23,7 @@ from twisted.logger import globalLogBeginner
 
 from proxy.server import access_log
 from proxy.server.drain import Drain
+from proxy.server.handshake import UpgradeRequest
 from proxy.server.listening import BACKLOG
 from proxy.server.node import Application, Node
 from proxy.server.options import ServerOptions
@@ -49,13 +50,12 @@ class GatewayServer(Server):
             application,
             endpoints=list(endpoints) or ["none"],
             signal_handlers=False,
-            action_logger=access_log.log_http,
             http_timeout=options.http_timeout_seconds,
             server_name="sluicegate",
         )
         self.options = options
         self.loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop
-        self.node = Node(application, options, loop=self.loop, on_refused=access_log.log_refused)
+        self.node = Node(application, options, loop=self.loop, on_refused=self._log_refused)
         self.node.on_orphaned = self.request_drain
         self.exit_code = 0
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
@@ -165,6 +165,9 @@ class GatewayServer(Server):
             port.numberAccepts = BACKLOG
             port.doRead()
             await defer.maybeDeferred(port.stopListening).asFuture(self.loop)
+
+    def _log_refused(self, request: UpgradeRequest, status: int) -> None:
+        access_log.log_refused(request, status, proxies=self.options.trusted_proxies)
 
     # --- HTTP applications -----
 

@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address
 from twisted.web.http import HTTPChannel
 
 from proxy.core.heads import CONTROL_BYTES
-from proxy.server import handshake
+from proxy.server import access_log, handshake
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_connections import HttpConnections
 from proxy.server.options import ServerOptions
@@ -184,6 +184,10 @@ class GatewayRequest(WebRequest):
         if self.server.node.is_draining:
             self._make_last()
         return super().process()
+
+    def finish(self) -> None:
+        super().finish()
+        access_log.log_http(self, proxies=self.server.options.trusted_proxies)
 
     def _make_last(self) -> None:
         """The connection closes behind this request's answer."""

@@ -25,7 +25,7 @@ WRITTEN = (
         "proxy_kick",
         "proxy_kickreport",
     ),
-    *("django_admin_log", "django_session", "auth_user", "auth_group"),
+    *("django_admin_log", "django_session", "auth_user", "auth_group", "axes_accessattempt"),
 )
 
 
