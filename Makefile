@@ -26,6 +26,7 @@ test: lint ## Install what is needed, then run every check and every test.
 	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
 	env DEBUG=false SECRET_KEY=$(random_key) JWT_SIGNING_KEY=$(random_key) ALLOWED_HOSTS=gateway.example.org \
 	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \
+	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m pytest --cov --cov-report=term
 

@@ -148,6 +148,7 @@ INSTALLED_APPS = [
     "experience",
 ]
 MIDDLEWARE = [
+    "proxy.http.security_headers",
     "proxy.logins.one_login_at_a_time",
     "django.middleware.security.SecurityMiddleware",
     "proxy.http.clean_text",
@@ -202,6 +203,8 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing is collected
 
 # --- Security -----
+# Which requests came over TLS, TRUSTED_PROXIES tell (proxy/http.py); SECURE_PROXY_SSL_HEADER
+# would believe anybody.
 # HTTPS_ONLY is switched off where no TLS stands in front; `check --deploy` warns of it.
 HTTPS_ONLY = env.flag("HTTPS_ONLY", not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY

@@ -80,6 +80,28 @@ def check_jwks_tokens_are_for_us(**_: Any) -> list[CheckMessage]:
     return [Warning(text, hint="Set JWT_AUDIENCE to what stands in `aud`.", id="gateway.W006")]
 
 
+@register(Tags.security, deploy=True)
+def check_metrics_are_guarded(**_: Any) -> list[CheckMessage]:
+    """gateway.W007."""
+    if settings.METRICS_TOKEN:
+        return []
+    text = "METRICS_TOKEN is unset: whoever reaches the gateway reads /metrics."
+    hint = "Set it, or keep /metrics inside (deploy/nginx.conf does) and silence this."
+    return [Warning(text, hint=hint, id="gateway.W007")]
+
+
+@register(Tags.security, deploy=True)
+def check_somebody_tells_of_tls(**_: Any) -> list[CheckMessage]:
+    """gateway.W008."""
+    if not settings.HTTPS_ONLY or settings.TRUSTED_PROXIES or settings.TRUSTS_UNIX_SOCKET:
+        return []
+    text = (
+        "HTTPS_ONLY is on, and TRUSTED_PROXIES is empty: no request counts as HTTPS, and HSTS is never sent."
+    )
+    hint = "Name the proxy that ends TLS in TRUSTED_PROXIES; it must set X-Forwarded-Proto."
+    return [Warning(text, hint=hint, id="gateway.W008")]
+
+
 @register(deploy=True)
 def check_channel_layer_is_shared(**_: Any) -> list[CheckMessage]:
     """gateway.I001."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from inspect import iscoroutinefunction
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 
-from proxy.core.addresses import is_trusted, parse_address
 from proxy.middleware import (
     Application,
     ClientAddress,
@@ -16,10 +18,15 @@ from proxy.middleware import (
     Scope,
     Wrapper,
     header_values,
-    peer_address,
+    is_peer_trusted,
 )
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+PERMISSIONS_POLICY = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class Forwarded(Wrapper):
@@ -31,7 +38,7 @@ class Forwarded(Wrapper):
     scope_types = ("http",)
 
     def look(self, scope: Scope) -> None:
-        if is_trusted(parse_address(peer_address(scope) or ""), settings.TRUSTED_PROXIES):
+        if is_peer_trusted(scope):
             told = next(header_values(scope, b"x-forwarded-proto"), "")
             if told.partition(",")[0].strip().lower() == "https":
                 scope["scheme"] = "https"
@@ -48,6 +55,29 @@ class Forwarded(Wrapper):
 def http_middleware(app: Application) -> Application:
     """`app` behind what every request passes first: request id, client address, scheme."""
     return RequestId(ClientAddress(Forwarded(app)))
+
+
+@sync_and_async_middleware
+def security_headers(
+    get_response: Callable[[HttpRequest], Any],
+) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
+    """Content-Security-Policy and Permissions-Policy on every answer; as the outermost, on errors, too."""
+
+    async def middleware_of_async(request: HttpRequest) -> HttpResponseBase:
+        return _with_policies(await get_response(request))
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        return _with_policies(get_response(request))
+
+    return middleware_of_async if iscoroutinefunction(get_response) else middleware
+
+
+def _with_policies(response: HttpResponseBase) -> HttpResponseBase:
+    response.headers["Permissions-Policy"] = PERMISSIONS_POLICY
+    # Django's pages for developers have their styles and scripts inside.
+    if not (settings.DEBUG and response.status_code in {400, 404, 500}):
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response
 
 
 def clean_text(get_response: GetResponse) -> GetResponse:

@@ -63,4 +63,5 @@ def _client(
         forwarded_for=(value.decode("latin-1") for value in forwarded_for),
         real_ip=next((value.decode("latin-1") for value in real_ip), None),
         proxies=proxies,
+        trusts_unix=True,  # `serve` listens on a Unix socket for a proxy only
     )

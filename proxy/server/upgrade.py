@@ -167,6 +167,7 @@ class GatewayRequest(WebRequest):
     transport: Any
     client: Any
     host: Any
+    error_template = "<!doctype html><title>%(title)s</title><h1>%(title)s</h1><p>%(body)s</p>"
 
     def process(self) -> Any:
         self.requestHeaders.removeHeader(_NOT_FROM_CLIENTS)
@@ -184,6 +185,11 @@ class GatewayRequest(WebRequest):
         if self.server.node.is_draining:
             self._make_last()
         return super().process()
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """What the server itself has to say, before or instead of the application."""
+        self.setHeader(b"Content-Security-Policy", b"default-src 'none'")
+        super().basic_error(status, status_text, body)
 
     def finish(self) -> None:
         super().finish()

@@ -20,6 +20,9 @@ GOOD: dict[str, Any] = {
     "JWT_JWKS_URL": "",
     "JWT_AUDIENCE": "",
     "ALLOWED_ORIGINS": (OriginPattern.parse("https://*.example.com"),),
+    "HTTPS_ONLY": True,
+    "TRUSTS_UNIX_SOCKET": False,
+    "METRICS_TOKEN": "m" * 32,
     "TRUSTED_PROXIES": (ipaddress.ip_network("10.0.0.0/8"),),
     "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
     "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
@@ -62,6 +65,8 @@ def test_a_good_production_environment_has_nothing_to_say(gateway_checks: Ask) -
         ({**JWKS, "JWT_JWKS_URL": "http://id.example.com/keys"}, "gateway.W005"),
         ({**JWKS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_AUDIENCE": ""}, "gateway.W006"),
         ({"MISSPELT_VARIABLES": {"STUDIO_WS_URL": "STUDIO_WS_URLS"}}, "gateway.W010"),
+        ({"METRICS_TOKEN": ""}, "gateway.W007"),
+        ({"TRUSTED_PROXIES": ()}, "gateway.W008"),
         (
             {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}},
             "gateway.I001",
@@ -86,6 +91,8 @@ def test_what_should_not_be_left_so_is_named_with_a_hint(
         {**JWKS, "JWT_JWKS_URL": "http://127.0.0.1:8002/keys"},
         {**JWKS, "JWT_JWKS_URL": "http://localhost:8002/keys"},
         {"ALLOWED_ORIGINS": ()},
+        {"TRUSTED_PROXIES": (), "HTTPS_ONLY": False},
+        {"TRUSTED_PROXIES": (), "TRUSTS_UNIX_SOCKET": True},
     ],
 )
 def test_what_is_fine_is_not_warned_of(gateway_checks: Ask, changes: dict[str, Any]) -> None:
