@@ -206,11 +206,11 @@ class ResumeJoin(RelayJoin):
         return RenewableLease(lease, dial=self._dial_leg, dialling=dialling)
 
     def _upstream(self, life: Life) -> Leg:
-        lease, route, record = life.lease, self._consumer.route, life.link.record
+        lease, route = life.lease, self._consumer.route
         assert isinstance(lease, RenewableLease)  # noqa: S101  it is what dial() answers
 
         def observe(outcome: Reconnected) -> None:
-            record.upstream = lease.member
+            life.lost_member(lease.member)
             metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
 
         return ResumingLeg(

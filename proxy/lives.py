@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from proxy import control, metrics
+from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.control import encode_error
 from proxy.core.errors import GatewayError
 from proxy.core.human import one_line
 from proxy.core.principal import Principal
-from proxy.core.routes import Route
+from proxy.core.routes import Resume, Route
 from proxy.engine.link import Link
 from proxy.engine.resume import AnyLease
 from proxy.engine.shared_leases import Lease as Admitted
@@ -31,7 +32,7 @@ class Life:
     splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("_is_over", "admitted", "gate", "lease", "link", "route", "runtime")
+    __slots__ = ("_is_over", "_member", "admitted", "gate", "lease", "link", "route", "runtime")
 
     def __init__(
         self, runtime: Runtime, route: Route, link: Link, lease: AnyLease, admitted: Admitted
@@ -39,12 +40,13 @@ class Life:
         self.runtime, self.route, self.link = runtime, route, link
         self.lease, self.admitted = lease, admitted
         self._is_over = False
+        self._member = link.record.upstream
         gates = runtime.gates(route)
         self.gate = gates.open(link.record.user_id) if gates is not None else None
 
     def began(self, principal: Principal) -> None:
         """The link is accepted."""
-        metrics.child(metrics.CONNECTIONS, self.route.name, self.route.upstream.name).inc()
+        metrics.child(metrics.CONNECTIONS, self.route.name, self._member).inc()
         self.runtime.opened(self.link)
         self.runtime.recorder.note(self.link.record)
         self.extend(principal)
@@ -54,6 +56,16 @@ class Life:
         left = control.seconds_left(principal, grace_seconds=self.runtime.limits.token_grace_seconds)
         if left is not None:
             self.link.expire_in(left)
+
+    def lost_member(self, next_member: str) -> None:
+        """An outage is over, and the link leads to `next_member` now: the same one, if no other was found."""
+        name = self.route.name
+        metrics.child(metrics.ERRORS_TOTAL, "upstream_lost", self._member).inc()
+        if self._is_over:
+            return
+        metrics.child(metrics.CONNECTIONS, name, self._member).dec()
+        self._member = self.link.record.upstream = next_member
+        metrics.child(metrics.CONNECTIONS, name, self._member).inc()
 
     def control(self, text: str) -> str:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
@@ -81,7 +93,8 @@ class Life:
         if gates is not None:
             gates.close(link.record.user_id)
         runtime.closed(link)
-        metrics.child(metrics.CONNECTIONS, name, self.route.upstream.name).dec()
+        metrics.child(metrics.CONNECTIONS, name, self._member).dec()
+        self._count_failure(close, by)
         lived_seconds = (now - link.record.opened_at).total_seconds()
         metrics.child(metrics.CONNECTION_DURATION_SECONDS, name, f"closed_by_{by.value}").observe(
             lived_seconds
@@ -101,6 +114,15 @@ class Life:
         """The accept came to nothing: nobody else ends the upstream's socket."""
         self.lease.leg.abort()
         self.ended(close, by)
+
+    def _count_failure(self, close: Close, by: ClosedBy) -> None:
+        """A member lost or given up in mid-link; one that can be replaced was counted when it was lost."""
+        if self.route.resume is Resume.RECONNECT:
+            return
+        if by is ClosedBy.UPSTREAM and close.code == ABNORMAL:
+            metrics.child(metrics.ERRORS_TOTAL, "upstream_lost", self._member).inc()
+        elif by is ClosedBy.GATEWAY and close == closes.UPSTREAM_FAILED:
+            metrics.child(metrics.ERRORS_TOTAL, "upstream_failed", self._member).inc()
 
     def _log_fields(self) -> dict[str, Any]:
         record = self.link.record

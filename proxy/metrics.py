@@ -33,7 +33,7 @@ _QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 CONNECTIONS_INNER_NAME = _PREFIX + "connections_live"
 CONNECTIONS = Gauge(
     CONNECTIONS_INNER_NAME,
-    "Live links, by route and upstream pool.",
+    "Live links, by route and member.",
     labelnames=("route", "backend"),
     multiprocess_mode="livesum",
 )
@@ -85,7 +85,9 @@ DIAL_SECONDS = Histogram(
     buckets=_QUICK_BUCKETS,
 )
 ERRORS_TOTAL = Counter(
-    _PREFIX + "errors_total", "Failures by type and upstream pool.", labelnames=("type", "backend")
+    _PREFIX + "errors_total",
+    "Failures by type: of handshakes by upstream pool, of live links (upstream_lost, _failed) by member.",
+    labelnames=("type", "backend"),
 )
 REJECTIONS_TOTAL = Counter(
     _PREFIX + "rejections_total", "Refused handshakes by route and reason.", labelnames=("route", "reason")

@@ -53,10 +53,29 @@ async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> No
         while counted not in (after := (await gateway.get("/metrics"))[1]):  # once the link has ended
             await asyncio.sleep(0.05)
     assert status == 200
-    assert 'gateway_websocket_connections{backend="kb",route="experience"}' in live
+    member = f"ws://127.0.0.1:{gateway.kb_port}/ws/experience"
+    assert f'gateway_websocket_connections{{backend="{member}",route="experience"}}' in live
     assert 'gateway_websocket_connections_total{outcome="accepted",route="experience"}' in live
     assert "connections_live" not in live
     assert "gateway_websocket_dial_seconds_bucket" in after
+
+
+async def test_a_member_that_is_lost_in_mid_link_is_an_error_of_that_member(gateway: Gateway) -> None:
+    async def drop(upstream: ServerConnection) -> None:
+        upstream.transport.abort()
+
+    async def lost() -> float:
+        _, metrics = await gateway.get("/metrics")
+        member = f"ws://127.0.0.1:{gateway.kb_port}/ws/experience"
+        counted = f'errors_total{{backend="{member}",type="upstream_lost"}} '
+        return sum(float(line.partition("} ")[2]) for line in metrics.splitlines() if counted in line)
+
+    before = await lost()
+    async with gateway.serving(drop) as url, asyncio.timeout(10):
+        async with gateway.connect(url) as client:
+            await client.wait_closed()
+        while await lost() != before + 1:
+            await asyncio.sleep(0.05)
 
 
 async def test_no_token_reaches_a_log_a_record_or_a_metric(gateway: Gateway) -> None:

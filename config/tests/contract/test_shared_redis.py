@@ -111,4 +111,5 @@ async def test_two_hundred_clients_play_fifty_vanish_and_nothing_is_left_behind(
             while live_upstreams:
                 await asyncio.sleep(0.05)
         _, metrics = await first.get("/metrics")
-    assert 'gateway_websocket_connections{backend="kb",route="experience"} 0.0' in metrics
+    member = f"ws://127.0.0.1:{first.kb_port}/ws/experience"
+    assert f'gateway_websocket_connections{{backend="{member}",route="experience"}} 0.0' in metrics

@@ -240,6 +240,32 @@ async def test_a_client_that_leaves_ends_the_dialling(make_gateway: MakeGateway,
     assert not second.sockets
 
 
+async def test_a_loss_is_an_error_of_the_lost_member_and_the_link_counts_for_the_next(
+    make_gateway: MakeGateway, members: Members
+) -> None:
+    gateway, (first, second) = make_gateway(), members
+
+    async def counted(name: str, member: Member, **labels: str) -> float | None:
+        shown = {"backend": f"ws://127.0.0.1:{member.port}/", **labels}
+        wanted = f"gateway_websocket_{name}{{" + ",".join(f'{k}="{v}"' for k, v in shown.items()) + "} "
+        _, text = await gateway.get("/metrics")
+        return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted)), None)
+
+    async with asyncio.timeout(30):
+        async with linked(gateway, "counted") as client:
+            assert await counted("connections", first, route="studio") == 1
+            await second.start()
+            await first.kill()
+            assert await client.recv() == state("reconnecting")
+            assert await client.recv() == state("connected")
+            assert await counted("errors_total", first, type="upstream_lost") == 1
+            assert await counted("connections", first, route="studio") == 0
+            assert await counted("connections", second, route="studio") == 1
+        while await counted("connections", second, route="studio") != 0:
+            await asyncio.sleep(0.05)
+    assert await counted("errors_total", second, type="upstream_lost") is None
+
+
 async def test_a_member_that_chooses_another_sub_protocol_does_not_count(
     make_gateway: MakeGateway, members: Members
 ) -> None:
