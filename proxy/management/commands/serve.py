@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from proxy import metrics
 from proxy.engine.background import end_for_sure
+from proxy.migrated import missing_migrations
 from proxy.runtime import Runtime, link_limits, start_runtime
 from proxy.server import listening, open_files
 from proxy.server.options import Hooks, ServerOptions
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 STOP_GRACE_SECONDS = 40.0
 # What threads that hang, in a library or for a database, may take once all is stopped.
 EXIT_SECONDS = 5.0
+# What a database may take to name its migrations; then the start goes on without.
+ASK_MIGRATIONS_SECONDS = 3.0
 
 
 class Command(BaseCommand):
@@ -47,6 +50,12 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["workers"] < 1:
             raise CommandError("--workers must be 1 or more")
+        if options["workers"] > 1 and not settings.REDIS_URL:
+            raise CommandError(
+                "--workers needs REDIS_URL: without it events, kicks and caps reach one process of several"
+            )
+        if options["parent"] is None:  # a worker's master has asked
+            _check_migrations()
         most_links = _links_that_fit()
         listening_socket = self._listen(options)
         _check_unix_sockets(listening_socket, options["endpoint"])
@@ -165,6 +174,16 @@ def _links_that_fit() -> int:
     if most_links < 1:
         raise CommandError(f"at most {files} open files (ulimit -n) are too few for a gateway")
     return most_links
+
+
+def _check_migrations() -> None:
+    """Raises CommandError when the database lacks migrations; one that cannot be asked stops no start."""
+    missing = missing_migrations(within_seconds=ASK_MIGRATIONS_SECONDS)
+    if missing:
+        raise CommandError(
+            f"the database lacks {len(missing)} migrations, first {missing[0]}: "
+            "run `python manage.py migrate`, then start again"
+        )
 
 
 def _check_unix_sockets(listening_socket: socket.socket, endpoints: Sequence[str]) -> None:

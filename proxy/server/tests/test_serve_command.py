@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, Program
+from config.testing.program import BASE_DIR, Program, free_port
 from config.testing.servers import ValkeyServer
 from proxy.server.tests.conftest import read_head, upgrade_request
 
@@ -30,8 +31,18 @@ ENVIRONMENT = {
 }
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "gateway.sqlite3"
+    manage(ENVIRONMENT | {"DATABASE_URL": f"sqlite:///{path}"}, "migrate", "-v0")
+    return path
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, migrated: Path) -> dict[str, str]:
+    """For a node on a migrated database of its own."""
+    shutil.copy(migrated, tmp_path / "gateway.sqlite3")
     return ENVIRONMENT | {"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.sqlite3"}
 
 
@@ -50,8 +61,9 @@ def ask(port: int, path: str) -> int:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_serves_on_a_free_port_says_where_and_exits_0_on_sigterm(
-    spawn: Spawn, environment: dict[str, str], workers: str
+    spawn: Spawn, environment: dict[str, str], valkey: ValkeyServer, workers: str
 ) -> None:
+    environment["REDIS_URL"] = valkey.url
     argv = [*SERVE, "--port", "0", "--workers", workers]
     gateway = spawn(argv, name="gateway", env=environment, ready="listening on")
     assert ask(port_of(gateway), "/no-such-page") == 404
@@ -59,6 +71,35 @@ def test_it_serves_on_a_free_port_says_where_and_exits_0_on_sigterm(
     assert gateway.wait_for_exit() == 0
     lines = [json.loads(line) for line in gateway.output.splitlines()]
     assert any(line["event"] == "drained" for line in lines)
+
+
+def test_several_workers_without_redis_are_one_line_and_a_failure(
+    spawn: Spawn, environment: dict[str, str]
+) -> None:
+    gateway = spawn([*SERVE, "--port", "0", "--workers", "2"], name="gateway", env=environment)
+    assert gateway.wait_for_exit() == 1
+    assert len(gateway.output.splitlines()) == 1
+    assert "--workers needs REDIS_URL" in gateway.output
+
+
+def test_a_database_that_nobody_migrated_is_one_line_that_says_what_to_run(
+    spawn: Spawn, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["DATABASE_URL"] = f"sqlite:///{tmp_path}/new.sqlite3"
+    gateway = spawn([*SERVE, "--port", "0"], name="gateway", env=environment)
+    assert gateway.wait_for_exit() == 1
+    assert len(gateway.output.splitlines()) == 1
+    assert re.search(r"the database lacks \d+ migrations, .*: run `python manage.py migrate`", gateway.output)
+    manage(environment, "migrate", "-v0")
+    spawn([*SERVE, "--port", "0"], name="gateway", env=environment, ready="listening on")
+
+
+def test_a_database_that_is_away_or_silent_stops_no_start(spawn: Spawn, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (free_port(), silent.getsockname()[1]):
+            environment["DATABASE_URL"] = f"postgres://gateway@127.0.0.1:{port}/gateway"
+            gateway = spawn([*SERVE, "--port", "0"], name="gateway", env=environment, ready="listening on")
+            gateway.kill()
 
 
 def test_it_serves_on_an_inherited_socket(spawn: Spawn, environment: dict[str, str]) -> None:
@@ -81,7 +122,6 @@ def test_a_worker_that_staff_drained_is_not_replaced_and_the_log_says_so(
     spawn: Spawn, environment: dict[str, str], valkey: ValkeyServer
 ) -> None:
     environment |= {"REDIS_URL": valkey.url}
-    manage(environment, "migrate", "-v0")
     gateway = spawn([*SERVE, "--port", "0", "--workers", "2"], name="gateway", env=environment)
     gateway.wait_for_output(r"listening on[^\n]*\n(.*\n)*?[^\n]*listening on", within_seconds=30)
     deadline = time.monotonic() + 30
@@ -152,7 +192,6 @@ def test_rates_of_addresses_hold_behind_a_proxy_on_a_unix_socket(
     spawn: Spawn, environment: dict[str, str], unix_socket: socket.socket
 ) -> None:
     environment |= {"TRUSTED_PROXIES": "unix", "CONNECT_RATE_PER_IP": "1/h"}
-    manage(environment, "migrate", "-v0")
     fd = unix_socket.fileno()
     spawn([*SERVE, "--fd", str(fd)], name="gateway", env=environment, fds=[fd], ready="listening on unix:")
 
