@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import logging.config
 import re
+import sys
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -13,12 +16,17 @@ from proxy.core.credentials import JWT
 _TOKEN = re.compile(JWT.pattern + r"|(?<=token=)[^&\s\"']+", re.ASCII)
 
 
+def redacted(text: str) -> str:
+    """`text` without what looks like a JWT, or follows `token=`."""
+    return _TOKEN.sub("[redacted]", text) if "eyJ" in text or "token=" in text else text
+
+
 def redact_tokens(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The last line of defence: whatever looks like a JWT, or follows `token=`, never reaches a log line."""
+    """The last line of defence: no token ever reaches a log line."""
     for key, value in event.items():
         text = repr(value) if isinstance(value, list | tuple | dict) else value
-        if isinstance(text, str) and ("eyJ" in text or "token=" in text):
-            event[key] = _TOKEN.sub("[redacted]", text)
+        if isinstance(text, str) and (clean := redacted(text)) is not text:
+            event[key] = clean
     return event
 
 
@@ -55,14 +63,27 @@ def configuration(*, level: str, style: str) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "gateway"}},
+        "handlers": {"stderr": {"()": stderr_handler, "formatter": "gateway"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "websockets": {"level": "WARNING"},
             "axes": {"level": "ERROR"},  # proxy/logins.py logs each failure in one line
             "daphne": {"level": "WARNING"},
             "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
-            "django.server": {"level": "WARNING"},
+            # Without the handlers that Django gives them, which print.
+            "django": {"level": "INFO", "handlers": []},
+            "django.server": {"level": "WARNING", "handlers": [], "propagate": True},
             "django.request": {"level": "ERROR"},
         },
     }
+
+
+def stderr_handler() -> logging.Handler:
+    """Writes to stderr, past the stream that makes JSON of what others print there (config/streams.py)."""
+    return logging.StreamHandler(getattr(sys.stderr, "plain", sys.stderr))
+
+
+def configure(settings: dict[str, Any]) -> None:
+    """Django's LOGGING_CONFIG: what Python warns of is logged, too."""
+    logging.config.dictConfig(settings)
+    logging.captureWarnings(True)

@@ -153,7 +153,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "proxy.http.clean_text",
     "proxy.database_away.DatabaseAway",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "proxy.http.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -221,6 +221,7 @@ SILENCED_SYSTEM_CHECKS = [
 ]  # TLS ends in front of the gateway
 CSRF_TRUSTED_ORIGINS = list(env.sites("CSRF_TRUSTED_ORIGINS"))
 
+LOGGING_CONFIG = "config.logging.configure"
 LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)
 
 # Told at each start (proxy/runtime.py) and by `check --deploy`.

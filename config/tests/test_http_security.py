@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from config.testing.gateway import Gateway
+from config.testing.program import BASE_DIR
 
 HOST = "gateway.example.org"
 PASSWORD = "correct horse battery"
@@ -109,3 +110,15 @@ def test_who_is_no_trusted_proxy_cannot_claim_tls(tmp_path: Path) -> None:
 
     assert answer.status_code == 200
     assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_static_files_are_whole_and_known_again(gateway: Gateway) -> None:
+    path = "/static/proxy/page.css"
+    first = ask(gateway, path)
+    again = ask(gateway, path, If_Modified_Since=first.headers["Last-Modified"])
+    part = ask(gateway, path, Range="bytes=2-5")
+
+    assert first.headers["Content-Type"].startswith("text/css")
+    assert len(first.content) == (BASE_DIR / "proxy/static/proxy/page.css").stat().st_size
+    assert (again.status_code, again.content) == (304, b"")
+    assert (part.status_code, part.content) == (206, first.content[2:6])

@@ -19,7 +19,7 @@ from daphne.ws_protocol import WebSocketFactory
 from twisted.internet import defer
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.endpoints import serverFromString
-from twisted.logger import globalLogBeginner
+from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 
 from proxy.server import access_log
 from proxy.server.drain import Drain
@@ -141,7 +141,7 @@ class GatewayServer(Server):
             maxMessagePayloadSize=self.options.limits.max_message_bytes,
             maxFramePayloadSize=self.options.limits.max_message_bytes,
         )
-        globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
+        globalLogBeginner.beginLoggingTo([_log_of_twisted], redirectStandardIO=False, discardBuffer=True)
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
         reactor.addSystemEventTrigger("before", "shutdown", self.kill_all_applications)
@@ -220,6 +220,21 @@ class GatewayServer(Server):
         if not running:
             return None
         return defer.Deferred.fromFuture(asyncio.gather(*running, return_exceptions=True))
+
+
+def _log_of_twisted(event: dict[str, Any]) -> None:
+    """Twisted tells of each socket; only what goes wrong is worth a line."""
+    levels = {
+        LogLevel.warn: logging.WARNING,
+        LogLevel.error: logging.ERROR,
+        LogLevel.critical: logging.CRITICAL,
+    }
+    level = levels.get(event["log_level"])
+    if level is None:
+        return
+    failure = event.get("log_failure")
+    error = failure.value if failure is not None else None
+    logging.getLogger("twisted").log(level, formatEvent(event) or "failed", exc_info=error)
 
 
 def _spare_the_collector() -> None:
