@@ -12,6 +12,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -121,13 +122,14 @@ class Env:
 
         return self.read(name, default, parse, expected=f"one of {', '.join(choices)}")
 
-    def integer(self, name: str, default: int, *, least: int = 1, most: int = 2**53) -> int:
-        def parse(raw: str) -> int:
-            if not (raw.isascii() and raw.isdigit() and least <= int(raw) <= most):
-                raise ValueError
-            return int(raw)
+    def optional_integer(self, name: str, *, least: int = 1) -> int | None:
+        """A whole number, or None when unset."""
+        parse = partial(_whole_number, least=least, most=2**53)
+        return self.read(name, None, parse, expected=f"a whole number of {least} or more")
 
+    def integer(self, name: str, default: int, *, least: int = 1, most: int = 2**53) -> int:
         bounds = f"from {least} to {most}" if most < 2**53 else f"of {least} or more"
+        parse = partial(_whole_number, least=least, most=most)
         return self.read(name, default, parse, expected=f"a whole number {bounds}")
 
     def seconds(self, name: str, default: float, *, least: float = 0.001, most: float = 86_400 * 30) -> float:
@@ -257,6 +259,12 @@ def _has_bare_password(url: str) -> bool:
         return False
     has_port = re.fullmatch(r".*:\d*|[^:]*", authority) is not None
     return not has_port or beyond[0] in "?#" or "@" in beyond.partition("?")[0]
+
+
+def _whole_number(raw: str, *, least: int, most: int) -> int:
+    if not (raw.isascii() and raw.isdigit() and least <= int(raw) <= most):
+        raise ValueError
+    return int(raw)
 
 
 def _wrong() -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Any
 from config import logging as gateway_logging
 from config.env import SHORTEST_TOKEN, Env, SettingError, long_enough
 from config.keys import read_token_keys
+from proxy.core.limits import ConnectionLimits
 from proxy.database_settings import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -39,9 +40,25 @@ TRUSTED_PROXIES, TRUSTS_UNIX_SOCKET = env.proxies("TRUSTED_PROXIES")
 ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS")
 WEBSOCKET_ENABLED = env.flag("WEBSOCKET_ENABLED", True)
 MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
-MAX_CONNECTIONS_PER_IP = env.integer("MAX_CONNECTIONS_PER_IP", 10)
-MAX_CONNECTIONS_PER_USER = env.integer("MAX_CONNECTIONS_PER_USER", 5)
-CONNECT_RATE_PER_IP = env.rate("CONNECT_RATE_PER_IP", "20/s")
+# What is set for all routes holds for each that has nothing of its own set; else each has its own default.
+MAX_CONNECTIONS_PER_IP = env.optional_integer("MAX_CONNECTIONS_PER_IP")
+MAX_CONNECTIONS_PER_USER = env.optional_integer("MAX_CONNECTIONS_PER_USER")
+CONNECT_RATE_PER_IP = env.optional_rate("CONNECT_RATE_PER_IP")
+
+
+def _connection_limits(name: str, *, per_ip: int, per_user: int, rate: str) -> ConnectionLimits:
+    prefix = name.upper()
+    return ConnectionLimits(
+        name=name,
+        per_address=env.integer(f"{prefix}_MAX_CONNECTIONS_PER_IP", MAX_CONNECTIONS_PER_IP or per_ip),
+        per_user=env.integer(f"{prefix}_MAX_CONNECTIONS_PER_USER", MAX_CONNECTIONS_PER_USER or per_user),
+        connect_rate=env.rate(f"{prefix}_CONNECT_RATE_PER_IP", str(CONNECT_RATE_PER_IP or rate)),
+    )
+
+
+# A class of pupils, or a whole office, plays from one address, and comes back in the same second.
+EXPERIENCE_LIMITS = _connection_limits("experience", per_ip=200, per_user=20, rate="100/s")
+STUDIO_LIMITS = _connection_limits("studio", per_ip=10, per_user=5, rate="20/s")
 CONNECTION_CAP_POLICY = env.choice("CONNECTION_CAP_POLICY", "refuse", ("refuse", "replace_oldest"))
 MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
 MESSAGE_RATE_PER_CONNECTION = env.optional_rate("MESSAGE_RATE_PER_CONNECTION")

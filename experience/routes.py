@@ -29,6 +29,7 @@ EXPERIENCE = Route(
     name="experience",
     paths=("ws/experience", "ws/v1/experience"),
     upstream=KB,
+    connection_limits=settings.EXPERIENCE_LIMITS,
     forward=Forward(query=("token", "experience")),
     topics=_experience,
     control=True,

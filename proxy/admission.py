@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from proxy.core.errors import Disabled, Draining, Overloaded
+from proxy.core.routes import Route
 from proxy.engine.admission import Admission
-from proxy.engine.shared_leases import SCRIPT, Caps, Lease
+from proxy.engine.shared_leases import SCRIPT, Lease
 from proxy.redis_script import RedisScript
 
 if TYPE_CHECKING:
@@ -17,29 +18,23 @@ if TYPE_CHECKING:
 
 
 def make_admission(runtime: Runtime) -> Admission:
-    """The node's caps and rates from settings; counted in Redis, too, where there is one."""
-    caps = Caps(
-        per_address=settings.MAX_CONNECTIONS_PER_IP,
-        per_user=settings.MAX_CONNECTIONS_PER_USER,
-        connect_rate=settings.CONNECT_RATE_PER_IP,
-        replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
-    )
+    """What counts the links of this node; in Redis, too, where there is one."""
     return Admission(
-        caps,
         node_id=runtime.node_id,
         replace=runtime.replace,
+        replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
         run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
     )
 
 
-async def admit(scope: Mapping[str, Any], runtime: Runtime, *, link_id: str) -> Lease:
+async def admit(scope: Mapping[str, Any], runtime: Runtime, route: Route, *, link_id: str) -> Lease:
     """The lease of a link that may go on to the dial; to be released when the link has ended.
 
     Raises:
         GatewayError: why not. What costs least is asked first; only the last asks Redis, once.
     """
-    address = scope["client_address"]
-    runtime.admission.check_rate(address)
+    address, limits = scope["client_address"], route.connection_limits
+    runtime.admission.check_rate(limits, address)
     principal = scope["principal"]
     await runtime.rules.ready()
     runtime.rules.check(user_id=principal.user_id if principal else "", address=address)
@@ -51,4 +46,4 @@ async def admit(scope: Mapping[str, Any], runtime: Runtime, *, link_id: str) -> 
         raise Draining("this node drains")
     if len(runtime.links) >= settings.MAX_CONNECTIONS:
         raise Overloaded("MAX_CONNECTIONS reached")
-    return await runtime.admission.admit(link_id, address=address, user_id=principal.user_id)
+    return await runtime.admission.admit(link_id, limits, address=address, user_id=principal.user_id)

@@ -77,7 +77,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         """
         runtime, route, connection_id = self.runtime, self.route, secrets.token_hex(16)
         with ExitStack() as held:
-            admitted = await admit(self.scope, runtime, link_id=connection_id)
+            admitted = await admit(self.scope, runtime, route, link_id=connection_id)
             held.callback(runtime.admission.release, admitted)
             subject = handshake.subject_of(self.scope, route, connection_id=connection_id)
             topics = handshake.topics_of(route, subject)

@@ -64,6 +64,22 @@ CONTROL_FRAME_RATE = Rate(100, 1.0)
 CONTROL_MESSAGE_RATE = Rate(60, 60.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """How many links at once an address and a user may have, and how fast an address may open them.
+
+    Routes whose limits have the same `name` are counted together.
+    """
+
+    name: str = "default"
+    per_address: int = 10
+    per_user: int = 5
+    connect_rate: Rate = Rate(20, 1)
+
+
+DEFAULT_CONNECTIONS = ConnectionLimits()
+
+
 class OverRate(StrEnum):
     """What becomes of a message beyond the rate.
 

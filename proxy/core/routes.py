@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from proxy.core.balancing import PolicyName
 from proxy.core.breaker import BreakerLimits
 from proxy.core.health import Probe
-from proxy.core.limits import UNLIMITED, MessageLimits
+from proxy.core.limits import DEFAULT_CONNECTIONS, UNLIMITED, ConnectionLimits, MessageLimits
 from proxy.core.principal import Principal
 from proxy.core.verdicts import Inspect
 
@@ -176,8 +176,9 @@ class Route:
     `paths` are Django path patterns without a leading slash. `topics` names what a link hears beside its own
     connection, its user and everyone. `control` switches the in-band control messages on. `required_query`
     must be present and not empty, or the handshake is refused with 400. With `resume` RECONNECT a client
-    outlives its member; `tell_resume` lets it know. `message_limits` bound what clients send. `inspect` is
-    asked about each whole message before it goes on, either way. `phrase` makes a message of this route's own
+    outlives its member; `tell_resume` lets it know. `connection_limits` bound how many links there are,
+    `message_limits` what clients send. `inspect` is asked about each whole message before it goes on, either
+    way. `phrase` makes a message of this route's own
     protocol of a JSON text that the gateway has to say (events, errors); None where clients read it as it is.
     """
 
@@ -192,6 +193,7 @@ class Route:
     overflow: Overflow = Overflow.CLOSE
     resume: Resume = Resume.CLOSE
     tell_resume: bool = True
+    connection_limits: ConnectionLimits = DEFAULT_CONNECTIONS
     message_limits: MessageLimits = UNLIMITED
     inspect: Inspect | None = None
     phrase: Callable[[str], str] | None = None

@@ -1,11 +1,10 @@
 -- Leases of links, counted over all nodes: see shared_leases.py, which calls this with many operations at once.
--- ARGV: prefix, node, lease_ms, key_seconds, cap an address, cap a user, replace (0 or 1), rate count,
--- rate window in ms; then for each operation four words: kind, link, address key, user. Answers one text each.
+-- ARGV: prefix, node, lease_ms, key_seconds, replace (0 or 1); then for each operation nine words: kind, link,
+-- name of the limits, address key, user, cap an address, cap a user, rate count, rate window in ms. Answers one
+-- text each.
 local prefix, node = ARGV[1], ARGV[2]
 local lease_ms, key_seconds = tonumber(ARGV[3]), ARGV[4]
-local caps = {address = tonumber(ARGV[5]), user = tonumber(ARGV[6])}
-local replace = ARGV[7] == "1"
-local count, window_ms = tonumber(ARGV[8]), tonumber(ARGV[9])
+local replace = ARGV[5] == "1"
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local nodes = prefix .. "nodes"
@@ -15,7 +14,7 @@ local function key_of(kind, name)
 end
 
 -- Milliseconds to wait, 0 if one more may connect: a token bucket, kept as the time when it is full again.
-local function rate_wait(address)
+local function rate_wait(address, count, window_ms)
   local key = key_of("rate", address)
   local full_at = math.max(tonumber(redis.call("GET", key) or 0), now) + window_ms / count
   if full_at - now > window_ms then
@@ -36,13 +35,13 @@ local function sweep(key)
   end
 end
 
-local function is_full(kind, name)
+local function is_full(kind, name, cap)
   local key = key_of(kind, name)
-  if redis.call("ZCARD", key) < caps[kind] then
+  if redis.call("ZCARD", key) < cap then
     return false
   end
   sweep(key)
-  return redis.call("ZCARD", key) >= caps[kind]
+  return redis.call("ZCARD", key) >= cap
 end
 
 local function hold(kind, name, link)
@@ -59,18 +58,18 @@ local function let_go(kind, name, link)
   end
 end
 
-local function admit(link, address, user)
+local function admit(link, address, user, address_cap, user_cap, count, window_ms)
   if address ~= "" then
-    local wait_ms = rate_wait(address)
+    local wait_ms = rate_wait(address, count, window_ms)
     if wait_ms > 0 then
       return "rate:" .. wait_ms
     end
-    if is_full("address", address) then
+    if is_full("address", address, address_cap) then
       return "address"
     end
   end
   local replaced = ""
-  if user ~= "" and is_full("user", user) then
+  if user ~= "" and is_full("user", user, user_cap) then
     if not replace then
       return "user"
     end
@@ -108,8 +107,16 @@ local operations = {
   end,
 }
 
+local function named(limits, name)
+  return name == "" and "" or limits .. ":" .. name
+end
+
 local answers = {}
-for at = 10, #ARGV, 4 do
-  answers[#answers + 1] = operations[ARGV[at]](ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+for at = 6, #ARGV, 9 do
+  local limits = ARGV[at + 2]
+  answers[#answers + 1] = operations[ARGV[at]](
+    ARGV[at + 1], named(limits, ARGV[at + 3]), named(limits, ARGV[at + 4]),
+    tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
+  )
 end
 return answers

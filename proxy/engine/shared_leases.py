@@ -1,9 +1,9 @@
 """Leases of links in Redis, so that caps and rates hold for all nodes together.
 
-For each address and each user there is a sorted set of the links that hold a lease, oldest first, each under
-its node's name. A node beats; what a silent one holds is swept by whoever finds the set full. A handshake
-costs one round trip, and handshakes that come while one is under way share the next: one script call does
-them all.
+For each address and each user, on the routes that are counted together, there is a sorted set of the links
+that hold a lease, oldest first, each under its node's name. A node beats; what a silent one holds is swept by
+whoever finds the set full. A handshake costs one round trip, and handshakes that come while one is under way
+share the next: one script call does them all.
 
 Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live leases are written
 again, and what it may hold of ended links is taken out: no more than there was when it went.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.core.limits import Rate
+from proxy.core.limits import ConnectionLimits
 from proxy.engine.calls import call_within
 
 logger = logging.getLogger(__name__)
@@ -41,19 +41,10 @@ class StoreAway(Exception):
     """Redis did not answer; limits hold for this node alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caps:
-    """How many links at once an address and a user may have, and how fast an address may open them."""
-
-    per_address: int
-    per_user: int
-    connect_rate: Rate
-    replace_oldest: bool = False
-
-
 @dataclass(slots=True, eq=False)
 class Lease:
-    """What a link holds. `address` is its address key, "" where there is none; so is `user`.
+    """What a link holds. `address` is its address key, "" where there is none; so is `user`. Both are counted
+    by the name of `limits`.
 
     `is_shared`: Redis was asked to hold it, and may.
     """
@@ -61,6 +52,7 @@ class Lease:
     link_id: str
     address: str
     user: str
+    limits: ConnectionLimits
     is_shared: bool = False
 
 
@@ -70,11 +62,16 @@ class _Operation:
     lease: Lease
     answer: asyncio.Future[str] | None = None
 
-    def words(self) -> tuple[str, str, str, str]:
-        return (self.kind, self.lease.link_id, self.lease.address, self.lease.user)
+    def words(self) -> tuple[str, ...]:
+        lease, limits = self.lease, self.lease.limits
+        rate = limits.connect_rate
+        return (
+            *(self.kind, lease.link_id, limits.name, lease.address, lease.user),
+            *(str(limits.per_address), str(limits.per_user), repr(rate.count), repr(rate.seconds * 1000)),
+        )
 
 
-_NOBODY = Lease("", "", "")
+_NOBODY = Lease("", "", "", ConnectionLimits())
 
 
 class SharedLeases:
@@ -85,16 +82,14 @@ class SharedLeases:
         run_script: RunScript,
         *,
         node_id: str,
-        caps: Caps,
+        replace_oldest: bool,
         prefix: str = "gateway:lease:",
         live: Callable[[], Sequence[Lease]],
     ) -> None:
         self._run_script, self._live = run_script, live
-        self._caps = caps
         self._head = (
             *(prefix, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS)),
-            *(str(caps.per_address), str(caps.per_user), str(int(caps.replace_oldest))),
-            *(repr(caps.connect_rate.count), repr(caps.connect_rate.seconds * 1000)),
+            str(int(replace_oldest)),
         )
         self._waiting: deque[_Operation] = deque()
         self._wake = asyncio.Event()

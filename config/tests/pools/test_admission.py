@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
@@ -144,3 +145,30 @@ async def test_a_block_ends_links_everywhere_within_two_seconds_and_refuses_new_
         nodes[1].stop()
         nodes[1].start()  # it survives a restart
         assert (await refusal(nodes[1])).status_code == 403
+
+
+async def open_as(stack: AsyncExitStack, node: Gateway, path: str, user: str) -> int:
+    """101, or the status of the refusal."""
+    try:
+        await stack.enter_async_context(node.connect(node.url(path, token=issue(user))))
+    except InvalidStatus as refused:
+        return int(refused.response.status_code)
+    return 101
+
+
+async def test_with_the_settings_nobody_changed_a_class_behind_one_address_plays_and_caps_hold_a_route(
+    make_nodes: MakeNodes,
+) -> None:
+    unset = {"MAX_CONNECTIONS_PER_IP": "", "MAX_CONNECTIONS_PER_USER": "", "CONNECT_RATE_PER_IP": ""}
+    first, second = make_nodes(2, **unset)
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
+        for node in (first, second):
+            await stack.enter_async_context(node.serving(ServerConnection.wait_closed))
+            async with node.connect(node.url(token=issue("warm"))):
+                await counted_together(node)
+        assert [await open_as(stack, first, "/ws", "one") for _ in range(3)] == [101] * 3
+        assert [await open_as(stack, second, "/ws", "one") for _ in range(3)] == [101, 101, 429]
+        pupils = [open_as(stack, (first, second)[n % 2], "/ws/experience", f"pupil-{n}") for n in range(50)]
+        assert await asyncio.gather(*pupils) == [101] * 50
+        own = [await open_as(stack, (first, second)[n % 2], "/ws/experience", "one") for n in range(21)]
+        assert own == [101] * 20 + [429]

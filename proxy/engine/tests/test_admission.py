@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from config.testing.servers import ValkeyServer
 from proxy.core.errors import TooMany
-from proxy.core.limits import Rate
+from proxy.core.limits import ConnectionLimits, Rate
 from proxy.engine.admission import Admission
-from proxy.engine.shared_leases import SCRIPT, Caps
+from proxy.engine.shared_leases import SCRIPT
 
 FAST = Rate(1_000_000, 1)
 Node = Callable[[str], Any]
@@ -31,7 +31,7 @@ class Script:
 
 @asynccontextmanager
 async def node(
-    valkey: ValkeyServer, name: str, caps: Caps
+    valkey: ValkeyServer, name: str, *, replace_oldest: bool = False
 ) -> AsyncIterator[tuple[Admission, Script, list[str]]]:
     replaced: list[str] = []
 
@@ -39,7 +39,7 @@ async def node(
         replaced.append(link_id)
 
     script = Script(valkey.url)
-    admission = Admission(caps, node_id=name, replace=replace, run_script=script)
+    admission = Admission(node_id=name, replace=replace, replace_oldest=replace_oldest, run_script=script)
     assert admission.shared is not None
     running = asyncio.create_task(admission.shared.run())
     try:
@@ -53,53 +53,56 @@ async def node(
         await script.redis.aclose()
 
 
-def alone(caps: Caps) -> Admission:
+def alone() -> Admission:
     async def replace(link_id: str) -> None: ...
 
-    return Admission(caps, node_id="a", replace=replace)
+    return Admission(node_id="a", replace=replace)
 
 
 async def test_two_nodes_count_together_and_give_back(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=3, per_user=100, connect_rate=FAST)
-    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, _):
+    caps = ConnectionLimits(per_address=3, per_user=100, connect_rate=FAST)
+    async with node(valkey, "a") as (a, _, _), node(valkey, "b") as (b, _, _):
         leases = [
-            await a.admit(f"a{number}", address="192.0.2.1", user_id=str(number)) for number in range(2)
+            await a.admit(f"a{number}", caps, address="192.0.2.1", user_id=str(number)) for number in range(2)
         ]
-        await b.admit("b0", address="192.0.2.1", user_id="9")
+        await b.admit("b0", caps, address="192.0.2.1", user_id="9")
         for admission in (a, b):
             with pytest.raises(TooMany) as refused:
-                await admission.admit("x", address="192.0.2.1", user_id="10")
+                await admission.admit("x", caps, address="192.0.2.1", user_id="10")
             assert refused.value.which == "per_ip"
-        await b.admit("b1", address="192.0.2.2", user_id="9")
+        await b.admit("b1", caps, address="192.0.2.2", user_id="9")
         a.release(leases[0])
         a.release(leases[0])
         while True:  # a release does not wait for Redis
             try:
-                await b.admit("b2", address="192.0.2.1", user_id="9")
+                await b.admit("b2", caps, address="192.0.2.1", user_id="9")
                 break
             except TooMany:
                 continue
         with pytest.raises(TooMany):
-            await a.admit("a9", address="192.0.2.1", user_id="9")
+            await a.admit("a9", caps, address="192.0.2.1", user_id="9")
 
 
 async def test_the_oldest_link_of_a_user_is_replaced(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=100, per_user=2, connect_rate=FAST, replace_oldest=True)
-    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, replaced):
-        await a.admit("first", address="", user_id="7")
+    caps = ConnectionLimits(per_address=100, per_user=2, connect_rate=FAST)
+    async with (
+        node(valkey, "a", replace_oldest=True) as (a, _, _),
+        node(valkey, "b", replace_oldest=True) as (b, _, replaced),
+    ):
+        await a.admit("first", caps, address="", user_id="7")
         await asyncio.sleep(0.005)
-        await b.admit("second", address="", user_id="7")
-        await b.admit("third", address="", user_id="7")
+        await b.admit("second", caps, address="", user_id="7")
+        await b.admit("third", caps, address="", user_id="7")
     assert replaced == ["first"]
 
 
 async def test_a_rate_holds_over_all_nodes(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=100, per_user=100, connect_rate=Rate(4, 60))
+    caps = ConnectionLimits(per_address=100, per_user=100, connect_rate=Rate(4, 60))
     granted, waits = 0, []
-    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, _):
+    async with node(valkey, "a") as (a, _, _), node(valkey, "b") as (b, _, _):
         for number in range(10):
             try:
-                await (a, b)[number % 2].admit(str(number), address="192.0.2.1", user_id="")
+                await (a, b)[number % 2].admit(str(number), caps, address="192.0.2.1", user_id="")
                 granted += 1
             except TooMany as refused:
                 waits.append(refused.retry_after_seconds)
@@ -108,38 +111,38 @@ async def test_a_rate_holds_over_all_nodes(valkey: ValkeyServer) -> None:
 
 
 async def test_handshakes_that_come_together_share_a_round_trip(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=1000, per_user=1000, connect_rate=FAST)
-    async with node(valkey, "a", caps) as (a, script, _):
+    caps = ConnectionLimits(per_address=1000, per_user=1000, connect_rate=FAST)
+    async with node(valkey, "a") as (a, script, _):
         before = script.calls
         await asyncio.gather(
-            *(a.admit(str(number), address="192.0.2.1", user_id="7") for number in range(200))
+            *(a.admit(str(number), caps, address="192.0.2.1", user_id="7") for number in range(200))
         )
         assert script.calls - before <= 4
 
 
 async def test_the_caps_of_a_node_hold_without_redis_and_its_memory_is_its_live_links() -> None:
-    admission = alone(Caps(per_address=2, per_user=100, connect_rate=FAST))
+    admission, caps = alone(), ConnectionLimits(per_address=2, per_user=100, connect_rate=FAST)
     for number in range(100_000):
         address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"
-        admission.check_rate(address)
-        admission.release(await admission.admit(str(number), address=address, user_id=str(number)))
+        admission.check_rate(caps, address)
+        admission.release(await admission.admit(str(number), caps, address=address, user_id=str(number)))
     assert admission.live() == []
     assert not admission._addresses._links
     assert not admission._users._links
-    assert len(admission._rates._full_at) <= 65_536
+    assert len(admission._rates[caps.name]._full_at) <= 65_536
     for number in range(2):
-        await admission.admit(str(number), address="192.0.2.1", user_id="7")
+        await admission.admit(str(number), caps, address="192.0.2.1", user_id="7")
     with pytest.raises(TooMany):
-        await admission.admit("2", address="192.0.2.1", user_id="7")
+        await admission.admit("2", caps, address="192.0.2.1", user_id="7")
 
 
 async def test_redis_going_away_and_coming_back_loses_no_lease(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=2, per_user=100, connect_rate=FAST)
-    async with node(valkey, "a", caps) as (a, _, _), node(valkey, "b", caps) as (b, _, _):
-        held = await a.admit("a0", address="192.0.2.1", user_id="1")
-        await a.admit("a1", address="192.0.2.1", user_id="2")
+    caps = ConnectionLimits(per_address=2, per_user=100, connect_rate=FAST)
+    async with node(valkey, "a") as (a, _, _), node(valkey, "b") as (b, _, _):
+        held = await a.admit("a0", caps, address="192.0.2.1", user_id="1")
+        await a.admit("a1", caps, address="192.0.2.1", user_id="2")
         valkey.kill()
-        await b.admit("b0", address="192.0.2.9", user_id="3")  # by the node alone
+        await b.admit("b0", caps, address="192.0.2.9", user_id="3")  # by the node alone
         a.release(held)
         valkey.start()
         assert a.shared is not None
@@ -147,15 +150,15 @@ async def test_redis_going_away_and_coming_back_loses_no_lease(valkey: ValkeySer
         async with asyncio.timeout(15):
             while not (a.shared.connected and b.shared.connected):
                 await asyncio.sleep(0.05)
-        await b.admit("b1", address="192.0.2.1", user_id="4")
+        await b.admit("b1", caps, address="192.0.2.1", user_id="4")
         with pytest.raises(TooMany):
-            await b.admit("b2", address="192.0.2.1", user_id="5")
+            await b.admit("b2", caps, address="192.0.2.1", user_id="5")
 
 
 async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=9, per_user=9, connect_rate=FAST)
-    async with node(valkey, "a", caps) as (admission, script, _), asyncio.timeout(10):
-        leases = [await admission.admit(str(n), address="192.0.2.1", user_id="9") for n in range(3)]
+    caps = ConnectionLimits(per_address=9, per_user=9, connect_rate=FAST)
+    async with node(valkey, "a") as (admission, script, _), asyncio.timeout(10):
+        leases = [await admission.admit(str(n), caps, address="192.0.2.1", user_id="9") for n in range(3)]
         running = next(task for task in asyncio.all_tasks() if "SharedLeases.run" in repr(task.get_coro()))
         calls = script.calls
         await script.redis.execute_command("CLIENT", "PAUSE", 300, "ALL")
@@ -178,10 +181,10 @@ async def test_a_client_that_leaves_while_the_oldest_link_is_replaced_holds_noth
         replacing.set()
         await asyncio.Event().wait()
 
-    caps = Caps(per_address=9, per_user=1, connect_rate=Rate(100, 1), replace_oldest=True)
-    admission = Admission(caps, node_id="n", replace=replace)
-    oldest = await admission.admit("1", address="", user_id="ada")
-    newest = asyncio.create_task(admission.admit("2", address="", user_id="ada"))
+    caps = ConnectionLimits(per_address=9, per_user=1, connect_rate=Rate(100, 1))
+    admission = Admission(node_id="n", replace=replace, replace_oldest=True)
+    oldest = await admission.admit("1", caps, address="", user_id="ada")
+    newest = asyncio.create_task(admission.admit("2", caps, address="", user_id="ada"))
     await replacing.wait()
     newest.cancel()
     await asyncio.wait([newest])
@@ -189,15 +192,15 @@ async def test_a_client_that_leaves_while_the_oldest_link_is_replaced_holds_noth
 
 
 async def test_links_that_come_and_go_while_redis_is_away_cost_no_memory(valkey: ValkeyServer) -> None:
-    caps = Caps(per_address=100_000, per_user=100_000, connect_rate=FAST)
-    async with asyncio.timeout(30), node(valkey, "a", caps) as (a, _, _):
-        before = [await a.admit(f"a{number}", address="192.0.2.1", user_id="1") for number in range(10)]
+    caps = ConnectionLimits(per_address=100_000, per_user=100_000, connect_rate=FAST)
+    async with asyncio.timeout(30), node(valkey, "a") as (a, _, _):
+        before = [await a.admit(f"a{number}", caps, address="192.0.2.1", user_id="1") for number in range(10)]
         valkey.kill()
         assert a.shared is not None
         while a.shared.connected:
             await asyncio.sleep(0.05)
         for number in range(20_000):
-            a.release(await a.admit(f"b{number}", address="192.0.2.1", user_id="1"))
+            a.release(await a.admit(f"b{number}", caps, address="192.0.2.1", user_id="1"))
         for lease in before[:4]:
             a.release(lease)
         assert len(a.shared._waiting) == 4
@@ -206,15 +209,39 @@ async def test_links_that_come_and_go_while_redis_is_away_cost_no_memory(valkey:
 async def test_links_that_ended_while_redis_was_silent_are_taken_out_when_it_answers(
     valkey: ValkeyServer,
 ) -> None:
-    caps = Caps(per_address=100, per_user=3, connect_rate=FAST)
-    async with asyncio.timeout(40), node(valkey, "a", caps) as (a, script, _):
-        held = [await a.admit(f"a{number}", address="", user_id="1") for number in range(2)]
+    caps = ConnectionLimits(per_address=100, per_user=3, connect_rate=FAST)
+    async with asyncio.timeout(40), node(valkey, "a") as (a, script, _):
+        held = [await a.admit(f"a{number}", caps, address="", user_id="1") for number in range(2)]
         await script.redis.client_pause(3000)  # it will do then what it was told meanwhile
-        held.append(await a.admit("a2", address="", user_id="1"))  # granted by the node alone
+        held.append(await a.admit("a2", caps, address="", user_id="1"))  # granted by the node alone
         with pytest.raises(TooMany):
-            await a.admit("a3", address="", user_id="1")
+            await a.admit("a3", caps, address="", user_id="1")
         for lease in held:
             a.release(lease)
         assert a.shared is not None
         while not a.shared.connected or await script.redis.exists("gateway:lease:user:1"):
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_links_are_counted_by_the_name_of_their_limits(valkey: ValkeyServer, together: bool) -> None:
+    game = ConnectionLimits(name="game", per_address=3, per_user=2, connect_rate=Rate(3, 60))
+    chat = ConnectionLimits(name="chat", per_address=9, per_user=1, connect_rate=FAST)
+    async with node(valkey, "a") as (shared, _, _):
+        admission = shared if together else alone()
+        for link_id in ("1", "2"):
+            await admission.admit(link_id, game, address="192.0.2.1", user_id="ada")
+        await admission.admit("3", chat, address="192.0.2.1", user_id="ada")
+        for limits, user, which, limit in (
+            (game, "ada", "per_user", 2),
+            (chat, "ada", "per_user", 1),
+        ):
+            with pytest.raises(TooMany) as refused:
+                await admission.admit("x", limits, address="192.0.2.1", user_id=user)
+            assert refused.value.which == which
+            assert str(limit) in refused.value.message
+        for limits, most in ((game, 3), (chat, 100)):
+            for _ in range(most):
+                admission.check_rate(limits, "192.0.2.9")
+        with pytest.raises(TooMany):
+            admission.check_rate(game, "192.0.2.9")
