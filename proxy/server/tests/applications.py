@@ -47,6 +47,15 @@ async def websocket_echo(scope, receive, send, query):
     report(query, event)
 
 
+async def websocket_send_much_and_close(scope, receive, send, query):
+    """Six megabytes, then a close."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    for _ in range(24):
+        await send({"type": "websocket.send", "bytes": bytes(256 * 1024)})
+    await send({"type": "websocket.close", "code": 4000, "reason": "done!"})
+
+
 async def websocket_pid(scope, receive, send, query):
     """Says which process it is, then echoes."""
     await receive()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import time
 from urllib.parse import quote
 
 import pytest
 from websockets.asyncio.client import connect
 
-from proxy.server.tests.conftest import RunningServer, frame, read_all, read_head, serving
+from proxy.server.tests.conftest import RunningServer, frame, read_all, read_head, serving, upgrade_request
 
 SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4001, 4999]
 
@@ -213,3 +215,21 @@ async def test_a_leg_that_the_clock_stumbles_over_is_ended_and_all_others_are_st
             await asyncio.to_thread(read_head, later)
             assert (await server.seen("later"))["reason"] == "ping timeout"
         assert (await server.ask("counts"))["tick_failed"] == 1
+
+
+async def test_a_slow_client_gets_all_that_came_before_the_close() -> None:
+    with serving(limits={"close_timeout_seconds": 0.5}) as server, server.connect() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        raw.sendall(upgrade_request("send-much-and-close"))
+        received = await asyncio.to_thread(_read_slowly, raw)
+    assert received[-1:] == b"!"
+    assert len(received) == 6 * (1 << 20) + 24 * 10 + 2 + 2 + 5
+
+
+def _read_slowly(raw: socket.socket) -> bytes:
+    """All that comes after the head, at most 64 KB every 20 ms."""
+    _, _, received = read_head(raw)
+    while chunk := raw.recv(1 << 16):
+        received += chunk
+        time.sleep(0.02)
+    return received

@@ -1,0 +1,115 @@
+"""Who reads slowly gets all that came before a close, and the close, however long that takes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
+from proxy.core.framing import close_frame, encode_frame
+from proxy.core.headers import BINARY
+from proxy.core.limits import LinkLimits
+from proxy.engine.splice import Splice
+from proxy.engine.tests.splicing import (
+    MASK,
+    RawEnd,
+    gateway_to,
+    on_both_loops,
+    raw_client,
+    raw_upstream,
+    until,
+)
+from proxy.engine.unsent import PROGRESS_BYTES, still_moves
+
+# A third of what the gateway may hold for an end goes out in one such deadline.
+LIMITS = LinkLimits(close_timeout_seconds=0.2)
+COUNT, SIZE = 3, 256 * 1024
+KERNEL_BYTES = 1 << 15
+
+
+def stream(*, mask: bytes | None) -> bytes:
+    message = encode_frame(BINARY, bytes(SIZE), mask=mask)
+    return message * COUNT + close_frame(4000, "done", mask=mask)
+
+
+async def read_slowly(end: RawEnd) -> tuple[int, bytes]:
+    """How many bytes came, and the last few of them, at most 16 KB every 40 ms."""
+    size, tail = 0, b""
+    while chunk := await end.reader.read(1 << 14):
+        size, tail = size + len(chunk), (tail + chunk)[-100:]
+        await asyncio.sleep(0.04)
+    return size, tail
+
+
+def keep_little(transport: Any) -> None:
+    """Let the kernel hold little of what goes in or out there, so that it waits in the gateway."""
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, KERNEL_BYTES)
+
+
+def keep_little_of(splice: Splice) -> None:
+    keep_little(splice.down.transport)
+    keep_little(splice.up.transport)
+
+
+@on_both_loops
+async def test_a_slow_client_gets_all_that_the_service_sent_before_its_close() -> None:
+    expected = stream(mask=None)
+
+    async def service(end: RawEnd) -> None:
+        await end.frame()
+        await end.send(expected)
+        await end.ended()
+
+    async with raw_upstream(service) as url, gateway_to(url, limits=LIMITS) as gateway:
+        async with raw_client(gateway) as client:
+            keep_little(client.writer)
+            keep_little_of(await gateway.joined.get())
+            await client.send(encode_frame(BINARY, b"go", mask=MASK))
+            size, tail = await read_slowly(client)
+    assert size == len(expected)
+    assert tail.endswith(close_frame(4000, "done"))
+
+
+@on_both_loops
+async def test_a_slow_service_gets_all_that_the_client_sent_before_its_close() -> None:
+    sent, received = stream(mask=MASK), asyncio.get_running_loop().create_future()
+
+    async def service(end: RawEnd) -> None:
+        keep_little(end.writer)
+        received.set_result(await read_slowly(end))
+
+    async with raw_upstream(service) as url, gateway_to(url, limits=LIMITS) as gateway:
+        async with raw_client(gateway) as client:
+            keep_little_of(await gateway.joined.get())
+            await client.send(sent)
+            size, tail = await received
+    assert size == len(sent)
+    assert tail[-12] == 0x88
+
+
+@on_both_loops
+async def test_who_reads_nothing_after_a_close_is_ended_at_the_deadline() -> None:
+    async def service(end: RawEnd) -> None:
+        await end.send(stream(mask=None) * 8)
+        await end.ended()
+
+    async with raw_upstream(service) as url, gateway_to(url, limits=LIMITS) as gateway:
+        async with raw_client(gateway) as client:
+            keep_little(client.writer)
+            splice = await gateway.joined.get()
+            keep_little_of(splice)
+            await until(lambda: bool(splice.down.stalled_at))
+            splice.end(closes.KICKED, ClosedBy.STAFF)
+            await until(lambda: splice.down.gone and splice.up.gone)
+
+
+@pytest.mark.parametrize("less", [0, 100])
+def test_a_drip_is_no_progress(less: int) -> None:
+    assert still_moves(50_000, 50_000 + PROGRESS_BYTES)
+    assert not still_moves(50_000, 50_000 + less)
+    assert not still_moves(0, 50_000)
