@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from structlog.contextvars import bind_contextvars
+
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
@@ -159,6 +161,9 @@ class RelayJoin:
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
+        # For whatever is logged in this task and its pumps: a context is a task's own.
+        record = life.link.record
+        bind_contextvars(connection_id=record.id, request_id=record.request_id)
         try:
             life.began(self._consumer.scope["principal"])
             relay = self._relay(life)

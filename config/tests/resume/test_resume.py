@@ -261,9 +261,13 @@ async def test_a_loss_is_an_error_of_the_lost_member_and_the_link_counts_for_the
             assert await counted("errors_total", first, type="upstream_lost") == 1
             assert await counted("connections", first, route="studio") == 0
             assert await counted("connections", second, route="studio") == 1
-        while await counted("connections", second, route="studio") != 0:
+        while await counted("connections", second, route="studio") != 0 or not gateway.records():
             await asyncio.sleep(0.05)
     assert await counted("errors_total", second, type="upstream_lost") is None
+    (row,) = gateway.records("user_id = 'counted'")
+    (line,) = (line for line in gateway.program.output.splitlines() if "member lost" in line)
+    assert row["id"] in line
+    assert row["request_id"] in line
 
 
 async def test_a_member_that_chooses_another_sub_protocol_does_not_count(
