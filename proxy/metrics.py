@@ -20,7 +20,9 @@ from prometheus_client import (
 )
 from prometheus_client.metrics_core import Metric
 
+from proxy.core.errors import GatewayError
 from proxy.engine.link import Link
+from proxy.engine.pool import PoolObserver
 
 MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)
 
@@ -80,13 +82,13 @@ HANDSHAKE_SECONDS = Histogram(
 )
 DIAL_SECONDS = Histogram(
     _PREFIX + "dial_seconds",
-    "Time to open an upstream leg, by pool.",
+    "Time to open an upstream leg, by member.",
     labelnames=("backend",),
     buckets=_QUICK_BUCKETS,
 )
 ERRORS_TOTAL = Counter(
     _PREFIX + "errors_total",
-    "Failures by type: of handshakes by upstream pool, of live links (upstream_lost, _failed) by member.",
+    "Failures by type: of dials and live links by member, of a pool that has none to give by its name.",
     labelnames=("type", "backend"),
 )
 REJECTIONS_TOTAL = Counter(
@@ -155,6 +157,17 @@ def count_traffic(link: Link) -> None:
         dropped = now.messages_dropped - before.messages_dropped
         child(MESSAGES_DROPPED_TOTAL, route, "rate").inc(dropped)
     link.counted = copy(now)
+
+
+class DialMetrics(PoolObserver):
+    """Counts dials by member: bounded by settings and by staff."""
+
+    def dialled(self, member: str, seconds: float) -> None:
+        child(DIAL_SECONDS, member).observe(seconds)
+
+    def dial_failed(self, member: str, error: Exception) -> None:
+        kind = error.code if isinstance(error, GatewayError) else "dial_failed"
+        child(ERRORS_TOTAL, kind, member).inc()
 
 
 def count_crash(work: str) -> None:

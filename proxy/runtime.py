@@ -86,6 +86,7 @@ class Runtime:
                 route.upstream,
                 dial_seconds=settings.DIAL_TIMEOUT_SECONDS,
                 max_concurrent_dials=settings.MAX_CONCURRENT_DIALS,
+                observer=metrics.DialMetrics(),
             )
             for route in registry.routes()
         }

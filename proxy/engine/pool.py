@@ -34,6 +34,16 @@ class Lease(Generic[LegT]):
         self._member.released(lost=lost, since=self._since, by=self._key)
 
 
+class PoolObserver:
+    """What is told of each dial of a member; tells nobody by itself."""
+
+    def dialled(self, member: str, seconds: float) -> None:
+        """The member, by its URL, answered after so long."""
+
+    def dial_failed(self, member: str, error: Exception) -> None:
+        """It did not, or not as it should: DialFailed, UpstreamTimeout or UpstreamRefused."""
+
+
 class Pool:
     """The members of one upstream on this node. One that is taken out stays until its last link ends."""
 
@@ -43,12 +53,13 @@ class Pool:
         *,
         dial_seconds: float = 5.0,
         max_concurrent_dials: int = 100,
+        observer: PoolObserver = PoolObserver(),  # noqa: B008  it keeps nothing
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.name, self.upstream = upstream.name, upstream
         self._dial_seconds, self._clock, self._random = dial_seconds, clock, random
-        self._policy = policy(upstream.policy)
+        self._policy, self._observer = policy(upstream.policy), observer
         # A pool's own: one that is black-holed must not hold up the dials of the others.
         self._dialler = Dialler(max_concurrent=max_concurrent_dials, queue_seconds=dial_seconds)
         self._members: dict[str, Member] = {}
@@ -146,6 +157,8 @@ class Pool:
                 started = self._clock()
                 leg = await _within(seconds, dial(target, request))
         except Exception as error:
+            if isinstance(error, DialFailed | UpstreamTimeout | UpstreamRefused):
+                self._observer.dial_failed(member.url, error)
             if is_final(error):
                 member.dial_given_up()
             else:
@@ -157,6 +170,7 @@ class Pool:
             raise
         now = self._clock()
         member.dialled(now - started)
+        self._observer.dialled(member.url, now - started)
         return Lease(member, leg, since=now, key=key)
 
     def _failure(self, failure: Exception | None) -> GatewayError:

@@ -110,7 +110,7 @@ class World:
 
 
 def metrics_backend(world: World) -> str:
-    return world.route.upstream.name
+    return world.route.upstream.members[0]
 
 
 async def quiet_service(connection: ServerConnection) -> None:

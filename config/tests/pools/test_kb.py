@@ -37,12 +37,18 @@ async def test_a_kb_that_is_away_is_a_503_with_retry_after_and_heals_in_seconds(
             assert refused.value.response.status_code == 503
             assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 3
         await node.wait_until_ready(upstreams={"kb": False})
+        _, counted = await node.get("/metrics")
+        member = f"ws://127.0.0.1:{node.kb_port}/ws/experience"
+        assert f'errors_total{{backend="{member}",type="dial_failed"}} ' in counted
+        assert 'errors_total{backend="kb",type="upstream_unavailable"} 6.0' in counted
         async with node.serving(echo), asyncio.timeout(5):
             while True:
                 try:
                     async with node.connect(node.url(token=issue("one"))) as client:
                         await client.send("back")
                         assert await client.recv() == "back"
+                        _, counted = await node.get("/metrics")
+                        assert f'dial_seconds_count{{backend="{member}"}} 1.0' in counted
                     break
                 except InvalidStatus:
                     await asyncio.sleep(0.1)
