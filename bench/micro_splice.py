@@ -26,6 +26,7 @@ from bench import measures
 from bench.children import python
 from bench.contenders import Contender, Running, Stage, Tokens, start
 from bench.load import undisturbed
+from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.verdicts import FORWARD
@@ -39,6 +40,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "control": {"control": True},
     "inspected": {"inspect": lambda direction, opcode, payload: FORWARD},
 }
+
+
+class Life:
+    """Nobody answers for these links."""
+
+    def control(self, text: str) -> str:
+        return text
+
+    def ended(self, close: Close, by: ClosedBy) -> None: ...
+
+
+LIFE = Life()
 
 
 class Front(asyncio.Protocol):
@@ -59,7 +72,7 @@ class Front(asyncio.Protocol):
             asyncio.ensure_future(self.link())  # noqa: RUF006  the splice outlives it
 
     async def link(self) -> None:
-        """Dial, answer, join, and stay for the end, like an application."""
+        """Dial, answer, join, and leave, like an application."""
         protocol = ServerProtocol()
         protocol.receive_data(self._read)
         request = protocol.events_received()[0]
@@ -67,10 +80,11 @@ class Front(asyncio.Protocol):
         response = protocol.accept(request)
         upstream = await dial_raw(Target(self._upstream_url), DialRequest(), limits=LIMITS)
         self._transport.write(response.serialize())
-        asked = SpliceRequest(upstream=upstream, limits=LIMITS, counters=LinkCounters(), **self._options)
-        splice = Splice(self._transport, asked)
-        del self._transport, self._read, self._options, protocol, request, response, upstream, asked
-        await splice.receive()
+        asked = SpliceRequest(
+            upstream=upstream, limits=LIMITS, counters=LinkCounters(), life=LIFE, **self._options
+        )
+        Splice(self._transport, asked)
+        del self._transport, self._read, self._options
 
 
 async def serve(port: int, upstream_port: int, options: dict[str, Any]) -> None:

@@ -22,13 +22,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
-from proxy.core.framing import encode_frame, text_frame
-from proxy.core.headers import BINARY, Violation
+from proxy.core.framing import text_frame
+from proxy.core.headers import Violation
 from proxy.core.limits import LinkLimits
 from proxy.core.messages import Message
 from proxy.core.verdicts import Direction
@@ -53,8 +52,6 @@ logger = logging.getLogger(__name__)
 
 # How often a link is looked at when nothing is due: counters and activity are up to date to this.
 LOOK_SECONDS = 2.0
-# Control messages that wait for the application; then the client is not read on.
-MAX_CONTROLS_WAITING = 16
 
 
 class Splice(Injection):
@@ -64,7 +61,6 @@ class Splice(Injection):
     """
 
     __slots__ = (
-        "_controls",
         "_counters",
         "_deadline",
         "_due_seconds",
@@ -77,7 +73,6 @@ class Splice(Injection):
         "_on_client_gone",
         "_takes_controls",
         "_unsent",
-        "_waiter",
         "loop",
         "slot",
     )
@@ -99,10 +94,8 @@ class Splice(Injection):
         self.loop, self.slot = asyncio.get_running_loop(), -1
         self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
         self._on_client_gone = on_client_gone
-        self._life = request.life
+        self._life: Life | None = request.life
         self._takes_controls = request.control
-        self._controls: list[str] | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._is_gone = False
         self._moved, self._moved_at, self._deadline, self._unsent = 0, self.loop.time(), 0.0, 0
         self._due_seconds = _due_seconds(request.limits)
@@ -146,50 +139,6 @@ class Splice(Injection):
             self.down.update_reading()
             running_wheel().schedule(self, self.loop.time() + self._due_seconds)
 
-    # --- For the application -----
-
-    async def receive(self) -> dict[str, Any]:
-        """ASGI receive: control messages as `websocket.receive`; at the end, always `websocket.disconnect`.
-
-        One caller at a time; may be cancelled without loss.
-        """
-        while True:
-            if self._controls:
-                text = self._controls.pop(0)
-                self.down.update_reading()
-                return {"type": "websocket.receive", "text": text}
-            if self._is_gone and self.ended is not None:
-                close, by = self.ended
-                return {
-                    "type": "websocket.disconnect",
-                    "code": close.code,
-                    "reason": close.reason,
-                    "sluicegate.closed_by": by,
-                }
-            await self._wait()
-
-    async def wait_closed(self) -> End:
-        """Return how the link ended, when both sockets are closed. Not while another awaits `receive`."""
-        while self.ended is None or not self._is_gone:
-            await self._wait()
-        return self.ended
-
-    async def send(self, message: dict[str, Any]) -> None:
-        """ASGI send: `websocket.send` injects, `websocket.close` closes both legs. Never waits.
-
-        Raises:
-            ValueError: the message is neither.
-        """
-        text: Any = message.get("text")
-        content: Any = message.get("bytes")
-        if message["type"] == "websocket.close":
-            code = message.get("code")
-            self.end(Close(1000 if code is None else code, message.get("reason") or ""), ClosedBy.GATEWAY)
-        elif message["type"] != "websocket.send" or (text is None) == (content is None):
-            raise ValueError(f"{message['type']} is out of place, or has not either text or bytes")
-        else:
-            self.inject_frame(encode_frame(BINARY, content) if text is None else text_frame(text))
-
     def end(self, close: Close, by: ClosedBy) -> None:
         """Close both legs with the same code and reason. The first end wins."""
         if self.ended is None:
@@ -214,10 +163,8 @@ class Splice(Injection):
     def may_read(self, leg: SplicedLeg) -> bool:
         """Whether what `leg` reads has somewhere to go."""
         other = leg.other
-        if other.stalled_at and not other.shut and other.close_due is None:
-            return False  # with a close due, the frame under way may end, and then nothing more is passed on
-        controls = self._controls
-        return leg is self.up or controls is None or len(controls) < MAX_CONTROLS_WAITING
+        # With a close due, the frame under way may end, and then nothing more is passed on.
+        return not other.stalled_at or other.shut or other.close_due is not None
 
     def stalled(self, leg: SplicedLeg) -> None:
         """`leg` takes no more writes."""
@@ -273,14 +220,13 @@ class Splice(Injection):
             self._is_gone = True
             running_wheel().forget(self)
             self._tell_life()
-            self._wake()
             self.down.let_go()
             self.up.let_go()
 
     def _tell_life(self) -> None:
         life, self._life = self._life, None
-        if life is not None and self.ended is not None:
-            life.ended(*self.ended)
+        assert life is not None and self.ended is not None  # noqa: S101, PT018  legs end once, and say how
+        life.ended(*self.ended)
 
     def unanswered(self, leg: SplicedLeg) -> None:
         """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
@@ -336,17 +282,10 @@ class Splice(Injection):
         return seconds
 
     def take_control(self, payload: bytes) -> None:
-        """A control message of the client."""
+        """Answer a control message of the client."""
+        assert self._life is not None  # noqa: S101  it is told of the end last
         text = payload.decode()  # its scanner has seen to it that it can be
-        if self._life is not None:
-            self.inject_frame(text_frame(self._life.control(text)))
-            return
-        if self._controls is None:
-            self._controls = []
-        self._controls.append(text)
-        if len(self._controls) >= MAX_CONTROLS_WAITING:
-            self.down.update_reading()
-        self._wake()
+        self.inject_frame(text_frame(self._life.control(text)))
 
     # --- The end, and the clock -----
 
@@ -408,20 +347,6 @@ class Splice(Injection):
         if moved != self._moved:
             self._moved, self._moved_at = moved, self.loop.time()
             counters.last_activity = self._moved_at
-
-    # --- Waiting -----
-
-    async def _wait(self) -> None:
-        assert self._waiter is None  # noqa: S101  one receiver at a time
-        self._waiter = self.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 def _due_seconds(limits: LinkLimits) -> float:

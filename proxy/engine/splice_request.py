@@ -47,10 +47,10 @@ class Life(Protocol):
 class SpliceRequest:
     """What an application asks for in `websocket.accept`. `splice` is set once the legs are joined.
 
-    With a `life`, the application is done once it has accepted, and may return: the link lives on without a
-    task. Without one, it receives control messages and the end as ASGI events.
+    The application is done once it has accepted, and may return: the link lives on without a task, and its
+    `life` is told of control messages and of the end.
 
-    `control`: the client's in-band control messages are taken out and received by the application. `inspect`
+    `control`: the client's in-band control messages are taken out of its stream. `inspect`
     is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
     `inspect` goes together with `upstream.extensions`. `gate` says how fast the client's messages are read.
     """
@@ -58,13 +58,13 @@ class SpliceRequest:
     upstream: RawUpstream
     limits: LinkLimits
     counters: LinkCounters
+    life: Life
     control: bool = False
     overflow: Overflow = Overflow.CLOSE
     inspect: Inspect | None = None
     inspect_out: bool = True
     gate: MessageGate | None = None
     observer: Observer = field(default=NO_OBSERVER)
-    life: Life | None = None
     splice: Splice | None = None
 
     @property

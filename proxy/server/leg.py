@@ -62,7 +62,6 @@ class DownstreamLeg(FlowControlled):
         "_moved_at",
         "_node",
         "_offer",
-        "_outlives_application",
         "_pinged_at",
         "_splice",
         "_turn",
@@ -89,7 +88,7 @@ class DownstreamLeg(FlowControlled):
         self._heard_at = self._moved_at = node.loop.time()
         self._pinged_at = self._control_frames_at = 0.0
         self._turn: asyncio.TimerHandle | None = None  # when to go on with what is unparsed
-        self._is_unsplicing = self._outlives_application = False
+        self._is_unsplicing = False
         self._offer: dict[str, Any] = {}  # may hold `on_left`, for a client that leaves before the answer
 
     @property
@@ -201,7 +200,6 @@ class DownstreamLeg(FlowControlled):
     def _join(self, request: SpliceRequest, early: bytes) -> None:
         """Hand the socket to a splice; from now on this leg only passes ASGI events on."""
         self.state = State.SPLICED
-        self._outlives_application = request.life is not None
         self._transport.pause_reading()
         try:
             self._splice = Splice(self._transport, request, early=early, on_client_gone=self._on_client_gone)
@@ -209,11 +207,11 @@ class DownstreamLeg(FlowControlled):
             self._transport.set_protocol(self)
             self._transport.abort()
             raise
-        self._inbox.wake()
 
     def _on_client_gone(self) -> None:
         """What `connection_lost` is for a leg of its own; the splice still has to see the upstream off."""
         self.state = State.CLOSED
+        self._end(closes.LOST, by=ClosedBy.CLIENT)
         self._node.let_go(self)
 
     def refuse(self, error: errors.GatewayError, *, linger: bool = False) -> None:
@@ -381,8 +379,11 @@ class DownstreamLeg(FlowControlled):
     # --- The application -----
 
     async def receive(self) -> Event:
-        """ASGI receive. The last event is `websocket.disconnect`, however often one asks after it."""
-        while self._splice is None:
+        """ASGI receive. The last event is `websocket.disconnect`, however often one asks after it.
+
+        Nothing else comes of a spliced leg: its life is told of what concerns it.
+        """
+        while True:
             event = self._inbox.get_nowait()
             if event is not None:
                 if self._unparsed is not None and self._turn is None and self._inbox.has_room:
@@ -391,7 +392,6 @@ class DownstreamLeg(FlowControlled):
             if self._disconnect is not None:
                 return self._disconnect
             await self._inbox.wait()
-        return await self._splice.receive()
 
     async def send(self, message: dict[str, Any]) -> None:
         """ASGI send. Waits while the client has too much to read; does nothing once the leg has ended.
@@ -399,9 +399,7 @@ class DownstreamLeg(FlowControlled):
         Raises:
             ValueError: the event is malformed or out of place.
         """
-        if self._splice is not None:
-            await self._splice.send(message)
-        elif self.state is State.OPEN:
+        if self.state is State.OPEN:
             await self._send_open(message)
         elif self.state is State.CONNECTING:
             self._answer_with(message)
@@ -433,7 +431,7 @@ class DownstreamLeg(FlowControlled):
             self._application_failed(error)
         if self.state is State.CONNECTING:
             self.refuse(errors.GatewayError())
-        elif error is not None or task.cancelled() or not self._outlives_application:
+        elif error is not None or task.cancelled() or self._splice is None:
             ended_well = error is None and not task.cancelled()
             self.close(closes.NORMAL if ended_well else closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
         self._node.let_go(self)

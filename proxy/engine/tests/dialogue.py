@@ -10,6 +10,7 @@ from proxy.core.records import LinkCounters
 from proxy.core.tests.reference import spans
 from proxy.engine.rawdial import RawUpstream
 from proxy.engine.splice import Splice, SpliceRequest
+from proxy.engine.tests.splicing import Told
 
 
 class Wire(asyncio.Transport):
@@ -67,6 +68,7 @@ class Dialogue:
         self.down, self.up = Wire(), Wire()
         upstream = RawUpstream()
         upstream.transport = self.up
+        options.setdefault("life", Told())
         request = SpliceRequest(
             upstream=upstream, limits=limits or LinkLimits(), counters=LinkCounters(), **options
         )

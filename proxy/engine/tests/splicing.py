@@ -17,13 +17,14 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
 from proxy.core.framing import encode_frame
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.engine.dial import DialFailed, DialRequest, Target
 from proxy.engine.rawdial import dial_raw
-from proxy.engine.splice import Observer, Splice, SpliceRequest
+from proxy.engine.splice import End, Observer, Splice, SpliceRequest
 
 TEST_SECONDS = 20.0
 MASK = b"\x01\x02\x03\x04"
@@ -71,6 +72,23 @@ class Seen(Observer):
         self.dropped += count
 
 
+class Told:
+    """A link's life: answers control messages, and knows how the link ended."""
+
+    def __init__(self) -> None:
+        self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+
+    def control(self, text: str) -> str:
+        return answer_to(text)
+
+    def ended(self, close: Close, by: ClosedBy) -> None:
+        self.end.set_result(End(close, by))
+
+
+def answer_to(control: str) -> str:
+    return f"control: {control}"
+
+
 @dataclass
 class TestGateway:
     """`joined` hands out each splice once. `options` go into each request."""
@@ -81,7 +99,7 @@ class TestGateway:
     limits: LinkLimits = FAST
     options: dict[str, Any] = field(default_factory=dict)
     joined: asyncio.Queue[Splice] = field(default_factory=asyncio.Queue)
-    splices: list[Splice] = field(default_factory=list)
+    lives: dict[Splice, Told] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
     counters: LinkCounters = field(default_factory=LinkCounters)
     clients_gone: int = 0
@@ -109,12 +127,22 @@ class TestGateway:
             return
         _set(response.headers, "Sec-WebSocket-Extensions", upstream.extensions)
         transport.write(response.serialize())
+        life = Told()
         spliced = SpliceRequest(
-            upstream=upstream, limits=self.limits, counters=self.counters, observer=self.seen, **self.options
+            upstream=upstream,
+            limits=self.limits,
+            counters=self.counters,
+            life=life,
+            observer=self.seen,
+            **self.options,
         )
         splice = Splice(transport, spliced, early=early, on_client_gone=self._client_gone)
         self.joined.put_nowait(splice)
-        self.splices.append(splice)
+        self.lives[splice] = life
+
+    async def end_of(self, splice: Splice) -> End:
+        """How the link ended, once both of its sockets are closed."""
+        return await self.lives[splice].end
 
     def _client_gone(self) -> None:
         self.clients_gone += 1
@@ -170,7 +198,7 @@ async def _serving(gateway: TestGateway) -> AsyncIterator[TestGateway]:
         yield gateway
     finally:
         server.close()
-        for splice in gateway.splices:
+        for splice in gateway.lives:
             splice.abort()
             await until(lambda splice=splice: splice.down.gone and splice.up.gone)  # type: ignore[misc]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from proxy.core.events import Event
 from proxy.core.framing import encode_frame, text_frame
 from proxy.core.headers import CONT, TEXT
@@ -13,7 +11,6 @@ from proxy.engine.tests.splicing import (
     client_of,
     echo,
     gateway_to,
-    hold,
     masked,
     on_both_loops,
     raw_client,
@@ -131,7 +128,7 @@ async def test_counters_count_messages_and_payload_bytes_and_events() -> None:
             await client.recv()
             splice.inject(Event("everyone", "event"))
             await client.recv()
-        await splice.wait_closed()
+        await gateway.end_of(splice)
     counters = gateway.counters
     assert (counters.messages_in, counters.bytes_in) == (1, 5)
     assert (counters.messages_out, counters.bytes_out) == (2, 10)
@@ -185,21 +182,3 @@ async def test_events_never_cut_a_message_under_a_storm_of_fragments() -> None:
     assert [text for text in received if text.startswith("event")] == [f"event {n}" for n in range(events)]
     rest = [text for text in received if not text.startswith("event")]
     assert rest == [f"{n}:" + "a" * 1000 + "b" * (n * 7) for n in range(messages)]
-
-
-@on_both_loops
-async def test_asgi_send_injects_and_closes() -> None:
-    async with gateway_to(hold) as gateway, client_of(gateway) as client:
-        splice = await gateway.joined.get()
-        await splice.send({"type": "websocket.send", "text": "hello"})
-        await splice.send({"type": "websocket.send", "bytes": b"\x01"})
-        assert [await client.recv(), await client.recv()] == ["hello", b"\x01"]
-        with pytest.raises(ValueError, match="out of place"):
-            await splice.send({"type": "websocket.accept"})
-        await splice.send({"type": "websocket.close", "code": 4001, "reason": "kicked"})
-        assert await splice.receive() == {
-            "type": "websocket.disconnect",
-            "code": 4001,
-            "reason": "kicked",
-            "sluicegate.closed_by": "gateway",
-        }

@@ -64,7 +64,7 @@ async def test_the_clients_close_reaches_the_service_with_code_and_reason() -> N
             await client.close(code, reason)
             assert (client.close_code, client.close_reason) == (code, reason)
             assert await told.heard() == (code, reason)
-            assert await splice.wait_closed() == End(Close(code, reason), ClosedBy.CLIENT)
+            assert await gateway.end_of(splice) == End(Close(code, reason), ClosedBy.CLIENT)
 
 
 @on_both_loops
@@ -77,7 +77,7 @@ async def test_the_services_close_reaches_the_client_with_code_and_reason() -> N
         async with gateway_to(upstream) as gateway, client_of(gateway) as client:
             splice = await gateway.joined.get()
             assert await close_of(client) == (code, reason)
-            assert await splice.wait_closed() == End(Close(code, reason), ClosedBy.UPSTREAM)
+            assert await gateway.end_of(splice) == End(Close(code, reason), ClosedBy.UPSTREAM)
 
 
 @on_both_loops
@@ -88,7 +88,7 @@ async def test_an_empty_close_stays_empty_both_ways() -> None:
         await client.send(masked(CLOSE, b""))
         assert await client.frame() == (0x88, b"")
         assert await told.heard() == (1005, "")
-        assert (await splice.wait_closed()).close == Close(1005, "")
+        assert (await gateway.end_of(splice)).close == Close(1005, "")
 
 
 @on_both_loops
@@ -119,7 +119,7 @@ async def test_a_service_that_does_not_answer_the_close_is_aborted_at_the_deadli
     ):
         splice = await gateway.joined.get()
         await client.close(4000, "done")
-        assert await splice.wait_closed() == End(Close(4000, "done"), ClosedBy.CLIENT)
+        assert await gateway.end_of(splice) == End(Close(4000, "done"), ClosedBy.CLIENT)
 
 
 @on_both_loops
@@ -133,7 +133,7 @@ async def test_a_client_that_does_not_answer_the_close_is_aborted_at_the_deadlin
     ):
         splice = await gateway.joined.get()
         assert await client.frame() == (0x88, b"\x0f\xa0done")
-        assert await splice.wait_closed() == End(Close(4000, "done"), ClosedBy.UPSTREAM)
+        assert await gateway.end_of(splice) == End(Close(4000, "done"), ClosedBy.UPSTREAM)
         await client.ended()
 
 
@@ -148,7 +148,7 @@ async def test_a_lost_service_ends_the_client_with_1011() -> None:
         await client.send("go")
         assert await client.recv() == "last words"
         assert await close_of(client) == (1011, "upstream lost")
-        assert await splice.wait_closed() == End(closes.LOST, ClosedBy.UPSTREAM)
+        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.UPSTREAM)
 
 
 @on_both_loops
@@ -168,7 +168,7 @@ async def test_a_service_that_half_closes_ends_the_client_with_1011() -> None:
 
     async with raw_upstream(half_closes) as url, gateway_to(url) as gateway, client_of(gateway) as client:
         assert await close_of(client) == (1011, "upstream lost")
-        await (await gateway.joined.get()).wait_closed()
+        await gateway.end_of(await gateway.joined.get())
 
 
 @on_both_loops
@@ -178,7 +178,7 @@ async def test_a_lost_client_ends_the_service_with_1001() -> None:
         splice = await gateway.joined.get()
         client.transport.abort()
         assert await told.heard() == (1001, "client lost")
-        assert await splice.wait_closed() == End(closes.LOST, ClosedBy.CLIENT)
+        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.CLIENT)
 
 
 @on_both_loops
@@ -192,7 +192,7 @@ async def test_a_frame_that_was_cut_short_by_the_loss_of_its_sender_is_not_follo
         assert len(await client.reader.readexactly(500)) == 500
         await client.send(masked(TEXT, b"go"))
         assert await client.reader.read() == b""
-        await splice.wait_closed()
+        await gateway.end_of(splice)
 
 
 @on_both_loops
@@ -204,7 +204,7 @@ async def test_the_gateway_closes_both_ends_with_the_same_code_and_reason() -> N
         splice.end(closes.IDLE, ClosedBy.GATEWAY)
         assert await close_of(client) == (4001, "kicked by staff")
         assert await told.heard() == (4001, "kicked by staff")
-        assert await splice.wait_closed() == End(closes.KICKED, ClosedBy.STAFF)
+        assert await gateway.end_of(splice) == End(closes.KICKED, ClosedBy.STAFF)
 
 
 @on_both_loops
@@ -232,7 +232,7 @@ async def test_a_close_waits_for_the_frame_under_way_and_cuts_off_what_follows()
         assert (first, payload) == (0x88, b"\x0f\xa1kicked by staff")
         await client.send(masked(CLOSE, b"\x0f\xa1"))
         await client.ended()
-        await splice.wait_closed()
+        await gateway.end_of(splice)
 
 
 @on_both_loops
@@ -248,7 +248,7 @@ async def test_what_was_sent_before_the_close_is_delivered_before_it() -> None:
         splice = await gateway.joined.get()
         assert [message async for message in _until_close(client)] == messages
         assert (client.close_code, client.close_reason) == (4000, "all said")
-        await splice.wait_closed()
+        await gateway.end_of(splice)
 
 
 async def _until_close(client: ClientConnection) -> AsyncIterator[str | bytes]:
@@ -307,7 +307,7 @@ async def test_a_clients_violation_closes_both_ends_with_its_code(kind: str) -> 
         await client.ended()
         client.close()
         assert (await told.heard())[0] == code
-        end = await splice.wait_closed()
+        end = await gateway.end_of(splice)
         assert (end.close.code, end.by) == (code, ClosedBy.GATEWAY)
 
 
@@ -333,7 +333,7 @@ async def test_a_services_violation_is_not_blamed_on_the_client(kind: str) -> No
         splice = await gateway.joined.get()
         assert (await close_of(client))[0] == client_code
         assert int.from_bytes((await heard.get())[:2], "big") == upstream_code
-        assert (await splice.wait_closed()).by is ClosedBy.GATEWAY
+        assert (await gateway.end_of(splice)).by is ClosedBy.GATEWAY
 
 
 @on_both_loops
@@ -404,7 +404,7 @@ async def test_a_client_that_does_not_answer_pings_is_lost() -> None:
         first, payload = await client.frame()
         assert (first, payload[2:]) == (0x88, b"ping timeout")
         assert await told.heard() == (1001, "client lost")
-        assert await splice.wait_closed() == End(closes.LOST, ClosedBy.CLIENT)
+        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.CLIENT)
 
 
 @on_both_loops
@@ -417,4 +417,4 @@ async def test_a_service_that_does_not_answer_pings_is_lost() -> None:
     ):
         splice = await gateway.joined.get()
         assert await close_of(client) == (1011, "upstream lost")
-        assert await splice.wait_closed() == End(closes.LOST, ClosedBy.UPSTREAM)
+        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.UPSTREAM)

@@ -115,7 +115,7 @@ async def test_a_client_that_stays_behind_is_closed_with_1008_and_counted() -> N
     ):
         splice = await gateway.joined.get()
         assert await heard.get() == (1008).to_bytes(2, "big") + b"slow consumer"
-        end = await splice.wait_closed()
+        end = await gateway.end_of(splice)
         assert (end.close.code, end.close.reason, end.by) == (1008, "slow consumer", ClosedBy.GATEWAY)
         assert gateway.seen.slow == 1
         client.close()
@@ -199,7 +199,7 @@ async def test_events_that_overflow_the_outbox_close_the_client() -> None:
         assert splice.ended is not None
         assert splice.ended.close.code == 1008
         assert gateway.seen.slow == 1
-        await splice.wait_closed()
+        await gateway.end_of(splice)
 
 
 @on_both_loops
@@ -213,7 +213,7 @@ async def test_events_that_overflow_the_outbox_push_out_the_oldest() -> None:
                 splice.inject_frame(text_frame(f"{number:098}"))
             splice.inject_frame(text_frame("z" * 2000))
             assert gateway.seen.dropped == 91
-            await splice.send({"type": "websocket.send", "text": "last"})
+            splice.inject_frame(text_frame("last"))
             received = []
             while (frame := await client.frame()) != (0x81, b"last"):
                 received.append(frame[1])

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qs
 
+from proxy.core.closes import Close, ClosedBy
 from proxy.engine.splice import Splice
 from proxy.server.answers import PendingAnswer
 from proxy.server.leg import DownstreamLeg
@@ -66,7 +67,7 @@ async def websocket_pid(scope, receive, send, query):
 
 
 async def websocket_splice(scope, receive, send, query):
-    """Joins the client with the upstream `to`; reports the end. With `leave`, it does not wait for it."""
+    """Joins the client with the upstream `to`, and leaves; its life reports the end."""
     from proxy.core.limits import LinkLimits
     from proxy.core.records import LinkCounters
     from proxy.engine.dial import DialRequest, Target
@@ -78,15 +79,24 @@ async def websocket_splice(scope, receive, send, query):
     limits = LinkLimits(close_timeout_seconds=1.0)
     asked = DialRequest(query=query.get("query", ""))
     upstream = await dial_raw(Target(query["to"]), asked, limits=limits)
-    request = SpliceRequest(upstream=upstream, limits=limits, counters=LinkCounters(), control=True)
+    request = SpliceRequest(
+        upstream=upstream, limits=limits, counters=LinkCounters(), control=True, life=Life(query)
+    )
     await send({"type": "websocket.accept", "sluicegate.splice": request})
-    if "leave" in query:
-        waiting.cancel()
-        return
-    while (event := await waiting)["type"] != "websocket.disconnect":
-        await send({"type": "websocket.send", "text": "control: " + event["text"]})
-        waiting = asyncio.ensure_future(receive())
-    report(query, event)
+    waiting.cancel()
+
+
+class Life:
+    """Answers control messages of a spliced link, and reports its end."""
+
+    def __init__(self, query: dict[str, str]) -> None:
+        self._query = query
+
+    def control(self, text: str) -> str:
+        return f"control: {text}"
+
+    def ended(self, close: Close, by: ClosedBy) -> None:
+        report(self._query, {"code": close.code, "reason": close.reason, "sluicegate.closed_by": by})
 
 
 async def websocket_break_clock(scope, receive, send, query):

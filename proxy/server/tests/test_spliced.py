@@ -13,7 +13,7 @@ def spliced(server: RunningServer, more: str = "", *, to: str = "echo") -> str:
     return server.url(f"splice?to=ws://127.0.0.1:{server.port}/{to}{more}")
 
 
-async def test_messages_cross_and_control_messages_reach_the_application(server: RunningServer) -> None:
+async def test_messages_cross_and_control_messages_reach_the_life(server: RunningServer) -> None:
     async with asyncio.timeout(10), connect(spliced(server, "&key=crossed"), proxy=None) as client:
         for message in ("", b"", "text", b"bytes" * 10_000):
             await client.send(message)
@@ -32,12 +32,6 @@ async def test_bytes_sent_before_the_answer_cross_first(server: RunningServer) -
         while len(rest) < 7:
             rest += await asyncio.to_thread(raw.recv, 100)
     assert rest == b"\x81\x05early"
-
-
-async def test_an_application_that_returns_ends_the_link(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(spliced(server, "&leave=1"), proxy=None) as client:
-        await client.wait_closed()
-    assert client.close_code == 1000
 
 
 async def test_a_drain_closes_both_legs_with_1001() -> None:
