@@ -32,6 +32,8 @@ from proxy.server.upgrade import GatewayFactory, GatewayRequest
 reactor: Any = installed_reactor
 log = logging.getLogger("gateway.server")
 
+_TIMEOUTS_SECONDS = 1.0
+
 
 class GatewayServer(Server):
     """One gateway process. `run()` returns the exit code once it is drained and stopped."""
@@ -51,6 +53,7 @@ class GatewayServer(Server):
             endpoints=list(endpoints) or ["none"],
             signal_handlers=False,
             http_timeout=options.http_timeout_seconds,
+            application_close_timeout=options.application_close_seconds,
             server_name="sluicegate",
         )
         self.options = options
@@ -143,7 +146,7 @@ class GatewayServer(Server):
         )
         globalLogBeginner.beginLoggingTo([_log_of_twisted], redirectStandardIO=False, discardBuffer=True)
         reactor.callLater(1, self.application_checker)
-        reactor.callLater(2, self.timeout_checker)
+        reactor.callLater(_TIMEOUTS_SECONDS, self.timeout_checker)
         reactor.addSystemEventTrigger("before", "shutdown", self.kill_all_applications)
 
     # --- Listening -----
@@ -207,6 +210,20 @@ class GatewayServer(Server):
         super().protocol_disconnected(protocol)
         if "application_instance" not in details:
             del self.connections[protocol]
+
+    def timeout_checker(self) -> None:
+        """Daphne's clock for requests; its own asks those that are gone, too, and stops when one raises."""
+        reactor.callLater(_TIMEOUTS_SECONDS, self.timeout_checker)
+        for protocol, details in tuple(self.connections.items()):
+            if "disconnected" not in details:
+                self._enforce_timeouts(protocol)
+
+    def _enforce_timeouts(self, protocol: Any) -> None:
+        try:
+            protocol.check_timeouts()
+        except Exception:  # one request's fault must not stop the clock of all others
+            log.exception("a request's deadline could not be enforced")
+            self.options.hooks.count("tick_failed")
 
     def kill_all_applications(self) -> Any:
         """Cancel what is left; unlike Daphne's, it survives entries without an application."""

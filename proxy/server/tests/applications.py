@@ -289,6 +289,13 @@ async def http_big(scope, receive, send, query):
     await answer(send, "x" * 20_000_000)
 
 
+async def http_stream(scope, receive, send, query):
+    """Begins an answer and never ends it."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    await asyncio.Event().wait()
+
+
 async def http_raise(scope, receive, send, query):
     raise RuntimeError("as the test wants it")
 

@@ -114,6 +114,20 @@ def test_a_http_application_that_raises_is_a_500_at_once(server: RunningServer) 
         assert read_head(raw)[0] == 500
 
 
+def test_a_client_that_leaves_a_slow_answer_stops_nobody_elses_deadline() -> None:
+    with serving(http_timeout_seconds=1.0, drain_seconds=0.1, application_close_seconds=5.0) as server:
+        with server.connect() as leaving:
+            leaving.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_head(leaving)[0] == 200
+        for _ in range(2):  # by the second time the first client's own deadline is long over
+            with server.connect() as raw:
+                raw.sendall(b"GET /seen?key=never HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert read_head(raw)[0] == 503
+        assert "Traceback" not in server.log()
+        server.terminate()
+        server.terminate()  # nobody is to wait for the first one's application
+
+
 def test_the_access_log_has_no_query_strings(server: RunningServer) -> None:
     server.get("counts?token=secret")
     with server.upgrade("deny?status=401&token=secret") as raw:
