@@ -40,6 +40,8 @@ def read_token_keys(env: Env, *, algorithm: str, secret_key: str) -> TokenKeys:
             raise SettingError(name, f"unset for {algorithm}, which verifies with JWT_SIGNING_KEY")
     if not shared and bool(verifying) is bool(jwks_url):
         raise SettingError("JWT_VERIFYING_KEY", f"set for {algorithm}, or else JWT_JWKS_URL, but not both")
+    if not shared and signing and verifying and not _are_a_pair(signing, verifying, algorithm):
+        raise SettingError("JWT_VERIFYING_KEY", "the public key of JWT_SIGNING_KEY")
     return TokenKeys(signing, verifying, jwks_url)
 
 
@@ -63,6 +65,14 @@ def _public_key(raw: str, *, algorithm: str) -> str:
     if hasattr(_prepared(pem, algorithm), "private_bytes"):
         raise ValueError("a private key, where only the public one belongs")
     return pem
+
+
+def _are_a_pair(private: str, public: str, algorithm: str) -> bool:
+    numbers: bool = (
+        _prepared(private, algorithm).public_key().public_numbers()
+        == _prepared(public, algorithm).public_numbers()
+    )
+    return numbers
 
 
 def _with_line_breaks(raw: str) -> str:

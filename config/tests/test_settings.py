@@ -18,6 +18,11 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 MARK = "hunter2"  # stands in every wrong secret; it must not come out again
 GOOD = {"SECRET_KEY": "s" * 64}
 RS, ES = {"JWT_ALGORITHM": "RS256"}, {"JWT_ALGORITHM": "ES256"}
+ES_PAIR = {
+    **ES,
+    "JWT_SIGNING_KEY": pem_pair("ES256")[PRIVATE],
+    "JWT_VERIFYING_KEY": pem_pair("ES256")[PUBLIC],
+}
 
 # Reads many environments, each by a fresh run of the settings, and tells what became of each.
 READ_MANY = """
@@ -78,6 +83,10 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({**ES, "JWT_VERIFYING_KEY": pem_pair("RS256")[PUBLIC]}, "a PEM public key for ES256"),
     ({**RS, "JWT_SIGNING_KEY": MARK}, "a PEM private key for RS256"),
     ({**RS, "JWT_SIGNING_KEY": pem_pair("RS256")[PUBLIC]}, "a PEM private key for RS256"),
+    (
+        ES_PAIR | {"JWT_VERIFYING_KEY": pem_pair("ES256", 1)[PUBLIC]},
+        "the public key of JWT_SIGNING_KEY",
+    ),
     ({**RS, "JWT_VERIFYING_KEY": ""}, "set for RS256, or else JWT_JWKS_URL, but not both"),
     ({"JWT_LEEWAY_SECONDS": "-1"}, "a number of seconds from 0 to 3600"),
     ({"KB_SERVICE_URL": "127.0.0.1:8001"}, "a URL like http://host:port"),
@@ -124,6 +133,7 @@ RIGHT: list[dict[str, str]] = [
     {**RS, "JWT_VERIFYING_KEY": pem_pair("RS256")[PUBLIC].replace("\n", "\\n")},
     {**RS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_SIGNING_KEY": pem_pair("RS256")[PRIVATE]},
     {**ES, "JWT_VERIFYING_KEY": pem_pair("ES256")[PUBLIC]},
+    ES_PAIR,
     {"DATABASE_URL": "postgres://user:p%40ss@host:5432/name", "REDIS_URL": "rediss://:p@host:6379/1"},
     {"DATABASE_URL": "postgres://%2Fvar%2Frun%2Fpostgresql/name", "REDIS_URL": "unix:///run/valkey.sock"},
     {"DATABASE_URL": "sqlite:////tmp/gateway.sqlite3", "NATS_URL": "tls://host:4222"},
@@ -208,6 +218,7 @@ def test_a_good_production_environment_passes_the_deployment_checks() -> None:
         SECRET_KEY=secret, JWT_SIGNING_KEY=signing, ALLOWED_HOSTS="gateway.example.com",
         ALLOWED_ORIGINS="https://*.example.com", TRUSTED_PROXIES="10.0.0.0/8",
         REDIS_URL="redis://valkey:6379/0", DATABASE_URL="postgres://gateway@db/gateway",
+        METRICS_TOKEN="0aB1cD2eF3gH4iJ5kL6m",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
 

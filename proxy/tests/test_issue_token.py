@@ -72,11 +72,19 @@ def test_minutes_may_be_a_fraction() -> None:
         (("",), "USER must be"),
         (("a\nb",), "USER must be"),
         (("42", "--claim", "padding=" + "x" * 8192), "longer than"),
+        (("42", "--claim", "nbf=1764000000000"), "would not take this token: .* not valid yet"),
+        (("42", "--claim", "nbf=yesterday"), "would not take this token"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         issue_token(*arguments)
+
+
+def test_with_the_keys_of_an_issuer_that_were_not_fetched_it_prints_the_token(settings: Settings) -> None:
+    settings.JWT_ALGORITHM, settings.JWT_SIGNING_KEY = "ES256", pem_pair("ES256")[PRIVATE]
+    settings.JWT_JWKS_URL = "http://127.0.0.1:1/keys"
+    assert issue_token("42").count(".") == 2
 
 
 def test_without_a_signing_key_it_says_so(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from proxy.core.errors import AuthenticationFailed
+from proxy.core.errors import AuthenticationFailed, KeysUnavailable
 from proxy.tokens import MAX_TOKEN_CHARS, token_verifier, user_id_of
 
 OWN_CLAIMS = ("exp", "iat", "jti", "iss", "aud", "token_type", "email")
@@ -50,9 +50,16 @@ class Command(BaseCommand):
             )
         if not 0 < minutes <= 60 * 24 * 366:
             raise CommandError("--minutes must be more than 0 and at most a year")
-        token = token_verifier().backend.encode(_payload(user, minutes=minutes, **options))
+        verifier = token_verifier()
+        token = verifier.backend.encode(_payload(user, minutes=minutes, **options))
         if len(token) > MAX_TOKEN_CHARS:
             raise CommandError(f"the token would be longer than the {MAX_TOKEN_CHARS} characters accepted")
+        try:
+            verifier.verify(token)
+        except AuthenticationFailed as refused:
+            raise CommandError(f"the gateway would not take this token: {refused.message}") from None
+        except KeysUnavailable:
+            pass  # those of an issuer, which this process has not fetched
         self.stdout.write(token)
 
 
