@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock leak fuzz bench bench-check clean
+.PHONY: help run test test-clients lint lock leak fuzz bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,8 @@ stamp = $(VENV)/.installed-$(1)-$(shell cksum < requirements/$(1).txt | tr ' ' '
 RUN_READY := $(call stamp,run)
 DEV_READY := $(call stamp,dev)
 BENCH_READY := $(call stamp,bench)
+# Without npm its clients are left out.
+NODE_READY := $(if $(shell command -v npm),clients/node_modules/.installed-$(shell cksum < clients/package-lock.json | tr ' ' '-'))
 random_key = "$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')"
 PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
 
@@ -29,6 +31,9 @@ test: lint ## Install what is needed, then run every check and every test.
 	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m pytest --cov --cov-report=term
+
+test-clients: $(DEV_READY) $(NODE_READY) ## Real clients of other makers, each on fresh gateways; says what it left out.
+	$(PYTHON) -m pytest -m clients -n 2 --dist loadscope config/tests/clients
 
 lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
 	$(BIN)/ruff check --quiet .
@@ -56,7 +61,7 @@ bench-check: $(DEV_READY) $(BENCH_READY) ## That every comparator of `make bench
 	$(PYTHON) -m pytest bench
 
 clean: ## Remove what the other targets made, the development database included.
-	rm -rf .venv var .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv var clients/node_modules .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -68,6 +73,11 @@ $(VENV)/.created:
 	  echo "$$found cannot make virtual environments: install its venv package (Debian: python3.11-venv)." >&2; exit 1; fi; \
 	echo "Making $(VENV) with $$($$found --version)"; \
 	$$found -m venv $(VENV) && touch $@
+
+clients/node_modules/.installed-%:
+	@echo 'Installing clients/package-lock.json (once)'; \
+	if cd clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel error; then touch $(abspath $@); \
+	else echo 'npm could not; its clients will be left out.' >&2; fi
 
 $(VENV)/.installed-%: $(VENV)/.created
 	@name=$(firstword $(subst -, ,$*)); \

@@ -31,6 +31,16 @@ COMMANDS = {
     "serve": [sys.executable, "manage.py", "serve"],
 }
 
+# What keeps many tests in one process out of each other's way; `tuned=False` leaves it out.
+TUNED = {
+    "MAX_CONNECTIONS_PER_IP": "100000",
+    "MAX_CONNECTIONS_PER_USER": "100000",
+    "CONNECT_RATE_PER_IP": "100000/s",
+    "DIAL_TIMEOUT_SECONDS": "2",
+    "SLOW_CONSUMER_SECONDS": "2",
+    "DRAIN_SECONDS": "1",
+}
+
 Upstream = Callable[[ServerConnection], Awaitable[None]]
 RawUpstream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -46,10 +56,11 @@ def issue(user: str = "42", *, key: str = SIGNING_KEY, minutes: float = 60, **cl
 class Gateway:
     """One gateway process of either kind (`daphne`: the relay; `serve`: the splice), and its database.
 
-    `kb_port` is where its KB service is expected; `serving(handler)` puts one there.
+    `kb_port` is where its KB service is expected; `serving(handler)` puts one there. Without `tuned` it has
+    the settings that nobody changed.
     """
 
-    def __init__(self, kind: str, directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, directory: Path, env: Mapping[str, str], *, tuned: bool = True) -> None:
         self.kind, self.directory = kind, directory
         self.kb_port = free_port()
         self._listener = listening_socket()
@@ -60,12 +71,7 @@ class Gateway:
             "KB_SERVICE_URL": f"http://127.0.0.1:{self.kb_port}",
             "KB_PROBE": "none",  # a test's own upstream should see its clients only
             "DATABASE_URL": f"sqlite:///{directory / 'gateway.sqlite3'}",
-            "MAX_CONNECTIONS_PER_IP": "100000",
-            "MAX_CONNECTIONS_PER_USER": "100000",
-            "CONNECT_RATE_PER_IP": "100000/s",
-            "DIAL_TIMEOUT_SECONDS": "2",
-            "SLOW_CONSUMER_SECONDS": "2",
-            "DRAIN_SECONDS": "1",
+            **(TUNED if tuned else {}),
             **env,
         }
         self.program = Program(
