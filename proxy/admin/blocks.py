@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from proxy.admin.pages import CheckedAdmin, moment
+from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.models import Block
 
 
@@ -17,7 +17,7 @@ from proxy.models import Block
 class BlockAdmin(CheckedAdmin):
     """A new one ends matching links on every node and refuses new ones, until it expires or is deleted."""
 
-    list_display = ["who", "state", "reason", "since", "created_by"]
+    list_display = ["who", "state", "why", "since", "created_by"]
     list_select_related = ["created_by"]
     search_fields = ["user_id__startswith", "network__startswith"]
     search_help_text = "The start of a user id or of an address."
@@ -28,7 +28,13 @@ class BlockAdmin(CheckedAdmin):
 
     @admin.display(description="Blocked", ordering="user_id")
     def who(self, block: Block) -> str:
-        return str(block)
+        if not (block.user_id and block.network):
+            return foreign(block.user_id or block.network)
+        return format_html("{} from {}", foreign(block.user_id), block.network)
+
+    @admin.display(description="Reason", ordering="reason")
+    def why(self, block: Block) -> str:
+        return foreign(block.reason)
 
     @admin.display(description="Until", ordering="until")
     def state(self, block: Block) -> str:

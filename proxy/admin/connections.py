@@ -12,9 +12,9 @@ from django.utils.html import format_html
 
 from proxy.admin import filters
 from proxy.admin.kicking import KickActions
-from proxy.admin.pages import ReadOnlyAdmin, moment
+from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.core.addresses import parse_address
-from proxy.core.human import duration, size
+from proxy.core.human import duration, size, visible
 from proxy.models import Connection, Node
 from proxy.nodes import running_nodes
 
@@ -44,12 +44,21 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     search_fields = ["id"]  # get_search_results decides; this only shows the box
     search_help_text = "The start of a user id or e-mail address, or a whole IP address or connection id."
     fieldsets = [
-        (None, {"fields": ["state_in_full", "user_id", "email", "client_address", "user_agent"]}),
-        ("Way", {"fields": ["route", "experience", "upstream", "subprotocol", "node_link"]}),
-        ("Traffic", {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "received_in_full"]}),
-        ("End", {"fields": ["closed", "closed_by", "close_code", "close_reason"]}),
+        (None, {"fields": ["state_in_full", "user", "mail", "client_address", "agent"]}),
+        ("Way", {"fields": ["route", "place", "upstream", "protocol", "node_link"]}),
+        (
+            "Traffic",
+            {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "dropped", "received_in_full"]},
+        ),
+        ("End", {"fields": ["closed", "closed_by", "close_code", "reason"]}),
         ("Identifiers", {"fields": ["id", "request_id"]}),
     ]
+    user = foreign_field("user_id", "User")
+    mail = foreign_field("email", "Email")
+    agent = foreign_field("user_agent", "User agent")
+    place = foreign_field("experience", "Experience")
+    protocol = foreign_field("subprotocol", "Sub-protocol")
+    reason = foreign_field("close_reason", "Close reason")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         # Not select_related: a record may be here before its node's row, and must be shown.
@@ -87,7 +96,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
             return format_html('<span class="gateway-live">{}</span>', "live")
         return format_html(
             '<span class="gateway-closed" title="{}">closed</span><br><small class="quiet">{} by {}</small>',
-            connection.close_reason or "no reason given",
+            visible(connection.close_reason) or "no reason given",
             connection.close_code or "no code",
             connection.get_closed_by_display() or "unknown",
         )
@@ -95,15 +104,18 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     @admin.display(description="User")
     def who(self, connection: Connection) -> str:
         email = (
-            format_html('<br><small class="quiet">{}</small>', connection.email) if connection.email else ""
+            format_html('<small class="quiet">{}</small>', foreign(connection.email))
+            if connection.email
+            else ""
         )
-        return format_html("{}{}", connection.user_id or "anonymous", email)
+        return format_html("{}{}", foreign(connection.user_id, otherwise="anonymous"), email)
 
     @admin.display(description="Route")
     def experience_or_route(self, connection: Connection) -> str:
         if not connection.experience:
-            return connection.route
-        return format_html('{}<br><small class="quiet">{}</small>', connection.route, connection.experience)
+            return foreign(connection.route)
+        place = foreign(connection.experience)
+        return format_html('{}<small class="quiet">{}</small>', foreign(connection.route), place)
 
     @admin.display(description="Age, idle", ordering="-opened_at")
     def age(self, connection: Connection) -> str:
@@ -125,8 +137,8 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
 
     @admin.display(description="Address, node")
     def address_and_node(self, connection: Connection) -> str:
-        node = _node(connection)
-        return format_html('{}<br><small class="quiet">{}</small>', connection.client_address or "-", node)
+        address, node = foreign(connection.client_address or ""), foreign(_node(connection))
+        return format_html('{}<small class="quiet">{}</small>', address, node)
 
     @admin.display(description="State")
     def state_in_full(self, connection: Connection) -> str:
@@ -157,6 +169,11 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     @admin.display(description="From client")
     def sent_in_full(self, connection: Connection) -> str:
         return _traffic_in_full(connection.messages_in, connection.bytes_in)
+
+    @admin.display(description="Dropped")
+    def dropped(self, connection: Connection) -> str:
+        dropped = connection.messages_dropped
+        return f"{dropped:,} messages from client, over its rate" if dropped else "none"
 
     @admin.display(description="To client")
     def received_in_full(self, connection: Connection) -> str:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from proxy.admin.pages import ReadOnlyAdmin, moment
+from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.models import Connection, Node
 from proxy.nodes import LOST_AFTER_SECONDS
 
@@ -39,7 +39,7 @@ class NodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Node")
     def name(self, node: Node) -> str:
-        return str(node)
+        return foreign(str(node))
 
     @admin.display(description="State")
     def state(self, node: Node) -> str:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
-from proxy.core.human import duration
+from proxy.core.human import duration, visible
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -109,3 +109,18 @@ def moment(at: datetime | None) -> str:
         return "-"
     ago = duration((timezone.now() - at).total_seconds())
     return format_html('<time datetime="{0}" title="{0}">{1} ago</time>', at.isoformat(" ", "seconds"), ago)
+
+
+def foreign(text: str, *, otherwise: str = "-") -> str:
+    """Text that a client or a token chose: its direction is its own, and a list shows two lines of it."""
+    return format_html('<bdi class="gateway-foreign" title="{0}">{0}</bdi>', visible(text) or otherwise)
+
+
+def foreign_field(name: str, description: str) -> Any:
+    """A read-only field of the model, shown as `foreign`."""
+
+    @admin.display(description=description)
+    def show(self: Any, row: Any) -> str:
+        return foreign(getattr(row, name))
+
+    return show

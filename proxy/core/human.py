@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SIZES = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 _DURATIONS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
@@ -33,3 +35,12 @@ def duration(duration_seconds: float) -> str:
             rest = whole % unit_seconds // smaller_seconds
             return f"{whole // unit_seconds}{unit} {rest:02d}{smaller}"
     return f"{whole}s"
+
+
+# What turns the direction of the text around it, or shows as nothing at all. Joiners stay: emoji need them.
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def visible(text: str) -> str:
+    """`text` with what cannot be seen written out, as in `⟨U+202E⟩`: no id passes for another one."""
+    return _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)

@@ -127,6 +127,23 @@ def test_a_connection_is_shown_in_full_and_read_only(staff: Client) -> None:
     assert "Kick…" not in page
 
 
+def test_an_id_cannot_pass_for_another_by_what_is_not_seen(staff: Client) -> None:
+    add_connection("a", user_id="\u202e24", close_reason="\u202egnop", closed=True, client_address=None)
+
+    for page in (LIST, f"{LIST}a/change/"):
+        text = staff.get(page).content.decode()
+        assert "⟨U+202E⟩24" in text
+        assert "\u202e" not in text
+
+
+def test_a_connection_tells_how_many_messages_a_rate_dropped(staff: Client) -> None:
+    add_connection("a", messages_dropped=12_345)
+    add_connection("b")
+
+    assert "12,345 messages from client, over its rate" in staff.get(f"{LIST}a/change/").content.decode()
+    assert "over its rate" not in staff.get(f"{LIST}b/change/").content.decode()
+
+
 def test_nobody_adds_changes_or_deletes_records_not_even_a_superuser(admin_client: Client) -> None:
     add_node("n1")
     add_connection("a")

@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.core.human import duration, one_line, size
+from proxy.core.human import duration, one_line, size, visible
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,18 @@ def test_durations_read_short(seconds: float, text: str) -> None:
 )
 def test_foreign_text_cannot_leave_its_line(foreign: str, text: str) -> None:
     assert one_line(foreign) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("wylding-woods", "wylding-woods"),
+        ("\u202e42", "⟨U+202E⟩42"),
+        ("4\u200b2", "4⟨U+200B⟩2"),
+        ("a\nb\x7f", "a⟨U+000A⟩b⟨U+007F⟩"),
+        ("\u05e2\u05d1\u05e8\u05d9\u05ea", "\u05e2\u05d1\u05e8\u05d9\u05ea"),
+        ("\U0001f469\u200d\U0001f467", "\U0001f469\u200d\U0001f467"),
+    ],
+)
+def test_what_cannot_be_seen_in_a_text_is_written_out(text: str, seen: str) -> None:
+    assert visible(text) == seen
