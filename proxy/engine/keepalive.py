@@ -38,6 +38,9 @@ class Due(Protocol):
     def look(self, now: float) -> None:
         """Act on what is due at `now` (loop time), and schedule the next look. Must not raise."""
 
+    def abort(self) -> None:
+        """End at once: `look` has raised, and without a clock it would go on for good."""
+
 
 class Wheel:
     """Calls `look` of what was scheduled, at most a tick late. Runs only while something is scheduled."""
@@ -85,6 +88,7 @@ class Wheel:
             due.look(now)
         except Exception:  # one link's fault must not stop the clock of all others
             logger.exception("looking after a link failed")
+            due.abort()
 
 
 _wheels: WeakKeyDictionary[asyncio.AbstractEventLoop, Wheel] = WeakKeyDictionary()

@@ -11,11 +11,15 @@ from proxy.engine.tests.splicing import on_both_loops, until
 class Noted:
     def __init__(self, *, fails: bool = False) -> None:
         self.slot, self.looks, self._fails = -1, list[float](), fails
+        self.is_aborted = False
 
     def look(self, now: float) -> None:
         self.looks.append(now)
         if self._fails:
             raise RuntimeError("a link's fault")
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
 
 @on_both_loops
@@ -42,10 +46,11 @@ async def test_what_is_forgotten_is_not_looked_at_and_a_time_in_the_past_means_s
 
 
 @on_both_loops
-async def test_one_links_fault_does_not_stop_the_clock_of_the_others() -> None:
+async def test_one_links_fault_ends_that_link_and_does_not_stop_the_clock_of_the_others() -> None:
     wheel, now = running_wheel(), asyncio.get_running_loop().time()
     links = [Noted(fails=number % 2 == 0) for number in range(6)]
     for link in links:
         wheel.schedule(link, now)
     await until(lambda: all(link.looks for link in links))
+    assert [link.is_aborted for link in links] == [True, False] * 3
     assert running_wheel() is wheel
