@@ -21,6 +21,9 @@ Sluicegate is up. Ctrl-C ends it.
   Talk to it   {python} -m websockets '{url}'
                then type: {{"type":"ping"}}
 
+  Studio       ws://127.0.0.1:{port}/ws?token=…  with the same token; Socket.IO: http://127.0.0.1:{port},
+               transports: ["websocket"], query: {{token}}
+
   Admin        http://127.0.0.1:{port}/admin/
                {admin}
 

@@ -137,6 +137,8 @@ async def connect_first(target: Target, connect_to: Callable[[str], Awaitable[T]
     Raises:
         OSError: what the last one did.
     """
+    if target.addresses.is_fixed:
+        return await connect_to(target.addresses.host)
     loop, tried = asyncio.get_running_loop(), set[str]()
     deadline = loop.time() + target.seconds
     failure: OSError | None = None
@@ -144,7 +146,8 @@ async def connect_first(target: Target, connect_to: Callable[[str], Awaitable[T]
         for at, address in enumerate(untried):
             tried.add(address)
             try:
-                async with asyncio.timeout((deadline - loop.time()) / (len(untried) - at)):
+                left = len(untried) - at
+                async with asyncio.timeout(None if left == 1 else (deadline - loop.time()) / left):
                     return await connect_to(address)
             except OSError as error:
                 if is_our_own(error):

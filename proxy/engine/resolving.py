@@ -34,9 +34,22 @@ def look_up(host: str) -> list[str]:
 
 
 class Addresses:
-    """The addresses of one host. What was known stays in use while the name does not resolve any more."""
+    """The addresses of one host. What was known stays in use while the name does not resolve any more.
 
-    __slots__ = ("_clock", "_failed", "_known", "_look_up", "_looked_at", "_lookup", "_why", "host")
+    `is_fixed`: the host is an address, and there is nothing to look up.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_failed",
+        "_known",
+        "_look_up",
+        "_looked_at",
+        "_lookup",
+        "_why",
+        "host",
+        "is_fixed",
+    )
 
     def __init__(
         self, host: str, *, look_up: LookUp = look_up, clock: Callable[[], float] = time.monotonic
@@ -47,7 +60,8 @@ class Addresses:
         self._why = ""
         self._looked_at = float("-inf")
         self._lookup: asyncio.Future[None] | None = None
-        if _is_address(host):
+        self.is_fixed = _is_address(host)
+        if self.is_fixed:
             self._known, self._looked_at = (host,), float("inf")
 
     async def in_turn(self, *, anew: bool = False) -> list[str]:
