@@ -10,11 +10,13 @@ http_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter  # noqa: E402  needs the settings
 
 from config.routing import websocket_application  # noqa: E402
+from proxy.database import bound_waits  # noqa: E402
 from proxy.http import http_middleware  # noqa: E402
 from proxy.middleware import gateway_middleware  # noqa: E402
 from proxy.operations import Operations  # noqa: E402
 from proxy.stock_daphne import keep_queries_out_of_the_access_log  # noqa: E402
 
+bound_waits()
 keep_queries_out_of_the_access_log()
 
 application = ProtocolTypeRouter(

@@ -107,7 +107,7 @@ def check_channel_layer_is_shared(**_: Any) -> list[CheckMessage]:
     """gateway.I001."""
     if not settings.CHANNEL_LAYERS["default"]["BACKEND"].endswith("InMemoryChannelLayer"):
         return []
-    text = "REDIS_URL is unset: events, kicks and caps reach one process only."
+    text = "REDIS_URL is unset: events and caps reach one process only."
     hint = "Fine for one process. For several workers or nodes, set REDIS_URL."
     return [Info(text, hint=hint, id="gateway.I001")]
 

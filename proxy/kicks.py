@@ -116,7 +116,7 @@ def kick(
     kick_id = uuid.uuid4().hex
     log.info("kick", extra={"kick_id": kick_id, "by": str(by or "a shell"), "reason": reason})
     began = time.monotonic()
-    is_sent = _send(selection.topics(), kick_id=kick_id, reason=reason)
+    is_taken = _send(selection.topics(), kick_id=kick_id, reason=reason)
     try:
         # Whoever came back since then was let in again, and stays.
         at = Now() - timedelta(seconds=time.monotonic() - began)
@@ -130,11 +130,11 @@ def kick(
         )
         if by is not None:
             _note_in_admin_log(list(selection.live()), by=by, reason=reason)
-        if is_sent:
+        if is_taken:
             _tell([(ALL_NODES, {"type": KICKS})])
         return _reports(kick_id)
     except Error as error:
-        if not is_sent:
+        if not (is_taken and reaches_other_processes()):
             raise KickNotSent("neither Redis nor the database could be reached") from error
         log.warning("kick: not written down, the database is away", extra={"why": repr(error)})
         return Kicked(ended=None)
@@ -160,7 +160,7 @@ def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
 
 
 def _tell(messages: list[tuple[str, dict[str, Any]]]) -> bool:
-    """Whether the channel layer took them all, in time, and others than this process hear it."""
+    """Whether the channel layer took them all, in time."""
 
     async def send() -> None:
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
@@ -173,7 +173,7 @@ def _tell(messages: list[tuple[str, dict[str, Any]]]) -> bool:
     except (LayerAway, TimeoutError) as error:
         log.warning("kick: not sent", extra={"why": str(error)})
         return False
-    return reaches_other_processes()
+    return True
 
 
 def _reports(kick_id: str) -> Kicked:

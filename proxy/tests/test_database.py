@@ -171,6 +171,16 @@ async def _fails(executor: DatabaseExecutor) -> bool:
 
 
 @pytest.mark.usefixtures("transactional_db", "postgres_database")
+async def test_the_kernel_gives_up_a_host_that_is_gone(executor: DatabaseExecutor) -> None:
+    def parameters() -> dict[str, str]:
+        found: dict[str, str] = connection.connection.info.get_parameters()
+        return found
+
+    found = await executor.run(parameters)
+    assert (found["tcp_user_timeout"], found["keepalives_idle"]) == ("10000", "5")
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
 async def test_a_table_that_is_locked_is_given_up_after_two_seconds(executor: DatabaseExecutor) -> None:
     await executor.run(Node.objects.count)
     url = connection.get_connection_params()
