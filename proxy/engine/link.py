@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,6 +12,8 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
+
+logger = logging.getLogger(__name__)
 
 # Events that may come between the join of the topics and the accept, which is a matter of milliseconds.
 MAX_WAITING = 1000
@@ -76,7 +79,12 @@ class Link:
     def inject(self, event: Event) -> None:
         """Put an event into the client's stream; dropped when the link has ended."""
         if self._phrase is not None:
-            event = event.phrased(self._phrase)
+            try:
+                event = event.phrased(self._phrase)
+            except Exception:  # the route's own code; the others who hear of the event are not to miss it
+                logger.exception("a route's hook failed", extra={"hook": "phrase"})
+                self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+                return
         if self.stream is not None:
             self.stream.inject(event)
         elif self._waiting is not None:

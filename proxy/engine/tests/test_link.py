@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
@@ -99,3 +101,15 @@ def test_the_record_gets_the_counters_and_when_something_last_crossed() -> None:
     record = link.record
     assert (record.messages_in, record.bytes_in, record.messages_out, record.bytes_out) == (1, 2, 3, 4)
     assert record.last_activity_at == now - timedelta(seconds=10)
+
+
+def test_a_phrase_that_raises_ends_its_own_link_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    def phrase(_: str) -> str:
+        raise RuntimeError("a product's mistake")
+
+    record = ConnectionRecord(id="c", route="r", opened_at=datetime.now(UTC))
+    link, stream = Link(record, topics=("user:1",), phrase=phrase), Told()
+    link.begin(stream)
+    link.inject(Event("user:1", "{}"))
+    assert stream.told == [(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)]
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["phrase"]
