@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from pytest_django import Settings
 from websockets.asyncio.server import ServerConnection
 
 from config.testing import documents
@@ -62,11 +61,39 @@ async def test_a_shared_secret(make_gateway: MakeGateway) -> None:
     assert run("check pyjwt", names)["claims"]["sub"] == "42"
 
 
-async def test_simplejwt(make_gateway: MakeGateway, settings: Settings) -> None:
-    settings.SIMPLE_JWT = run("settings simplejwt", {})["SIMPLE_JWT"]
-    names = run("issue simplejwt", {"user": User(pk=42, username="ada")})
-    await let_in(make_gateway(**environment("simplejwt")), names["token"])
-    assert str(run("check simplejwt", names)["claims"]["user_id"]) == "42"
+# simplejwt makes its keys from the settings once a process: so a Django of its own, as a login service is.
+SIMPLEJWT = """
+{settings}
+import django
+from django.conf import settings
+
+apps = ["django.contrib.auth", "django.contrib.contenttypes"]
+settings.configure(SECRET_KEY="x" * 50, INSTALLED_APPS=apps, SIMPLE_JWT=SIMPLE_JWT)
+django.setup()
+
+from django.contrib.auth.models import User
+
+user = User(pk=42, username="ada")
+{issue}
+{check}
+print(token, claims["user_id"])
+"""
+
+
+@pytest.fixture
+def simplejwt() -> list[str]:
+    """The token that it issues, and the user id that it reads from it."""
+    parts = {part: EXAMPLES[f"{part} simplejwt"] for part in ("settings", "issue", "check")}
+    program = [sys.executable, "-c", SIMPLEJWT.format(**parts)]
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.split()
+
+
+async def test_simplejwt(make_gateway: MakeGateway, simplejwt: list[str]) -> None:
+    token, checked = simplejwt
+    await let_in(make_gateway(**environment("simplejwt")), token)
+    assert checked == "42"
 
 
 async def test_a_key_pair(make_gateway: MakeGateway, keys: Path) -> None:
