@@ -32,6 +32,7 @@ from proxy.server.upgrade import GatewayFactory, GatewayRequest
 reactor: Any = installed_reactor
 log = logging.getLogger("gateway.server")
 
+ACCEPTS_AT_ONCE = 32
 _TIMEOUTS_SECONDS = 1.0
 
 
@@ -156,17 +157,31 @@ class GatewayServer(Server):
             port = reactor.adoptStreamPort(listening.fileno(), listening.family, self.http_factory)
             log.info("listening on %s", _url(listening))
             listening.close()  # the port has its own copy
-            self._ports.append(port)
+            self._take_port(port)
         for description in self._endpoint_descriptions:
             endpoint = serverFromString(reactor, description)
-            self._ports.append(await endpoint.listen(self.http_factory).asFuture(self.loop))
+            self._take_port(await endpoint.listen(self.http_factory).asFuture(self.loop))
             log.info("listening on %s", description.partition(":")[0])
+
+    def _take_port(self, port: Any) -> None:
+        """Have it accept a few at a time: a crowd is read between, and nobody in it passes for silent."""
+        accept_some = port.doRead
+
+        def accept_few() -> None:
+            port.numberAccepts = ACCEPTS_AT_ONCE  # Twisted raises it whenever there were as many
+            accept_some()
+
+        port.doRead = accept_few
+        self._ports.append(port)
 
     async def _stop_listening(self) -> None:
         """Take what the kernel has already accepted for us, then close: who got through gets no reset."""
         for port in self._ports:
-            port.numberAccepts = BACKLOG
-            port.doRead()
+            for _ in range(BACKLOG // ACCEPTS_AT_ONCE + 1):
+                port.doRead()
+                if port.numberAccepts < ACCEPTS_AT_ONCE:  # as many as there were
+                    break
+                await asyncio.sleep(0)
             await defer.maybeDeferred(port.stopListening).asFuture(self.loop)
 
     def _log_refused(self, request: UpgradeRequest, status: int) -> None:

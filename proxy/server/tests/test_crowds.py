@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -95,6 +96,17 @@ async def test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to
                 await client.send("let in")
                 assert await client.recv() == "let in"
             assert (await asyncio.to_thread(read_head, raw))[0] == 200
+
+
+def test_a_crowd_that_asks_at_once_is_served_to_the_last_however_long_it_had_to_wait() -> None:
+    """All come back from one address after a restart; none is silent, though none has been read yet."""
+    with serving(drain_seconds=0.1) as server, ExitStack() as stack:
+        server.get("counts")
+        server.process.send_signal(signal.SIGSTOP)
+        crowd = [stack.enter_context(server.upgrade("echo")) for _ in range(700)]
+        server.process.send_signal(signal.SIGCONT)
+        assert {read_head(raw)[0] for raw in crowd} == {101}
+        assert "refused_silent" not in server.get("counts")
 
 
 BIG = b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import time
+from contextlib import ExitStack
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -132,6 +133,17 @@ async def round_trips(server: RunningServer, *, terminate_after: int | None) -> 
         except ConnectionClosed:
             pass
     return count, client.close_code
+
+
+def test_a_crowd_that_the_kernel_has_accepted_is_answered_before_the_port_closes() -> None:
+    with serving(drain_seconds=0.5) as server, ExitStack() as stack:
+        server.get("ready")
+        server.process.send_signal(signal.SIGSTOP)
+        crowd = [stack.enter_context(server.upgrade("echo")) for _ in range(300)]
+        server.terminate()
+        server.process.send_signal(signal.SIGCONT)
+        assert {read_head(raw)[0] for raw in crowd} <= {101, 503}
+    assert server.wait() == 0
 
 
 async def test_a_second_signal_hurries() -> None:
