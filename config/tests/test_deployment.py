@@ -36,6 +36,7 @@ def settings_read() -> set[str]:
         if isinstance(call.func, ast.Attribute)
         and isinstance(call.func.value, ast.Name)
         and call.func.value.id == "env"
+        and call.args  # not a question about all of them
         and isinstance(call.args[0], ast.Constant)
     }
 
