@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from config.dev.environment import SERVICES as DEVELOPMENT_SERVICES
+from config.settings import env
 from config.testing import compose
 from config.testing.compose import COMPOSE, SERVICES
 from config.testing.program import BASE_DIR
@@ -23,22 +23,8 @@ IMAGES_OWN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
 
 
 def settings_read() -> set[str]:
-    """The names in the `env.reader("NAME", …)` calls of config/settings.py and config/keys.py."""
-    calls = (
-        node
-        for module in ("settings.py", "keys.py")
-        for node in ast.walk(ast.parse((BASE_DIR / "config" / module).read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    )
-    return {
-        str(call.args[0].value)
-        for call in calls
-        if isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "env"
-        and call.args  # not a question about all of them
-        and isinstance(call.args[0], ast.Constant)
-    }
+    """The names that config/settings.py and config/keys.py ask for."""
+    return set(env.defaults)
 
 
 def settings_documented(path: str = "docs/settings.md") -> set[str]:
