@@ -18,6 +18,7 @@ class ConformanceConfig(AppConfig):
             name="transparent",
             paths=("transparent",),
             upstream=Upstream.of("transparent", settings.KB_SERVICE_URL, path="/transparent"),
+            connection_limits=settings.EXPERIENCE_LIMITS,
             forward=Forward(query=("experience",)),
         )
         experience.routes.ROUTES = (*experience.routes.ROUTES, transparent)  # type: ignore[assignment]
