@@ -30,6 +30,15 @@ def redact_tokens(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+class AnsweredProbes(logging.Filter):
+    """Drops the access log's lines of health checks and scrapes that went well: one every few seconds."""
+
+    PATHS = frozenset({"/health", "/ready", "/metrics"})
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status", None) != 200 or getattr(record, "path", None) not in self.PATHS
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -63,12 +72,14 @@ def configuration(*, level: str, style: str) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
             }
         },
+        "filters": {"answered_probes": {"()": AnsweredProbes}},
         "handlers": {"stderr": {"()": stderr_handler, "formatter": "gateway"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "websockets": {"level": "WARNING"},
             "axes": {"level": "ERROR"},  # proxy/logins.py logs each failure in one line
             "daphne": {"level": "WARNING"},
+            "gateway.access": {"filters": ["answered_probes"]},
             "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
             # Without the handlers that Django gives them, which print.
             "django": {"level": "INFO", "handlers": []},

@@ -103,7 +103,6 @@ STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "")
 STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)
 STUDIO_MEMBER_MAX_CONNECTIONS = env.integer("STUDIO_MEMBER_MAX_CONNECTIONS", 0, least=0) or None
 RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)
-CHAT_SERVICE_URL = env.service_url("CHAT_SERVICE_URL", "http://127.0.0.1:8003")
 MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)
 OUTBOX_BYTES = env.integer("OUTBOX_BYTES", 1 << 20, least=1024)
 SLOW_CONSUMER_SECONDS = env.seconds("SLOW_CONSUMER_SECONDS", 20)
@@ -116,7 +115,6 @@ TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 # --- Stores -----
 DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
 REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
-NATS_URL = env.url("NATS_URL", ("nats", "tls"))
 
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=2)
 RECORD_RETENTION_DAYS = env.integer("RECORD_RETENTION_DAYS", 30, least=0)

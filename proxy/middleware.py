@@ -139,12 +139,16 @@ def _is_host_allowed(hosts: list[str]) -> bool:
 
 
 class Origin(Wrapper):
-    """Refuses pages of sites that ALLOWED_ORIGINS does not name; native clients send no Origin."""
+    """Refuses pages of sites that ALLOWED_ORIGINS does not name; native clients send no Origin.
+
+    With DEBUG, pages of this machine are let in as well: a development server has a port of its own.
+    """
 
     def look(self, scope: Scope) -> None:
         host = next(header_values(scope, b"host"), "")
         for origin in header_values(scope, b"origin"):
-            if not is_origin_allowed(origin, host=host, allowed=settings.ALLOWED_ORIGINS):
+            allowed = settings.ALLOWED_ORIGINS
+            if not is_origin_allowed(origin, host=host, allowed=allowed, loopback=settings.DEBUG):
                 refuse(scope, OriginRefused(f"origin {one_line(origin)!r} at host {one_line(host)!r}"))
                 return
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def banner(*, port: int, token: str, login: Sequence[str] | None, python: str) -> str:
     """`login` is the admin's name and password, or None when the database is not this checkout's own."""
-    url = f"ws://127.0.0.1:{port}/ws/experience?token={token}&experience=wylding-woods"
+    url = f"ws://127.0.0.1:{port}/ws/experience?experience=wylding-woods&token={token}"
     admin = (
         f"{login[0]} / {login[1]}  (of this checkout only)"
         if login
@@ -21,8 +21,8 @@ Sluicegate is up. Ctrl-C ends it.
   Talk to it   {python} -m websockets '{url}'
                then type: {{"type":"ping"}}
 
-  Studio       ws://127.0.0.1:{port}/ws?token=…  with the same token; Socket.IO: http://127.0.0.1:{port},
-               transports: ["websocket"], query: {{token}}
+  Studio       ws://127.0.0.1:{port}/ws?token={token}
+               Socket.IO: http://127.0.0.1:{port}, transports: ["websocket"], query: {{token}}
 
   Admin        http://127.0.0.1:{port}/admin/
                {admin}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.env import Env, SettingError
 
-RUNNING_FILE = "dev.json"  # how `python -m config.dev COMMAND` finds what runs
+RUNNING_DIR = "running"  # in var/: how `python -m config.dev COMMAND` finds what runs, a file a gateway
 # What such a command must have in common with the gateway: stores, keys, tokens.
 SHARED = ("DATABASE_URL", "DEBUG", "JWT_", "LOG_FORMAT", "REDIS_URL", "SECRET_KEY")
 
@@ -75,7 +77,7 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
     service_ports: dict[str, int] = {}
     for service in SERVICES:
         if not env.raw(service.url_variable):
-            port = _port(env, service.port_variable, service.default_port, host="127.0.0.1")
+            port = _service_port(env, service)
             service_ports[service.name] = port
             variables[service.url_variable] = f"http://127.0.0.1:{port}"
     valkey_port = None if env.raw("REDIS_URL") else _any_free_port()
@@ -91,29 +93,62 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
     )
 
 
-def write_running(run: Development, *, var_dir: Path) -> Path:
-    """Leave what later commands need, readable by the developer alone; answers the file."""
-    path = var_dir / RUNNING_FILE
+@contextmanager
+def told_to_later_commands(run: Development, *, var_dir: Path) -> Iterator[None]:
+    """Leave what later commands need, readable by the developer alone, for as long as this lasts.
+
+    The file is locked meanwhile: one that is not was left behind by a run that was killed.
+    """
+    path = var_dir / RUNNING_DIR / f"{run.gateway_port}.json"
+    path.parent.mkdir(exist_ok=True)
     path.touch(mode=0o600)
-    path.write_text(
-        json.dumps({name: value for name, value in run.variables.items() if name.startswith(SHARED)})
-    )
-    return path
+    with path.open("r+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.truncate()
+        shared = {name: value for name, value in run.variables.items() if name.startswith(SHARED)}
+        json.dump(shared, stream)
+        stream.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def of_what_runs(given: Mapping[str, str], *, var_dir: Path) -> dict[str, str]:
     """The environment for a command beside the running gateway. What the developer sets comes first.
 
     Raises:
-        SystemExit: nothing runs.
+        SystemExit: nothing runs, or several gateways do and GATEWAY_PORT names none of them.
     """
-    try:
-        running: dict[str, str] = json.loads((var_dir / RUNNING_FILE).read_text())
-    except FileNotFoundError:
-        raise SystemExit("Nothing runs here: start it with `make run`, in another terminal.") from None
+    runs = {path.stem: path for path in (var_dir / RUNNING_DIR).glob("*.json") if _is_locked(path)}
+    port = given.get("GATEWAY_PORT") or next(iter(runs), "")
+    if not runs:
+        raise SystemExit("Nothing runs here: start it with `make run`, in another terminal.")
+    if port not in runs or (len(runs) > 1 and not given.get("GATEWAY_PORT")):
+        raise SystemExit(f"GATEWAY_PORT: must be that of a gateway that runs here: {', '.join(sorted(runs))}")
+    running: dict[str, str] = json.loads(runs[port].read_text())
     if given.get("SECRET_KEY"):
         running.pop("SECRET_KEY_FILE", None)
     return {**running, **given}
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _service_port(env: Env, service: Service) -> int:
+    """What the developer says, the default, or any other while that is taken: nobody types this port."""
+    try:
+        return _port(env, service.port_variable, service.default_port, host="127.0.0.1")
+    except SettingError:
+        if env.raw(service.port_variable):
+            raise
+        return _any_free_port()
 
 
 def _port(env: Env, name: str, default: int, *, host: str) -> int:

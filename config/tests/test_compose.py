@@ -28,7 +28,7 @@ DOTENV = {
     "SECRET_KEY": "compose-" + "s" * 56,
     "JWT_SIGNING_KEY": "compose-" + "j" * 56,
     "POSTGRES_PASSWORD": "p",
-    "ALLOWED_HOSTS": "gateway.example.org",
+    "ALLOWED_HOSTS": "localhost",  # health checks ask for 127.0.0.1
     "HTTPS_ONLY": "true",
 }
 StartFront = Callable[[Mapping[str, tuple[str, int]]], Front]
@@ -101,7 +101,7 @@ def test_clients_play_through_nginx_on_either_gateway_and_survive_the_end_of_one
     issued = spawn([sys.executable, "manage.py", "issue_token", "ada"], name="token", env=env)
     assert issued.wait_for_exit() == 0
     server = front(addresses(stack))
-    address, token = f"ws://127.0.0.1:{server.port}", issued.output.strip()
+    address, token = f"ws://localhost:{server.port}", issued.output.strip()
     kb = f"{address}/ws/experience?token={token}&experience=wylding-woods"
     assert healthy(env)
     assert httpx.get(f"{server.url}/health").status_code == 200  # what the check of nginx asks
@@ -157,7 +157,7 @@ def test_the_gateway_writes_to_nothing_of_its_image(
     words = with_our_python(compose.command("gateway-1", {"WORKERS": "2"}))
     gateway = spawn(words, name="gateway", env=env, cwd=image)
     gateway.wait_for_port(port)
-    assert httpx.get(f"http://127.0.0.1:{port}/admin/login/").status_code == 200
+    assert httpx.get(f"http://localhost:{port}/admin/login/").status_code == 200
     assert gateway.stop(within_seconds=20) == 0
 
     assert {path: path.stat().st_mtime_ns for path in image.rglob("*")} == before

@@ -41,6 +41,21 @@ def test_every_setting_is_documented_and_nothing_else_is() -> None:
     assert settings_documented() - of_make_run == settings_read()
 
 
+def test_something_reads_every_setting() -> None:
+    """What is read and never named again waits for code that is not there. Django reads the first few; a
+    name that is put together, such as a route's, stands nowhere."""
+    djangos = {"ALLOWED_HOSTS", "DEBUG", "SECRET_KEY", "SECURE_HSTS_SECONDS", "CSRF_TRUSTED_ORIGINS"}
+    paths = [path for room in ("config", "experience", "proxy") for path in (BASE_DIR / room).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in paths if "tests" not in path.parts)
+
+    assert {name for name in settings_read() if 0 < named(name, code) < 3} - djangos == set()
+
+
+def named(name: str, code: str) -> int:
+    """How often; assigning what `env.reader("NAME", …)` answers are two."""
+    return len(re.findall(rf"\b{name}\b", code))
+
+
 def test_the_readme_names_only_settings_that_exist() -> None:
     assert settings_documented("README.md") <= settings_documented()
 
@@ -184,3 +199,12 @@ def test_a_drain_ends_before_the_container_is_killed() -> None:
 
 def nginx_conf() -> str:
     return (BASE_DIR / "deploy" / "nginx.conf").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/troubleshooting.md"])
+def test_what_is_documented_names_variables_that_exist(page: str) -> None:
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)(?:=[^`]*)?`", (BASE_DIR / page).read_text()))
+    of_compose = set(re.findall(r"\$\{(\w+)", (BASE_DIR / "docker-compose.yml").read_text()))
+    of_make_run = {service.port_variable for service in DEVELOPMENT_SERVICES}
+
+    assert named - settings_read() - of_compose - of_make_run - {"NAME_FILE"} == set()

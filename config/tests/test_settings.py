@@ -102,7 +102,6 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"STUDIO_PROBE_SECONDS": "0"}, "a number of seconds from 0.1"),
     ({"STUDIO_MEMBER_MAX_CONNECTIONS": "-1"}, "a whole number of 0 or more"),
     ({"RECONNECT_SECONDS": "0"}, "a number of seconds from 0.001"),
-    ({"CHAT_SERVICE_URL": "http://host:port"}, "a URL like http://host:port"),
     ({"MAX_MESSAGE_BYTES": "127"}, "a whole number of 128 or more"),
     ({"OUTBOX_BYTES": "1MiB"}, "a whole number of 1024 or more"),
     ({"SLOW_CONSUMER_SECONDS": "0"}, "a number of seconds from 0.001"),
@@ -118,7 +117,6 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"DATABASE_URL": f"postgres://user:{MARK}@host"}, "a URL that names a database"),
     ({"REDIS_URL": f"http://:{MARK}@host:6379"}, "a URL that begins with redis://"),
     ({"REDIS_URL": f"redis://:{MARK}@host:port"}, "a URL that begins with redis://"),
-    ({"NATS_URL": f"nats:user:{MARK}"}, "a URL that begins with nats://"),
     ({"HTTPS_ONLY": "http"}, "true or false"),
     ({"SECURE_HSTS_SECONDS": "1h"}, "a whole number of 0 or more"),
     ({"CSRF_TRUSTED_ORIGINS": "admin.example.com"}, "origins separated by commas"),
@@ -136,7 +134,7 @@ RIGHT: list[dict[str, str]] = [
     ES_PAIR,
     {"DATABASE_URL": "postgres://user:p%40ss@host:5432/name", "REDIS_URL": "rediss://:p@host:6379/1"},
     {"DATABASE_URL": "postgres://%2Fvar%2Frun%2Fpostgresql/name", "REDIS_URL": "unix:///run/valkey.sock"},
-    {"DATABASE_URL": "sqlite:////tmp/gateway.sqlite3", "NATS_URL": "tls://host:4222"},
+    {"DATABASE_URL": "sqlite:////tmp/gateway.sqlite3"},
     {"ALLOWED_HOSTS": "*", "ALLOWED_ORIGINS": "*", "CSRF_TRUSTED_ORIGINS": "https://*.example.com"},
 ]  # fmt: skip
 

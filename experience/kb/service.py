@@ -29,6 +29,7 @@ from experience.kb.players import PlayersUnavailable
 from proxy.core.errors import GatewayError, Overloaded
 from proxy.core.human import one_line
 from proxy.core.topics import user_topic
+from proxy.engine.probes import USER_AGENT
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class KbService:
             )
         except GatewayError as error:
             logged = {"status": error.status, "why": str(error), "request_id": _request_id(request)}
-            logger.info("socket refused", extra=logged)
+            logger.log(_refusal_level(request), "socket refused", extra=logged)
             return refusal(connection, error)
         return None
 
@@ -238,6 +239,11 @@ def now_milliseconds() -> int:
 def _authorization(request: HttpRequest) -> str:
     values = request.headers.get_all("Authorization")
     return values[0] if values else ""
+
+
+def _refusal_level(request: HttpRequest) -> int:
+    """A gateway's probe says who it is, has no token, and comes every few seconds."""
+    return logging.DEBUG if USER_AGENT in request.headers.get_all("User-Agent") else logging.INFO
 
 
 def _request_id(request: HttpRequest | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
     r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)"
@@ -75,8 +76,12 @@ def _host_name(host_header: str) -> str:
         return ""
 
 
-def is_origin_allowed(header: str | None, *, host: str, allowed: Iterable[OriginPattern]) -> bool:
+def is_origin_allowed(
+    header: str | None, *, host: str, allowed: Iterable[OriginPattern], loopback: bool = False
+) -> bool:
     """May a page of the origin in `header` connect? None, no Origin header, is a native client: yes.
+
+    With `loopback`, pages of the visitor's own machine may, on any port: development servers, by any name.
 
     With nothing in `allowed`, pages from the same host name as the request's Host header may, on any port and
     scheme: a development server beside the gateway works at once, another site's page does not.
@@ -86,6 +91,8 @@ def is_origin_allowed(header: str | None, *, host: str, allowed: Iterable[Origin
     origin = parse_origin(header)
     if origin is None and header != "null":
         return any(pattern.any for pattern in allowed)
+    if loopback and origin is not None and (origin.host in _LOOPBACK or origin.host.endswith(".localhost")):
+        return True
     patterns = tuple(allowed)
     if patterns:
         return any(pattern.matches(origin) for pattern in patterns)

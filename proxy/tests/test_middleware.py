@@ -208,6 +208,21 @@ async def test_a_page_is_judged_by_its_origin(
     assert (scope["principal"] is None) is refused
 
 
+@pytest.mark.parametrize("page", ["http://localhost:5173", "http://127.0.0.1:3000", "https://[::1]:5173"])
+async def test_a_page_of_this_machine_is_let_in_while_developing_and_else_not(
+    settings: Settings, page: str
+) -> None:
+    settings.ALLOWED_ORIGINS = (OriginPattern.parse("https://play.example.com"),)
+    headers = [("host", "gateway.test:8666"), ("origin", page)]
+    for settings.DEBUG in (True, False):
+        scope = await through(headers=headers, query=f"token={issue()}")
+        assert (scope["refusal"] is None) is settings.DEBUG
+
+    settings.DEBUG = True
+    headers = [("host", "gateway.test:8666"), ("origin", "http://localhost.evil.example:5173")]
+    assert isinstance((await through(headers=headers, query=f"token={issue()}"))["refusal"], OriginRefused)
+
+
 async def test_every_origin_header_must_be_allowed() -> None:
     headers = [
         ("host", "gateway.test"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import stat
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.dev.environment import development, of_what_runs, write_running
+from config.dev.environment import SERVICES, development, of_what_runs, told_to_later_commands
 from config.dev.supervisor import programs
 from config.testing.program import free_port
 
@@ -20,7 +21,7 @@ def ports() -> dict[str, str]:
 def test_with_nothing_set_everything_is_embedded(tmp_path: Path, ports: dict[str, str]) -> None:
     dev = development(ports, var_dir=tmp_path)
 
-    assert list(programs(dev, base_dir=tmp_path)) == ["valkey", "kb", "studio", "gateway"]
+    assert list(programs(dev, base_dir=tmp_path, var_dir=tmp_path)) == ["valkey", "kb", "studio", "gateway"]
     assert dev.variables["KB_SERVICE_URL"] == f"http://127.0.0.1:{ports['KB_PORT']}"
     assert dev.variables["REDIS_URL"] == f"redis://127.0.0.1:{dev.valkey_port}/0"
     assert dev.own_database
@@ -40,7 +41,7 @@ def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
 
     dev = development({**ports, **given}, var_dir=tmp_path)
 
-    assert list(programs(dev, base_dir=tmp_path)) == ["gateway"]
+    assert list(programs(dev, base_dir=tmp_path, var_dir=tmp_path)) == ["gateway"]
     assert {name: dev.variables[name] for name in given} == given
     assert "SECRET_KEY_FILE" not in dev.variables
     assert not dev.own_database
@@ -82,17 +83,49 @@ def test_a_port_that_is_no_port_is_one_line_too(tmp_path: Path) -> None:
         development({"GATEWAY_PORT": "eighty"}, var_dir=tmp_path)
 
 
+def test_a_service_moves_over_while_its_usual_port_is_taken(tmp_path: Path, ports: dict[str, str]) -> None:
+    """So that a second `make run` needs one port only to be named, the gateway's."""
+    service = SERVICES[0]
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # somebody else has it: just as well
+            stack.enter_context(socket.create_server(("127.0.0.1", service.default_port)))
+        dev = development({"GATEWAY_PORT": ports["GATEWAY_PORT"]}, var_dir=tmp_path)
+
+    assert dev.service_ports[service.name] != service.default_port
+    assert dev.variables[service.url_variable].endswith(f":{dev.service_ports[service.name]}")
+
+
 def test_a_later_command_finds_what_runs(tmp_path: Path, ports: dict[str, str]) -> None:
     dev = development({**ports, "DATABASE_URL": "postgres://there/db"}, var_dir=tmp_path)
-    path = write_running(dev, var_dir=tmp_path)
-
-    found = of_what_runs({"PATH": "/bin"}, var_dir=tmp_path)
+    with told_to_later_commands(dev, var_dir=tmp_path):
+        found = of_what_runs({"PATH": "/bin"}, var_dir=tmp_path)
+        (path,) = (tmp_path / "running").iterdir()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert set(json.loads(path.read_text())) < set(dev.variables)
 
     assert found["REDIS_URL"] == dev.variables["REDIS_URL"]
     assert found["DATABASE_URL"] == "postgres://there/db"
     assert found["PATH"] == "/bin"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert set(json.loads(path.read_text())) < set(dev.variables)
+    assert not path.exists()
+
+
+def test_a_later_command_says_which_of_two_gateways_it_is_for(tmp_path: Path) -> None:
+    first = development({"GATEWAY_PORT": str(free_port())}, var_dir=tmp_path)
+    second = development({"GATEWAY_PORT": str(free_port())}, var_dir=tmp_path)
+    with told_to_later_commands(first, var_dir=tmp_path), told_to_later_commands(second, var_dir=tmp_path):
+        with pytest.raises(SystemExit, match=f"GATEWAY_PORT: must be .*{first.gateway_port}"):
+            of_what_runs({}, var_dir=tmp_path)
+        asked = of_what_runs({"GATEWAY_PORT": str(second.gateway_port)}, var_dir=tmp_path)
+
+    assert asked["REDIS_URL"] == second.variables["REDIS_URL"] != first.variables["REDIS_URL"]
+
+
+def test_what_a_killed_run_left_behind_is_no_gateway(tmp_path: Path) -> None:
+    (tmp_path / "running").mkdir()
+    (tmp_path / "running" / "8666.json").write_text("{}")
+
+    with pytest.raises(SystemExit, match="Nothing runs here"):
+        of_what_runs({}, var_dir=tmp_path)
 
 
 def test_a_later_command_says_so_when_nothing_runs(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from config.testing.plugin import Spawn
 from config.testing.program import BASE_DIR, Program, free_port
@@ -38,7 +39,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    return {"GATEWAY_PORT": str(free_port()), "KB_PORT": str(free_port())}
+    return {"GATEWAY_PORT": str(free_port())}
 
 
 def start(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> Program:
@@ -65,7 +66,7 @@ def test_it_answers_and_ends_leaving_no_process(
     assert len(children) >= 3
     assert ended_with == 0
     assert all_gone(children)
-    assert not (checkout / "var" / "dev.json").exists()
+    assert not list((checkout / "var" / "running").iterdir())
 
 
 def test_the_printed_login_opens_the_admin_and_stays_the_same(
@@ -90,6 +91,7 @@ def test_the_printed_url_and_commands_work_at_once(
 ) -> None:
     program = start(spawn, checkout, ports)
     url = program.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
+    studio = program.wait_for_output(r"^  Studio +(ws://\S+)$")[1]
     talk = program.wait_for_output("^  Talk to it +(.+)$")[1]
     publish = program.wait_for_output("^  Any command +(.+)$")[1]
 
@@ -101,9 +103,53 @@ def test_the_printed_url_and_commands_work_at_once(
         assert published.wait_for_exit() == 0, published.output
         assert json.loads(client.recv(5)) == {"type": "quest.updated"}
 
+    with connect(studio, proxy=None, open_timeout=5) as client:
+        client.send('{"type":"heartbeat"}')
+        assert json.loads(client.recv(5)) == {"type": "ack"}
+
     keyboard = """(echo '{"type":"ping"}'; exec sleep 30)"""  # stays open; ended with the test
     talking = spawn(["sh", "-c", f"{keyboard} | {talk}"], name="talk", cwd=checkout)
     talking.wait_for_output('"type":"pong"')
+
+
+def test_it_prints_one_screen(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
+    """Of 80 columns and 24 lines, without advice on the kernel, and without its own questions."""
+    program = start(spawn, checkout, ports | {"KB_PROBE_SECONDS": "0.2"})
+    log, _, screen = program.output.partition("Sluicegate is up")
+
+    assert sum(max(1, -(-len(line) // 80)) for line in screen.splitlines()) <= 24
+    assert "WARNING" not in log
+    assert "/health" not in log
+    assert "refused" not in program.output
+
+
+def test_a_second_one_in_the_same_checkout_leaves_the_first_alone(
+    spawn: Spawn, checkout: Path, ports: dict[str, str]
+) -> None:
+    first = start(spawn, checkout, ports)
+    second = start(spawn, checkout, {"GATEWAY_PORT": str(free_port())})
+    url = first.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
+    publish = [*RUN, "publish", "user:demo", '{"type":"quest.updated"}']
+
+    with connect(url, proxy=None, open_timeout=5) as client:
+        assert json.loads(client.recv(5))["type"] == "connected"
+        unsaid = spawn(publish, name="unsaid", cwd=checkout)
+        assert unsaid.wait_for_exit() == 1
+        assert unsaid.output.startswith("GATEWAY_PORT: ")
+        assert spawn(publish, name="publish", env=ports, cwd=checkout).wait_for_exit() == 0
+        assert json.loads(client.recv(5)) == {"type": "quest.updated"}
+        second.stop(number=signal.SIGINT)
+        assert spawn(publish, name="again", cwd=checkout).wait_for_exit() == 0
+        assert json.loads(client.recv(5)) == {"type": "quest.updated"}
+
+
+def test_a_page_of_a_development_server_may_connect(
+    spawn: Spawn, checkout: Path, ports: dict[str, str]
+) -> None:
+    url = start(spawn, checkout, ports).wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
+
+    with connect(url, proxy=None, origin=Origin("http://localhost:5173")) as client:
+        assert json.loads(client.recv(5))["type"] == "connected"
 
 
 def test_the_end_of_one_part_ends_all_of_it(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
@@ -114,6 +160,7 @@ def test_the_end_of_one_part_ends_all_of_it(spawn: Spawn, checkout: Path, ports:
     valkey.kill()
 
     assert program.wait_for_exit() != 0
+    assert "valkey ended with -9, and so does all of it" in program.output
     assert all_gone(children)
 
 
