@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients lint lock leak fuzz bench bench-check clean
+.PHONY: help run test test-clients lint lock leak fuzz chaos bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -53,6 +53,9 @@ leak: $(DEV_READY) ## 20,000 connects and closes: the server's memory stays wher
 
 fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
 	$(PYTHON) -m proxy.core.tests.fuzz_frames --seconds 60
+
+chaos: $(DEV_READY) ## Some 5 minutes: 300 clients, and each part of what a team runs killed and frozen in turn.
+	$(PYTHON) -m config.testing.chaos
 
 bench: $(BENCH_READY) ## Measure against other proxies; writes bench/results/.
 	$(PYTHON) -m bench $(if $(PROFILE),--profile $(PROFILE))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -35,13 +36,15 @@ class Story:
     slowest_answer: float = 0.0
     longest_away: float = 0.0  # from the end of a link to the next that was served
     events_missed: int = 0
+    missed_on_a_link: set[int] = field(default_factory=set)  # players who missed some while they had a link
+    told_to_resync: set[int] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)  # doubled, reordered, or lost in the middle
 
 
 class Player:
     """One client. Sends a number every half second, expects each back once and in order.
 
-    An event is `{"event": n}`; each must have a greater number than the one before.
+    An event has `"event": n`; each must have a greater number than the one before.
     """
 
     def __init__(self, number: int, url: str) -> None:
@@ -53,6 +56,7 @@ class Player:
         self._next = 0
         self._sent: dict[int, float] = {}  # when, by number; what this link has yet to answer
         self._lost_at = 0.0
+        self._has_heard_events = False  # on the link that is open now
 
     async def play(self) -> None:
         """Until it is cancelled, over as many links as it takes."""
@@ -100,10 +104,12 @@ class Player:
             await socket.send(json.dumps({"n": self._next - 1}))
             await asyncio.sleep(MESSAGE_SECONDS)
 
-    def _heard(self, message: dict[str, int]) -> None:
+    def _heard(self, message: dict[str, Any]) -> None:
         now, story = time.monotonic(), self.story
         if "event" in message:
             self._heard_event(message["event"])
+        elif message.get("type") == "gateway.resync":
+            story.told_to_resync.add(self.number)
         elif "n" in message:
             expected = next(iter(self._sent), None)
             if message["n"] != expected:
@@ -117,10 +123,12 @@ class Player:
     def _heard_event(self, number: int) -> None:
         if number <= self.event:
             self.story.wrong.append(f"player {self.number}: event {number} came after {self.event}")
-        elif self.event >= 0:
+        elif self.event >= 0 and number > self.event + 1:
             self.story.events_missed += number - self.event - 1
+            if self._has_heard_events:
+                self.story.missed_on_a_link.add(self.number)
         self.story.events += 1
-        self.event = number
+        self.event, self._has_heard_events = number, True
 
     def _link_ended(self) -> None:
         now, story = time.monotonic(), self.story
@@ -128,7 +136,7 @@ class Player:
         for sent_at in self._sent.values():
             story.oldest_unanswered = max(story.oldest_unanswered, now - sent_at)
         self._sent.clear()
-        self.answered_at = 0.0
+        self.answered_at, self._has_heard_events = 0.0, False
         self._lost_at = self._lost_at or now
 
 
