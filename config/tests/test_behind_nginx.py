@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from config.testing.front import STARTED_PATH, Front
 from config.testing.gateway import issue
@@ -112,6 +114,22 @@ async def test_a_kb_outage_does_not_take_the_admin_down(
     assert Counter(page.status_code for page in pages) == {200: 24}
     assert story.links == 0
     assert sum(story.refused.values()) >= 20
+
+
+async def test_a_client_cannot_say_that_it_has_another_address(node_at: StartNode, front: StartFront) -> None:
+    """Not even from a neighbour of nginx, as whoever comes through Docker's own gateway is."""
+    node = node_at("gateway-1", "127.0.0.2", free_port())
+    await node.start()
+    server = front({"gateway-1": node.address, "gateway-2": node.address})
+    url = players(server, 1).each[0].url
+    forged = {"X-Forwarded-For": "6.6.6.6, 127.0.0.9", "X-Real-IP": "6.6.6.6"}
+
+    async with connect(url, additional_headers=forged, local_addr=("127.0.0.9", 0), proxy=None) as client:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+    (opened,) = [line for line in node.program.output.splitlines() if '"link opened"' in line]
+
+    assert json.loads(opened)["client_address"] == "127.0.0.9"
 
 
 async def answered(server: Front, host: str, times: int) -> bool:

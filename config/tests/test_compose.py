@@ -60,7 +60,7 @@ def healthy(env: Mapping[str, str]) -> bool:
 
 
 @pytest.fixture
-def stack(spawn: Spawn, valkey: ValkeyServer, database_url: str) -> Stack:
+def stack(database_url: str, valkey: ValkeyServer, spawn: Spawn) -> Stack:
     """Two gateways and their environment by name, the KB and studio services and the migrated database
     behind them. Addresses are of the test; all else is of the file."""
     ports = {name: free_port() for name in ("kb", "studio", "gateway-1", "gateway-2")}
