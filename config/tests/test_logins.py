@@ -74,7 +74,7 @@ async def test_of_forty_guesses_at_once_one_is_checked_at_a_time_and_a_few_wait(
         forty_seconds = cpu_seconds(gateway) - before - one_guess_seconds
 
     assert answers[200] + answers[429] == 40
-    assert answers[200] <= 10
+    assert answers[200] <= 15  # 5, and as many more as had their turn while the last ones came
     assert forty_seconds < 20 * one_guess_seconds
 
 
