@@ -71,7 +71,7 @@ class ServerOptions:
     hooks: Hooks = field(default_factory=Hooks)
     max_connections: int = 9_500
     max_http_connections: int = 500
-    max_http_connections_per_address: int = 100
+    max_http_connections_per_address: int = 250
     max_http_requests: int = 200
     trusted_proxies: tuple[Network, ...] = ()
     drain_seconds: float = 30.0
