@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients lint lock leak fuzz chaos bench bench-check clean
+.PHONY: help run test test-clients lint lock leak attack fuzz chaos bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,9 @@ lock: $(DEV_READY) ## Compile requirements/*.in to hash-pinned .txt; UPGRADE=1 t
 
 leak: $(DEV_READY) ## 20,000 connects and closes: the server's memory stays where it was.
 	$(PYTHON) -m proxy.server.tests.test_leaks --connections 20000
+
+attack: $(DEV_READY) ## Try what docs/security.md lists, and write its tables; TIMES=10 for ten times each.
+	$(PYTHON) -m config.attack $(if $(TIMES),--times $(TIMES))
 
 fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
 	$(PYTHON) -m proxy.core.tests.fuzz_frames --seconds 60

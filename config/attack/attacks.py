@@ -1,0 +1,206 @@
+"""What is tried against the gateway, and the test that does it.
+
+Each is a test of the suite, against real processes wherever there is one to attack. A test of several cases tries
+each of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Attack(NamedTuple):
+    """`tried`, and what `happens`, in words; `test` is its id: a path from the top, `::`, a function."""
+
+    tried: str
+    happens: str
+    test: str
+
+
+_CONTRACT = "config/tests/contract"
+_POOLS = "config/tests/pools"
+_SERVER = "proxy/server/tests"
+
+SECTIONS: dict[str, tuple[Attack, ...]] = {
+    "Messages": (
+        Attack(
+            "Three clients send empty texts, pings, refused refreshes, fragments of one byte or of none, as fast as they can",
+            "a neighbour's messages and newcomers' handshakes go on; the floods are read no faster than their rates",
+            f"{_CONTRACT}/test_floods.py::test_neighbours_and_newcomers_are_served_while_clients_flood",
+        ),
+        Attack(
+            "A message in any number of empty fragments",
+            "1009, and no memory",
+            f"{_SERVER}/test_flow_control.py::test_a_message_in_a_million_fragments_is_refused_and_costs_no_memory",
+        ),
+        Attack(
+            "A client that only pings and reads nothing",
+            "it is not read on; no memory",
+            f"{_SERVER}/test_flow_control.py::test_a_client_that_only_pings_is_soon_read_no_faster_than_it_may_and_costs_no_memory",
+        ),
+        Attack(
+            "A gigabyte offered to an end that sleeps, either way",
+            "its sender waits; memory stays where it was",
+            f"{_CONTRACT}/test_flow_control.py::test_a_gigabyte_for_a_reader_that_sleeps_keeps_memory_flat_and_arrives_whole",
+        ),
+        Attack(
+            "A message smuggled past a policy: fragmented, interleaved with control frames, cut at any byte",
+            "the policy sees it whole, or it goes nowhere",
+            "proxy/engine/tests/test_splice_policies.py::test_no_message_gets_past_a_policy_in_pieces",
+        ),
+        Attack(
+            "An end of the link (kick, drain, expiry) at every byte of a stream, on every kind of scanner",
+            "whole frames, then one valid close",
+            "proxy/engine/tests/test_splice_ends.py::"
+            "test_the_service_is_told_whole_frames_then_the_close_whichever_byte_the_end_comes_after",
+        ),
+        Attack(
+            "A thousand random streams of lawful and broken frames, cut anywhere",
+            "the same frames and the same end as the `websockets` library finds",
+            "proxy/core/tests/test_frames_reference.py::test_random_mutations_agree",
+        ),
+    ),
+    "Handshakes": (
+        Attack(
+            "A crowd of connections that never send a request",
+            "the oldest give way; everybody else is served",
+            f"{_SERVER}/test_crowds.py::test_a_crowd_without_requests_locks_nobody_out_and_its_oldest_give_way",
+        ),
+        Attack(
+            "Heads that drip, byte by byte",
+            "ended by a deadline on the whole head",
+            f"{_SERVER}/test_slow_requests.py::test_a_head_that_drips_is_ended_by_its_deadline",
+        ),
+        Attack(
+            "Slow HTTP requests in every place there is",
+            "sockets are let in all the same",
+            f"{_SERVER}/test_crowds.py::test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to_come_back",
+        ),
+        Attack(
+            "A chunked body of tiny chunks",
+            "refused at its head",
+            f"{_SERVER}/test_slow_requests.py::test_a_chunked_body_is_refused_at_its_head_and_its_sender_can_read_why",
+        ),
+        Attack(
+            "Control bytes in headers, sub-protocols that are no tokens, several Hosts or none",
+            "400 before anything is dialled; no member is blamed",
+            f"{_CONTRACT}/test_heads.py::test_a_head_that_is_not_clean_is_refused_and_never_blamed_on_a_member",
+        ),
+        Attack(
+            "A page whose name is made to resolve to the gateway (DNS rebinding)",
+            "no socket",
+            f"{_CONTRACT}/test_heads.py::test_a_page_whose_name_is_made_to_resolve_to_us_gets_no_socket",
+        ),
+        Attack(
+            "A handshake that no service could be asked, again and again, to shut a pool to everybody",
+            "refused; the members stay in",
+            f"{_POOLS}/test_blame.py::test_a_handshake_that_cannot_be_passed_on_is_refused_and_blames_no_member",
+        ),
+        Attack(
+            "A user whose messages make a service drop its links",
+            "its links end; the members stay in for everybody else",
+            f"{_POOLS}/test_blame.py::test_one_user_whose_links_make_a_service_drop_does_not_shut_its_members_to_others",
+        ),
+        Attack(
+            "A client that leaves, or is cancelled, at any moment of its handshake",
+            "every lease, topic and socket is given back",
+            "proxy/tests/test_released.py::test_a_client_that_leaves_in_any_turn_of_the_loop_leaves_nothing",
+        ),
+        Attack(
+            "Forged X-Forwarded-For and the like from who is no trusted proxy",
+            "ignored",
+            "proxy/tests/test_middleware.py::test_a_strangers_headers_are_ignored",
+        ),
+        Attack(
+            "A client that says it is somebody else: `user_id`, X-User-Id",
+            "dropped; the service hears the token's user",
+            f"{_POOLS}/test_balancing.py::test_the_instance_is_told_who_the_client_is_and_nobody_can_lie",
+        ),
+        Attack(
+            "More connections than allowed of one address, over two nodes",
+            "429 with the time to come back, or 4013",
+            f"{_POOLS}/test_admission.py::test_the_eleventh_connection_of_an_address_is_refused_on_any_node",
+        ),
+    ),
+    "Tokens": (
+        Attack(
+            "`alg: none`",
+            "401",
+            "proxy/tests/test_tokens.py::test_a_token_cannot_choose_to_have_no_signature",
+        ),
+        Attack(
+            "The public key as an HMAC secret",
+            "401",
+            "proxy/tests/test_tokens.py::test_the_public_key_is_no_hmac_secret",
+        ),
+        Attack(
+            "Keys and addresses of keys inside the token (`jwk`, `jku`, `x5u`)",
+            "not looked at",
+            "proxy/tests/test_tokens.py::test_keys_and_addresses_of_keys_inside_a_token_are_not_looked_at",
+        ),
+        Attack(
+            "Signed tokens with absurd claims: huge, nested, infinite, in milliseconds",
+            "a sound identity or a known refusal",
+            "proxy/tests/test_tokens.py::test_whatever_an_issuer_signs_gives_a_sound_principal_or_a_known_refusal",
+        ),
+        Attack(
+            "A flood of invented key ids, so that the issuer is asked again and again",
+            "the issuer is asked no faster than it may; others are not held up",
+            "config/tests/test_jwks.py::test_invented_key_ids_cost_neither_the_issuer_nor_anybody_else",
+        ),
+        Attack(
+            "A token looked for in every log line, record and metric afterwards",
+            "found in none",
+            f"{_CONTRACT}/test_observability.py::test_no_token_reaches_a_log_a_record_or_a_metric",
+        ),
+    ),
+    "Staff pages": (
+        Attack(
+            "NUL, lone surrogates, bad addresses, huge numbers in every filter, id and form of admin, on PostgreSQL",
+            "a page or a 4xx, never a 500",
+            "proxy/tests/test_admin_fuzz.py::test_forms_take_any_text",
+        ),
+        Attack(
+            "Guessing one name's password from one address",
+            "locked there after five, and nowhere else",
+            "proxy/tests/test_logins.py::test_a_name_that_fails_five_times_from_an_address_is_locked_there_and_only_there",
+        ),
+        Attack(
+            "Forty guesses at once, to burn the CPU",
+            "one is checked at a time; the rest wait or are sent away",
+            "config/tests/test_logins.py::test_of_forty_guesses_at_once_one_is_checked_at_a_time_and_a_few_wait",
+        ),
+        Attack(
+            "Claims of TLS from who is no trusted proxy",
+            "not believed",
+            "config/tests/test_http_security.py::test_who_is_no_trusted_proxy_cannot_claim_tls",
+        ),
+    ),
+    "What the gateway stands on": (
+        Attack(
+            "SQLite locked for as long as a program likes",
+            "nobody's messages wait",
+            f"{_CONTRACT}/test_database.py::test_a_locked_sqlite_stops_nobodys_messages",
+        ),
+        Attack(
+            "PostgreSQL that falls silent, with a new one at the same name",
+            "found within 20 s; the process can always end",
+            f"{_CONTRACT}/test_database.py::test_a_silent_failover_heals_within_twenty_seconds_and_never_holds_up_the_exit",
+        ),
+        Attack(
+            "A KB that swallows dials",
+            "the studio's dials are not held up",
+            f"{_POOLS}/test_kb.py::test_a_black_holed_kb_holds_up_no_dial_to_the_studio",
+        ),
+        Attack(
+            "Links that come and go for as long as Redis is away",
+            "no memory; limits hold on each node",
+            "proxy/engine/tests/test_admission.py::test_links_that_come_and_go_while_redis_is_away_cost_no_memory",
+        ),
+        Attack(
+            "A product's own code that raises, in every hook there is",
+            "the client is told, everything is given back, the log names the hook",
+            "proxy/tests/test_released.py::test_a_hook_that_raises_is_named_and_answered_with_500",
+        ),
+    ),
+}

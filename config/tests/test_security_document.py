@@ -1,0 +1,31 @@
+"""docs/security.md says of each attack what `make attack` runs, and each of those is a test."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from config.attack.attacks import SECTIONS, Attack
+from config.attack.document import BEGIN, DOCUMENT, END
+from config.testing.program import BASE_DIR
+
+ATTACKS = [attack for attacks in SECTIONS.values() for attack in attacks]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.test.rpartition("::")[2])
+def test_every_attack_is_a_test(attack: Attack) -> None:
+    path, _, name = attack.test.partition("::")
+    tree = ast.parse((BASE_DIR / path).read_text())
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert name in functions
+
+
+def test_the_document_lists_every_attack_and_none_got_through() -> None:
+    table = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.endswith("` |")]
+    assert [(row[0].removeprefix("| "), row[3].strip("`| ")) for row in rows] == [
+        (attack.tried, attack.test.rpartition("::")[2]) for attack in ATTACKS
+    ]
+    assert all(int(row[1]) > 0 for row in rows)
+    assert "got through" not in table
