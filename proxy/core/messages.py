@@ -110,7 +110,7 @@ class MessageScanner(FrameReader):
         position, frames = 0, 0
         try:
             while position < len(chunk) and self.ended is None:
-                if frames >= TURN_FRAMES or self.is_over_quota:
+                if frames >= TURN_FRAMES or self._is_to_wait(chunk[position]):
                     self.unread = chunk[position:]
                     break
                 end = self._frame_end(chunk, position, whole)
@@ -123,6 +123,10 @@ class MessageScanner(FrameReader):
         if self.ended is not None:
             self._partial = None
         return whole
+
+    def _is_to_wait(self, first: int) -> bool:
+        """Whether the frame that begins so waits for a larger quota; control frames never do."""
+        return self.is_over_quota and self._kinds[first] != CONTROL
 
     def _frame_end(self, chunk: bytes, position: int, whole: list[Message | Control]) -> int:
         """Take one frame in and return where it ends; 0 if it is not whole."""

@@ -161,6 +161,7 @@ class SharedLeases:
         try:
             (answer,) = await self._call([_Operation("beat", _NOBODY)])
         except StoreAway:
+            self._give_up([], cancelled=False)  # who came meanwhile must not wait for its return
             return
         now = asyncio.get_running_loop().time()
         if not self.connected or answer == "lost" or now - self._written_at > KEY_SECONDS / 3:
@@ -171,7 +172,10 @@ class SharedLeases:
         self.connected = True
 
     def _keep_all(self) -> None:
+        asked_for = {operation.lease for operation in self._waiting if operation.kind == "admit"}
         for lease in self._live():
+            if lease in asked_for:
+                continue  # the answer may be no
             lease.is_shared = True
             self._waiting.append(_Operation("keep", lease))
 

@@ -328,6 +328,8 @@ class InspectedLeg(SplicedLeg):
 
     def data_received(self, data: bytes) -> None:
         self._take(self.scanner.feed(data))
+        if len(data) >= FULL_READ_BYTES:
+            self._wait_for_turn(0.0)
 
     def _take(self, read: list[Message | Control]) -> None:  # type: ignore[override]  # as the scanner is
         for whole in read:

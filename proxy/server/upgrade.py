@@ -75,7 +75,7 @@ class GatewayChannel(HTTPChannel):
         options = self.factory.server.options
         if self.length is None:
             return 411, "A body needs a Content-Length."
-        if not options.takes_body(self._path.partition(b"?")[0].decode("ascii")):
+        if not options.takes_body(self._path.partition(b"?")[0].decode("latin-1")):
             return 413, "No body is taken here."
         if self.length > options.max_body_bytes:
             return 413, f"A body may have {options.max_body_bytes} bytes."

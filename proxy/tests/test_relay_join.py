@@ -39,7 +39,11 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(end: str) -
             gate=None,
             route=route,
             lease=SimpleNamespace(leg=leg),
-            link=SimpleNamespace(counters=LinkCounters(), begin=lambda _: None),
+            link=SimpleNamespace(
+                record=SimpleNamespace(id="c", request_id="r"),
+                counters=LinkCounters(),
+                begin=lambda _: None,
+            ),
             began=lambda _: None,
             ended=lambda close, by: ends.append((close, by)),
         )

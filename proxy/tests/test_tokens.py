@@ -174,7 +174,7 @@ def test_an_expiry_that_is_no_number_is_no_expiry(expiry: Any) -> None:
     assert reason(handmade({"alg": "HS256"}, claims(exp=expiry))) in {"malformed", "expired"}
 
 
-IN_MILLISECONDS = (NOW + 600) * 1000
+IN_MILLISECONDS = (NOW + 86_400) * 1000
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ IN_MILLISECONDS = (NOW + 600) * 1000
         {"exp": IN_MILLISECONDS},
         {"exp": LAST_SECOND + 1},
         {"exp": 10**400},
-        {"exp": str(NOW + 600)},
+        {"exp": str(NOW + 86_400)},
         {"iat": IN_MILLISECONDS},
         {"iat": "yesterday"},
         {"iat": math.nan},
@@ -210,7 +210,9 @@ def test_the_end_of_the_calendar_is_the_last_time_there_is() -> None:
 NUMBERS = (
     st.integers()
     | st.floats()
-    | st.sampled_from([NOW + 600, NOW + 600.5, IN_MILLISECONDS, LAST_SECOND, 10**400, -(10**400), 1e308])
+    | st.sampled_from(
+        [NOW + 86_400, NOW + 86_400.5, IN_MILLISECONDS, LAST_SECOND, 10**400, -(10**400), 1e308]
+    )
 )
 CLAIM = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.text(max_size=20) | NUMBERS.map(str),

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.core.closes import Close
 from proxy.core.frames import Scanner
-from proxy.core.framing import encode_frame, ping_frame
+from proxy.core.framing import close_frame, encode_frame, ping_frame
 from proxy.core.headers import CONT, SPARE_PARTS, STEP_COST, TEXT, TURN_COST, Violation
 from proxy.core.messages import TURN_FRAMES, MessageScanner
 
@@ -94,3 +95,12 @@ def test_a_large_message_may_come_in_many_fragments(kind: Kind) -> None:
     for _ in range(20_000):
         scanner.feed(part)
     assert scanner.ended is None
+
+
+@pytest.mark.parametrize("kind", [transparent, whole])
+def test_a_close_or_a_ping_does_not_wait_for_a_larger_quota(kind: Kind) -> None:
+    scanner = kind()
+    scanner.quota = 0
+    assert scanner.feed(PING)
+    scanner.feed(close_frame(4000, mask=MASK))
+    assert scanner.ended == Close(4000)

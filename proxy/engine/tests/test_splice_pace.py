@@ -122,3 +122,12 @@ async def test_a_sender_whose_message_was_dropped_is_not_read_for_as_long_as_its
         await asyncio.sleep(0.001)
     assert link.splice.loop.time() - began >= 0.35, "four turns, and a pause after each"
     link.hang_up()
+
+
+async def test_a_leg_whose_read_filled_the_loops_buffer_gives_others_a_turn_whatever_its_kind() -> None:
+    for link in (Dialogue(), Dialogue(inspect=forward)):
+        link.client(encode_frame(TEXT, bytes(250_000), mask=KEY))
+        assert not link.down.reading
+        await link.turns()
+        assert link.down.reading
+        link.hang_up()
