@@ -1,0 +1,60 @@
+"""A database of any earlier state of the tables comes to today's."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from config.testing.program import BASE_DIR
+
+EARLIER = ["0001_initial", "0002_connection_listing", "0003_blocks_and_members", "0004_messages_dropped"]
+AS_IT_WAS = """
+import django
+django.setup()
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+executor = MigrationExecutor(connection)
+executor.loader.replace_migrations = False
+executor.loader.build_graph()
+executor.migrate([("proxy", "{leaf}")])
+"""
+
+
+def run(database: Path, *words: str) -> None:
+    env = {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": "a secret key that is used in tests only, and nowhere else",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+    subprocess.run([sys.executable, *words], cwd=BASE_DIR, env=env, check=True, timeout=50)
+
+
+def columns_and_indexes(database: Path) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    with closing(sqlite3.connect(database)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table.startswith("proxy_"):
+                for kind in ("table_info", "index_list"):
+                    rows = connection.execute(f"PRAGMA {kind}({table})")
+                    found.update(
+                        (f"{kind} {table}", str(row[1])) for row in rows if "autoindex" not in row[1]
+                    )
+    return found
+
+
+@pytest.mark.parametrize("leaf", EARLIER)
+def test_a_database_of_an_earlier_state_has_todays_tables_after_migrate(leaf: str, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.sqlite3", tmp_path / "new.sqlite3"
+    run(old, "-c", AS_IT_WAS.format(leaf=leaf))
+    run(old, "manage.py", "migrate", "-v0")
+    run(new, "manage.py", "migrate", "-v0")
+    assert columns_and_indexes(old) == columns_and_indexes(new)
+    assert ("table_info proxy_kick", "reason") in columns_and_indexes(old)
