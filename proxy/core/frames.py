@@ -30,6 +30,9 @@ WHOLE_TEXT = 0x80 | TEXT
 _OPENS_OBJECT = b"{ \t\r\n"
 # Control messages that are found in one turn; each is to be answered, which costs more than to find it.
 MOST_CONTROLS = 8
+# A text that is parsed to see whether it is for us costs by its size: 16 KiB of brackets take half a
+# millisecond and more.
+PARSED_BYTES_A_COST = 8
 # A read of this size filled the event loop's buffer: there is more, and others have to have a turn first.
 FULL_READ_BYTES = 200_000
 
@@ -63,6 +66,7 @@ class Scanner(FrameReader):
         "_apply_mask",
         "_diverts",
         "_held",
+        "_parsed_bytes",
         "_partial",
         "_payload_left",
         "_plain",
@@ -101,6 +105,7 @@ class Scanner(FrameReader):
         self._held = b""  # a frame that is not whole yet, of which nothing was passed on
         self._partial: Partial | None = None  # a message of which nothing was passed on, its whole frames
         self._payload_left = 0  # of the frame under way
+        self._parsed_bytes = 0  # in the step under way
         self._plain = True  # between messages, nothing held, unread or ended
 
     @property
@@ -177,12 +182,12 @@ class Scanner(FrameReader):
             if cost >= TURN_COST or len(self.controls) >= MOST_CONTROLS:
                 self.unread = chunk[position:]
                 break
-            before, messages = position, self.messages
+            before, messages, self._parsed_bytes = position, self.messages, 0
             if self._kinds is self._between:
                 position = self._run(chunk, position, most=TURN_COST - cost)
             if position == before:
                 position = self._step(chunk, position, output)
-                cost += STEP_COST
+                cost += STEP_COST + self._parsed_bytes // PARSED_BYTES_A_COST
             if position == before:  # the rest is held back, unread or discarded
                 break
             cost += self.messages - messages
@@ -303,7 +308,7 @@ class Scanner(FrameReader):
             return position
         payload = self._apply_mask(chunk[start:end], chunk[start - 4 : start])
         if partial is None:
-            if kind == FINAL and not is_control(payload):
+            if kind == FINAL and not self._is_control(payload):
                 return self._begin_frame(header, len(chunk))
             partial = self._partial = Partial(TEXT)
         else:
@@ -321,7 +326,7 @@ class Scanner(FrameReader):
         assert self._partial is not None  # noqa: S101  who calls has just filled it
         payload = bytes(self._partial.payload)
         self._kinds = self._between
-        if is_control(payload):
+        if self._is_control(payload):
             self.controls = [*self.controls, payload]
             self.control_frames += 1
             self._partial = None
@@ -329,6 +334,11 @@ class Scanner(FrameReader):
         else:
             self._release(output, position)
             self._complete_message()
+
+    def _is_control(self, payload: bytes) -> bool:
+        if may_be_control(payload):
+            self._parsed_bytes = len(payload)
+        return is_control(payload)
 
     def _release(self, output: Output, position: int) -> None:
         """Pass on what was held back of a message, in front of what begins there."""

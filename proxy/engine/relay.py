@@ -210,14 +210,25 @@ class Relay:
         with calling_hook("inspect"):
             verdict = self._inspect(direction, opcode, payload)
         if verdict.reply is not None:
-            sender = self._downstream if direction is Direction.IN else self._upstream
-            async with asyncio.timeout(self._limits.slow_consumer_seconds):
-                await sender.send(verdict.reply)
+            await self._reply(direction, verdict.reply)
         if verdict.close is not None:
             raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
         if verdict.pause_seconds:
             await asyncio.sleep(verdict.pause_seconds)
         return verdict.forward
+
+    async def _reply(self, direction: Direction, reply: str) -> None:
+        """Answer the sender of a message; one that does not read that has itself to blame."""
+        from_client = direction is Direction.IN
+        sender = self._downstream if from_client else self._upstream
+        try:
+            async with asyncio.timeout(self._limits.slow_consumer_seconds):
+                await sender.send(reply)
+        except TimeoutError:
+            if from_client:
+                self._observer.slow_consumer()
+            stalled = closes.SLOW_CONSUMER if from_client else closes.UPSTREAM_FAILED
+            raise LegClosed(stalled, by=ClosedBy.GATEWAY) from None
 
     async def _pump_events(self) -> NoReturn:
         while True:

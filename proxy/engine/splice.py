@@ -44,7 +44,7 @@ from proxy.engine.splice_leg import (
 )
 from proxy.engine.splice_request import End, Life, Observer, SpliceRequest
 from proxy.engine.splice_scanners import client_scanner, upstream_scanner
-from proxy.engine.unsent import finish, still_moves, unsent_bytes
+from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 
 __all__ = ["End", "Life", "Observer", "Splice", "SpliceRequest"]
 
@@ -72,6 +72,7 @@ class Splice(Injection):
         "_moved_at",
         "_on_client_gone",
         "_takes_controls",
+        "_timeouts",
         "_unsent",
         "loop",
         "slot",
@@ -118,7 +119,7 @@ class Splice(Injection):
             diverts=request.control,
         )
         if self._gate is not None:
-            self.down.scanner.quota, _ = self._gate.grant(self.loop.time(), sent_bytes=0)
+            self.down.scanner.quota = 0  # what a link never sends costs its user nothing
         self.up.scanner = upstream_scanner(  # type: ignore[assignment]
             max_message_bytes=max_bytes, inspected=inspected_out, compressed=compressed
         )
@@ -298,7 +299,7 @@ class Splice(Injection):
         self.up.watched = self.down.watched = True
         self.up.hurry()
         self.down.hurry()
-        self._unsent = self._unsent_bytes()
+        self._unsent, self._timeouts = self._unsent_bytes(), 0
         self._extend_deadline(self.loop.time())
 
     def _extend_deadline(self, now: float) -> None:
@@ -311,7 +312,8 @@ class Splice(Injection):
     def _close_is_late(self, now: float) -> None:
         """The close deadline has passed: wait on for an end that still takes what came before its close."""
         before, self._unsent = self._unsent, self._unsent_bytes()
-        if still_moves(self._unsent, before):
+        self._timeouts += 1
+        if self._timeouts < MOST_TIMEOUTS and still_moves(self._unsent, before):
             self._extend_deadline(now)
             return
         for leg in (self.down, self.up):

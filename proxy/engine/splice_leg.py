@@ -166,8 +166,10 @@ class SplicedLeg(asyncio.Protocol):
             return
         self._is_closed = True
         self.hurry()
-        if self.turn is None or self.over:
+        if self.over or not self.scanner.unread:
             self._leave()
+        else:
+            self.update_reading()
 
     def _leave(self) -> None:
         self.gone = True
@@ -233,7 +235,7 @@ class SplicedLeg(asyncio.Protocol):
                 self._wait_for_turn(seconds)
             else:
                 self._take(self.scanner.resume())
-        if self.turn is None and self._is_closed and not self.gone:
+        if self._is_closed and not self.gone and (self.over or not self.scanner.unread):
             self._leave()
         else:
             self.update_reading()

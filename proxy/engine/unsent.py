@@ -6,8 +6,9 @@ import asyncio
 import fcntl
 import termios
 
-# A close is not cut off while so much of what came before it gets out in each close timeout.
+# A close is not cut off while so much of what came before it gets out in each close timeout, so many times.
 PROGRESS_BYTES = 4096
+MOST_TIMEOUTS = 12
 
 
 def unsent_bytes(transport: asyncio.Transport) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from proxy.engine.unsent import finish, still_moves, unsent_bytes
+from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 
 
 class FlowControlled(asyncio.Protocol):
@@ -65,13 +65,13 @@ class FlowControlled(asyncio.Protocol):
     def _unwritten_bytes(self) -> int:
         return self._transport.get_write_buffer_size()
 
-    def set_close_deadline(self, seconds: float) -> None:
-        """End the socket once nothing of what was written has got through for so long."""
-        self.set_deadline(seconds, self._look_at_close, seconds, unsent_bytes(self._transport))
+    def set_close_deadline(self, seconds: float, *, times: int = MOST_TIMEOUTS) -> None:
+        """End the socket once nothing of what was written got through for so long, or after so many times."""
+        self.set_deadline(seconds, self._look_at_close, seconds, unsent_bytes(self._transport), times)
 
-    def _look_at_close(self, seconds: float, unsent_before: int) -> None:
-        if still_moves(unsent_bytes(self._transport), unsent_before):
-            self.set_close_deadline(seconds)
+    def _look_at_close(self, seconds: float, unsent_before: int, times: int) -> None:
+        if times > 1 and still_moves(unsent_bytes(self._transport), unsent_before):
+            self.set_close_deadline(seconds, times=times - 1)
         else:
             self.clear_deadline()
             finish(self._transport)

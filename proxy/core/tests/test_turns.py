@@ -104,3 +104,13 @@ def test_a_close_or_a_ping_does_not_wait_for_a_larger_quota(kind: Kind) -> None:
     assert scanner.feed(PING)
     scanner.feed(close_frame(4000, mask=MASK))
     assert scanner.ended == Close(4000)
+
+
+def test_texts_that_have_to_be_parsed_cost_a_turn_by_their_size() -> None:
+    scanner = transparent(diverts=True)
+    large = encode_frame(TEXT, b'{"\\u0061":[' + b"[]," * 5000 + b"[]]}", mask=MASK)
+    passed = [scanner.feed(large * 8)]
+    while scanner.unread:
+        passed.append(scanner.resume())
+    assert [len(each) // len(large) for each in passed] == [2] * 4
+    assert b"".join(passed) == large * 8

@@ -48,11 +48,21 @@ def policy(direction: Direction, opcode: int, payload: bytes) -> Verdict:
     return Verdict(forward=False, close=closes.INVALID_DATA) if payload == b"end" else FORWARD
 
 
-async def relayed(client: ScriptedLeg, service: ScriptedLeg) -> LegClosed:
+NORMAL = LinkLimits()
+
+
+class DeafLeg(ScriptedLeg):
+    """One that reads nothing of what it is sent."""
+
+    async def send(self, message: str | bytes) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+async def relayed(client: ScriptedLeg, service: ScriptedLeg, *, limits: LinkLimits = NORMAL) -> LegClosed:
     relay = Relay(
         client,
         service,
-        limits=LinkLimits(),
+        limits=limits,
         counters=LinkCounters(),
         overflow=Overflow.CLOSE,
         screening=Screening(inspect=policy),
@@ -79,3 +89,14 @@ async def test_the_policy_ends_the_link_at_both_ends() -> None:
     assert (ended.close, ended.by) == (closes.INVALID_DATA, ClosedBy.GATEWAY)
     assert service.heard == ["a"]
     assert client.closed_with == service.closed_with == closes.INVALID_DATA
+
+
+async def test_who_does_not_read_a_policys_answer_is_to_blame_and_not_the_other_end() -> None:
+    limits = LinkLimits(slow_consumer_seconds=0.05)
+    deaf_client = DeafLeg(b"no binary here", close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    assert (await relayed(deaf_client, service, limits=limits)).close == closes.SLOW_CONSUMER
+
+    client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
+    deaf_service = DeafLeg(b"no binary here", close=None, by=ClosedBy.UPSTREAM)
+    assert (await relayed(client, deaf_service, limits=limits)).close == closes.UPSTREAM_FAILED

@@ -16,6 +16,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.verdicts import FORWARD, Direction, Verdict
 from proxy.engine.keepalive import PONG_PREFIX
 from proxy.engine.tests.dialogue import Dialogue
+from proxy.engine.unsent import MOST_TIMEOUTS
 
 KEY = b"\x01\x02\x03\x04"
 END = Close(1001, "draining")
@@ -220,4 +221,31 @@ async def test_a_close_that_is_not_answered_ends_the_socket_behind_its_frame_wit
     link.splice.end(END, ClosedBy.GATEWAY)
     link.splice.look(link.splice.loop.time() + 6)
     assert (link.down.ended_by, link.up.ended_by) == ("close", "close")
+    link.hang_up()
+
+
+async def test_what_was_received_of_a_client_that_is_lost_waits_for_a_service_that_is_stalled() -> None:
+    link, flood = Dialogue(), encode_frame(TEXT, b"", mask=KEY) * 30_000
+    link.client(flood)
+    link.splice.up.pause_writing()
+    await link.turns()
+    link.splice.down.connection_lost(None)
+    assert not link.splice.down.gone
+    link.splice.up.resume_writing()
+    await link.turns()
+    assert bytes(link.up.written[: len(flood)]) == flood
+    assert link.splice.down.gone
+    link.hang_up()
+
+
+async def test_a_close_that_drips_ends_after_so_many_timeouts() -> None:
+    link = Dialogue(limits=LinkLimits(close_timeout_seconds=5))
+    now = link.splice.loop.time()
+    link.down.unwritten_bytes = 10_000_000
+    link.splice.end(END, ClosedBy.GATEWAY)
+    for number in range(1, MOST_TIMEOUTS + 1):
+        assert not link.down.ended_by
+        link.down.unwritten_bytes -= 5_000
+        link.splice.look(now + 6 * number)
+    assert link.down.ended_by == "abort"
     link.hang_up()

@@ -50,7 +50,7 @@ async def test_a_client_within_its_rate_never_waits() -> None:
     link = gated(Rate(1000, 1))
     for _ in range(60):
         link.client(HELLO)
-        await asyncio.sleep(0.001)
+        await link.turns()
     assert bytes(link.up.written) == HELLO * 60
     link.hang_up()
 
@@ -67,6 +67,7 @@ async def test_a_close_behind_messages_that_wait_comes_after_them() -> None:
 async def test_an_end_does_not_wait_for_the_rate() -> None:
     link = gated(Rate(1, 60))
     link.client(HELLO * 5)
+    await asyncio.sleep(0)
     link.splice.end(Close(1001, "draining"), ClosedBy.GATEWAY)
     await link.turns()
     *messages, last = link.up.frames()
@@ -131,3 +132,14 @@ async def test_a_leg_whose_read_filled_the_loops_buffer_gives_others_a_turn_what
         await link.turns()
         assert link.down.reading
         link.hang_up()
+
+
+async def test_a_link_that_sends_nothing_takes_nothing_from_its_users_rate() -> None:
+    gates = MessageGates(MessageLimits(messages_per_user=Rate(100, 60), over=OverRate.WAIT))
+    for _ in range(200):
+        Dialogue(gate=gates.open("7")).hang_up()
+    link = Dialogue(gate=gates.open("7"))
+    link.client(HELLO * 50)
+    await asyncio.sleep(0.1)
+    assert len(link.up.frames()) > 20
+    link.hang_up()
