@@ -24,8 +24,10 @@ def redacted(text: str) -> str:
 def redact_tokens(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The last line of defence: no token ever reaches a log line."""
     for key, value in event.items():
-        text = repr(value) if isinstance(value, list | tuple | dict) else value
-        if isinstance(text, str) and (clean := redacted(text)) is not text:
+        if value is None or isinstance(value, bool | int | float):
+            continue
+        text = value if isinstance(value, str) else repr(value)
+        if (clean := redacted(text)) is not text:
             event[key] = clean
     return event
 

@@ -109,6 +109,8 @@ def kick(
         ValueError: nobody is named, or an id is no text.
         KickNotSent: neither Redis nor the database took it.
     """
+    if isinstance(user_ids, str) or isinstance(connection_ids, str):
+        raise ValueError("ids come in a list or a set; a text would be taken for its letters")
     selection = Selection(
         user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone
     )

@@ -123,19 +123,16 @@ class StaffRules:
             self._away = True
             return
         self._away = False
-        before, self._rules = self._rules, rules
+        before = self._rules
         if rules.blocks != before.blocks:
             self._block(rules)
         if rules.members != before.members:
             self._set_members(rules.members or {}, moves)
-        self.known = True
+        self._rules, self.known = rules, True
         self._looked.set()
 
     def _block(self, rules: Rules) -> None:
-        self._blocklist = Blocklist(
-            BlockRule(user_id=user_id, network=parse_network(network) if network else None, until=until)
-            for user_id, network, until in rules.blocks
-        )
+        self._blocklist = Blocklist(filter(None, (_block_rule(*block) for block in rules.blocks)))
         for link in tuple(self._links()):
             self.enforce(link)
 
@@ -175,6 +172,16 @@ def load_rules() -> Rules:
     for row in PoolMember.objects.all():
         members[row.pool] = (*members.get(row.pool, ()), _spec(row))
     return Rules(blocks, members)
+
+
+def _block_rule(user_id: str, network: str, until: float | None) -> BlockRule | None:
+    """The rule of one row; None, and a line in the log, for a row that no form has checked."""
+    try:
+        parsed = parse_network(network) if network else None
+    except ValueError:
+        logger.error("a block's network is none; the block is left out", extra={"network": network})
+        return None
+    return BlockRule(user_id=user_id, network=parsed, until=until)
 
 
 def _spec(row: PoolMember) -> MemberSpec:

@@ -22,6 +22,9 @@ TOKEN = issue()
         {"token": TOKEN},
         "GET /ws?token=an-opaque-one&experience=x",
         ["/ws?token=an-opaque-one"],
+        b"GET /ws?token=an-opaque-one",
+        ValueError("cannot dial /ws?token=an-opaque-one"),
+        {TOKEN},
     ],
     ids=str,
 )
@@ -32,6 +35,6 @@ def test_no_token_stays_in_a_log_line(value: Any) -> None:
     assert "opaque" not in event["field"]
 
 
-@pytest.mark.parametrize("value", ["a.b.c", 7, None, ["kb.v1"], {"links": 3}])
+@pytest.mark.parametrize("value", ["a.b.c", 7, None, ["kb.v1"], {"links": 3}, b"x", 1.5, True])
 def test_what_is_no_token_stays_as_it_is(value: Any) -> None:
     assert redact_tokens(None, "", {"field": value})["field"] == value

@@ -38,7 +38,8 @@ class GatewayError(Exception):
 
     def as_close(self) -> Close:
         """What a client that can see no status is told instead, when to come back included."""
-        if self.retry_after_seconds is None or MEANINGS[self.close.code].come_back is not ComeBack.WHEN_TOLD:
+        meaning = MEANINGS.get(self.close.code)  # a product may have codes of its own
+        if self.retry_after_seconds is None or meaning is None or meaning.come_back is not ComeBack.WHEN_TOLD:
             return self.close
         return closes.retry_in(self.close, self.retry_after_seconds)
 

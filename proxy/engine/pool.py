@@ -121,19 +121,22 @@ class Pool:
         tried: set[str] = set()
         failure: Exception | None = None
         while self._clock() < deadline or not tried:
-            candidates = self._candidates(tried, key)
-            if not candidates:
+            if not self._candidates(tried, key):
                 break
-            member = self._policy.choose(candidates, key=key)
-            tried.add(member.url)
-            left = deadline - self._clock()
-            seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
-            try:
-                return await self._dial_member(member, dial, request, key=key, seconds=seconds)
-            except (DialFailed, UpstreamTimeout, UpstreamRefused) as error:
-                if is_final(error):
-                    raise
-                failure = error
+            async with self._dialler.turn():
+                candidates = self._candidates(tried, key)  # who was well before the wait may not be now
+                if not candidates:
+                    break
+                member = self._policy.choose(candidates, key=key)
+                tried.add(member.url)
+                left = deadline - self._clock()
+                seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
+                try:
+                    return await self._dial_member(member, dial, request, key=key, seconds=seconds)
+                except (DialFailed, UpstreamTimeout, UpstreamRefused) as error:
+                    if is_final(error):
+                        raise
+                    failure = error
         raise self._failure(failure)
 
     def _candidates(self, tried: set[str], key: str) -> Sequence[Member]:
@@ -153,9 +156,8 @@ class Pool:
         target = Target(request.target(member.url), member.addresses, seconds=seconds)
         member.dial_begins()
         try:
-            async with self._dialler.turn():
-                started = self._clock()
-                leg = await _within(seconds, dial(target, request))
+            started = self._clock()
+            leg = await _within(seconds, dial(target, request))
         except Exception as error:
             if isinstance(error, DialFailed | UpstreamTimeout | UpstreamRefused):
                 self._observer.dial_failed(member.url, error)

@@ -199,3 +199,9 @@ def test_connections_are_filtered_and_listed_as_json(capsys: pytest.CaptureFixtu
 def test_no_connections_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("connections")
     assert capsys.readouterr().out == "no connections\n"
+
+
+@pytest.mark.parametrize("ids", [{"user_ids": "42"}, {"connection_ids": "abc"}])
+def test_a_text_is_not_taken_for_its_letters(ids: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a list or a set"):
+        kicks.kick(**ids)

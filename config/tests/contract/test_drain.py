@@ -82,7 +82,7 @@ async def test_a_service_that_never_answers_a_close_leaves_no_record_and_no_leas
         (client.close_code, client.close_reason, "gateway") for client in clients
     )
     async with Redis.from_url(valkey.url) as redis:
-        assert [key async for key in redis.scan_iter("gateway:lease:user:unanswered-*")] == []
+        assert [key async for key in redis.scan_iter("gateway:lease:user:*:unanswered-*")] == []
 
 
 async def test_the_shell_drains_one_node_and_leaves_the_other_alone(nodes: tuple[Gateway, Gateway]) -> None:

@@ -165,3 +165,11 @@ def test_a_closed_leg_says_how_and_by_whom() -> None:
     ended = LegClosed(Close(4321, "over"), by=ClosedBy.UPSTREAM)
     assert (ended.close, ended.by) == (Close(4321, "over"), ClosedBy.UPSTREAM)
     assert str(ended) == "upstream closed: 4321 over"
+
+
+def test_a_products_failure_may_have_a_close_code_of_its_own() -> None:
+    class Closed(errors.GatewayError):
+        close = Close(4100, "the shop is closed")
+        retry_after_seconds = 60.0
+
+    assert Closed().as_close() == Close(4100, "the shop is closed")

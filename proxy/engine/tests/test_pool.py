@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -47,7 +49,11 @@ class Service:
 
 
 def make(
-    *urls: str, clock: Clock | None = None, dial_seconds: float = 5.0, turns: int = 100, **options: object
+    *urls: str,
+    clock: Callable[[], float] | None = None,
+    dial_seconds: float = 5.0,
+    turns: int = 100,
+    **options: object,
 ) -> Pool:
     upstream = Upstream(name="studio", members=urls, breaker=BREAKER, **options)  # type: ignore[arg-type]
     return Pool(
@@ -293,3 +299,15 @@ def test_a_clients_path_is_for_members_without_one_or_for_all(
     assert DialRequest(path="/ws").target(member_url) == filled
     assert DialRequest(path="/ws", replaces_path=True).target(member_url) == replaced
     assert DialRequest().target(member_url) == member_url
+
+
+async def test_who_waits_for_a_turn_goes_to_whoever_is_well_when_it_comes() -> None:
+    policy = PolicyName.LEAST_CONNECTIONS
+    pool, service = make(B, clock=time.monotonic, dial_seconds=1.0, turns=5, policy=policy), Service()
+    for number in range(25):
+        await dial(pool, service, key=f"before-{number}")
+    pool.apply([MemberSpec(url=A), MemberSpec(url=B)])
+    service.down = {A: None}  # it is new, so it draws everybody, and hangs
+    dials = [dial(pool, service, key=str(number)) for number in range(25)]
+    answers = await asyncio.gather(*dials, return_exceptions=True)
+    assert sum(isinstance(answer, Lease) for answer in answers) == 25

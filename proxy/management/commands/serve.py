@@ -54,6 +54,8 @@ class Command(BaseCommand):
             raise CommandError(
                 "--workers needs REDIS_URL: without it events, kicks and caps reach one process of several"
             )
+        if options["workers"] > 1 and options["endpoint"]:
+            raise CommandError("--endpoint needs --workers 1: workers share one socket, and no other")
         if options["parent"] is None:  # a worker's master has asked
             _check_migrations()
         most_links = _links_that_fit()

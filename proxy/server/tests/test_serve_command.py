@@ -82,6 +82,17 @@ def test_several_workers_without_redis_are_one_line_and_a_failure(
     assert "--workers needs REDIS_URL" in gateway.output
 
 
+def test_several_workers_with_an_endpoint_of_their_own_are_one_line_and_a_failure(
+    spawn: Spawn, environment: dict[str, str]
+) -> None:
+    environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    words = ["--port", "0", "--workers", "2", "--endpoint", "tcp:0"]
+    gateway = spawn([*SERVE, *words], name="gateway", env=environment)
+    assert gateway.wait_for_exit() == 1
+    assert len(gateway.output.splitlines()) == 1
+    assert "--endpoint needs --workers 1" in gateway.output
+
+
 def test_a_database_that_nobody_migrated_is_one_line_that_says_what_to_run(
     spawn: Spawn, environment: dict[str, str], tmp_path: Path
 ) -> None:
