@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,16 @@ async def playing(node: Gateway) -> AsyncIterator[socketio.AsyncSimpleClient]:
         node.close()
 
 
+async def send_until_heard(client: socketio.AsyncSimpleClient, message: str) -> None:
+    """What is left of a flood may take the next permission first: a client that was told sends again."""
+    while True:
+        await client.emit("message", message)
+        with suppress(socketio.exceptions.TimeoutError):
+            while await client.receive(timeout=1) != ["message", message]:
+                pass
+            return
+
+
 async def test_an_event_arrives_as_a_message_and_the_session_goes_on(
     make_node: Callable[..., Gateway], valkey: ValkeyServer
 ) -> None:
@@ -102,7 +112,5 @@ async def test_a_message_beyond_the_rate_is_answered_by_a_message_and_the_sessio
             heard.append(await client.receive())
         _, told = heard[-1]
         await asyncio.sleep(told["retry_after_ms"] / 1000)  # as it was told to
-        await client.emit("message", "after the flood")
-        while heard[-1] != ["message", "after the flood"]:
-            heard.append(await client.receive())
+        await send_until_heard(client, "after the flood")
     assert told["code"] == "rate_limited"
