@@ -17,6 +17,7 @@ from proxy.core.errors import (
     GatewayError,
     HookFailed,
     NotFound,
+    ServiceRefused,
     UpstreamUnavailable,
 )
 from proxy.core.limits import OverRate
@@ -93,8 +94,11 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         request = handshake.dial_request(
             self.scope, self.route, subject, extensions=self._extensions_to_offer(join)
         )
-        pool = self.runtime.pool(self.route)
-        return await join.dial(lambda dial: pool.dial(dial, request, key=subject.principal.user_id))
+        pool, principal = self.runtime.pool(self.route), subject.principal
+        try:
+            return await join.dial(lambda dial: pool.dial(dial, request, key=principal.user_id))
+        except ServiceRefused as refused:
+            raise handshake.refusal_of(refused, principal) from None
 
     def _choose_join(self) -> Join:
         if self.route.resume is Resume.RECONNECT:

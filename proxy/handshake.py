@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from proxy.core.errors import BadRequest, calling_hook
+from proxy.control import seconds_left
+from proxy.core.errors import BadRequest, GatewayError, ServiceRefused, TokenExpired, calling_hook
 from proxy.core.human import one_line
+from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import ClientPath, Route, Subject
 from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
@@ -16,6 +18,8 @@ from proxy.engine.dial import DialRequest
 from proxy.middleware import is_peer_trusted
 
 Scope = Mapping[str, Any]
+# A service's clock may be this far ahead of ours; and what our leeway lets in, it need not take.
+SERVICE_AHEAD_SECONDS = 5.0
 MAX_USER_AGENT_CHARS = 255  # what its column holds; the rest would stay in memory with the link
 _PATH_SAFE = "!$&'()*+,/:;=@~"
 _USER_ID_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
@@ -95,6 +99,14 @@ def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
         ("x-forwarded-host", host or header(scope, b"host")),
     ]
     return [(name, value) for name, value in named if value]
+
+
+def refusal_of(refused: ServiceRefused, principal: Principal) -> GatewayError:
+    """What a service's refusal means: one that fits the end of the token asks for a fresh one."""
+    left_seconds = seconds_left(principal, grace_seconds=0.0)
+    if refused.status != TokenExpired.status or left_seconds is None or left_seconds > SERVICE_AHEAD_SECONDS:
+        return refused
+    return TokenExpired(f"{refused}, as the token expires")
 
 
 def record_of(scope: Scope, route: Route, subject: Subject, *, upstream: str) -> ConnectionRecord:

@@ -90,8 +90,9 @@ class AuthenticationFailed(GatewayError):
     close = closes.AUTHENTICATION_FAILED
     code = "authentication_failed"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"authentication failed: {reason}")
+    def __init__(self, reason: str, *, why: str = "") -> None:
+        """`why`: what operators should know beside the reason."""
+        super().__init__(f"authentication failed: {why or reason}")
         self.reason = reason
         self.message = TOKEN_REASONS[reason]
 
@@ -102,8 +103,8 @@ class TokenExpired(AuthenticationFailed):
     close = closes.TOKEN_EXPIRED
     code = "token_expired"
 
-    def __init__(self) -> None:
-        super().__init__("expired")
+    def __init__(self, why: str = "") -> None:
+        super().__init__("expired", why=why)
 
 
 class KeysUnavailable(GatewayError):

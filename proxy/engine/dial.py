@@ -22,6 +22,7 @@ from proxy.core.errors import (
     NotFound,
     Overloaded,
     ServiceRefused,
+    TokenExpired,
     UpstreamRefused,
     UpstreamTimeout,
 )
@@ -187,7 +188,7 @@ async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) 
     Compression and environment proxies are off. A message larger than the limit closes the leg with 1009.
 
     Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, TokenExpired
         Overloaded: this node has no socket left.
     """
     try:
@@ -266,8 +267,19 @@ def refused_with(status: int, body: bytes = b"") -> GatewayError:
     if status == NotFound.status:
         return NotFound("the upstream knows no such path or experience")
     if status in CLIENT_REFUSALS:
+        if status == TokenExpired.status and _object_in(body).get("code") == TokenExpired.code:
+            return TokenExpired("the service says that the token has expired")
         return ServiceRefused(status, words=words_for_clients(body))
     return UpstreamRefused(f"status {status}", upstream_status=status)
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is; {} for all else."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def words_for_clients(body: bytes) -> str:
@@ -275,10 +287,6 @@ def words_for_clients(body: bytes) -> str:
 
     Other text may be a page of some framework, with inner addresses in it.
     """
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    fields = told if isinstance(told, dict) else {}
-    words = [fields[name] for name in ("message", "detail", "error") if isinstance(fields.get(name), str)]
+    told = _object_in(body)
+    words = [told[name] for name in ("message", "detail", "error") if isinstance(told.get(name), str)]
     return one_line(words[0]) if words else ""

@@ -156,7 +156,7 @@ async def dial_raw(
     is cancelled.
 
     Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, TokenExpired
         Overloaded: this node has no socket left.
     """
     uri = _member_uri(target.url)
@@ -224,7 +224,7 @@ async def _raise_refusal(head: bytes, upstream: RawUpstream) -> None:
     """Look at the status here: the library would want the whole body first, however long.
 
     Raises:
-        UpstreamRefused, NotFound, ServiceRefused: it is not 101.
+        UpstreamRefused, NotFound, ServiceRefused, TokenExpired: it is not 101.
     """
     status = head[9:12]
     if not head.startswith(b"HTTP/1.") or not status.isdigit() or status == b"101":

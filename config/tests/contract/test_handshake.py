@@ -197,6 +197,35 @@ async def test_a_services_401_reaches_the_client_with_the_services_reason(
         assert json.loads(response.body or b"")["message"] == "Your guild is full."
 
 
+SAYS_SO = b'{"code": "token_expired", "message": "The token has expired."}'
+
+
+@pytest.mark.parametrize(
+    ("minutes", "body", "code"),
+    [
+        (60, SAYS_SO, 4010),
+        (0.05, b"", 4010),
+        (0.05, b'{"detail": "Not you."}', 4010),
+        (60, b'{"code": ["token_expired"]}', 1008),
+        (60, b"token_expired", 1008),
+    ],
+    ids=["the service says so", "it runs out now", "now, other words", "no code", "no JSON"],
+)
+async def test_a_token_that_expires_on_its_way_to_the_service_lets_the_client_come_back_with_a_fresh_one(
+    gateway: Gateway, minutes: float, body: bytes, code: int
+) -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(401, body.decode())
+
+    async with gateway.serving(wait, process_request=refuse), asyncio.timeout(10):
+        response = await refusal(gateway, gateway.url(token=issue(minutes=minutes)))
+        async with gateway.connect(gateway.url(token=issue(minutes=minutes), refuse="close")) as client:
+            await client.wait_closed()
+    told = (403, "token_expired") if code == 4010 else (401, "service_refused")
+    check(gateway, response, *told)
+    assert client.close_code == (4908 if (gateway.kind, code) == ("daphne", 1008) else code)
+
+
 async def test_an_upstream_that_never_answers_the_handshake_answers_504(gateway: Gateway) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
