@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
+from config.attack.__main__ import Cases, count, numbers
 from config.attack.attacks import SECTIONS, Attack
 from config.attack.document import BEGIN, DOCUMENT, END
 from config.testing.program import BASE_DIR
@@ -29,3 +31,16 @@ def test_the_document_lists_every_attack_and_none_got_through() -> None:
     ]
     assert all(int(row[1]) > 0 for row in rows)
     assert "got through" not in table
+
+
+def test_an_attack_that_is_run_again_is_no_further_case(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    case = '<testcase classname="config.tests.test_truth" name="test_it[{}]">{}</testcase>'
+    tried, failed = Cases(set), Cases(set)
+
+    for outcome in ("", "<failure/>", ""):
+        report.write_text(f"<testsuite>{case.format('one', '')}{case.format('two', outcome)}</testsuite>")
+        count(report, tried, failed)
+
+    test = "config/tests/test_truth.py::test_it"
+    assert (numbers(tried), numbers(failed)) == ({test: 2}, {test: 1})
