@@ -5,17 +5,24 @@ open       none are, for a wait that doubles each time, with jitter
 half-open  the wait is over: one trial at a time; its success closes, its failure opens again
 
 A failure that a client's own request may have caused names that client. However often one client fails, it
-counts once: only different clients, or failures that no client can cause, open the breaker. Nor may one use
-up the trials: after one of its own failed, the next ones are for others, for the longest wait.
+counts once: only different clients, or failures that no client can cause, open the breaker. Nor may a few use
+up the trials: whose trial failed leaves the next ones to others, until nobody else came for the longest wait.
+
+Each dial has a number, and ends with it. One that began before the breaker last opened or closed speaks of
+a member as it was then: its failure counts for nothing, its success ends the wait, as a probe's would.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.core.backoff import delays, jittered
+
+# Clients whose trials failed that are remembered; beyond that, the first of them may try again.
+MOST_BARRED = 16
 
 
 class BreakerState(StrEnum):
@@ -41,7 +48,8 @@ class Breaker:
 
     __slots__ = (
         "_barred",
-        "_barred_until",
+        "_begun",
+        "_counts_from",
         "_failures",
         "_limits",
         "_on_trial",
@@ -52,8 +60,11 @@ class Breaker:
 
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
+        self._begun = self._counts_from = 0  # dials, so that each has a number
         self._opened_until: float | None = None
-        self.succeeded()
+        self._suspects: set[str] = set()
+        self._waits: Iterator[float] = iter(())
+        self._close(counts_from=1)
 
     def state(self, now: float) -> BreakerState:
         if self._opened_until is None:
@@ -62,54 +73,71 @@ class Breaker:
 
     def allows(self, now: float, *, by: str | None = None) -> bool:
         """Whether a dial may begin now, by that client. Changes nothing."""
-        state = self.state(now)
-        if state is not BreakerState.HALF_OPEN:
-            return state is BreakerState.CLOSED
-        return not self._on_trial and (by is None or by != self._barred or now >= self._barred_until)
+        if self._opened_until is None:
+            return True
+        if now < self._opened_until or self._on_trial:
+            return False
+        return by not in self._barred or now >= self._opened_until + self._limits.longest_wait_seconds
 
     def wait_seconds(self, now: float) -> float:
         """How long until a dial may begin; 0.0 unless it is open."""
-        return max((self._opened_until or now) - now, 0.0)
+        return 0.0 if self._opened_until is None else max(self._opened_until - now, 0.0)
 
-    def begin(self, now: float) -> None:
-        """A dial that was allowed begins. It ends with exactly one of the three below."""
-        if self.state(now) is BreakerState.HALF_OPEN:
-            self._on_trial = True
+    def begin(self, now: float) -> int:
+        """A dial that was allowed begins; answers its number. It ends with exactly one of the three below."""
+        self._begun += 1
+        self._on_trial = self.state(now) is BreakerState.HALF_OPEN
+        return self._begun
 
-    def succeeded(self) -> None:
+    def succeeded(self, dial: int, now: float) -> None:
         """The member answered: closed, and all is forgotten."""
-        self._failures, self._suspects, self._opened_until, self._on_trial = 0, set[str](), None, False
-        self._barred, self._barred_until = "", 0.0
-        self._waits = self._new_waits()
+        if dial < self._counts_from:
+            self.well(now)
+        elif self._opened_until is None:
+            self._failures, self._suspects = 0, set()
+        else:
+            self._close(counts_from=dial)
 
     def well(self, now: float) -> None:
         """The member was seen to be well by other means: if it is open, the next dial is a trial."""
         if self._opened_until is not None:
             self._opened_until = min(self._opened_until, now)
 
-    def failed(self, now: float, *, random: float, by: str | None = None) -> None:
-        """The member did not answer, or lost a link early. While open, this changes nothing.
+    def failed(self, dial: int, now: float, *, random: float, by: str | None = None) -> None:
+        """The member did not answer, or lost the link early.
 
         `by`: the client whose request it may have been; None where no client can be the cause.
         """
-        self._on_trial = False
-        state = self.state(now)
-        if state is BreakerState.OPEN:
+        if dial < self._counts_from:
             return
         if by is None:
             self._failures += 1
         else:
             self._suspects.add(by)
-        if state is BreakerState.HALF_OPEN:
-            self._barred, self._barred_until = by or "", now + self._limits.longest_wait_seconds
-        elif self._failures + len(self._suspects) < self._limits.failures_to_open:
+        if self._opened_until is None:
+            if self._failures + len(self._suspects) >= self._limits.failures_to_open:
+                self._open(now, random=random)
             return
-        wait = jittered(next(self._waits), fraction=self._limits.jitter_fraction, random=random)
-        self._opened_until, self._suspects = now + wait, set()
+        if by is not None and by not in self._barred:
+            self._barred.append(by)
+        self._open(now, random=random)
 
-    def given_up(self) -> None:
+    def given_up(self, dial: int) -> None:
         """The dial ended without telling anything about the member (the client left)."""
-        self._on_trial = False
+        if dial >= self._counts_from:
+            self._on_trial = False
 
-    def _new_waits(self) -> Iterator[float]:
-        return delays(self._limits.first_wait_seconds, longest_seconds=self._limits.longest_wait_seconds)
+    def _open(self, now: float, *, random: float) -> None:
+        wait = jittered(next(self._waits), fraction=self._limits.jitter_fraction, random=random)
+        self._opened_until, self._on_trial, self._suspects = now + wait, False, set()
+        self._counts_from = self._begun + 1
+
+    def _close(self, *, counts_from: int) -> None:
+        """Dials from that number on count: the trial that closed it, too, whose link may be lost early."""
+        self._opened_until = None
+        self._on_trial, self._counts_from = False, counts_from
+        self._failures, self._suspects = 0, set()
+        self._barred = deque[str](maxlen=MOST_BARRED)
+        self._waits = delays(
+            self._limits.first_wait_seconds, longest_seconds=self._limits.longest_wait_seconds
+        )

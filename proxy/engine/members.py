@@ -100,46 +100,13 @@ class Member:
     def breaker_state(self) -> BreakerState:
         return BreakerState.CLOSED if self._breaker is None else self._breaker.state(self._clock())
 
-    def dial_begins(self) -> None:
-        """A dial of this member begins; it ends with exactly one of the three below."""
-        self.links += 1
-        if self._breaker is not None:
-            self._breaker.begin(self._clock())
-
-    def dialled(self, seconds: float) -> None:
-        """It answered; the link counts until `released`."""
-        before = self.dial_seconds
-        self.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
-        if self._breaker is not None:
-            self._breaker.succeeded()
-
     def allows(self, key: str) -> bool:
         """Whether a client of that key may be the one that is tried after failures."""
         return self._breaker is None or self._breaker.allows(self._clock(), by=key)
 
-    def dial_failed(self, why: str, *, by: str | None) -> None:
-        """`by`: the client whose request may be the cause; None where it cannot be."""
-        self.links -= 1
-        self._blame(why, by=by)
-
-    def dial_given_up(self) -> None:
-        """The dial says nothing about the member: the client left, or asked for what it does not have."""
-        self.links -= 1
-        if self._breaker is not None:
-            self._breaker.given_up()
-
-    def released(self, *, lost: bool, since: float, by: str) -> None:
-        """A link of client `by` has ended; if it was lost just after its start, the member is suspected."""
-        self.links -= 1
-        if lost and self._clock() - since < EARLY_SECONDS:
-            self._blame("a link was lost right after its start", by=by)
-
-    def _blame(self, why: str, *, by: str | None) -> None:
-        self.last_error = why
-        self.suspected.set()
-        if self._breaker is not None:
-            # What the probes see, too, is no client's doing.
-            self._breaker.failed(self._clock(), random=self._random(), by=by if self.healthy else None)
+    def use(self, *, by: str) -> Use:
+        """Client `by` is about to dial it."""
+        return Use(self, self._breaker, by=by, clock=self._clock, random=self._random)
 
     def probed(self, *, ok: bool, why: str = "") -> bool:
         """Take in a probe's result; True if it changed whether the member is healthy."""
@@ -148,3 +115,62 @@ class Member:
         elif self._breaker is not None:
             self._breaker.well(self._clock())
         return self.health is not None and self.health.saw(ok)
+
+
+class Use:
+    """One client's use of a member: a dial and, if that succeeds, a link. Begins with the dial.
+
+    The dial ends with exactly one of `dialled`, `failed` and `given_up`, the link with `released`.
+    """
+
+    __slots__ = ("_breaker", "_by", "_clock", "_dial", "_random", "_since", "member")
+
+    def __init__(
+        self,
+        member: Member,
+        breaker: Breaker | None,
+        *,
+        by: str,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self.member, self._breaker, self._by = member, breaker, by
+        self._clock, self._random = clock, random
+        self._since = clock()
+        self._dial = 0 if breaker is None else breaker.begin(self._since)
+        member.links += 1
+
+    def dialled(self) -> float:
+        """It answered, after so many seconds; the link counts until `released`."""
+        now = self._clock()
+        seconds, self._since = now - self._since, now
+        before = self.member.dial_seconds
+        self.member.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
+        if self._breaker is not None:
+            self._breaker.succeeded(self._dial, now)
+        return seconds
+
+    def failed(self, why: str, *, is_request: bool) -> None:
+        """The member is to blame; or, `is_request`, it may be what this client asked for."""
+        self.member.links -= 1
+        self._blame(why, is_request=is_request)
+
+    def given_up(self) -> None:
+        """The dial says nothing about the member: the client left, or asked for what it does not have."""
+        self.member.links -= 1
+        if self._breaker is not None:
+            self._breaker.given_up(self._dial)
+
+    def released(self, *, lost: bool) -> None:
+        """The link has ended; if it was lost just after its start, the member is suspected."""
+        self.member.links -= 1
+        if lost and self._clock() - self._since < EARLY_SECONDS:
+            self._blame("a link was lost right after its start", is_request=True)
+
+    def _blame(self, why: str, *, is_request: bool) -> None:
+        self.member.last_error = why
+        self.member.suspected.set()
+        if self._breaker is not None:
+            # What the probes see, too, is no client's doing.
+            by = self._by if is_request and self.member.healthy else None
+            self._breaker.failed(self._dial, self._clock(), random=self._random(), by=by)

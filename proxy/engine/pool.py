@@ -13,25 +13,25 @@ from proxy.core.balancing import policy
 from proxy.core.errors import GatewayError, NotFound, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.dial import Dial, DialFailed, Dialler, DialRequest, LegT, Target
-from proxy.engine.members import Member, MemberState
+from proxy.engine.members import Member, MemberState, Use
 
 
 class Lease(Generic[LegT]):
     """A dialled leg, and the member that it leads to. `release()` gives the use of the member back, once."""
 
-    __slots__ = ("_key", "_member", "_since", "leg")
+    __slots__ = ("_use", "leg")
 
-    def __init__(self, member: Member, leg: LegT, *, since: float, key: str) -> None:
-        self._member, self.leg, self._since, self._key = member, leg, since, key
+    def __init__(self, use: Use, leg: LegT) -> None:
+        self._use, self.leg = use, leg
 
     @property
     def member(self) -> str:
         """The member's URL."""
-        return self._member.url
+        return self._use.member.url
 
     def release(self, *, lost: bool = False) -> None:
         """The link has ended; `lost`: without a close from the member."""
-        self._member.released(lost=lost, since=self._since, by=self._key)
+        self._use.released(lost=lost)
 
 
 class PoolObserver:
@@ -154,26 +154,22 @@ class Pool:
         self, member: Member, dial: Dial[LegT], request: DialRequest, *, key: str, seconds: float
     ) -> Lease[LegT]:
         target = Target(request.target(member.url), member.addresses, seconds=seconds)
-        member.dial_begins()
+        use = member.use(by=key)
         try:
-            started = self._clock()
             leg = await _within(seconds, dial(target, request))
         except Exception as error:
             if isinstance(error, DialFailed | UpstreamTimeout | UpstreamRefused):
                 self._observer.dial_failed(member.url, error)
             if is_final(error):
-                member.dial_given_up()
+                use.given_up()
             else:
-                why = str(error) or type(error).__name__
-                member.dial_failed(why, by=key if target.is_connected else None)
+                use.failed(str(error) or type(error).__name__, is_request=target.is_connected)
             raise
         except BaseException:  # cancelled: the client left
-            member.dial_given_up()
+            use.given_up()
             raise
-        now = self._clock()
-        member.dialled(now - started)
-        self._observer.dialled(member.url, now - started)
-        return Lease(member, leg, since=now, key=key)
+        self._observer.dialled(member.url, use.dialled())
+        return Lease(use, leg)
 
     def _failure(self, failure: Exception | None) -> GatewayError:
         if isinstance(failure, GatewayError):

@@ -5,25 +5,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.core.breaker import Breaker, BreakerLimits, BreakerState
+from proxy.core.breaker import MOST_BARRED, Breaker, BreakerLimits, BreakerState
 
 LIMITS = BreakerLimits(failures_to_open=3, first_wait_seconds=1, longest_wait_seconds=8, jitter_fraction=0)
+ENDS = st.sampled_from(["succeeded", "failed", "given_up"])
+CLIENTS = st.none() | st.sampled_from("abc")
+
+
+def fail(breaker: Breaker, now: float, *, by: str | None = None, random: float = 0.5) -> None:
+    """One dial that begins and fails at once."""
+    breaker.failed(breaker.begin(now), now, random=random, by=by)
+
+
+def succeed(breaker: Breaker, now: float) -> None:
+    breaker.succeeded(breaker.begin(now), now)
 
 
 def opened(limits: BreakerLimits = LIMITS) -> Breaker:
     breaker = Breaker(limits)
     for _ in range(limits.failures_to_open):
-        breaker.begin(0)
-        breaker.failed(0, random=0.5)
+        fail(breaker, 0)
     return breaker
 
 
 def test_it_opens_after_so_many_failures_in_a_row() -> None:
     breaker = Breaker(LIMITS)
     for _ in range(2):
-        breaker.failed(0, random=0.5)
+        fail(breaker, 0)
     assert breaker.allows(0)
-    breaker.failed(0, random=0.5)
+    fail(breaker, 0)
     assert not breaker.allows(0)
     assert breaker.state(0) is BreakerState.OPEN
 
@@ -31,30 +41,42 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
 def test_a_success_in_between_starts_the_count_anew() -> None:
     breaker = Breaker(LIMITS)
     for _ in range(10):
-        breaker.failed(0, random=0.5)
-        breaker.failed(0, random=0.5)
-        breaker.succeeded()
+        fail(breaker, 0)
+        fail(breaker, 0)
+        succeed(breaker, 0)
     assert breaker.state(0) is BreakerState.CLOSED
 
 
 def test_however_often_one_client_fails_it_counts_once() -> None:
     breaker = Breaker(LIMITS)
     for _ in range(50):
-        breaker.failed(0, random=0.5, by="one")
+        fail(breaker, 0, by="one")
     assert breaker.state(0) is BreakerState.CLOSED
-    breaker.failed(0, random=0.5, by="two")
+    fail(breaker, 0, by="two")
     assert breaker.state(0) is BreakerState.CLOSED
-    breaker.failed(0, random=0.5, by="three")
+    fail(breaker, 0, by="three")
     assert breaker.state(0) is BreakerState.OPEN
 
 
-def test_a_client_whose_trial_failed_is_not_the_next_to_try_for_the_longest_wait() -> None:
+def test_a_client_whose_trial_failed_leaves_the_next_to_others_for_the_longest_wait() -> None:
     breaker = opened()
-    breaker.begin(1)
-    breaker.failed(1, random=0.5, by="one")
+    fail(breaker, 1, by="one")
     assert breaker.allows(3, by="two")
     assert not breaker.allows(3, by="one")
-    assert breaker.allows(1 + LIMITS.longest_wait_seconds, by="one")
+    assert breaker.allows(3 + LIMITS.longest_wait_seconds, by="one")
+
+
+def test_a_few_clients_that_take_turns_do_not_use_up_all_trials() -> None:
+    breaker, now = opened(), 0.0
+    for number in range(MOST_BARRED):
+        now += LIMITS.longest_wait_seconds
+        fail(breaker, now, by=f"bad-{number}")
+    now += LIMITS.longest_wait_seconds
+    assert not any(breaker.allows(now, by=f"bad-{number}") for number in range(MOST_BARRED))
+    assert breaker.allows(now, by="good")
+    fail(breaker, now, by="one more")  # room for so many: the first of them is forgotten
+    assert breaker.allows(now + LIMITS.longest_wait_seconds, by="bad-0")
+    assert not breaker.allows(now + LIMITS.longest_wait_seconds, by="bad-1")
 
 
 def test_seen_to_be_well_it_waits_no_longer_for_a_trial() -> None:
@@ -63,7 +85,7 @@ def test_seen_to_be_well_it_waits_no_longer_for_a_trial() -> None:
     breaker.well(0.5)
     assert breaker.state(0.5) is BreakerState.HALF_OPEN
     assert breaker.wait_seconds(0.5) == 0
-    breaker.succeeded()
+    succeed(breaker, 0.5)
     breaker.well(1)
     assert breaker.state(1) is BreakerState.CLOSED
 
@@ -72,18 +94,17 @@ def test_after_the_wait_one_trial_is_allowed_at_a_time() -> None:
     breaker = opened()
     assert not breaker.allows(0.99)
     assert breaker.allows(1.0)
-    breaker.begin(1.0)
+    trial = breaker.begin(1.0)
     assert not breaker.allows(1.0)
-    breaker.given_up()
+    breaker.given_up(trial)
     assert breaker.allows(1.0)
 
 
 def test_a_trial_that_succeeds_closes_it_and_forgets() -> None:
     breaker = opened()
-    breaker.begin(1)
-    breaker.succeeded()
+    succeed(breaker, 1)
     assert breaker.state(1) is BreakerState.CLOSED
-    breaker.failed(1, random=0.5)
+    fail(breaker, 1)
     assert breaker.allows(1)
 
 
@@ -94,8 +115,7 @@ def test_trials_that_fail_make_the_waits_double_up_to_the_longest() -> None:
         while not breaker.allows(now):
             now += 0.5
         waits.append(now - start)
-        breaker.begin(now)
-        breaker.failed(now, random=0.5)
+        fail(breaker, now)
     assert waits == [1, 2, 4, 8, 8]
 
 
@@ -103,16 +123,59 @@ def test_trials_that_fail_make_the_waits_double_up_to_the_longest() -> None:
 def test_jitter_stays_within_its_fraction(random: float) -> None:
     limits = BreakerLimits(failures_to_open=1, first_wait_seconds=10, jitter_fraction=0.2)
     breaker = Breaker(limits)
-    breaker.failed(0, random=random)
+    fail(breaker, 0, random=random)
     assert not breaker.allows(7.99)
     assert breaker.allows(12.01)
 
 
+def opened_around(dials: int) -> tuple[Breaker, list[int]]:
+    """Open, with so many dials under way that began before."""
+    breaker = Breaker(LIMITS)
+    late = [breaker.begin(0) for _ in range(dials)]
+    for _ in range(LIMITS.failures_to_open):
+        fail(breaker, 0)
+    return breaker, late
+
+
 def test_late_failures_of_earlier_dials_do_not_lengthen_the_wait() -> None:
-    breaker = opened()
-    for _ in range(50):
-        breaker.failed(0.5, random=0.5)
-    assert breaker.allows(1.0)
+    breaker, late = opened_around(50)
+    for dial in late:
+        breaker.failed(dial, 0.5, random=0.5)
+    assert breaker.wait_seconds(0.5) == 0.5
+
+
+def test_late_results_of_earlier_dials_are_not_the_trials() -> None:
+    breaker, late = opened_around(3)
+    trial = breaker.begin(1)
+    breaker.failed(late[0], 1, random=0.5)
+    breaker.succeeded(late[1], 1)
+    breaker.given_up(late[2])
+    assert breaker.state(1) is BreakerState.HALF_OPEN
+    assert not breaker.allows(1)
+    breaker.failed(trial, 1, random=0.5)
+    assert breaker.wait_seconds(1) == 2
+
+
+def test_late_failures_do_not_open_what_a_trial_has_closed() -> None:
+    breaker, late = opened_around(50)
+    succeed(breaker, 1)
+    for dial in late:
+        breaker.failed(dial, 1, random=0.5)
+    assert breaker.state(1) is BreakerState.CLOSED
+
+
+def test_a_late_success_is_a_sign_of_life_that_ends_the_wait_and_leaves_the_verdict_to_a_trial() -> None:
+    breaker, (late,) = opened_around(1)
+    breaker.succeeded(late, 0.5)
+    assert breaker.state(0.5) is BreakerState.HALF_OPEN
+
+
+def test_a_link_of_the_trial_that_is_lost_early_counts() -> None:
+    breaker = opened(BreakerLimits(failures_to_open=1, first_wait_seconds=1, jitter_fraction=0))
+    trial = breaker.begin(1)
+    breaker.succeeded(trial, 1)
+    breaker.failed(trial, 2, random=0.5)
+    assert breaker.state(2) is BreakerState.OPEN
 
 
 @pytest.mark.parametrize(
@@ -124,45 +187,78 @@ def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """However dials begin and end: never two trials at once, and never shut out for ever."""
+    """However dials end, late or not: one trial at a time, which alone decides, and never shut for ever."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.breaker, self.now, self.trials = Breaker(LIMITS), 0.0, 0
+        self.breaker, self.now = Breaker(LIMITS), 0.0
+        self.running: list[int] = []  # begun while it was closed
+        self.trial: int | None = None
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule()
+    def probe_well(self) -> None:
+        self.breaker.well(self.now)
+
     @precondition(lambda self: self.breaker.allows(self.now))
-    @rule(ends=st.sampled_from(["succeeded", "failed", "given_up", "runs"]))
-    def dial(self, ends: str) -> None:
+    @rule()
+    def begin(self) -> None:
         half_open = self.breaker.state(self.now) is BreakerState.HALF_OPEN
-        self.breaker.begin(self.now)
-        if ends == "runs":
-            self.trials += half_open
-            return
-        self._end(ends)
-
-    @precondition(lambda self: self.trials)
-    @rule(ends=st.sampled_from(["succeeded", "failed", "given_up"]))
-    def end_trial(self, ends: str) -> None:
-        self.trials = 0
-        self._end(ends)
-
-    def _end(self, ends: str) -> None:
-        if ends == "failed":
-            self.breaker.failed(self.now, random=0.5)
+        dial = self.breaker.begin(self.now)
+        if half_open:
+            assert self.trial is None
+            self.trial = dial
         else:
-            getattr(self.breaker, ends)()
+            self.running.append(dial)
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 99), ends=ENDS, by=CLIENTS)
+    def end_one_that_began_while_closed(self, which: int, ends: str, by: str | None) -> None:
+        was = self.breaker.state(self.now)
+        self._end(self.running.pop(which % len(self.running)), ends, by)
+        if was is not BreakerState.CLOSED:  # all of these are late
+            ended_wait = ends == "succeeded" or was is BreakerState.HALF_OPEN
+            assert self.breaker.state(self.now) is (BreakerState.HALF_OPEN if ended_wait else was)
+
+    @precondition(lambda self: self.trial is not None)
+    @rule(ends=ENDS, by=CLIENTS)
+    def end_trial(self, ends: str, by: str | None) -> None:
+        dial, self.trial = self.trial, None
+        assert dial is not None
+        self._end(dial, ends, by)
+        assert (
+            self.breaker.state(self.now)
+            is {
+                "succeeded": BreakerState.CLOSED,
+                "failed": BreakerState.OPEN,
+                "given_up": BreakerState.HALF_OPEN,
+            }[ends]
+        )
+
+    def _end(self, dial: int, ends: str, by: str | None) -> None:
+        if ends == "failed":
+            self.breaker.failed(dial, self.now, random=0.5, by=by)
+        elif ends == "succeeded":
+            self.breaker.succeeded(dial, self.now)
+        else:
+            self.breaker.given_up(dial)
 
     @invariant()
-    def one_trial_at_most(self) -> None:
-        assert self.trials <= 1
+    def while_on_trial_it_is_half_open_and_allows_no_other(self) -> None:
+        if self.trial is not None:
+            assert self.breaker.state(self.now) is BreakerState.HALF_OPEN
+            assert not self.breaker.allows(self.now)
 
     @invariant()
     def it_opens_again_in_time_unless_on_trial(self) -> None:
-        assert self.trials or self.breaker.allows(self.now + LIMITS.longest_wait_seconds)
+        longest = LIMITS.longest_wait_seconds
+        assert self.trial is not None or self.breaker.allows(self.now + longest)
+        assert self.trial is not None or all(
+            self.breaker.allows(self.now + 2 * longest, by=by) for by in "abc"
+        )
 
 
 TestBreakerMachine = BreakerMachine.TestCase
