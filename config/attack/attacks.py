@@ -77,6 +77,17 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             f"{_SERVER}/test_crowds.py::test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to_come_back",
         ),
         Attack(
+            "Requests for slow pages whose sender hangs up at once, again and again",
+            "no more applications run for it than for who waits: 429, or 503 when all places are taken",
+            f"{_SERVER}/test_crowds.py::test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits",
+        ),
+        Attack(
+            "All places for requests taken, so that an orchestrator's probes fail and the node is killed",
+            "one address gets a quarter of them; probes are answered",
+            f"{_SERVER}/test_crowds.py::"
+            "test_one_address_takes_a_share_of_the_places_and_probes_are_answered_when_all_are_taken",
+        ),
+        Attack(
             "A chunked body of tiny chunks",
             "refused at its head",
             f"{_SERVER}/test_slow_requests.py::test_a_chunked_body_is_refused_at_its_head_and_its_sender_can_read_why",

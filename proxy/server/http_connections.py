@@ -2,8 +2,8 @@
 
 A connection *waits* while no whole request has come: it says nothing, or drips, or is kept alive between two
 requests, or does not read its answer. Those cost an attacker nothing, so the oldest gives way to newcomers.
-A connection is *busy* while the application works on its request. Upgrades leave at their head, so that no
-number of slow requests keeps them out.
+A connection is *busy* from its request to the end of the answer. Upgrades leave at their head, so that no
+number of slow requests keeps them out. How many applications run is another book's (`http_requests`).
 """
 
 from __future__ import annotations
@@ -35,11 +35,6 @@ class HttpConnections:
         self._busy: dict[Connection, str] = {}
         self._held: Counter[str] = Counter()
         self.given_way = 0
-
-    @property
-    def busy(self) -> int:
-        """How many requests are under way."""
-        return len(self._busy)
 
     def __contains__(self, connection: Connection) -> bool:
         return connection in self._waiting or connection in self._busy

@@ -21,6 +21,10 @@ def _always(_: str) -> bool:
     return True
 
 
+def _never(_: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
     """What the composition wants to be told.
@@ -47,6 +51,7 @@ COUNTED = (
     "refused_per_address",
     "refused_body",
     "refused_http_overloaded",
+    "refused_http_per_address",
     "handshake_timeout",
     "application_error",
     "application_killed",
@@ -62,9 +67,12 @@ class ServerOptions:
     its body. `connect_timeout_seconds` is what an application may take to accept or refuse.
     `application_close_seconds` is what it may take to end after its socket has gone.
     `receive_queue_*` bound what waits for an application that does not receive; reading stops there.
-    `max_http_connections` bounds connections without a request, `max_http_requests` those that the
-    application works on; upgrades count as neither. `trusted_proxies` have no bound per address.
-    `takes_body` says at which paths (no query, as the client wrote them) a request may have a body.
+    `max_http_connections` bounds connections without a request, `max_http_requests` applications that work
+    on one, whether or not anybody waits for it; upgrades count as neither. `trusted_proxies` have no bound
+    per address: the requests that they pass on count for the clients that they name.
+    `takes_body` says at which paths (no query, as the client wrote them) a request may have a body,
+    `is_probe` which are answered at once and from memory, so that an answer costs hardly more than a
+    refusal: those are served however many requests are under way.
     """
 
     limits: LinkLimits = field(default_factory=LinkLimits)
@@ -73,6 +81,7 @@ class ServerOptions:
     max_http_connections: int = 500
     max_http_connections_per_address: int = 250
     max_http_requests: int = 200
+    max_http_requests_per_address: int = 50
     trusted_proxies: tuple[Network, ...] = ()
     drain_seconds: float = 30.0
     head_timeout_seconds: float = 10.0
@@ -85,6 +94,7 @@ class ServerOptions:
     max_early_bytes: int = 4096
     max_body_bytes: int = 1 << 20
     takes_body: Callable[[str], bool] = _always
+    is_probe: Callable[[str], bool] = _never
     max_refusal_bytes: int = 64 << 10
     receive_queue_bytes: int = 64 << 10
     receive_queue_messages: int = 64

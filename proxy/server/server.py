@@ -24,6 +24,7 @@ from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 from proxy.server import access_log
 from proxy.server.drain import Drain
 from proxy.server.handshake import UpgradeRequest
+from proxy.server.http_requests import HttpRequests
 from proxy.server.listening import BACKLOG
 from proxy.server.node import Application, Node
 from proxy.server.options import ServerOptions
@@ -61,6 +62,11 @@ class GatewayServer(Server):
         self.loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop
         self.node = Node(application, options, loop=self.loop, on_refused=self._log_refused)
         self.node.on_orphaned = self.request_drain
+        self.http_requests = HttpRequests(
+            most=options.max_http_requests,
+            most_per_address=options.max_http_requests_per_address,
+            proxies=options.trusted_proxies,
+        )
         self.exit_code = 0
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
         self._ports: list[Any] = []
@@ -200,8 +206,14 @@ class GatewayServer(Server):
         queue = super().create_application(protocol, scope)
         running = self.connections.get(protocol, {}).get("application_instance")
         if running is not None:
+            if isinstance(protocol, GatewayRequest) and not protocol.is_probe:
+                self._count(running, protocol.client_address)
             running.add_done_callback(lambda _: self._on_http_application_end(protocol))
         return queue
+
+    def _count(self, running: asyncio.Future[Any], client_address: str) -> None:
+        self.http_requests.began(client_address)
+        running.add_done_callback(lambda _: self.http_requests.ended(client_address))
 
     def _on_http_application_end(self, protocol: Any) -> None:
         """At once what Daphne's application_checker would do up to a second later."""

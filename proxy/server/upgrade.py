@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from functools import cached_property
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -178,13 +179,39 @@ class GatewayRequest(WebRequest):
             self.channel.leave_to_autobahn()
         if self._has_control_bytes():
             return self._refuse(400, b"Bad Request", "Control bytes in a header value.")
-        if self.channel.factory.is_overloaded:
-            self.server.options.hooks.count("refused_http_overloaded")
-            self.setHeader(b"Retry-After", b"1")
-            return self._refuse(503, b"Service Unavailable", "Too many requests at once.")
+        if not self.is_probe and self._refuse_for_want_of_a_place():
+            return None
         if self.server.node.is_draining:
             self._make_last()
         return super().process()
+
+    @cached_property
+    def client_address(self) -> str:
+        """Of the client, as the proxies that we trust tell it; "" if nobody does."""
+        return access_log.client_of(
+            getattr(self.client, "host", None),
+            forwarded_for=self.requestHeaders.getRawHeaders(b"X-Forwarded-For", ()),
+            real_ip=self.requestHeaders.getRawHeaders(b"X-Real-IP", ()),
+            proxies=self.server.options.trusted_proxies,
+        )
+
+    @property
+    def is_probe(self) -> bool:
+        return bool(self.server.options.is_probe(self.uri.partition(b"?")[0].decode("latin-1")))
+
+    def _refuse_for_want_of_a_place(self) -> bool:
+        """Answer at once if as many applications run as may, for this client or in all."""
+        running = self.server.http_requests
+        if running.is_full_for(self.client_address):
+            why, status, phrase = "refused_http_per_address", 429, b"Too Many Requests"
+        elif running.is_full:
+            why, status, phrase = "refused_http_overloaded", 503, b"Service Unavailable"
+        else:
+            return False
+        self.server.options.hooks.count(why)
+        self.setHeader(b"Retry-After", b"1")
+        self._refuse(status, phrase, "Too many requests at once.")
+        return True
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What the server itself has to say, before or instead of the application."""
@@ -193,7 +220,7 @@ class GatewayRequest(WebRequest):
 
     def finish(self) -> None:
         super().finish()
-        access_log.log_http(self, proxies=self.server.options.trusted_proxies)
+        access_log.log_http(self)
 
     def _make_last(self) -> None:
         """The connection closes behind this request's answer."""
@@ -282,13 +309,7 @@ class GatewayFactory(HTTPFactory):
             most_per_address=options.max_http_connections_per_address,
             proxies=options.trusted_proxies,
         )
-        self._max_requests = options.max_http_requests
         self._complained_at = float("-inf")
-
-    @property
-    def is_overloaded(self) -> bool:
-        """Whether more requests are under way than may be, the one that asks included."""
-        return self.connections.busy > self._max_requests
 
     def arrive(self, channel: GatewayChannel) -> bool:
         """Enter a new connection; others may have to go for it. False if it may not stay."""

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from proxy import metrics
+from proxy import metrics, operations
 from proxy.engine.background import end_for_sure
 from proxy.migrated import missing_migrations
 from proxy.runtime import Runtime, link_limits, start_runtime
@@ -162,6 +162,7 @@ def server_options(composition: Composition, *, parent_pid: int | None, most_lin
         parent_pid=parent_pid,
         trusted_proxies=settings.TRUSTED_PROXIES,
         takes_body=lambda path: path.startswith(settings.BODY_PATHS),
+        is_probe=operations.PATHS.__contains__,
     )
 
 

@@ -285,6 +285,14 @@ async def http_memory(scope, receive, send, query):
     await answer(send, {"rss_bytes": rss_bytes(), "files": files, "links": links})
 
 
+async def http_slow(scope, receive, send, query):
+    """Ends once somebody asks for /open-gate, whether or not its client still waits, as a thread would."""
+    count("slow")
+    await SEEN["gate" + query["key"]].get()
+    count("slow_ended")
+    await answer(send, {})
+
+
 async def http_big(scope, receive, send, query):
     await answer(send, "x" * 20_000_000)
 

@@ -1,17 +1,20 @@
 """The server under test as a program: `python -m proxy.server.tests.serve FD OPTIONS-AS-JSON`.
 
-The option `workers` puts that many under a master; `body_paths` are those that take a body (all).
+The option `workers` puts that many under a master; `body_paths` are those that take a body (all), and
+`probe_paths` those that are never refused (none); `proxies` are networks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import logging
 import os
 import sys
 from typing import Any
 
+from proxy.core.addresses import Network
 from proxy.core.limits import LinkLimits
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
@@ -42,10 +45,16 @@ def main() -> int:
     body_paths = given.pop("body_paths", None)
     if body_paths is not None:
         given["takes_body"] = lambda path: path in body_paths
+    given["trusted_proxies"] = _networks(given.pop("proxies", []))
+    given["is_probe"] = given.pop("probe_paths", []).__contains__
     options = ServerOptions(limits=LinkLimits(**given.pop("limits", {})), hooks=hooks, **given)
     return GatewayServer(
         applications.application, listening=[listening.adopt(fd)], options=options, endpoints=endpoints
     ).run()
+
+
+def _networks(texts: list[str]) -> tuple[Network, ...]:
+    return tuple(map(ipaddress.ip_network, texts))
 
 
 def supervise(fd: int, workers: int, given: dict[str, Any]) -> int:

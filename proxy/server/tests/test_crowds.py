@@ -98,6 +98,76 @@ async def test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to
             assert (await asyncio.to_thread(read_head, raw))[0] == 200
 
 
+def statuses(*crowd: socket.socket) -> list[int]:
+    return [read_head(raw)[0] for raw in crowd]
+
+
+def wait_for_count(server: RunningServer, wanted: int, *words: str) -> dict[str, int]:
+    """The counts, once those of `words` add up to `wanted`."""
+    until = time.monotonic() + 20
+    while sum((counts := server.get("counts")).get(word, 0) for word in words) < wanted:
+        assert time.monotonic() < until, counts
+    return dict(counts)
+
+
+SLOW = b"GET /slow?key=crowd HTTP/1.1\r\nHost: x\r\n\r\n"
+PLACES = {
+    "max_http_requests": 6,
+    "max_http_requests_per_address": 4,
+    "probe_paths": ["/counts", "/open-gate"],
+}
+
+
+def test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits() -> None:
+    with serving(drain_seconds=0.1, application_close_seconds=60.0, **PLACES) as server:
+        for _ in range(30):
+            connect_from(server, "127.0.4.1", SLOW).close()
+        counts = wait_for_count(server, 30, "slow", "refused_http_per_address")
+        assert (counts["slow"], counts["refused_http_per_address"]) == (4, 26)
+
+        for _ in range(30):
+            connect_from(server, "127.0.4.2", SLOW).close()
+        counts = wait_for_count(server, 34, "slow", "refused_http_overloaded")
+        assert (counts["slow"], counts["refused_http_overloaded"]) == (6, 28)
+        with connect_from(server, "127.0.4.3", SLOW) as raw:
+            assert statuses(raw) == [503]
+
+        for _ in range(6):
+            server.get("open-gate?key=crowd")
+        wait_for_count(server, 6, "slow_ended")
+        with connect_from(server, "127.0.4.1", SLOW) as raw:
+            server.get("open-gate?key=crowd")
+            assert statuses(raw) == [200]
+
+
+def test_one_address_takes_a_share_of_the_places_and_probes_are_answered_when_all_are_taken() -> None:
+    with serving(drain_seconds=0.1, **PLACES) as server, ExitStack() as stack:
+        greedy = [stack.enter_context(connect_from(server, "127.0.5.1", SLOW)) for _ in range(5)]
+        wait_for_count(server, 1, "refused_http_per_address")
+        others = [stack.enter_context(connect_from(server, "127.0.5.2", SLOW)) for _ in range(3)]
+        wait_for_count(server, 1, "refused_http_overloaded")
+        for host in ("127.0.5.1", "127.0.5.2", "127.0.5.3"):
+            with connect_from(server, host, b"GET /counts HTTP/1.1\r\nHost: x\r\n\r\n") as probe:
+                assert statuses(probe) == [200]
+        for _ in range(6):
+            server.get("open-gate?key=crowd")
+        assert sorted(statuses(*greedy, *others)) == [200] * 6 + [429, 503]
+
+
+def test_requests_through_a_trusted_proxy_count_for_the_clients_that_it_names() -> None:
+    def through_proxy(client: str) -> bytes:
+        named = f"X-Forwarded-For: {client}\r\n" if client else ""
+        return SLOW.replace(b"\r\n\r\n", f"\r\n{named}\r\n".encode())
+
+    with serving(drain_seconds=0.1, proxies=["127.0.6.0/24"], **PLACES) as server, ExitStack() as stack:
+        for client in ["192.0.2.1"] * 5 + [""] * 2:
+            stack.enter_context(connect_from(server, "127.0.6.1", through_proxy(client)))
+        counts = wait_for_count(server, 7, "slow", "refused_http_per_address", "refused_http_overloaded")
+        assert (counts["slow"], counts["refused_http_per_address"]) == (6, 1)
+        server.terminate()
+        server.terminate()  # nobody opens the gate
+
+
 def test_a_crowd_that_asks_at_once_is_served_to_the_last_however_long_it_had_to_wait() -> None:
     """All come back from one address after a restart; none is silent, though none has been read yet."""
     with serving(drain_seconds=0.1) as server, ExitStack() as stack:

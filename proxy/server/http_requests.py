@@ -1,0 +1,48 @@
+"""How many applications work on HTTP requests, for whom, and whether one more may begin. Knows no Twisted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from proxy.core.addresses import Network, is_trusted, parse_address
+from proxy.core.leases import address_key
+
+
+class HttpRequests:
+    """The book of one process: an application counts until it ends, whether or not its client still waits.
+
+    Who counted connections would run any number of applications, and threads, for a client that asks and
+    hangs up. Addresses are those of the clients, as the proxies that we trust tell them; whole for IPv4, by
+    their /64 for IPv6. A proxy that does not tell, and a Unix socket, have no bound of their own.
+    """
+
+    def __init__(self, *, most: int, most_per_address: int, proxies: tuple[Network, ...] = ()) -> None:
+        self._most, self._most_per_address, self._proxies = most, most_per_address, proxies
+        self._running: Counter[str] = Counter()
+
+    @property
+    def running(self) -> int:
+        return self._running.total()
+
+    @property
+    def is_full(self) -> bool:
+        return self.running >= self._most
+
+    def is_full_for(self, address: str) -> bool:
+        """Whether the client at `address` has its share; never of "", which is nobody's in particular."""
+        key = self._key(address)
+        return bool(key) and self._running[key] >= self._most_per_address
+
+    def began(self, address: str) -> None:
+        self._running[self._key(address)] += 1
+
+    def ended(self, address: str) -> None:
+        """To be called once for each `began`, with the same address."""
+        key = self._key(address)
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
+
+    def _key(self, address: str) -> str:
+        parsed = parse_address(address)
+        return "" if parsed is None or is_trusted(parsed, self._proxies) else address_key(str(parsed))

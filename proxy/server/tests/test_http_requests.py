@@ -1,0 +1,44 @@
+"""The book of HTTP requests under way, without sockets."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from proxy.server.http_requests import HttpRequests
+
+
+def book(**bounds: object) -> HttpRequests:
+    return HttpRequests(**{"most": 3, "most_per_address": 2, **bounds})  # type: ignore[arg-type]
+
+
+def test_an_address_has_its_share_and_the_node_its_bound() -> None:
+    requests = book()
+    for _ in range(2):
+        assert not requests.is_full_for("192.0.2.1")
+        requests.began("192.0.2.1")
+    assert requests.is_full_for("192.0.2.1")
+    assert not requests.is_full_for("192.0.2.2")
+    assert not requests.is_full
+    requests.began("192.0.2.2")
+    assert requests.is_full
+    requests.ended("192.0.2.1")
+    assert not requests.is_full
+    assert not requests.is_full_for("192.0.2.1")
+    assert requests.running == 2
+
+
+def test_a_64_of_ipv6_is_one_client() -> None:
+    requests = book()
+    requests.began("2001:db8::1")
+    requests.began("2001:db8::2")
+    assert requests.is_full_for("2001:db8::3")
+    assert not requests.is_full_for("2001:db8:0:1::1")
+
+
+def test_a_proxy_that_names_nobody_and_a_unix_socket_have_no_share_of_their_own() -> None:
+    requests = book(proxies=(ipaddress.ip_network("10.0.0.0/8"),))
+    for address in ("10.0.0.1", "10.0.0.1", ""):
+        requests.began(address)
+    assert not requests.is_full_for("10.0.0.1")
+    assert not requests.is_full_for("")
+    assert requests.is_full
