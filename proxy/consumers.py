@@ -53,7 +53,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         await receive()  # websocket.connect
         join = self._choose_join()
         try:
-            life = await self.connect(join)
+            life = await join.until_left(self.connect(join))
         except GatewayError as error:
             await self._refuse(error)
         except ClientLeft:
@@ -72,7 +72,6 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
         Raises:
             GatewayError: the handshake must be refused.
-            ClientLeft: there is nobody left to answer.
         """
         runtime, route, connection_id = self.runtime, self.route, secrets.token_hex(16)
         with ExitStack() as held:

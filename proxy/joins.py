@@ -46,14 +46,17 @@ class ClientLeft(Exception):
 
 
 class Join(Protocol):
-    """How one link's legs are joined: `dial`, then `serve`."""
+    """How one link's legs are joined: all before the accept `until_left`, the dial in it, then `serve`."""
 
-    async def dial(self, dialling: Dialling) -> AnyLease:
-        """What `dialling` gives when called with how to dial; given up as soon as the client leaves.
+    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+        """What `connecting` gives; it is cancelled as soon as the client leaves.
 
         Raises:
-            ClientLeft, and what the dial raises.
+            ClientLeft, and what `connecting` raises.
         """
+
+    async def dial(self, dialling: Dialling) -> AnyLease:
+        """What `dialling` gives when called with how to dial. Raises what the dial raises."""
 
     async def serve(self, life: Life, accept: Accept) -> None:
         """Accept with `accept`, and see to it that `life` is told of its beginning and its end."""
@@ -83,10 +86,9 @@ class SpliceJoin:
     def __init__(self, consumer: GatewayConsumer) -> None:
         self._consumer = consumer
 
-    async def dial(self, dialling: Dialling) -> Lease[Any]:
-        """Dial in this task: the server says when the client leaves, so that nobody has to watch it."""
-        consumer, left = self._consumer, False
-        limits, task = consumer.runtime.limits, asyncio.current_task()
+    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+        """In this task: the server says when the client leaves, so that nobody has to watch it."""
+        left, task = False, asyncio.current_task()
 
         def on_left() -> None:
             nonlocal left
@@ -94,19 +96,23 @@ class SpliceJoin:
             if task is not None:
                 task.cancel()
 
-        async def dial(target: Target, request: DialRequest) -> RawUpstream:
-            return await dial_raw(target, request, limits=limits)
-
-        offer = consumer.scope["extensions"][SPLICE_EXTENSION]
+        offer = self._consumer.scope["extensions"][SPLICE_EXTENSION]
         offer["on_left"] = on_left
         try:
-            return await dialling(dial)
+            return await connecting
         except asyncio.CancelledError:
             if left and task is not None and not task.uncancel():
                 raise ClientLeft from None
             raise
         finally:
             del offer["on_left"]
+
+    async def dial(self, dialling: Dialling) -> Lease[Any]:
+        lease: Lease[Any] = await dialling(self._dial_raw)
+        return lease
+
+    async def _dial_raw(self, target: Target, request: DialRequest) -> RawUpstream:
+        return await dial_raw(target, request, limits=self._consumer.runtime.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         request: SpliceRequest | None = None
@@ -153,8 +159,12 @@ class RelayJoin:
     def __init__(self, consumer: GatewayConsumer) -> None:
         self._consumer = consumer
 
+    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+        """In a task of its own, beside which the client is listened to."""
+        return await while_client_waits(connecting, self._consumer.base_receive)
+
     async def dial(self, dialling: Dialling) -> AnyLease:
-        return await while_client_waits(dialling(self._dial_leg), self._consumer.base_receive)
+        return await dialling(self._dial_leg)
 
     async def _dial_leg(self, target: Target, request: DialRequest) -> UpstreamLeg:
         return await dial_leg(target, request, limits=self._consumer.runtime.limits)
@@ -207,7 +217,7 @@ class ResumeJoin(RelayJoin):
     relay_class = ResumingRelay
 
     async def dial(self, dialling: Dialling) -> AnyLease:
-        lease = await while_client_waits(dialling(self._dial_leg), self._consumer.base_receive)
+        lease = await dialling(self._dial_leg)
         return RenewableLease(lease, dial=self._dial_leg, dialling=dialling)
 
     def _upstream(self, life: Life) -> Leg:
@@ -251,28 +261,28 @@ def policy_of(life: Life) -> Inspect | None:
     return gated
 
 
-async def while_client_waits(dialling: Coroutine[Any, Any, Lease[Any]], receive: Receive) -> Lease[Any]:
-    """The result of `dialling`, given up as soon as `receive` tells that the client left."""
-    dial = asyncio.create_task(dialling, name="dial")
+async def while_client_waits(connecting: Coroutine[Any, Any, Life], receive: Receive) -> Life:
+    """The result of `connecting`, given up as soon as `receive` tells that the client left."""
+    connect = asyncio.create_task(connecting, name="connect")
     leaving = asyncio.ensure_future(receive())
     try:
-        await asyncio.wait({dial, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({connect, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if leaving.done():
             raise ClientLeft
-        return dial.result()
+        return connect.result()
     except BaseException:
-        dial.add_done_callback(_drop_what_was_won)  # also if this wait is cancelled as well
-        dial.cancel()
-        await asyncio.wait({dial})
+        connect.add_done_callback(_drop_what_was_won)  # also if this wait is cancelled as well
+        connect.cancel()
+        await asyncio.wait({connect})
         raise
     finally:
         leaving.cancel()
 
 
-def _drop_what_was_won(dial: asyncio.Task[Lease[Any]]) -> None:
-    """A dial that was given up may have been won in the same moment."""
-    if not dial.cancelled() and dial.exception() is None:
-        give_up(dial.result())
+def _drop_what_was_won(connect: asyncio.Task[Life]) -> None:
+    """What was given up may have been won in the same moment."""
+    if not connect.cancelled() and connect.exception() is None:
+        connect.result().dropped()
 
 
 def give_up(lease: AnyLease) -> None:

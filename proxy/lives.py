@@ -86,12 +86,7 @@ class Life:
         link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
         link.record.end(close, by=by, at=now)
         runtime.recorder.note(link.record)
-        runtime.hub.leave(link, link.topics)
-        self.lease.release(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL)
-        runtime.admission.release(self.admitted)
-        gates = runtime.gates(self.route)
-        if gates is not None:
-            gates.close(link.record.user_id)
+        self._release(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL)
         runtime.closed(link)
         metrics.child(metrics.CONNECTIONS, name, self._member).dec()
         self._count_failure(close, by)
@@ -109,6 +104,22 @@ class Life:
             "messages_out": link.record.messages_out,
         }
         logger.info("link closed", extra=self._log_fields() | fields)
+
+    def dropped(self) -> None:
+        """It never began: the client left in the moment in which it could have."""
+        self._is_over = True
+        self.lease.leg.abort()
+        self._release(lost=False)
+
+    def _release(self, *, lost: bool) -> None:
+        """Give back all that it holds; `lost`: the member went without a close."""
+        link, runtime = self.link, self.runtime
+        runtime.hub.leave(link, link.topics)
+        self.lease.release(lost=lost)
+        runtime.admission.release(self.admitted)
+        gates = runtime.gates(self.route)
+        if gates is not None:
+            gates.close(link.record.user_id)
 
     def given_up(self, close: Close, by: ClosedBy) -> None:
         """The accept came to nothing: nobody else ends the upstream's socket."""

@@ -89,7 +89,7 @@ class DownstreamLeg(FlowControlled):
         self._pinged_at = self._control_frames_at = 0.0
         self._turn: asyncio.TimerHandle | None = None  # when to go on with what is unparsed
         self._is_unsplicing = False
-        self._offer: dict[str, Any] = {}  # may hold `on_left`, for a client that leaves before the answer
+        self._offer: dict[str, Any] = {}  # may hold `on_left`, for an end before the application's answer
 
     @property
     def is_live(self) -> bool:
@@ -117,15 +117,13 @@ class DownstreamLeg(FlowControlled):
         return None  # the transport flushes and closes itself
 
     def connection_lost(self, error: Exception | None) -> None:
-        was_connecting, self.state = self.state is State.CONNECTING, State.CLOSED
+        self.state = State.CLOSED
         self.clear_deadline()
         self.release_writers()
         self._conversation = self._answer = self._unparsed = None
         if self._turn is not None:
             self._turn.cancel()
         self._end(closes.LOST, by=ClosedBy.CLIENT)
-        if was_connecting and "on_left" in self._offer:
-            self._offer["on_left"]()
         self._node.let_go(self)
 
     def pause_writing(self) -> None:
@@ -357,6 +355,8 @@ class DownstreamLeg(FlowControlled):
                 "sluicegate.closed_by": by,
             }
             self._inbox.wake()
+            if "on_left" in self._offer:
+                self._offer["on_left"]()
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second: idle links end, silent ones are pinged, dead ones end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,13 +19,16 @@ from redis.asyncio import Redis
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from config.testing.servers import ValkeyServer
-from proxy import consumers, metrics, registry
+from proxy import consumers, metrics, registry, rules
 from proxy.consumers import GatewayConsumer
 from proxy.core.errors import NotFound
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Forward, Resume, Route, Subject, Upstream
 from proxy.core.verdicts import Verdict
+from proxy.engine import shared_leases
+from proxy.engine.dial import Dialler
+from proxy.rules import StaffRules
 from proxy.runtime import Runtime
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.node import Node
@@ -208,7 +212,7 @@ async def test_a_handshake_cancelled_at_any_await_leaves_nothing(world: World, r
         if reached[0] < step:
             break
         assert step == 1 or status in {0, 101, 500}
-    assert step > 5
+    assert step > (5 if world.way == "splice" else 2)  # a relay connects in a task of its own
     assert status == 101
 
 
@@ -235,6 +239,91 @@ async def test_a_client_that_leaves_in_any_turn_of_the_loop_leaves_nothing(
             for _ in range(turns):
                 await asyncio.sleep(0)
         await settle(world, redis)
+
+
+def waits_for_rules(world: World, _: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """The database does not answer the first look."""
+    monkeypatch.setattr(rules, "FIRST_LOOK_SECONDS", 60)
+    waiting: list[None] = []
+
+    async def ready() -> None:
+        waiting.append(None)
+        await StaffRules.ready(world.runtime.rules)
+
+    monkeypatch.setattr(world.runtime.rules, "ready", ready)
+    return lambda: bool(waiting)
+
+
+def waits_for_redis(
+    world: World, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], bool]:
+    """Redis is frozen when it is asked to admit."""
+    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 60)
+    freeze(valkey)
+    return lambda: bool(world.runtime.admission.live())
+
+
+def waits_for_a_turn(world: World, _: ValkeyServer, __: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Others dial, as many as may."""
+    pool: Any = world.runtime.pool(world.route)
+    pool._dialler = Dialler(max_concurrent=1, queue_seconds=60)
+    pool._dialler._turns._value = 0
+    return lambda: bool(pool._dialler._turns._waiters)
+
+
+def waits_for_topics(world: World, _: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """The channel layer takes its time over the link's groups."""
+    asked = asyncio.Event()
+
+    async def group_add(*_: str) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.runtime.hub, "_call_seconds", 60)
+    monkeypatch.setattr(get_channel_layer(), "group_add", group_add)
+    return asked.is_set
+
+
+def freeze(valkey: ValkeyServer) -> None:
+    assert valkey.program is not None
+    valkey.program.send_signal(signal.SIGSTOP)
+
+
+STEPS = [waits_for_rules, waits_for_redis, waits_for_a_turn, waits_for_topics]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_client_that_leaves_while_it_waits_for_whatever_is_noticed_and_leaves_nothing(
+    world: World, redis: Redis, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, step: Any
+) -> None:
+    labels = {"route": "tried", "outcome": "client_left"}
+    before = REGISTRY.get_sample_value("gateway_websocket_connections_total", labels) or 0
+    is_waiting = step(world, valkey, monkeypatch)
+    try:
+        async with asyncio.timeout(10):
+            async with world.client():
+                while not is_waiting():
+                    await asyncio.sleep(0)
+            await asyncio.wait(world.tasks)
+    finally:
+        valkey.ensure_running()
+    assert REGISTRY.get_sample_value("gateway_websocket_connections_total", labels) == before + 1
+    await settle(world, redis)
+    assert world.runtime.recorder.queue_length == 0
+
+
+async def test_a_client_that_is_refused_for_its_impatience_keeps_no_turn_to_dial(
+    world: World, redis: Redis, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_waiting = waits_for_a_turn(world, valkey, monkeypatch)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10), world.client() as client:
+        while not is_waiting():
+            await asyncio.sleep(0)
+        await loop.sock_sendall(client, bytes(5000))
+        assert (await loop.sock_recv(client, 65536)).startswith(b"HTTP/1.1 400")
+        await asyncio.wait(world.tasks)
+    await settle(world, redis)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
