@@ -10,8 +10,11 @@ import re
 from collections.abc import Iterable
 
 TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
-# Control bytes, all but the tab; and what Python would take for a line break in Latin-1.
-CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f\x85]")
+# All but the tab. Bytes from 0x80 are a client's own text (obs-text), the halves of its UTF-8 among them.
+CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# Latin-1's line break, the end of an "Å" in UTF-8. A service whose library takes it for one would read what
+# follows as a header that only the gateway may say.
+BREAKS_LINES = re.compile(rb"\x85")
 _SUBPROTOCOLS = b"sec-websocket-protocol"
 
 

@@ -26,7 +26,7 @@ from proxy.core.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from proxy.core.heads import TOKEN, problem_of_head
+from proxy.core.heads import BREAKS_LINES, TOKEN, problem_of_head
 from proxy.core.human import one_line
 from proxy.core.limits import LinkLimits
 from proxy.core.routes import at_path, own_path
@@ -86,6 +86,8 @@ class DialRequest:
         said = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers]
         said.extend((b"sec-websocket-protocol", name.encode("latin-1")) for name in self.subprotocols)
         problem = problem_of_head(said)
+        if problem is None and any(BREAKS_LINES.search(value) for _, value in said):
+            problem = "a line break in a header value"
         if problem is not None or not all(TOKEN.fullmatch(name) for name, _ in said):
             raise ValueError(problem or "a header's name is no token")
 

@@ -27,7 +27,13 @@ def ask(gateway: Gateway, *headers: str, hosts: tuple[str, ...] | None = None) -
 
 
 @pytest.mark.parametrize(
-    "header", ["User-Agent: a\x01b", "Sec-WebSocket-Protocol: foo bar", "Sec-WebSocket-Protocol: a\x01b"]
+    "header",
+    [
+        "User-Agent: a\x01b",
+        "User-Agent: a\x85X-User-Id: 1",
+        "Sec-WebSocket-Protocol: foo bar",
+        "Sec-WebSocket-Protocol: a\x01b",
+    ],
 )
 async def test_a_head_that_is_not_clean_is_refused_and_never_blamed_on_a_member(
     gateway: Gateway, header: str
@@ -46,6 +52,14 @@ async def test_a_head_that_is_not_clean_is_refused_and_never_blamed_on_a_member(
             assert await client.recv() == "let in"
     assert set(statuses) <= ({400} if gateway.kind == "serve" else {400, 403})
     assert "Traceback" not in gateway.program.output
+
+
+async def test_a_cookie_in_any_language_keeps_nobody_out(gateway: Gateway) -> None:
+    """ "Å" is 0xC3 0x85, and 0x85 a line break to who decodes Latin-1; stock Daphne refuses it for that."""
+    cookie = "Cookie: city=Ålesund…".encode().decode("latin-1")
+    async with gateway.serving(echo), asyncio.timeout(10):
+        status = await asyncio.to_thread(ask, gateway, cookie)
+    assert status == (101 if gateway.kind == "serve" else 400)
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ async def test_dials_beyond_the_bound_queue_and_are_overloaded_after_the_deadlin
     [
         {"headers": [("user-agent", "a\x01b")]},
         {"headers": [("user-agent", "a\r\nX-User-Id: 1")]},
+        {"headers": [("user-agent", "a\x85X-User-Id: 1")]},
         {"headers": [("user-agent", "\u20ac")]},
         {"headers": [("x y", "1")]},
         {"subprotocols": ["foo bar"]},
@@ -196,7 +197,7 @@ async def test_dials_beyond_the_bound_queue_and_are_overloaded_after_the_deadlin
     ],
 )
 def test_what_cannot_be_sent_is_known_before_there_is_a_dial(unsendable: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"holds|token|control|latin-1"):
+    with pytest.raises(ValueError, match=r"holds|token|control|line break|latin-1"):
         DialRequest(**unsendable)
 
 
