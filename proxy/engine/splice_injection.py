@@ -52,11 +52,11 @@ class Injection(ABC):
         """Put one whole unmasked frame into the client's stream: now, or between the messages under way.
 
         Until then it waits in the outbox. When that is full, the route's policy closes the client with 1008
-        or drops the oldest. Once the link has ended, nothing is injected.
+        or drops the oldest. Once the link has ended, or the client is gone, nothing is injected.
         """
-        if self.ended is not None:
-            return
         down = self.down
+        if self.ended is not None or down.shut:
+            return
         if self._outbox is None and not down.stalled_at and self.up.scanner.between_messages:
             down.transport.write(frame)
             self._count_injected((frame,))

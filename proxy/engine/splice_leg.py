@@ -164,12 +164,15 @@ class SplicedLeg(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._is_closed:
             return
-        self._is_closed = True
+        # What was received goes on, but nothing is written here any more: uvloop raises at that.
+        self._is_closed = self.shut = self.other.watched = True
+        self.close_due, self.stalled_at = None, 0.0
         self.hurry()
         if self.over or not self.scanner.unread:
             self._leave()
         else:
             self.update_reading()
+            self.other.update_reading()  # it may have been stopped because of this one
 
     def _leave(self) -> None:
         self.gone = True

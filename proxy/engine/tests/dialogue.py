@@ -89,6 +89,16 @@ class Dialogue:
         while any(not leg.gone and leg.turn is not None for leg in (self.splice.down, self.splice.up)):
             await asyncio.sleep(0)
 
+    def reset_client(self) -> None:
+        """The client's socket is gone, without a close."""
+        self.down.abort()
+        self.splice.down.connection_lost(ConnectionResetError())
+
+    def reset_service(self) -> None:
+        """The service's socket is gone, without a close."""
+        self.up.abort()
+        self.splice.up.connection_lost(ConnectionResetError())
+
     def hang_up(self) -> None:
         """Both sockets are gone."""
         self.splice.down.connection_lost(None)

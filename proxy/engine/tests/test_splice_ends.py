@@ -229,12 +229,32 @@ async def test_what_was_received_of_a_client_that_is_lost_waits_for_a_service_th
     link.client(flood)
     link.splice.up.pause_writing()
     await link.turns()
-    link.splice.down.connection_lost(None)
+    link.reset_client()
     assert not link.splice.down.gone
+    link.splice.inject(Event("everyone", "event"))  # on uvloop, to write to a closed socket raises
+    link.service(encode_frame(TEXT, b"said"))
     link.splice.up.resume_writing()
     await link.turns()
     assert bytes(link.up.written[: len(flood)]) == flood
     assert link.splice.down.gone
+    link.hang_up()
+
+
+async def test_what_was_received_of_a_service_that_is_lost_waits_for_a_client_that_is_stalled() -> None:
+    link, flood = Dialogue(), encode_frame(TEXT, b"") * 30_000
+    link.service(flood)
+    link.splice.down.pause_writing()
+    await link.turns()
+    link.splice.inject(Event("everyone", "event"))
+    link.reset_service()
+    assert not link.splice.up.gone
+    link.client(encode_frame(TEXT, b"said", mask=KEY))
+    link.splice.down.resume_writing()
+    await link.turns()
+    assert bytes(link.down.written).count(encode_frame(TEXT, b"")) >= 30_000
+    *_, last = link.down.frames()
+    assert last == close_frame(1011, "upstream lost")
+    assert link.splice.up.gone
     link.hang_up()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import resource
 
+from proxy.core import closes
 from proxy.core.closes import ClosedBy
+from proxy.core.events import Event
 from proxy.core.framing import close_frame, encode_frame, text_frame
 from proxy.core.headers import BINARY, PING
 from proxy.core.limits import LinkLimits
@@ -287,3 +289,28 @@ async def test_messages_and_events_keep_flowing_after_a_stall() -> None:
         assert received.count("event") == 1
         assert received[-1] in ("after", "event")
         assert sum(len(message) == len(CHUNK) - 10 for message in received) == MEGABYTES
+
+
+@on_both_loops
+async def test_a_client_that_is_reset_while_the_service_is_stuck_loses_nothing_that_it_sent() -> None:
+    flood, reset = masked(BINARY, b"x" * 14) * 500_000, asyncio.Event()
+    received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def service(end: RawEnd) -> None:
+        await reset.wait()
+        await end.send(text_frame("said to nobody"))
+        received.set_result(await end.reader.read())
+
+    async with raw_upstream(service) as url, gateway_to(url) as gateway:
+        async with raw_client(gateway) as client:
+            client.writer.write(flood)
+            splice = await gateway.joined.get()
+            await until(lambda: bool(splice.up.stalled_at and splice.down.scanner.unread))
+        sent = splice.down.scanner.messages + len(splice.down.scanner.unread) // 20
+        while not splice.down.gone:
+            splice.inject(Event("everyone", "an event"))  # by which the reset is noticed, at the latest
+            if splice.down.shut:
+                reset.set()
+            await asyncio.sleep(0.001)
+        assert (await received).count(b"\x82\x8e") >= sent
+        assert await gateway.end_of(splice) == (closes.LOST, ClosedBy.CLIENT)
