@@ -205,8 +205,12 @@ class TooMany(GatewayError):
         return {**super().fields(), "bound": self.which}
 
 
+# However long a service says that it will be busy, its clients ask again after this.
+_LONGEST_BUSY_SECONDS = 3600.0
+
+
 class UpstreamRefused(GatewayError):
-    """The upstream answered the handshake with anything but 101, or broke it."""
+    """The upstream answered the handshake with a status that nothing else here stands for, or broke it."""
 
     status = 502
     close = closes.UPSTREAM_FAILED
@@ -230,6 +234,22 @@ class ServiceRefused(GatewayError):
         self.status, self.message = status, words or self.message
         reason = f"refused by the service: {words}" if words else "refused by the service"
         self.close = Close(closes.AUTHENTICATION_FAILED.code, closes.clip_reason(reason))
+
+
+class ServiceBusy(GatewayError):
+    """The service itself says that it takes nobody right now (503), and perhaps for how long."""
+
+    status = 503
+    close = Close(closes.OVERLOADED.code, "service busy")
+    code = "service_busy"
+    message = "The service takes no more clients right now; try again later."
+    retry_after_seconds: float = 2.0
+
+    def __init__(self, *, retry_after_seconds: float | None = None) -> None:
+        """`retry_after_seconds`: what the service says, taken within bounds; None if it does not."""
+        super().__init__("the service answered 503")
+        if retry_after_seconds is not None:
+            self.retry_after_seconds = min(max(retry_after_seconds, 1.0), _LONGEST_BUSY_SECONDS)
 
 
 class UpstreamUnavailable(GatewayError):

@@ -21,6 +21,7 @@ from proxy.core.errors import (
     GatewayError,
     NotFound,
     Overloaded,
+    ServiceBusy,
     ServiceRefused,
     TokenExpired,
     UpstreamRefused,
@@ -40,7 +41,7 @@ LegT = TypeVar("LegT")
 # Errors of our own kernel: they say nothing about a member.
 _OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TARGET = re.compile(r"[\x21-\x7e]*")
-
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 # What a service answers to the client itself, not to us.
 CLIENT_REFUSALS = frozenset({401, 403})
@@ -252,7 +253,9 @@ class _ConnectHere(connect):
 def dial_error(error: Exception) -> Exception:
     """What a failed dial means to the client: refused (502), not found (404), too late (504), try another."""
     if isinstance(error, InvalidStatus):
-        return refused_with(error.response.status_code, bytes(error.response.body or b""))
+        response = error.response
+        retry_after = response.headers.get_all("Retry-After")
+        return refused_with(response.status_code, bytes(response.body or b""), "".join(retry_after[:1]))
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("no answer to the handshake in time")
     if isinstance(error, InvalidHandshake | EOFError):
@@ -264,14 +267,21 @@ def dial_error(error: Exception) -> Exception:
     return error
 
 
-def refused_with(status: int, body: bytes = b"") -> GatewayError:
-    """The upstream's own refusal. Its 401, 403 and 404 are for the client; all others are its failure."""
+def refused_with(status: int, body: bytes = b"", retry_after: str = "") -> GatewayError:
+    """The upstream's own refusal. Its 401, 403, 404 and 503 are for the client; all others are its failure.
+
+    `retry_after`: the header, of which seconds are understood, and dates are not.
+    """
     if status == NotFound.status:
         return NotFound("the upstream knows no such path or experience")
     if status in CLIENT_REFUSALS:
         if status == TokenExpired.status and _object_in(body).get("code") == TokenExpired.code:
             return TokenExpired("the service says that the token has expired")
         return ServiceRefused(status, words=words_for_clients(body))
+    if status == ServiceBusy.status:
+        return ServiceBusy(
+            retry_after_seconds=float(retry_after) if _SECONDS.fullmatch(retry_after) else None
+        )
     return UpstreamRefused(f"status {status}", upstream_status=status)
 
 

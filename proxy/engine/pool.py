@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic
 
 from proxy.core.balancing import policy
-from proxy.core.errors import GatewayError, NotFound, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from proxy.core.errors import (
+    GatewayError,
+    NotFound,
+    Overloaded,
+    ServiceBusy,
+    ServiceRefused,
+    TokenExpired,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.dial import Dial, DialFailed, Dialler, DialRequest, LegT, Target
 from proxy.engine.members import Member, MemberState, Use
@@ -42,6 +52,70 @@ class PoolObserver:
 
     def dial_failed(self, member: str, error: Exception) -> None:
         """It did not, or not as it should: DialFailed, UpstreamTimeout or UpstreamRefused."""
+
+
+# Everyday answers of a member to a client.
+_REFUSALS = (NotFound, ServiceRefused, TokenExpired)
+# How a member does not let a client in. All else that a dial raises is this node's own.
+_NO_ENTRY = (DialFailed, UpstreamTimeout, UpstreamRefused, ServiceBusy, *_REFUSALS)
+# A word about the request is believed when two members say it.
+_WORDS_TO_BELIEVE = 2
+
+
+class _Search:
+    """One client's way from member to member: whom it asked, and what they said.
+
+    A member that spoke of the request, or of its load, has not failed. If another member lets the same client
+    in, it was wrong, and is blamed; until that is known, its use is held. A client that nobody lets in harms
+    nobody.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.asked: set[str] = set()
+        self.deadline = float("inf")  # until the first one is asked
+        self.failure: Exception | None = None
+        self._said: list[tuple[Use, GatewayError]] = []
+
+    def is_over(self, now: float) -> bool:
+        words = sum(is_about_request(error) for _, error in self._said)
+        return words >= _WORDS_TO_BELIEVE or now >= self.deadline
+
+    def note(self, use: Use, error: Exception, *, is_connected: bool, observer: PoolObserver) -> None:
+        """The member did not let the client in."""
+        if not isinstance(error, _REFUSALS):
+            observer.dial_failed(use.member.url, error)
+        if isinstance(error, GatewayError) and (is_about_request(error) or isinstance(error, ServiceBusy)):
+            self._said.append((use, error))
+        else:
+            self.failure = error
+            use.failed(str(error) or type(error).__name__, is_request=is_connected)
+
+    def contradicted(self, observer: PoolObserver) -> None:
+        """Another member let the client in."""
+        for use, error in self._said:
+            status = error.upstream_status if isinstance(error, UpstreamRefused) else error.status
+            use.failed(f"answered {status} to a client that another member let in", is_request=True)
+            if isinstance(error, _REFUSALS):
+                observer.dial_failed(use.member.url, error)
+        self._said.clear()
+
+    @property
+    def word(self) -> GatewayError | None:
+        """What to tell the client of what members said: about its request first, else that they are busy."""
+        said = [error for _, error in self._said]
+        return next(filter(is_about_request, said), next(iter(said), None))
+
+    def end(self) -> None:
+        for use, _ in self._said:
+            use.given_up()
+
+
+def is_about_request(error: Exception) -> bool:
+    """Whether a member answered, and the answer is about what was asked."""
+    if isinstance(error, UpstreamRefused):
+        return error.upstream_status is not None and error.upstream_status < 500
+    return isinstance(error, _REFUSALS)
 
 
 class Pool:
@@ -107,69 +181,80 @@ class Pool:
         return member
 
     async def dial(self, dial: Dial[LegT], request: DialRequest, *, key: str = "") -> Lease[LegT]:
-        """Lease the member that the policy chooses; if it fails, another, within the dial deadline.
+        """Lease the member that the policy chooses; if it does not let the client in, another, in time.
 
         `key` says whose dial it is: affinity sticks to it, and one alone cannot make a member look bad.
 
         Raises:
             UpstreamUnavailable: none is available, or none could be reached.
             UpstreamTimeout, UpstreamRefused: what the last one tried did.
-            NotFound, ServiceRefused: one answered so; others would, too.
+            NotFound, ServiceRefused, TokenExpired, UpstreamRefused: one says so, and none lets the client in.
+            ServiceBusy: one is, and none lets the client in.
             Overloaded: too many dials wait.
         """
-        deadline = self._clock() + self._dial_seconds
-        tried: set[str] = set()
-        failure: Exception | None = None
-        while self._clock() < deadline or not tried:
-            if not self._candidates(tried, key):
-                break
-            async with self._dialler.turn():
-                candidates = self._candidates(tried, key)  # who was well before the wait may not be now
-                if not candidates:
-                    break
-                member = self._policy.choose(candidates, key=key)
-                tried.add(member.url)
-                left = deadline - self._clock()
-                seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
-                try:
-                    return await self._dial_member(member, dial, request, key=key, seconds=seconds)
-                except (DialFailed, UpstreamTimeout, UpstreamRefused) as error:
-                    if is_final(error):
-                        raise
-                    failure = error
-        raise self._failure(failure)
+        search = _Search(key)
+        try:
+            lease = await self._ask_in_turn(search, dial, request)
+            if lease is None:
+                raise search.word or self._failure(search.failure)
+            search.contradicted(self._observer)
+            return lease
+        finally:
+            search.end()
 
-    def _candidates(self, tried: set[str], key: str) -> Sequence[Member]:
-        """Whom to choose from; where probes say that nobody is well, those whom they say it of.
+    async def _ask_in_turn(
+        self, search: _Search, dial: Dial[LegT], request: DialRequest
+    ) -> Lease[LegT] | None:
+        """One member after another until one lets the client in; None if nobody does."""
+        try:
+            while not search.is_over(self._clock()) and self._candidates(search):
+                async with self._dialler.turn():
+                    lease = await self._dial_next(search, dial, request)
+                if lease is not None:
+                    return lease
+        except Overloaded:
+            if search.word is None:
+                raise
+        return None
 
-        A probe that asks for the wrong thing, or comes too late, must not refuse everybody.
-        """
-        untried = [member for url, member in self._members.items() if url not in tried and member.allows(key)]
-        available = [member for member in untried if member.state is MemberState.AVAILABLE]
-        if available or tried or any(each.healthy and not each.draining for each in self._members.values()):
-            return available
-        return [member for member in untried if member.state is MemberState.UNHEALTHY and not member.full]
-
-    async def _dial_member(
-        self, member: Member, dial: Dial[LegT], request: DialRequest, *, key: str, seconds: float
-    ) -> Lease[LegT]:
+    async def _dial_next(self, search: _Search, dial: Dial[LegT], request: DialRequest) -> Lease[LegT] | None:
+        """Dial one that was not asked yet. None if it does not let the client in, or there is none."""
+        now, candidates = self._clock(), self._candidates(search)  # neither is what it was before the wait
+        if not candidates or search.is_over(now):
+            return None
+        search.deadline = min(search.deadline, now + self._dial_seconds)
+        member = self._policy.choose(candidates, key=search.key)
+        search.asked.add(member.url)
+        left = search.deadline - now
+        seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
         target = Target(request.target(member.url), member.addresses, seconds=seconds)
-        use = member.use(by=key)
+        use = member.use(by=search.key)
         try:
             leg = await _within(seconds, dial(target, request))
-        except Exception as error:
-            if isinstance(error, DialFailed | UpstreamTimeout | UpstreamRefused):
-                self._observer.dial_failed(member.url, error)
-            if is_final(error):
-                use.given_up()
-            else:
-                use.failed(str(error) or type(error).__name__, is_request=target.is_connected)
-            raise
-        except BaseException:  # cancelled: the client left
+        except _NO_ENTRY as error:
+            search.note(use, error, is_connected=target.is_connected, observer=self._observer)
+            return None
+        except BaseException:  # the client left, or it is this node that cannot
             use.given_up()
             raise
         self._observer.dialled(member.url, use.dialled())
         return Lease(use, leg)
+
+    def _candidates(self, search: _Search) -> Sequence[Member]:
+        """Whom to choose from; where probes say that nobody is well, those whom they say it of.
+
+        A probe that asks for the wrong thing, or comes too late, must not refuse everybody.
+        """
+        left = [each for url, each in self._members.items() if url not in search.asked]
+        untried = [member for member in left if member.allows(search.key)]
+        available = [member for member in untried if member.state is MemberState.AVAILABLE]
+        if (
+            available
+            or search.asked
+            or any(each.healthy and not each.draining for each in self._members.values())
+        ):
+            return available
+        return [member for member in untried if member.state is MemberState.UNHEALTHY and not member.full]
 
     def _failure(self, failure: Exception | None) -> GatewayError:
         if isinstance(failure, GatewayError):
@@ -186,10 +271,3 @@ async def _within(seconds: float, dialling: Awaitable[LegT]) -> LegT:
             return await dialling
     except TimeoutError:
         raise UpstreamTimeout("no answer to the handshake in time") from None
-
-
-def is_final(error: Exception) -> bool:
-    """Whether another member would only say the same: it answered, and the answer is about the request."""
-    if isinstance(error, UpstreamRefused):
-        return error.upstream_status is not None and error.upstream_status < 500
-    return isinstance(error, NotFound) or not isinstance(error, DialFailed | UpstreamTimeout)

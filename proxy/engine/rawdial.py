@@ -39,6 +39,7 @@ MAX_RESPONSE_HEAD_BYTES = 16 * 1024
 MAX_REFUSAL_BYTES = 4096
 REFUSAL_SECONDS = 1.0
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 DEFLATE = "permessage-deflate"
 
 # One logger for all dials: the library would otherwise look one up for each.
@@ -233,7 +234,8 @@ async def _raise_refusal(head: bytes, upstream: RawUpstream) -> None:
     body = b""
     if int(status) in CLIENT_REFUSALS and length is not None and int(length[1]) <= MAX_REFUSAL_BYTES:
         body = await upstream.body(int(length[1]))
-    raise refused_with(int(status), body)
+    later = _RETRY_AFTER.search(head)
+    raise refused_with(int(status), body, "" if later is None else later[1].decode("latin-1"))
 
 
 def _finish(handshake: _Handshake, head: bytes, upstream: RawUpstream) -> None:

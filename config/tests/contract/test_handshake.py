@@ -155,6 +155,7 @@ async def test_an_upstream_that_does_not_run_answers_503(gateway: Gateway) -> No
         (404, 404, "not_found"),
         (418, 502, "upstream_refused"),
         (500, 502, "upstream_refused"),
+        (503, 503, "service_busy"),
     ],
 )
 async def test_an_upstreams_refusal_is_answered_in_our_own_words(
@@ -224,6 +225,23 @@ async def test_a_token_that_expires_on_its_way_to_the_service_lets_the_client_co
     told = (403, "token_expired") if code == 4010 else (401, "service_refused")
     check(gateway, response, *told)
     assert client.close_code == (4908 if (gateway.kind, code) == ("daphne", 1008) else code)
+
+
+async def test_a_busy_services_time_to_come_back_reaches_the_client(gateway: Gateway) -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        response = connection.respond(503, "no room\n")
+        response.headers["Retry-After"] = "7"
+        return response
+
+    async with gateway.serving(wait, process_request=refuse) as url, asyncio.timeout(10):
+        responses = [await refusal(gateway, url) for _ in range(5)]
+        async with gateway.connect(gateway.url(refuse="close")) as client:
+            await client.wait_closed()
+    for response in responses:  # all alike: a service that says so is there, and no breaker opens
+        check(gateway, response, 503, "service_busy")
+    if gateway.kind == "serve":  # stock Daphne sends no headers and no reasons
+        assert {response.headers["Retry-After"] for response in responses} == {"7"}
+        assert (client.close_code, client.close_reason) == (4013, "service busy; retry in 7000 ms")
 
 
 async def test_an_upstream_that_never_answers_the_handshake_answers_504(gateway: Gateway) -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Request, Response
 
 from config.testing.gateway import Gateway, issue
 from config.testing.studio import StudioInstance
@@ -68,3 +74,65 @@ async def test_one_user_whose_links_make_a_service_drop_does_not_shut_its_member
             async with node.connect(node.url("/ws", token=issue(f"good-{number}"))) as client:
                 instances.add(await instance_of(client))
         assert len(instances) == len(studios)
+
+
+class Studio:
+    """A member that counts whom it lets in, and answers `status` to those whom it `refuses`; None: to all."""
+
+    def __init__(self, *, refuses: str | None = "", status: int = 403) -> None:
+        self.refuses, self.status = refuses, status
+        self.answers: Counter[int] = Counter()
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        is_refused = self.refuses is None or request.headers["X-User-Id"] == self.refuses
+        self.answers[self.status if is_refused else 101] += 1
+        return connection.respond(self.status, "no\n") if is_refused else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        async with serve(
+            ServerConnection.wait_closed, "127.0.0.1", 0, process_request=self.answer, compression=None
+        ) as server:
+            yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ws"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [403, 404, 400, 503])
+async def test_a_member_that_refuses_everybody_takes_nobodys_route_away(
+    make_nodes: MakeNodes, kind: str, status: int
+) -> None:
+    broken, well = Studio(refuses=None, status=status), Studio()
+    async with asyncio.timeout(40), AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(studio.running()) for studio in (broken, well)]
+        (node,) = make_nodes(
+            1,
+            kind=kind,
+            STUDIO_PROBE="none",
+            STUDIO_POLICY="least_connections",
+            STUDIO_WS_URLS=",".join(urls),
+        )
+        for number in range(20):
+            url = node.url("/ws", token=issue(f"user-{number}"))
+            await stack.enter_async_context(node.connect(url))
+        _, counted = await node.get("/metrics")
+    assert well.answers == {101: 20}
+    assert 3 <= broken.answers[status] < 10  # its breaker opens at the third, and some trials follow
+    kinds = {403: "service_refused", 404: "not_found", 400: "upstream_refused", 503: "service_busy"}
+    assert f'errors_total{{backend="{urls[0]}",type="{kinds[status]}"}}' in counted
+
+
+async def test_a_user_whom_no_member_lets_in_hears_so_and_harms_none(make_nodes: MakeNodes) -> None:
+    members = [Studio(refuses="banned"), Studio(refuses="banned")]
+    async with asyncio.timeout(40), AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(studio.running()) for studio in members]
+        (node,) = make_nodes(
+            1, STUDIO_PROBE="none", STUDIO_POLICY="round_robin", STUDIO_WS_URLS=",".join(urls)
+        )
+        for _ in range(9):
+            with pytest.raises(InvalidStatus) as refused:
+                await node.connect(node.url("/ws", token=issue("banned"))).__aenter__()
+            assert refused.value.response.status_code == 403
+        for number in range(6):
+            url = node.url("/ws", token=issue(f"user-{number}"))
+            await stack.enter_async_context(node.connect(url))
+    assert [studio.answers for studio in members] == [{403: 9, 101: 3}] * 2

@@ -49,6 +49,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     ),
     (errors.ServiceRefused(401), 401, Close(1008, "refused by the service"), "service_refused", None),
     (errors.UpstreamRefused(SECRET), 502, Close(1011, "upstream failed"), "upstream_refused", None),
+    (errors.ServiceBusy(), 503, Close(4013, "service busy"), "service_busy", 2),
     (
         errors.UpstreamUnavailable("kb", why=SECRET),
         503,

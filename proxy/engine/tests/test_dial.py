@@ -19,6 +19,7 @@ from proxy.core.errors import (
     LegClosed,
     NotFound,
     Overloaded,
+    ServiceBusy,
     ServiceRefused,
     UpstreamRefused,
     UpstreamTimeout,
@@ -225,6 +226,29 @@ async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None
             with pytest.raises(UpstreamRefused):
                 await way(target, DialRequest(), limits=LIMITS)
             assert target.is_connected
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (b"Retry-After: 7\r\n", 7.0),
+        (b"retry-after:90 \r\nRetry-After: 7\r\n", 90.0),
+        (b"Retry-After: 0\r\n", 1.0),
+        (b"Retry-After: 999999999\r\n", 3600.0),
+        (b"Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", 2.0),
+        (b"Retry-After: -7\r\n", 2.0),
+        (b"Retry-After: 1e3\r\n", 2.0),
+        (b"Retry-After: \xb2\r\n", 2.0),
+        (b"", 2.0),
+    ],
+)
+async def test_a_busy_service_says_when_to_come_back(said: bytes, seconds: float) -> None:
+    answer = b"HTTP/1.1 503 Service Unavailable\r\n" + said + b"Content-Length: 0\r\n\r\n"
+    for way in (dial_leg, dial_raw):
+        async with answering(answer) as url, asyncio.timeout(5):
+            with pytest.raises(ServiceBusy) as busy:
+                await way(Target(url), DialRequest(), limits=LIMITS)
+        assert busy.value.retry_after_seconds == seconds
 
 
 @pytest.mark.parametrize(

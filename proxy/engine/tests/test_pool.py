@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.balancing import PolicyName
 from proxy.core.breaker import BreakerLimits, BreakerState
-from proxy.core.errors import NotFound, Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from proxy.core.errors import Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.health import Probe
 from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.dial import DialFailed, DialRequest, Target
@@ -121,15 +121,23 @@ async def test_when_all_fail_the_last_failure_is_told(error: Exception, raised: 
     assert sorted(service.dialled) == [A, B]
 
 
-@pytest.mark.parametrize("answer", [NotFound("no"), UpstreamRefused("status 403", upstream_status=403)])
-async def test_a_members_answer_about_the_request_is_final_and_not_held_against_it(answer: Exception) -> None:
-    pool, service = make(A, B), Service()
-    service.down = {A: answer, B: answer}
-    for _ in range(5):
-        with pytest.raises(type(answer)):
-            await dial(pool, service)
-    assert len(service.dialled) == 5
-    assert pool.available == 2
+async def test_whoever_waited_for_a_turn_has_the_whole_time_to_dial() -> None:
+    clock, asked, answer = Clock(), list[float](), asyncio.Event()
+    pool = make(A, clock=clock, dial_seconds=5.0, turns=1)
+
+    async def slow(target: Target, request: DialRequest) -> str:
+        asked.append(target.seconds)
+        await answer.wait()
+        return target.url
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        for key in ("first", "second"):
+            tasks.create_task(pool.dial(slow, DialRequest(), key=key))
+        while not asked:
+            await asyncio.sleep(0)
+        clock.now = 4.9
+        answer.set()
+    assert asked == [5.0, 5.0]
 
 
 async def test_draining_full_and_unhealthy_members_get_no_new_links() -> None:

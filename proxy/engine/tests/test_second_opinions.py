@@ -1,0 +1,125 @@
+"""What one member says of a client's request, and what another member makes of that."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.core.balancing import PolicyName
+from proxy.core.errors import (
+    GatewayError,
+    NotFound,
+    Overloaded,
+    ServiceBusy,
+    ServiceRefused,
+    TokenExpired,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from proxy.engine.dial import DialFailed
+from proxy.engine.members import MemberState
+from proxy.engine.tests.test_pool import A, B, C, Clock, Service, dial, make, member
+
+WORDS = [
+    NotFound("no"),
+    ServiceRefused(401),
+    ServiceRefused(403),
+    TokenExpired("by the service"),
+    UpstreamRefused("status 400", upstream_status=400),
+]
+
+
+@pytest.mark.parametrize("word", WORDS, ids=repr)
+async def test_what_two_members_say_of_a_request_is_final_and_not_held_against_them(
+    word: GatewayError,
+) -> None:
+    pool, service = make(A, B, C), Service()
+    service.connects = True
+    service.down = {A: word, B: word, C: word}
+    for number in range(9):
+        service.dialled.clear()
+        with pytest.raises(type(word)):
+            await dial(pool, service, key=str(number))
+        assert len(set(service.dialled)) == 2
+    assert pool.available == 3
+    assert sum(each.links for each in pool.all_members()) == 0
+
+
+@pytest.mark.parametrize("word", [*WORDS, ServiceBusy()], ids=repr)
+async def test_a_member_that_refuses_whom_another_lets_in_is_blamed_by_each_client_once(
+    word: GatewayError,
+) -> None:
+    policy = PolicyName.LEAST_CONNECTIONS  # which draws everybody to the one that lets nobody in
+    pool, service = make(A, B, policy=policy), Service()
+    service.connects, service.down = True, {A: word}
+    for _ in range(9):
+        assert (await dial(pool, service, key="one")).member == B
+    assert member(pool, A).state is MemberState.AVAILABLE
+    assert (await dial(pool, service, key="two")).member == B
+    assert member(pool, A).state is MemberState.BROKEN
+    assert member(pool, A).links == 0
+    assert "to a client that another member let in" in member(pool, A).last_error
+
+
+async def test_a_member_that_refuses_everybody_on_trial_stays_out() -> None:
+    clock = Clock()
+    pool, service = make(A, B, clock=clock), Service()
+    service.connects, service.down = True, {A: ServiceRefused(403)}
+    for number in range(6):
+        await dial(pool, service, key=str(number))
+    assert member(pool, A).state is MemberState.BROKEN
+    for seconds in (1.0, 2.0, 4.0):
+        service.dialled.clear()
+        clock.now += seconds
+        for number in range(4):
+            assert (await dial(pool, service, key=f"{clock.now}-{number}")).member == B
+        assert service.dialled.count(A) == 1
+
+
+async def test_the_word_of_a_pools_only_member_is_final_and_harms_nobody() -> None:
+    pool, service = make(A), Service()
+    service.connects, service.down = True, {A: ServiceRefused(403)}
+    for number in range(9):
+        with pytest.raises(ServiceRefused):
+            await dial(pool, service, key=str(number))
+    assert len(service.dialled) == 9
+    assert member(pool, A).state is MemberState.AVAILABLE
+
+
+@pytest.mark.parametrize("failure", [DialFailed("refused"), UpstreamTimeout(), Overloaded("no files")])
+async def test_a_member_that_fails_has_no_word_to_set_against_anothers(failure: Exception) -> None:
+    pool, service = make(A, B), Service()
+    service.down = {A: ServiceRefused(403), B: failure}
+    with pytest.raises(ServiceRefused):
+        await dial(pool, service)
+    assert service.dialled == [A, B]
+    assert member(pool, A).state is MemberState.AVAILABLE
+    assert sum(each.links for each in pool.all_members()) == 0
+
+
+async def test_a_client_that_leaves_while_another_member_is_asked_blames_nobody() -> None:
+    pool, service = make(A, B), Service()
+    service.down = {A: ServiceRefused(403), B: None}
+    for _ in range(4):
+        service.dialled.clear()
+        dialling = asyncio.create_task(dial(pool, service))
+        while B not in service.dialled:
+            await asyncio.sleep(0)
+        dialling.cancel()
+        await asyncio.wait([dialling])
+    assert pool.available == 2
+    assert sum(each.links for each in pool.all_members()) == 0
+
+
+async def test_where_all_members_are_busy_the_client_hears_so_and_when_to_come_back() -> None:
+    pool, service = make(A, B, C), Service()
+    service.connects = True
+    service.down = {each: ServiceBusy(retry_after_seconds=7) for each in (A, B, C)}
+    for number in range(6):
+        service.dialled.clear()
+        with pytest.raises(ServiceBusy) as busy:
+            await dial(pool, service, key=str(number))
+        assert busy.value.retry_after_seconds == 7
+        assert sorted(service.dialled) == [A, B, C]
+    assert pool.available == 3
