@@ -9,6 +9,7 @@ clients-to-be wait for its successor.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -74,11 +75,9 @@ class Master:
 
         One that was told to end by anybody else is replaced: capacity must not shrink in silence.
         """
-        loop, waits = (
-            asyncio.get_running_loop(),
-            delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS),
-        )
-        while True:
+        loop = asyncio.get_running_loop()
+        waits = delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS)
+        while not self._stopping.is_set():
             began = loop.time()
             code = await self._run_once(slot)
             if code == DRAINED_BY_STAFF:
@@ -92,14 +91,15 @@ class Master:
                 waits = delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS)
             seconds = jittered(next(waits), fraction=0.2, random=random.random())  # noqa: S311  a jitter
             log.error("worker ended", extra={"slot": slot, "exit_code": code, "restart_in_seconds": seconds})
-            if await self._stops_within(seconds):
-                return 0
+            await self._pause(seconds)
+        return 0
 
     async def _run_once(self, slot: int) -> int:
         """Start a worker and wait for its end; answers its exit code, CANNOT_START if there was no start."""
         try:
             process = await self._start()
-        except OSError as error:  # no memory, no process, no file to spare: the others go on
+        # No memory, no process, no file to spare, or the socket closed by a stop meanwhile: the others go on.
+        except (OSError, ValueError) as error:
             log.error("worker cannot be started", extra={"slot": slot, "error": str(error)})
             return CANNOT_START
         self._running[slot] = process
@@ -123,12 +123,11 @@ class Master:
             start_new_session=True,  # a terminal's Ctrl-C is for the master to pass on, once
         )
 
-    async def _stops_within(self, seconds: float) -> bool:
-        try:
+    async def _pause(self, seconds: float) -> None:
+        """Wait; not past a stop, which may come in the very turn in which the time is over."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._stopping.wait()
-        except TimeoutError:
-            return False
+                await self._stopping.wait()
 
     def _stop(self) -> None:
         """Pass a signal on. Nobody listens any more once the last worker has closed its copy, too."""

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from proxy.server.tests.conftest import RunningServer, serving
+from proxy.server.workers import CANNOT_START, Master
 
 
 @pytest.fixture
@@ -139,6 +141,23 @@ async def test_a_fork_that_fails_ends_no_other_worker_and_is_tried_again(workers
         assert other in await pids(workers, besides=frozenset({doomed}))
         assert await is_alive(clients[other])
         await asyncio.gather(*(client.close() for client in clients.values()))
+
+
+async def test_a_stop_in_the_turn_of_a_start_ends_no_other_worker_and_starts_none() -> None:
+    """The socket is closed by then; a fork that fails with it used to kill the others."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        master = Master([sys.executable, "-c", ""], workers=2, listening=listening, stop_seconds=5)
+        async with asyncio.timeout(10):
+            running = asyncio.create_task(master.run())
+            asyncio.get_running_loop().call_soon(master._stop)  # after run() began, before its workers do
+            assert await running == 0
+
+
+async def test_a_socket_that_is_closed_while_a_worker_starts_is_no_accident() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        master = Master([sys.executable, "-c", ""], workers=1, listening=listening, stop_seconds=5)
+        master._stop()
+        assert await master._run_once(0) == CANNOT_START
 
 
 async def test_a_second_signal_hurries_all_workers() -> None:
