@@ -116,7 +116,7 @@ TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
 REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
 
-DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=2)
+DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=3)
 RECORD_RETENTION_DAYS = env.integer("RECORD_RETENTION_DAYS", 30, least=0)
 VAR_DIR.mkdir(exist_ok=True)
 try:

@@ -15,9 +15,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import Error, close_old_connections, connection, connections
+from django.db import Error, OperationalError, close_old_connections, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+
+from proxy import metrics
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -30,6 +32,13 @@ SILENCE_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 # A thread that hangs is left behind and another takes its place; so many, then calls fail until one ends.
 MOST_STUCK_THREADS = 4
+# Calls that wait, those that were given up meanwhile included; further ones fail at once.
+MOST_WAITING = 1_000
+READ_ONLY_SQLSTATE = "25006"
+
+
+class DatabaseBusy(OperationalError):
+    """So many calls wait already that this one was refused: nothing of it was begun."""
 
 
 class DatabaseExecutor:
@@ -44,6 +53,7 @@ class DatabaseExecutor:
         self._timeout_seconds = timeout_seconds
         self._thread = _Thread()
         self._stuck: list[_Thread] = []
+        self._refuses = False
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on the thread and answer what it returns, which must be plain values.
@@ -53,8 +63,10 @@ class DatabaseExecutor:
 
         Raises:
             TimeoutError: no answer in time; work that was begun may still take effect.
+            DatabaseBusy: too many calls wait.
             django.db.Error: and whatever else `work` raises.
         """
+        self._check_waiting()
         call = _Call(functools.partial(work, *args, **kwargs))
         thread = self._thread
         thread.calls.put(call)
@@ -75,6 +87,18 @@ class DatabaseExecutor:
                 await ended
         except TimeoutError:
             log.warning("database: the connection did not close in time")
+
+    def _check_waiting(self) -> None:
+        """Raises DatabaseBusy. Logged once until nobody waits any more."""
+        waiting = self._thread.calls.qsize()
+        if waiting < MOST_WAITING:
+            self._refuses = self._refuses and waiting > 0
+            return
+        metrics.DATABASE_REFUSED_TOTAL.inc()
+        if not self._refuses:
+            log.warning("database: too many calls wait, more are refused", extra={"waiting": waiting})
+        self._refuses = True
+        raise DatabaseBusy(f"{waiting} calls wait for the database already")
 
     def _replace_thread(self) -> None:
         self._stuck = [thread for thread in self._stuck if thread.is_alive]
@@ -108,7 +132,7 @@ class _Call:
 
 
 class _Thread:
-    """A daemon thread that carries calls out. As many wait as there are callers: each waits for its own."""
+    """A daemon thread that carries calls out, in order."""
 
     def __init__(self, calls: queue.SimpleQueue[_Call] | None = None) -> None:
         self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue() if calls is None else calls
@@ -196,6 +220,8 @@ def bound_waits() -> None:
 def _bound(*, connection: BaseDatabaseWrapper, **_: object) -> None:
     if connection.vendor == "postgresql":
         _limit_session(connection)
+        if _leave_read_only not in connection.execute_wrappers:
+            connection.execute_wrappers.append(_leave_read_only)
     elif connection.vendor == "sqlite" and _close_failed not in connection.execute_wrappers:
         connection.execute_wrappers.append(_close_failed)
 
@@ -222,4 +248,25 @@ def _close_failed(execute: Callable[..., Any], sql: Any, params: Any, many: bool
         return execute(sql, params, many, context)
     except Error:
         context["cursor"].close()
+        raise
+
+
+def is_read_only(error: Error) -> bool:
+    """Whether PostgreSQL took a statement for a write and itself for read-only."""
+    return getattr(error.__cause__, "sqlstate", None) == READ_ONLY_SQLSTATE
+
+
+def _leave_read_only(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    """Close the connection to a server that takes no writes, and those that wait in the pool.
+
+    After a failover that ended no connection they lead to the old primary; new ones find the new one.
+    """
+    try:
+        return execute(sql, params, many, context)
+    except Error as error:
+        if is_read_only(error):
+            django_connection = context["connection"]
+            if django_connection.pool is not None:
+                django_connection.pool.drain()
+            django_connection.connection.close()
         raise

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
+from proxy.database import is_read_only
 from proxy.http import GetResponse
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,17 @@ class DatabaseAway:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Django calls this with what a view raised."""
-        if not isinstance(error, OperationalError | InterfaceError):
+        if not _is_away(error):
             return None
-        log.warning("page: the database is away", extra={"path": request.path, "why": str(error)})
+        log.warning("page: the database is away", extra={"path": request.path, "why": repr(error)})
         page = render(request, "503.html", {"retry_seconds": RETRY_SECONDS}, status=503)
         page["Retry-After"] = str(RETRY_SECONDS)
         page._has_been_logged = True  # type: ignore[attr-defined]  # Django would log an error
         return page
+
+
+def _is_away(error: Exception) -> bool:
+    """Also when it is an old primary, which takes no writes: the next connection may lead to the new one."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return isinstance(error, Error) and is_read_only(error)

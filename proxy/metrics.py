@@ -128,6 +128,9 @@ LOOP_LAG_SECONDS = Gauge(
     _PREFIX + "loop_lag_seconds", "How late the event loop is.", multiprocess_mode="livemax"
 )
 RECORDS_DROPPED_TOTAL = Counter(_PREFIX + "records_dropped_total", "Record snapshots that were given up.")
+DATABASE_REFUSED_TOTAL = Counter(
+    _PREFIX + "database_refused_total", "Calls that were refused because too many wait for the database."
+)
 DRAIN_SECONDS = Histogram(
     _PREFIX + "drain_seconds", "How long a drain took.", buckets=(0.1, 1, 5, 10, 30, 60, 120)
 )

@@ -75,10 +75,11 @@ class Runtime:
         self.draining = False
         self.verifier = token_verifier()
         self.background = Background(on_crash=metrics.count_crash)
-        self.database = DatabaseExecutor()
+        # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
+        self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
         self._writer = ConnectionWriter(self.database, node_id=self.node_id)
         self.recorder = Recorder(self._writer, progress=self._progress)
-        self.heart = NodeHeart(self.database, node_id=self.node_id, on_returned=self.recorder.note_all)
+        self.heart = NodeHeart(self._heart_database, node_id=self.node_id, on_returned=self.recorder.note_all)
         self.lag = LoopLag()
         self._records_dropped = 0
         self._pools = {
@@ -156,7 +157,7 @@ class Runtime:
             await self.admission.shared.leave()
         await self.recorder.close(deadline_seconds / 2)
         await self.heart.stop()
-        await self.database.close()
+        await asyncio.gather(self.database.close(), self._heart_database.close())
 
     async def _links_end_within(self, seconds: float) -> bool:
         try:

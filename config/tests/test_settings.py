@@ -111,7 +111,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"MAX_CONCURRENT_DIALS": "1.5"}, "a whole number of 1 or more"),
     ({"TOKEN_GRACE_SECONDS": "inf"}, "a number of seconds from 0.001"),
     ({"RECORD_RETENTION_DAYS": "-1"}, "a whole number of 0 or more"),
-    ({"DATABASE_POOL_SIZE": "1"}, "a whole number of 2 or more"),
+    ({"DATABASE_POOL_SIZE": "2"}, "a whole number of 3 or more"),
     ({"DATABASE_URL": f"mysql://user:{MARK}@host/name"}, "a URL that begins with postgres://"),
     ({"DATABASE_URL": f"postgres://user:{MARK}@host:port/name"}, "a URL that begins with postgres://"),
     ({"DATABASE_URL": f"postgres://user:{MARK}@host"}, "a URL that names a database"),

@@ -15,14 +15,16 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import Error, OperationalError, ProgrammingError, connection
+from django.db import Error, InternalError, OperationalError, ProgrammingError, connection, transaction
 from django.test import Client
 from pytest_django import DjangoDbBlocker
 
 from config.testing.forwarder import Forwarder
 from config.testing.servers import PostgresServer
-from proxy.database import MOST_STUCK_THREADS, DatabaseExecutor, bound_waits
+from proxy import database, metrics
+from proxy.database import MOST_STUCK_THREADS, DatabaseBusy, DatabaseExecutor, bound_waits
 from proxy.models import Node
+from proxy.runtime import Runtime
 from proxy.tests.conftest import default_database
 
 
@@ -94,6 +96,33 @@ async def test_calls_go_on_beside_threads_that_hang_and_are_bounded_in_number() 
         async with asyncio.timeout(10):
             while await _times_out(executor):
                 pass
+    finally:
+        release.set()
+        await executor.close()
+
+
+@pytest.mark.usefixtures("transactional_db")
+async def test_calls_are_refused_and_counted_once_so_many_wait_that_none_can_be_served(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "MOST_WAITING", 3)
+    before = metrics.DATABASE_REFUSED_TOTAL._value.get()
+    executor, release = DatabaseExecutor(timeout_seconds=0.2), threading.Event()
+    try:
+        for _ in range(MOST_STUCK_THREADS + 1):
+            with pytest.raises(TimeoutError):
+                await executor.run(release.wait, 60)
+        waiting = await asyncio.gather(*map(executor.run, [int] * 3), return_exceptions=True)
+        assert [type(error) for error in waiting] == [TimeoutError] * 3
+        for _ in range(2):
+            with pytest.raises(DatabaseBusy, match="3 calls wait"):
+                await executor.run(int)
+        assert metrics.DATABASE_REFUSED_TOTAL._value.get() == before + 2
+        assert caplog.text.count("too many calls wait") == 1
+        release.set()
+        async with asyncio.timeout(10):
+            while await _fails(executor):
+                await asyncio.sleep(0.01)
     finally:
         release.set()
         await executor.close()
@@ -171,6 +200,74 @@ async def _fails(executor: DatabaseExecutor) -> bool:
 
 
 @pytest.mark.usefixtures("transactional_db", "postgres_database")
+async def test_a_connection_to_a_server_that_takes_no_writes_is_left_for_a_new_one(
+    executor: DatabaseExecutor,
+) -> None:
+    old = await executor.run(_backend_pid)
+    await executor.run(_take_no_writes)
+    with pytest.raises(InternalError, match="read-only"):
+        await executor.run(_write_in_a_transaction)
+    await executor.run(_write_in_a_transaction)
+    assert await executor.run(_backend_pid) != old
+
+
+def _backend_pid() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def _take_no_writes() -> None:
+    """From now on this session is as one that was open when its server became a standby."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+
+
+def _write_in_a_transaction() -> None:
+    with transaction.atomic():
+        Node.objects.filter(pk="nobody").update(draining=True)
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
+async def test_who_finds_a_server_read_only_has_the_pools_other_connections_left_as_well(
+    executor: DatabaseExecutor,
+) -> None:
+    other = DatabaseExecutor()
+    await executor.run(_take_no_writes)
+    waits_in_the_pool = await other.run(_backend_pid)
+    await other.close()
+    with pytest.raises(InternalError):
+        await executor.run(_write_in_a_transaction)
+    async with asyncio.timeout(10):
+        while waits_in_the_pool in await executor.run(_backend_pids):
+            pass
+
+
+def _backend_pids() -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity")
+        return {pid for (pid,) in cursor.fetchall()}
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
+async def test_a_heartbeat_waits_for_no_slow_query_of_another_kind() -> None:
+    def sleep() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(3)")
+
+    runtime = Runtime()
+    sleeping = [asyncio.ensure_future(runtime.database.run(sleep)) for _ in range(3)]
+    try:
+        assert (await runtime.heart.beat()).registered
+        assert not sleeping[0].done()
+        assert runtime.heart.beating
+    finally:
+        for task in sleeping:
+            task.cancel()
+        await runtime.stop()
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
 async def test_the_kernel_gives_up_a_host_that_is_gone(executor: DatabaseExecutor) -> None:
     def parameters() -> dict[str, str]:
         found: dict[str, str] = connection.connection.info.get_parameters()
@@ -207,3 +304,17 @@ def test_a_page_whose_table_is_locked_says_so_in_seconds(client: Client) -> None
     assert (page.status_code, page["Retry-After"]) == (503, "5")
     assert "The database did not answer in time" in page.content.decode()
     assert client.get("/admin/proxy/connection/").status_code == 200
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
+def test_a_page_that_finds_the_server_read_only_says_so_and_the_next_one_has_another_connection(
+    client: Client,
+) -> None:
+    bound_waits()
+    connection.close()
+    client.force_login(User.objects.create_superuser("ada"))
+    block = {"user_id": "42", "network": "", "note": "", "until_0": "", "until_1": ""}
+    _take_no_writes()
+    page = client.post("/admin/proxy/block/add/", block)
+    assert (page.status_code, page["Retry-After"]) == (503, "5")
+    assert client.post("/admin/proxy/block/add/", block).status_code == 302

@@ -116,7 +116,7 @@ async def test_pages_take_no_more_connections_of_postgresql_than_the_pool_has(
         return int(row[0])
 
     await postgres_node.wait_until_ready(database=True)
-    asking, most = asyncio.create_task(pages(postgres_node, number=60, at_once=60), name="pages"), 0
+    asking, most = asyncio.create_task(pages(postgres_node, number=60, at_once=40), name="pages"), 0
     while not asking.done():
         most = max(most, await asyncio.to_thread(connected))
         await asyncio.sleep(0.02)
@@ -144,3 +144,45 @@ async def test_a_silent_failover_heals_within_twenty_seconds_and_never_holds_up_
 def _written(url: str) -> bool:
     with psycopg.connect(url) as database:
         return database.execute("SELECT 1 FROM proxy_connection").fetchone() is not None
+
+
+@pytest.fixture
+def new_primary() -> Iterator[PostgresServer]:
+    """A second PostgreSQL."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        server.remove()
+
+
+@pytest.mark.timeout(120)
+async def test_after_a_failover_that_left_the_old_primary_open_and_read_only_a_node_writes_to_the_new_one(
+    tmp_path: Path, postgres: PostgresServer, new_primary: PostgresServer, database_url: str
+) -> None:
+    name = database_url.rpartition("/")[2]
+    new_primary.execute(f'CREATE DATABASE "{name}"')
+    hosts = f"host=127.0.0.1,127.0.0.1&port={postgres.port},{new_primary.port}"
+    url_of_both = f"postgresql://gateway@/{name}?{hosts}&target_session_attrs=read-write"
+    node = Gateway("serve", tmp_path, {"DATABASE_URL": url_of_both})
+    for url in (url_of_both, new_primary.url(name)):
+        node.env["DATABASE_URL"] = url
+        await asyncio.to_thread(node.migrate)
+    try:
+        node.start()
+        async with asyncio.timeout(60), node.serving(echo) as url:
+            await node.wait_until_ready(database=True)
+            async with node.connect(url):
+                while not await asyncio.to_thread(_written, database_url):
+                    await asyncio.sleep(0.05)
+                postgres.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+                postgres.execute("SELECT pg_reload_conf()")
+                while not await asyncio.to_thread(_written, new_primary.url(name)):
+                    await asyncio.sleep(0.05)
+            assert await asyncio.to_thread(node.program.stop, within_seconds=30) == 0
+    finally:
+        node.close()
+        postgres.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        postgres.execute("SELECT pg_reload_conf()")
