@@ -21,8 +21,10 @@ from proxy.core.headers import (
 )
 from proxy.core.partial import Partial
 
-# Frames that are taken in until the next link has its turn: each whole message costs its policy's answer.
+# Frames that are taken in until the next link has its turn: each whole message costs its policy's answer, and
+# as much again for each so many bytes of it, which are read to find that answer.
 TURN_FRAMES = 128
+BYTES_A_FRAME = 64
 
 
 class Message(NamedTuple):
@@ -107,17 +109,17 @@ class MessageScanner(FrameReader):
                 return []
             chunk, self._held = bytes(self._held), None
         whole: list[Message | Control] = []
-        position, frames = 0, 0
+        position, cost = 0, 0
         try:
             while position < len(chunk) and self.ended is None:
-                if frames >= TURN_FRAMES or self._is_to_wait(chunk[position]):
+                if cost >= TURN_FRAMES or self._is_to_wait(chunk[position]):
                     self.unread = chunk[position:]
                     break
                 end = self._frame_end(chunk, position, whole)
                 if not end:
                     self._held = bytearray(chunk[position:])
                     break
-                position, frames = end, frames + 1
+                position, cost = end, cost + 1 + (end - position) // BYTES_A_FRAME
         except ProtocolViolation as broken:
             self.ended = broken.violation
         if self.ended is not None:

@@ -75,7 +75,10 @@ def test_control_messages_are_taken_out_and_all_else_is_passed_on(
     passed = b"".join(fed(follower, wire[a:b], diverted) for a, b in itertools.pairwise(edges) if b > a)
 
     for_us = [op == TEXT and is_control(payload) for op, payload, _ in stream]
-    items = MessageScanner(masked=True, max_message_bytes=1 << 16).feed(passed)
+    reader = MessageScanner(masked=True, max_message_bytes=1 << 16)
+    items = reader.feed(passed)
+    while reader.unread:
+        items += reader.resume()
     kept = [(item.opcode, item.payload) for item in items if isinstance(item, Message)]
     expected = [(op, payload) for (op, payload, _), ours in zip(stream, for_us, strict=True) if not ours]
     assert follower.ended is None

@@ -114,3 +114,11 @@ def test_texts_that_have_to_be_parsed_cost_a_turn_by_their_size() -> None:
         passed.append(scanner.resume())
     assert [len(each) // len(large) for each in passed] == [2] * 4
     assert b"".join(passed) == large * 8
+
+
+def test_whole_messages_cost_a_turn_by_their_size() -> None:
+    scanner, large = whole(), encode_frame(TEXT, bytes(16_000), mask=MASK)
+    counts = [len(scanner.feed(large * 8))]
+    while scanner.unread:
+        counts.append(len(scanner.resume()))
+    assert counts == [1] * 8
