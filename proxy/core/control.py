@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 TYPE_PREFIX = "gateway."
@@ -12,8 +13,11 @@ MAX_CONTROL_MESSAGE_BYTES = 16 * 1024
 # No JSON object has a `type` of ours without one of these: the prefix as it is, or a letter of it escaped.
 _MARK, _ESCAPED = TYPE_PREFIX.encode(), b"\\u00"
 _BACKSLASH = 0x5C
-# What is so plainly meant for us is ours, even when the rest of it is broken: it may carry a token.
-_PLAIN = '{"type":"gateway.'
+# What is so plainly meant for us is ours, even when it is no JSON: it may carry a token.
+_PLAIN = re.compile(r'[ \t\r\n]*{[ \t\r\n]*"type"[ \t\r\n]*:[ \t\r\n]*"gateway\.')
+
+# Objects as tuples of their members, so that none hides another; an integer may have thousands of digits.
+_read = json.JSONDecoder(object_pairs_hook=tuple, parse_int=str).decode
 
 
 def may_be_control(payload: bytes) -> bool:
@@ -24,8 +28,10 @@ def may_be_control(payload: bytes) -> bool:
 def is_control(message: str | bytes) -> bool:
     """Whether a client's message is for the gateway itself: an object whose `type` begins with `gateway.`.
 
-    It may be spelled in any way that JSON allows. Bytes are the payload of a text message; what is not UTF-8
-    or over 16 KiB is not ours.
+    It may be spelled in any way that JSON allows; of several types, one of ours is enough, since a service
+    may read any of them. What is nested too deeply to be read, and may be for us, is ours, too: it is refused
+    rather than passed on with a token in it. Bytes are the payload of a text message; what is not UTF-8 or
+    over 16 KiB is not ours.
     """
     if isinstance(message, bytes):
         if len(message) > MAX_CONTROL_MESSAGE_BYTES or not may_be_control(message):
@@ -37,11 +43,14 @@ def is_control(message: str | bytes) -> bool:
     elif not (TYPE_PREFIX in message or "\\u00" in message) or _is_long(message):
         return False
     try:
-        parsed = json.loads(message)
-    except (ValueError, RecursionError):
-        return message.startswith(_PLAIN)
-    kind = parsed.get("type") if isinstance(parsed, dict) else None
-    return isinstance(kind, str) and kind.startswith(TYPE_PREFIX)
+        members = _read(message)
+    except RecursionError:
+        return message.lstrip(" \t\r\n").startswith("{")
+    except ValueError:
+        return _PLAIN.match(message) is not None
+    return isinstance(members, tuple) and any(
+        name == "type" and isinstance(value, str) and value.startswith(TYPE_PREFIX) for name, value in members
+    )
 
 
 def parse_control(message: str) -> dict[str, Any]:
