@@ -15,7 +15,7 @@ from proxy.core.records import ConnectionRecord
 from proxy.core.routes import ClientPath, Route, Subject
 from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
-from proxy.middleware import is_peer_trusted
+from proxy.middleware import told_by_proxy
 
 Scope = Mapping[str, Any]
 # A service's clock may be this far ahead of ours; and what our leeway lets in, it need not take.
@@ -86,11 +86,10 @@ def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
     """Who the client is and where it came in, as the upstream may believe it.
 
     A user id that is not plain ASCII is percent-encoded. Scheme and host are those that a trusted proxy in
-    front names, else those of the handshake itself.
+    front names and `middleware.Head` let through, else those of the handshake itself.
     """
-    trusted = is_peer_trusted(scope)
-    proto = header(scope, b"x-forwarded-proto") if trusted else ""
-    host = header(scope, b"x-forwarded-host") if trusted else ""
+    proto = told_by_proxy(scope, b"x-forwarded-proto")
+    host = told_by_proxy(scope, b"x-forwarded-host")
     secure = scope.get("scheme") == "wss"
     named = [
         ("x-user-id", quote(subject.principal.user_id, safe=_USER_ID_SAFE)),

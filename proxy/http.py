@@ -18,8 +18,7 @@ from proxy.middleware import (
     RequestId,
     Scope,
     Wrapper,
-    header_values,
-    is_peer_trusted,
+    told_by_proxy,
 )
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -39,10 +38,8 @@ class Forwarded(Wrapper):
     scope_types = ("http",)
 
     def look(self, scope: Scope) -> None:
-        if is_peer_trusted(scope):
-            told = next(header_values(scope, b"x-forwarded-proto"), "")
-            if told.partition(",")[0].strip().lower() == "https":
-                scope["scheme"] = "https"
+        if told_by_proxy(scope, b"x-forwarded-proto").lower() == "https":
+            scope["scheme"] = "https"
         address = scope["client_address"]
         scope["client"] = [address, 0] if address else None
         # `charset*=rot13''x`: no browser says so, and Django answers 500.

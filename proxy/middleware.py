@@ -32,10 +32,11 @@ Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
+_SCHEMES = {"", "http", "https", "ws", "wss"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def header_values(scope: Scope, name: bytes) -> Iterator[str]:
+def header_values(scope: Mapping[str, Any], name: bytes) -> Iterator[str]:
     """The values of every header `name` (lower case), in order of arrival."""
     return (value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name)
 
@@ -50,6 +51,12 @@ def is_peer_trusted(scope: Mapping[str, Any]) -> bool:
     """Whether the other end of the TCP connection, or of the Unix socket, is one of our own proxies."""
     address = parse_address(peer_address(scope) or "")
     return settings.TRUSTS_UNIX_SOCKET if address is None else is_trusted(address, settings.TRUSTED_PROXIES)
+
+
+def told_by_proxy(scope: Mapping[str, Any], name: bytes) -> str:
+    """What a trusted proxy says in the header `name`, the first of several; "" if it does not."""
+    told = ",".join(header_values(scope, name)).partition(",")[0].strip(" \t")
+    return told if told and is_peer_trusted(scope) else ""
 
 
 def refuse(scope: Scope, error: GatewayError) -> None:
@@ -117,17 +124,27 @@ class Head(Wrapper):
     """Refuses a head that is not clean, and a Host that HTTP would refuse, too.
 
     Without the latter a page could have its own name resolve to the gateway's address, and pass for one of
-    its own pages (DNS rebinding).
+    its own pages (DNS rebinding). What a trusted proxy says of host and scheme goes on to services, and may
+    be what a client has told it, so it is judged likewise.
     """
 
     def look(self, scope: Scope) -> None:
         problem = problem_of_head(scope.get("headers", ()))
+        if problem is None and told_by_proxy(scope, b"x-forwarded-proto").lower() not in _SCHEMES:
+            problem = "X-Forwarded-Proto is no scheme"
         if problem is not None:
             scope["subprotocols"] = []  # none of them may be echoed
             refuse(scope, MalformedHead(problem))
-        elif not _is_host_allowed(list(header_values(scope, b"host"))):
-            named = ", ".join(header_values(scope, b"host"))
-            refuse(scope, HostRefused(f"not one of ALLOWED_HOSTS: {one_line(named)!r}"))
+            return
+        host, told = list(header_values(scope, b"host")), told_by_proxy(scope, b"x-forwarded-host")
+        if not _is_host_allowed(host):
+            refuse(scope, _host_refused("Host", ", ".join(host)))
+        elif told and not _is_host_allowed([told]):
+            refuse(scope, _host_refused("X-Forwarded-Host", told))
+
+
+def _host_refused(header: str, value: str) -> HostRefused:
+    return HostRefused(f"{header}, not one of ALLOWED_HOSTS: {one_line(value)!r}")
 
 
 def _is_host_allowed(hosts: list[str]) -> bool:

@@ -162,7 +162,7 @@ class MalformedHead(BadRequest):
 
 
 class HostRefused(BadRequest):
-    """The Host header is missing, twice there, malformed, or not on ALLOWED_HOSTS."""
+    """The Host is missing, twice there, malformed or not on ALLOWED_HOSTS; or X-Forwarded-Host is not."""
 
     code = "host_refused"
     message = "This host name is not one of the gateway's."

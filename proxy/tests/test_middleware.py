@@ -254,6 +254,45 @@ async def test_a_strangers_headers_are_ignored() -> None:
     assert REQUEST_ID.fullmatch(scope["request_id"])
 
 
+FORWARDED_LIES = [
+    ("x-forwarded-host", "evil.example", HostRefused),
+    ("x-forwarded-host", "gateway.test/evil", HostRefused),
+    ("x-forwarded-host", "gateway.test@evil.example", HostRefused),
+    ("x-forwarded-host", "evil.example, gateway.test", HostRefused),
+    ("x-forwarded-proto", "javascript", MalformedHead),
+    ("x-forwarded-proto", "https://evil.example", MalformedHead),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "refusal"), FORWARDED_LIES)
+async def test_a_host_or_scheme_that_a_trusted_proxy_passes_on_unseen_is_refused(
+    name: str, value: str, refusal: type[BadRequest]
+) -> None:
+    scope = await through(headers=[(name, value)], client=("10.0.0.1", 1))
+    assert type(scope["refusal"]) is refusal
+    assert name in str(scope["refusal"]).lower()
+
+
+@pytest.mark.parametrize(("name", "value", "_"), FORWARDED_LIES)
+async def test_a_host_or_scheme_that_a_stranger_forwards_is_not_looked_at(
+    name: str, value: str, _: object
+) -> None:
+    assert (await through(headers=[(name, value)], query=f"token={issue()}"))["refusal"] is None
+
+
+@pytest.mark.parametrize("proto", ["https", "WSS", "http, https"])
+async def test_hosts_and_schemes_of_allowed_hosts_are_let_in_the_first_of_several(proto: str) -> None:
+    headers = [("x-forwarded-host", "a.example.org:443, inner"), ("x-forwarded-proto", proto)]
+    scope = await through(headers=headers, client=("10.0.0.1", 1), query=f"token={issue()}")
+    assert scope["refusal"] is None
+
+
+async def test_the_origin_is_compared_with_the_host_and_not_with_what_is_forwarded() -> None:
+    headers = [("x-forwarded-host", "a.example.org"), ("origin", "https://a.example.org")]
+    scope = await through(headers=headers, client=("10.0.0.1", 1))
+    assert isinstance(scope["refusal"], OriginRefused)
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "a\nb", "é", '"}{"'])
 async def test_a_request_id_that_does_not_belong_in_a_log_is_replaced(given: str) -> None:
     scope = await through(headers=[("x-request-id", given)], client=("10.0.0.1", 1))

@@ -97,6 +97,28 @@ async def test_the_instance_is_told_who_the_client_is_and_nobody_can_lie(make_no
     assert headers["x-request-id"] != "lie"
 
 
+async def test_the_instance_is_told_what_a_trusted_proxy_says_as_far_as_it_can_be_true(
+    make_nodes: MakeNodes,
+) -> None:
+    (node,) = make_nodes(1, TRUSTED_PROXIES="127.0.0.1", ALLOWED_HOSTS="127.0.0.1,play.example")
+    url = node.url("/ws", token=issue())
+    said = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Host": "play.example",
+        "X-Forwarded-Proto": "https",
+    }
+    async with asyncio.timeout(20), node.connect(url, additional_headers=said) as client:
+        headers = (await ask(client, type="whoami"))["headers"]
+    assert isinstance(headers, dict)
+    assert {name: headers[name.lower()] for name in said} == said
+
+    with pytest.raises(InvalidStatus) as refused:
+        async with node.connect(url, additional_headers={**said, "X-Forwarded-Host": "evil.example"}):
+            pass
+    assert refused.value.response.status_code == 400
+    assert json.loads(refused.value.response.body)["code"] == "host_refused"
+
+
 async def test_a_dead_instance_is_never_noticed_by_new_clients(
     make_nodes: MakeNodes, studios: list[StudioInstance]
 ) -> None:
