@@ -172,6 +172,9 @@ class DialMetrics(PoolObserver):
         kind = error.code if isinstance(error, GatewayError) else "dial_failed"
         child(ERRORS_TOTAL, kind, member).inc()
 
+    def lookup_crashed(self) -> None:
+        count_crash("resolving")
+
 
 def count_crash(work: str) -> None:
     BACKGROUND_CRASHES_TOTAL.labels(work).inc()

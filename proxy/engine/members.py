@@ -29,7 +29,10 @@ class MemberState(StrEnum):
 
 
 class Member:
-    """`clock` is monotonic seconds, `random` in [0, 1). `links` counts leases, dials under way included."""
+    """`clock` is monotonic seconds, `random` in [0, 1). `links` counts leases, dials under way included.
+
+    `on_lookup_crash` hears that this node could not look its host up.
+    """
 
     __slots__ = (
         "_breaker",
@@ -46,13 +49,19 @@ class Member:
     )
 
     def __init__(
-        self, spec: MemberSpec, upstream: Upstream, *, clock: Callable[[], float], random: Callable[[], float]
+        self,
+        spec: MemberSpec,
+        upstream: Upstream,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        on_lookup_crash: Callable[[], None],
     ) -> None:
         self._clock, self._random = clock, random
         self._breaker = Breaker(upstream.breaker) if upstream.breaker is not None else None
         self.spec = spec
         self.health = Health(upstream.probe) if upstream.probe is not None else None
-        self.addresses = Addresses(urlsplit(spec.url).hostname or "")
+        self.addresses = Addresses(urlsplit(spec.url).hostname or "", on_crash=on_lookup_crash)
         self.links = 0
         self.removed = False
         self.last_error = ""

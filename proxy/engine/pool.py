@@ -50,6 +50,9 @@ class PoolObserver:
     def dialled(self, member: str, seconds: float) -> None:
         """The member, by its URL, answered after so long."""
 
+    def lookup_crashed(self) -> None:
+        """This node could not begin, or not end, to look up a member's name."""
+
     def dial_failed(self, member: str, error: Exception) -> None:
         """It did not, or not as it should: DialFailed, UpstreamTimeout or UpstreamRefused."""
 
@@ -176,7 +179,13 @@ class Pool:
         return [member for url, member in self._members.items() if member.draining and url not in draining]
 
     def _new(self, spec: MemberSpec) -> Member:
-        member = Member(spec, self.upstream, clock=self._clock, random=self._random)
+        member = Member(
+            spec,
+            self.upstream,
+            clock=self._clock,
+            random=self._random,
+            on_lookup_crash=self._observer.lookup_crashed,
+        )
         self._members[spec.url] = member
         return member
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import random
 import socket
 import threading
@@ -19,6 +20,11 @@ from contextlib import suppress
 FRESH_SECONDS = 10.0
 # However often all of them fail, lookups do not follow each other faster than this.
 AGAIN_SECONDS = 1.0
+
+# An address that took no connection comes last, as long as its name lists it. One dial in so long tries it.
+FAILED_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
 
 LookUp = Callable[[str], Sequence[str]]
 
@@ -36,7 +42,8 @@ def look_up(host: str) -> list[str]:
 class Addresses:
     """The addresses of one host. What was known stays in use while the name does not resolve any more.
 
-    `is_fixed`: the host is an address, and there is nothing to look up.
+    `is_fixed`: the host is an address, and there is nothing to look up. `on_crash` hears of lookups that this
+    node could not make.
     """
 
     __slots__ = (
@@ -46,17 +53,23 @@ class Addresses:
         "_look_up",
         "_looked_at",
         "_lookup",
+        "_on_crash",
         "_why",
         "host",
         "is_fixed",
     )
 
     def __init__(
-        self, host: str, *, look_up: LookUp = look_up, clock: Callable[[], float] = time.monotonic
+        self,
+        host: str,
+        *,
+        look_up: LookUp = look_up,
+        clock: Callable[[], float] = time.monotonic,
+        on_crash: Callable[[], None] = lambda: None,
     ) -> None:
-        self.host, self._look_up, self._clock = host, look_up, clock
+        self.host, self._look_up, self._clock, self._on_crash = host, look_up, clock, on_crash
         self._known: tuple[str, ...] = ()
-        self._failed: set[str] = set()
+        self._failed: dict[str, float] = {}  # when to try it again
         self._why = ""
         self._looked_at = float("-inf")
         self._lookup: asyncio.Future[None] | None = None
@@ -82,20 +95,35 @@ class Addresses:
         if len(self._known) == 1:
             return list(self._known)
         mixed = random.sample(self._known, len(self._known))
-        return sorted(mixed, key=self._failed.__contains__)
+        again = self._to_try_again()
+        return sorted(mixed, key=lambda each: (each != again, each in self._failed))
 
     def failed(self, address: str) -> None:
-        """It took no connection: the others come first, until the next lookup."""
-        self._failed.add(address)
+        """It took no connection: the others come first."""
+        self._failed[address] = self._clock() + FAILED_SECONDS
+
+    def reached(self, address: str) -> None:
+        """It took one."""
+        self._failed.pop(address, None)
+
+    def _to_try_again(self) -> str | None:
+        """One that failed long enough ago, for whoever asks: who asks next must not wait for it, too."""
+        now = self._clock()
+        again = next((address for address, due in self._failed.items() if due <= now), None)
+        if again is not None:
+            self.failed(again)
+        return again
 
     def _start_lookup(self) -> None:
-        if self._lookup is None:
-            loop = asyncio.get_running_loop()
-            self._lookup = loop.create_future()
-            thread = threading.Thread(
-                target=self._run, args=(loop,), name=f"resolve:{self.host}", daemon=True
-            )
+        if self._lookup is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._lookup = loop.create_future()
+        thread = threading.Thread(target=self._run, args=(loop,), name=f"resolve:{self.host}", daemon=True)
+        try:
             thread.start()
+        except RuntimeError as error:  # this machine has no thread left
+            self._crashed(str(error))
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the thread: nothing of the loop's is touched but by `call_soon_threadsafe`."""
@@ -103,14 +131,27 @@ class Addresses:
             found, why = tuple(self._look_up(self.host)), "no addresses"
         except (OSError, UnicodeError) as error:
             found, why = (), str(error)
+        except Exception as error:  # noqa: BLE001  the thread's edge; _crashed logs it
+            self._tell(loop, self._crashed, f"{type(error).__name__}: {error}")
+            return
+        self._tell(loop, self._looked, found, why)
+
+    @staticmethod
+    def _tell(loop: asyncio.AbstractEventLoop, hear: Callable[..., None], *words: object) -> None:
         with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(self._looked, found, why)
+            loop.call_soon_threadsafe(hear, *words)
+
+    def _crashed(self, why: str) -> None:
+        """It is this node that cannot look up. As after any lookup, a later dial tries again."""
+        logger.error("a lookup failed", extra={"host": self.host, "why": why})
+        self._on_crash()
+        self._looked((), why)
 
     def _looked(self, found: tuple[str, ...], why: str) -> None:
         self._looked_at, self._why = self._clock(), why
-        self._failed.clear()
         if found:
             self._known = found
+            self._failed = {address: due for address, due in self._failed.items() if address in found}
         lookup, self._lookup = self._lookup, None
         if lookup is not None and not lookup.done():
             lookup.set_result(None)

@@ -12,7 +12,13 @@ from websockets.asyncio.server import ServerConnection, serve
 from proxy.core.limits import LinkLimits
 from proxy.engine import dial, rawdial
 from proxy.engine.dial import DialFailed, DialRequest, Target
-from proxy.engine.resolving import AGAIN_SECONDS, FRESH_SECONDS, Addresses, HostUnknown
+from proxy.engine.resolving import (
+    AGAIN_SECONDS,
+    FAILED_SECONDS,
+    FRESH_SECONDS,
+    Addresses,
+    HostUnknown,
+)
 
 LIMITS = LinkLimits(dial_timeout_seconds=2)
 WAYS = [dial.dial_leg, rawdial.dial_raw]
@@ -102,6 +108,81 @@ async def test_what_failed_lately_is_tried_last() -> None:
     addresses.failed("10.0.0.2")
     assert {(await addresses.in_turn())[-1] for _ in range(20)} == {"10.0.0.2"}
     assert {(await addresses.in_turn())[0] for _ in range(100)} == {"10.0.0.1", "10.0.0.3"}
+    addresses.reached("10.0.0.2")
+    assert {(await addresses.in_turn())[0] for _ in range(100)} == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+
+
+async def test_a_silent_address_comes_last_as_long_as_its_name_lists_it() -> None:
+    names = Names("10.0.0.1", "10.0.0.2")
+    addresses = names.of("studio")
+    await addresses.in_turn()
+    addresses.failed("10.0.0.2")
+    for _ in range(4):
+        names.now += FRESH_SECONDS + 1
+        assert await addresses.in_turn(anew=True) == ["10.0.0.1", "10.0.0.2"]
+    names.addresses = []
+    names.now += FRESH_SECONDS + 1
+    assert await addresses.in_turn(anew=True) == ["10.0.0.1", "10.0.0.2"]
+    names.addresses = ["10.0.0.1"]
+    names.now += AGAIN_SECONDS + 0.1
+    await addresses.in_turn(anew=True)
+    names.addresses = ["10.0.0.1", "10.0.0.2"]  # it came back, so somebody thinks that it is well
+    names.now += AGAIN_SECONDS + 0.1
+    await addresses.in_turn(anew=True)
+    assert {(await addresses.in_turn())[0] for _ in range(100)} == {"10.0.0.1", "10.0.0.2"}
+    assert names.asked == 8
+
+
+async def test_one_dial_in_a_while_tries_what_failed_and_the_others_go_on_without() -> None:
+    names = Names("10.0.0.1", "10.0.0.2")
+    addresses = names.of("studio")
+    await addresses.in_turn()
+    addresses.failed("10.0.0.2")
+    for _ in range(3):
+        names.now += FAILED_SECONDS
+        firsts = [(await addresses.in_turn())[0] for _ in range(20)]
+        assert firsts == ["10.0.0.2", *["10.0.0.1"] * 19]
+
+
+async def test_a_node_without_a_thread_left_says_so_and_looks_up_again_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, crashes = Names("10.0.0.1"), []
+    addresses = Addresses(
+        "studio", look_up=names, clock=lambda: names.now, on_crash=lambda: crashes.append(1)
+    )
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", no_thread)
+        for _ in range(5):
+            with pytest.raises(HostUnknown, match="can't start new thread"):
+                await addresses.in_turn()
+    assert (len(crashes), [record.message for record in caplog.records]) == (1, ["a lookup failed"])
+    names.now += AGAIN_SECONDS + 0.1
+    assert await addresses.in_turn() == ["10.0.0.1"]
+
+
+async def test_a_resolver_that_breaks_ends_no_lookups_for_good() -> None:
+    crashes: list[int] = []
+    names = Names("10.0.0.1")
+
+    def broken(host: str) -> Sequence[str]:
+        if not crashes:
+            raise MemoryError("no room")
+        return names(host)
+
+    addresses = Addresses(
+        "studio", look_up=broken, clock=lambda: names.now, on_crash=lambda: crashes.append(1)
+    )
+    async with asyncio.timeout(5):
+        with pytest.raises(HostUnknown, match="MemoryError"):
+            await addresses.in_turn()
+        names.now += AGAIN_SECONDS + 0.1
+        assert await addresses.in_turn() == ["10.0.0.1"]
+    assert crashes == [1]
 
 
 @pytest.mark.parametrize("way", WAYS)
