@@ -7,6 +7,7 @@
 `nats_server` (session), `nats` (test): `NatsServer` with `url`.
 `nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
 `front` (test): `front({"gateway-1": (host, port), "gateway-2": …})` is nginx as deploy/nginx.conf sets it up.
+`certificate` (test): the path of a self-signed certificate for 127.0.0.1, its key in the same file.
 
 Every server has `kill()`, `stop()` and `start()`, which finds the same port again.
 When a test fails, the last output of each of its programs is part of the report.
@@ -21,6 +22,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from config.testing.certificates import write_self_signed
 from config.testing.front import Front
 from config.testing.program import BASE_DIR, Program
 from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
@@ -177,6 +179,13 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[str], NginxServer]]:
     yield start
     for running in servers:
         next(running, None)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    path = tmp_path / "certificate.pem"
+    write_self_signed(path)
+    return path
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -15,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from proxy.core.errors import NotFound
 from proxy.core.health import Probe, ProbeKind
 from proxy.core.routes import at_path, own_path
-from proxy.engine.dial import Target, connect_socket, is_our_own
+from proxy.engine.dial import Target, connect_socket, is_our_own, tls_for
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
 
@@ -76,7 +75,8 @@ class Prober:
         """Ask once, and note the answer."""
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                await _PROBES[probe.kind](Target(url_of(member, probe), member.addresses), probe)
+                target = Target(url_of(member, probe), member.addresses, seconds=probe.timeout_seconds)
+                await _PROBES[probe.kind](target, probe)
         except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
             if isinstance(error, OSError) and is_our_own(error):
                 return  # it says nothing about the member
@@ -126,6 +126,7 @@ async def _ping(target: Target) -> None:
     async with connect(
         target.url,
         sock=await connect_socket(target),
+        ssl=tls_for(target.url),
         open_timeout=None,
         user_agent_header=USER_AGENT,
         compression=None,
@@ -140,15 +141,16 @@ async def _ping(target: Target) -> None:
 async def probe_http(target: Target, _: Probe) -> None:
     """A GET that answers 2xx, 401 or 403. Raises ProbeFailed, OSError."""
     parts = urlsplit(target.url)
-    secure = parts.scheme in {"wss", "https"}
+    tls = tls_for(target.url)
     reader, writer = await asyncio.open_connection(
         sock=await connect_socket(target),
-        ssl=ssl.create_default_context() if secure else None,
-        server_hostname=parts.hostname if secure else None,
+        ssl=tls,
+        server_hostname=None if tls is None else parts.hostname,
     )
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         writer.write(
-            f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {USER_AGENT}\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {USER_AGENT}\r\n"
             "Accept: */*\r\nConnection: close\r\n\r\n".encode()
         )
         words = (await reader.readline()).split(maxsplit=2)

@@ -30,6 +30,7 @@ from proxy.engine.dial import (
     DialRequest,
     Target,
     connect_first,
+    default_ssl_context,
     dial_error,
     refused_with,
 )
@@ -45,7 +46,6 @@ DEFLATE = "permessage-deflate"
 # One logger for all dials: the library would otherwise look one up for each.
 _log = logging.getLogger("websockets.client")
 _member_uri = functools.lru_cache(maxsize=256)(parse_uri)  # never with a query: tokens are in there
-_default_ssl_context = functools.cache(ssl.create_default_context)
 
 
 class RawUpstream(asyncio.Protocol):
@@ -186,7 +186,7 @@ async def _connect(uri: WebSocketURI, target: Target, ssl_context: ssl.SSLContex
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {}
     if uri.secure:
-        tls = {"ssl": ssl_context or _default_ssl_context(), "server_hostname": uri.host}
+        tls = {"ssl": ssl_context or default_ssl_context(), "server_hostname": uri.host}
 
     async def connect_to(address: str) -> RawUpstream:
         _, upstream = await loop.create_connection(RawUpstream, address, uri.port, **tls)

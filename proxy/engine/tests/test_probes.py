@@ -113,6 +113,8 @@ async def test_members_that_are_added_are_probed_and_removed_ones_are_not() -> N
         ({"path": "/health"}, "own/ws", "/health?user_id=gateway-probe"),
         ({"path": "/ws?token=x"}, "own/ws", "/ws?token=x"),
         ({"path": "/health", "kind": ProbeKind.HTTP}, "own/ws", "/health"),
+        ({"path": "/health?deep=1&of=db", "kind": ProbeKind.HTTP}, "own/ws", "/health?deep=1&of=db"),
+        ({"path": "/?deep=1", "kind": ProbeKind.HTTP}, "", "/?deep=1"),
     ],
 )
 async def test_a_probe_asks_for_a_path_and_says_whose_it_is(
