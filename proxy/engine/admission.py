@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from proxy.core.buckets import Buckets
 from proxy.core.errors import TooMany
@@ -19,14 +21,15 @@ class Admission:
     """Grants leases to links. Memory: one entry a live link, and a bounded map of recent addresses.
 
     `replace(link_id)` is called to end the oldest link of a user, wherever it is, when the policy is to
-    replace it (`replace_oldest`). Without `run_script` (no Redis) everything counts on this node alone.
+    replace it (`replace_oldest`); it has a deadline of its own and raises nothing. Without `run_script` (no
+    Redis) everything counts on this node alone.
     """
 
     def __init__(
         self,
         *,
         node_id: str,
-        replace: Callable[[str], Awaitable[None]],
+        replace: Callable[[str], Coroutine[Any, Any, None]],
         replace_oldest: bool = False,
         run_script: RunScript | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -35,10 +38,15 @@ class Admission:
         self._rates: dict[str, Buckets] = {}  # by the name of the limits
         self._addresses, self._users = LeaseBook(), LeaseBook()
         self._leases: dict[str, Lease] = {}
+        self._replacing: set[asyncio.Task[None]] = set()
         self.shared: SharedLeases | None = None
         if run_script is not None:
             self.shared = SharedLeases(
-                run_script, node_id=node_id, replace_oldest=replace_oldest, live=self.live
+                run_script,
+                node_id=node_id,
+                replace_oldest=replace_oldest,
+                live=self.live,
+                replaced=self._end_replaced,
             )
 
     def live(self) -> list[Lease]:
@@ -67,13 +75,17 @@ class Admission:
             TooMany: a cap or a rate is reached, here or over all nodes.
         """
         lease = Lease(link_id, address_key(address), user_id, limits)
-        replaced = await self._take(lease)
-        if replaced is not None:
-            try:
-                await self._replace(replaced)
-            except BaseException:
-                self.release(lease)
-                raise
+        shared = self.shared
+        if shared is None or not shared.connected:
+            self._take_here(lease)
+            return lease
+        try:
+            answer = await shared.admit(lease)
+        except StoreAway:
+            self._take_alone(lease, shared)
+            return lease
+        _check(limits, answer)
+        self._hold(lease)  # not before: while it waits it holds nothing that others could lack
         return lease
 
     def release(self, lease: Lease) -> None:
@@ -83,31 +95,16 @@ class Admission:
             if self.shared is not None:
                 self.shared.release(lease)
 
-    async def _take(self, lease: Lease) -> str | None:
-        """Hold the lease. Answers the link that it replaces, None if it is none."""
-        shared = self.shared
-        if shared is None or not shared.connected:
-            return self._take_here(lease)
-        self._hold(lease)  # before the wait, so that what is written again meanwhile includes it
-        try:
-            return _granted(lease.limits, await shared.admit(lease))
-        except StoreAway:
-            self._forget(lease)
-            return self._take_alone(lease, shared)
-        except BaseException:
-            self._forget(lease)
-            raise
-
-    def _take_alone(self, lease: Lease, shared: SharedLeases) -> str | None:
+    def _take_alone(self, lease: Lease, shared: SharedLeases) -> None:
         """As `_take_here`, for a lease that the store may hold all the same."""
         try:
-            return self._take_here(lease)
+            self._take_here(lease)
         except TooMany:
             shared.release(lease)
             raise
 
-    def _take_here(self, lease: Lease) -> str | None:
-        limits, replaced = lease.limits, None
+    def _take_here(self, lease: Lease) -> None:
+        limits = lease.limits
         user = _named(limits, lease.user)
         if lease.address and self._addresses.count(_named(limits, lease.address)) >= limits.per_address:
             raise _too_many(limits, "per_ip")
@@ -117,8 +114,14 @@ class Admission:
             replaced = self._users.oldest(user)
             assert replaced is not None  # noqa: S101  a cap is at least one
             self._users.remove(user, replaced)
+            self._end_replaced(replaced)
         self._hold(lease)
-        return replaced
+
+    def _end_replaced(self, link_id: str) -> None:
+        """It is counted no more, so it has to end, also if who replaced it leaves meanwhile."""
+        task = asyncio.create_task(self._replace(link_id), name="replace")
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
 
     def _hold(self, lease: Lease) -> None:
         self._leases[lease.link_id] = lease
@@ -138,14 +141,13 @@ def _named(limits: ConnectionLimits, key: str) -> str:
     return f"{limits.name}:{key}"
 
 
-def _granted(limits: ConnectionLimits, answer: str) -> str | None:
-    """What the store's answer means; see SharedLeases.admit. Raises TooMany."""
+def _check(limits: ConnectionLimits, answer: str) -> None:
+    """Raises TooMany unless the store's answer grants the lease; see SharedLeases.admit."""
     word, _, rest = answer.partition(":")
     if word == "rate":
         raise _too_many(limits, "rate_per_ip", int(rest) / 1000)
     if word in _LABELS:
         raise _too_many(limits, _LABELS[word])
-    return rest or None
 
 
 def _too_many(

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from proxy.core.limits import ConnectionLimits
 from proxy.engine.calls import call_within
@@ -85,8 +85,11 @@ class SharedLeases:
         replace_oldest: bool,
         prefix: str = "gateway:lease:",
         live: Callable[[], Sequence[Lease]],
+        replaced: Callable[[str], object],
     ) -> None:
-        self._run_script, self._live = run_script, live
+        """`live` answers the leases of this node's links; `replaced` is told of each link that gave way
+        to a newer one, and must now be ended, whoever still waits for the newer one."""
+        self._run_script, self._live, self._replaced = run_script, live, replaced
         self._head = (
             *(prefix, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS)),
             str(int(replace_oldest)),
@@ -98,8 +101,7 @@ class SharedLeases:
         self.connected = False
 
     async def admit(self, lease: Lease) -> str:
-        """Ask for a lease: "" if granted; `rate:MS`, `address` or `user` if not; `replaces:LINK` if granted
-        in place of that one, which must now be ended.
+        """Ask for a lease: "" if granted; `rate:MS`, `address` or `user` if not.
 
         Raises:
             StoreAway: nobody knows.
@@ -132,7 +134,14 @@ class SharedLeases:
         self._wake.set()
 
     async def run(self) -> None:
-        """Beat, and carry out what waits, until cancelled."""
+        """Beat, and carry out what waits, until cancelled; then nobody waits any more."""
+        try:
+            await self._run()
+        finally:
+            self.connected = False
+            self._give_up()
+
+    async def _run(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         beat_at = loop.time()
         while True:
@@ -161,7 +170,7 @@ class SharedLeases:
         try:
             (answer,) = await self._call([_Operation("beat", _NOBODY)])
         except StoreAway:
-            self._give_up([], cancelled=False)  # who came meanwhile must not wait for its return
+            self._give_up()  # who came meanwhile must not wait for its return
             return
         now = asyncio.get_running_loop().time()
         if not self.connected or answer == "lost" or now - self._written_at > KEY_SECONDS / 3:
@@ -172,12 +181,11 @@ class SharedLeases:
         self.connected = True
 
     def _keep_all(self) -> None:
-        asked_for = {operation.lease for operation in self._waiting if operation.kind == "admit"}
-        for lease in self._live():
-            if lease in asked_for:
-                continue  # the answer may be no
+        """Write all live leases again, before anybody who waits is counted against them."""
+        live = self._live()
+        for lease in live:
             lease.is_shared = True
-            self._waiting.append(_Operation("keep", lease))
+        self._waiting.extendleft(_Operation("keep", lease) for lease in reversed(live))
 
     async def _carry_out(self) -> None:
         """Take what waits, at most a hundred operations, and do it in one call."""
@@ -187,13 +195,21 @@ class SharedLeases:
         try:
             answers = await self._call(batch)
         except BaseException as error:
-            self._give_up(batch, cancelled=not isinstance(error, StoreAway))
+            self._waiting.extendleft(reversed(batch))
             if not isinstance(error, StoreAway):
                 raise
+            self._give_up()
             return
         for operation, answer in zip(batch, answers, strict=True):
-            if operation.answer is not None and not operation.answer.done():
-                operation.answer.set_result(answer)
+            self._settle(operation, answer)
+
+    def _settle(self, operation: _Operation, answer: str) -> None:
+        word, _, link_id = answer.partition(":")
+        if word == "replaces":
+            self._replaced(link_id)
+            answer = ""
+        if operation.answer is not None and not operation.answer.done():
+            operation.answer.set_result(answer)
 
     def _take_batch(self) -> list[_Operation]:
         """What waits, oldest first, at most a hundred; without admissions whose client has left."""
@@ -205,12 +221,11 @@ class SharedLeases:
                 batch.append(operation)
         return batch
 
-    def _give_up(self, batch: list[_Operation], *, cancelled: bool) -> None:
+    def _give_up(self) -> None:
         """Nobody waits for Redis while it is away; only releases are kept for when it is back.
 
         What is to be kept is written again then.
         """
-        self._waiting.extendleft(reversed(batch))
         kept: deque[_Operation] = deque()
         for operation in self._waiting:
             if operation.kind == "release":
@@ -218,8 +233,6 @@ class SharedLeases:
             elif operation.answer is not None and not operation.answer.done():
                 operation.answer.set_exception(StoreAway())
         self._waiting = kept
-        if cancelled:
-            self.connected = False
 
     async def _call(self, batch: Sequence[_Operation]) -> list[str]:
         words = [*self._head, *(word for operation in batch for word in operation.words())]

@@ -259,8 +259,17 @@ def waits_for_redis(
 ) -> Callable[[], bool]:
     """Redis is frozen when it is asked to admit."""
     monkeypatch.setattr(shared_leases, "CALL_SECONDS", 60)
-    freeze(valkey)
-    return lambda: bool(world.runtime.admission.live())
+    shared: Any = world.runtime.admission.shared
+    admit, asked = shared.admit, asyncio.Event()
+
+    async def tells(lease: Any) -> Any:
+        asked.set()
+        return await admit(lease)
+
+    monkeypatch.setattr(shared, "admit", tells)
+    assert valkey.program is not None
+    valkey.program.send_signal(signal.SIGSTOP)
+    return asked.is_set
 
 
 def waits_for_a_turn(world: World, _: ValkeyServer, __: pytest.MonkeyPatch) -> Callable[[], bool]:
@@ -282,11 +291,6 @@ def waits_for_topics(world: World, _: ValkeyServer, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(world.runtime.hub, "_call_seconds", 60)
     monkeypatch.setattr(get_channel_layer(), "group_add", group_add)
     return asked.is_set
-
-
-def freeze(valkey: ValkeyServer) -> None:
-    assert valkey.program is not None
-    valkey.program.send_signal(signal.SIGSTOP)
 
 
 STEPS = [waits_for_rules, waits_for_redis, waits_for_a_turn, waits_for_topics]
