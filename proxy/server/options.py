@@ -13,6 +13,10 @@ async def _nothing() -> None:
     return None
 
 
+async def _no() -> bool:
+    return False
+
+
 def _ignore(*_: object) -> None:
     return None
 
@@ -30,12 +34,14 @@ class Hooks:
     """What the composition wants to be told.
 
     `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_draining`
-    is called once, at once. `on_stopped` runs after the last link is gone, under a deadline. `count` is
-    called with a bounded word (see `COUNTED`) each time that thing happens.
+    is called once, at once. `others_accept` is asked next: whether other processes go on accepting from the
+    same sockets, so that those who wait there are theirs. `on_stopped` runs after the last link is gone,
+    under a deadline. `count` is called with a bounded word (see `COUNTED`) each time that thing happens.
     """
 
     on_started: Callable[[], Awaitable[None]] = _nothing
     on_draining: Callable[[], None] = _ignore
+    others_accept: Callable[[], Awaitable[bool]] = _no
     on_stopped: Callable[[], Awaitable[None]] = _nothing
     count: Callable[[str], None] = _ignore
 

@@ -115,6 +115,8 @@ class GatewayServer(Server):
             await self._drain_requested.wait()
             self.node.is_draining = True
             hooks.on_draining()
+            if not await hooks.others_accept():
+                await self._empty_the_backlog()
             await self._stop_listening()
             await self._drain.run()
         except Exception:
@@ -180,14 +182,17 @@ class GatewayServer(Server):
         port.doRead = accept_few
         self._ports.append(port)
 
-    async def _stop_listening(self) -> None:
-        """Take what the kernel has already accepted for us, then close: who got through gets no reset."""
+    async def _empty_the_backlog(self) -> None:
+        """Take what the kernel has already accepted for us: who got through is to get an answer, no reset."""
         for port in self._ports:
             for _ in range(BACKLOG // ACCEPTS_AT_ONCE + 1):
                 port.doRead()
                 if port.numberAccepts < ACCEPTS_AT_ONCE:  # as many as there were
                     break
                 await asyncio.sleep(0)
+
+    async def _stop_listening(self) -> None:
+        for port in self._ports:
             await defer.maybeDeferred(port.stopListening).asFuture(self.loop)
 
     def _log_refused(self, request: UpgradeRequest, status: int) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.core.backoff import delays, jittered
+from proxy.server.line import FOR_GOOD, NOBODY, OTHERS
 
 log = logging.getLogger("gateway.master")
 
@@ -30,8 +31,6 @@ METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 30.0
 # A worker that lived this long did not die of its start.
 STEADY_SECONDS = 30.0
-# How a worker that staff drained exits: it is not missed. Any other end is somebody's accident.
-DRAINED_BY_STAFF = 80
 CANNOT_START = os.EX_OSERR
 
 
@@ -41,13 +40,16 @@ class Master:
     def __init__(
         self, command: Sequence[str], *, workers: int, listening: socket.socket, stop_seconds: float
     ) -> None:
-        """`command` starts one worker, which finds the socket at the same descriptor as here.
+        """`command` starts one worker, which finds the socket at the same descriptor as here, when the
+        descriptor of its `Line` is put behind it.
 
         `stop_seconds` bounds a drain; what still runs then is killed.
         """
         self._command, self._workers, self._listening = tuple(command), workers, listening
         self._stop_seconds = stop_seconds
         self._running: dict[int, asyncio.subprocess.Process] = {}
+        # Slots whose worker accepts no more, and whether it was the last one there.
+        self._left: dict[int, bool] = {}
         self._stopping = asyncio.Event()
         self._metrics_dir = Path()
 
@@ -80,13 +82,13 @@ class Master:
         while not self._stopping.is_set():
             began = loop.time()
             code = await self._run_once(slot)
-            if code == DRAINED_BY_STAFF:
+            if self._stopping.is_set():
+                return 0 if code in {0, -signal.SIGTERM, CANNOT_START} else code
+            if self._left.get(slot):
                 log.warning(
                     "worker drained and is not replaced", extra={"slot": slot, "left": len(self._running)}
                 )
                 return 0
-            if self._stopping.is_set():
-                return 0 if code in {0, -signal.SIGTERM, CANNOT_START} else code
             if loop.time() - began > STEADY_SECONDS:
                 waits = delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS)
             seconds = jittered(next(waits), fraction=0.2, random=random.random())  # noqa: S311  a jitter
@@ -97,31 +99,63 @@ class Master:
     async def _run_once(self, slot: int) -> int:
         """Start a worker and wait for its end; answers its exit code, CANNOT_START if there was no start."""
         try:
-            process = await self._start()
+            process, line = await self._start()
         # No memory, no process, no file to spare, or the socket closed by a stop meanwhile: the others go on.
         except (OSError, ValueError) as error:
             log.error("worker cannot be started", extra={"slot": slot, "error": str(error)})
             return CANNOT_START
         self._running[slot] = process
+        self._left.pop(slot, None)
         log.info("worker started", extra={"slot": slot, "worker_pid": process.pid})
         if self._stopping.is_set():
             process.terminate()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(line, self._on_leaving, slot, line)
         try:
             return await process.wait()
         finally:
+            loop.remove_reader(line)
+            line.close()
             if process.returncode is None:
                 process.kill()
             del self._running[slot]
             mark_process_dead(process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=[self._listening.fileno()],
-            env=os.environ | {METRICS_VARIABLE: str(self._metrics_dir)},
-            start_new_session=True,  # a terminal's Ctrl-C is for the master to pass on, once
-        )
+    async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        """A worker, and our end of its line."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[self._listening.fileno(), theirs.fileno()],
+                env=os.environ | {METRICS_VARIABLE: str(self._metrics_dir)},
+                start_new_session=True,  # a terminal's Ctrl-C is for the master to pass on, once
+            )
+            undo.pop_all()
+        return process, ours
+
+    def _on_leaving(self, slot: int, line: socket.socket) -> None:
+        """A worker leaves the listening socket: tell it whether others stay. After the last it is shut."""
+        with contextlib.suppress(OSError):
+            said = line.recv(1)
+            if said:
+                self._left[slot] = said == FOR_GOOD
+                others = self._others_accept()
+                if not others:
+                    self._listening.close()
+                line.send(OTHERS if others else NOBODY)
+                return
+        asyncio.get_running_loop().remove_reader(line)  # it has ended
+
+    def _others_accept(self) -> bool:
+        """Whether a worker has not left, or, as long as nothing stops, is to come."""
+        if self._stopping.is_set():
+            return any(slot not in self._left for slot in self._running)
+        return not all(self._left.get(slot) for slot in range(self._workers))
 
     async def _pause(self, seconds: float) -> None:
         """Wait; not past a stop, which may come in the very turn in which the time is over."""

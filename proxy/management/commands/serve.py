@@ -21,8 +21,9 @@ from proxy.engine.background import end_for_sure
 from proxy.migrated import missing_migrations
 from proxy.runtime import Runtime, link_limits, start_runtime
 from proxy.server import listening, open_files
+from proxy.server.line import Line
 from proxy.server.options import Hooks, ServerOptions
-from proxy.server.workers import DRAINED_BY_STAFF, Master
+from proxy.server.workers import Master
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Command(BaseCommand):
             "--endpoint", action="append", default=[], help="a further Twisted endpoint (ssl:…)"
         )
         parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+        parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
 
     def handle(self, **options: Any) -> None:
         if options["workers"] < 1:
@@ -76,7 +78,7 @@ class Command(BaseCommand):
     def _serve(self, listening_socket: socket.socket, options: dict[str, Any], *, most_links: int) -> int:
         from proxy.server.server import GatewayServer
 
-        composition = Composition()
+        composition = Composition(None if options["line"] is None else Line(options["line"]))
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
@@ -85,8 +87,6 @@ class Command(BaseCommand):
         )
         composition.request_drain = server.request_drain
         status = server.run()
-        if options["parent"] and composition.drained_by_staff and status == 0:
-            status = DRAINED_BY_STAFF
         end_for_sure(status, within_seconds=EXIT_SECONDS)
         return status
 
@@ -94,6 +94,7 @@ class Command(BaseCommand):
         fd, parent = str(listening_socket.fileno()), str(os.getpid())
         listening_socket.set_inheritable(True)
         command = [sys.executable, sys.argv[0], "serve", "--fd", fd, "--workers", "1", "--parent", parent]
+        command.append("--line")  # the master puts the descriptor behind it
         stop_seconds = settings.DRAIN_SECONDS + STOP_GRACE_SECONDS
         master = Master(command, workers=workers, listening=listening_socket, stop_seconds=stop_seconds)
         return asyncio.run(master.run())
@@ -105,9 +106,11 @@ class Composition:
     runtime: Runtime
     request_drain: Callable[[], None]
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line | None) -> None:
+        """`line` leads to the master of a worker; None without one."""
+        self._line = line
         self._drain_began: float | None = None
-        self.drained_by_staff = False
+        self._drained_by_staff = False
 
     async def on_started(self) -> None:
         self.runtime = await start_runtime()
@@ -116,13 +119,16 @@ class Composition:
     def _drain_for_staff(self) -> None:
         """Not when it drains already, for whatever reason: then it is to be replaced."""
         if self._drain_began is None:
-            self.drained_by_staff = True
+            self._drained_by_staff = True
             self.request_drain()
 
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
         self.runtime.draining = True
         self.runtime.heart.set_draining(True)
+
+    async def others_accept(self) -> bool:
+        return self._line is not None and await self._line.others_accept(for_good=self._drained_by_staff)
 
     async def on_stopped(self) -> None:
         if self._drain_began is not None:
@@ -151,6 +157,7 @@ def server_options(composition: Composition, *, parent_pid: int | None, most_lin
     hooks = Hooks(
         on_started=composition.on_started,
         on_draining=composition.on_draining,
+        others_accept=composition.others_accept,
         on_stopped=composition.on_stopped,
         count=composition.count,
     )

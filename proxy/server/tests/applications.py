@@ -17,7 +17,7 @@ from proxy.server.leg import DownstreamLeg
 
 SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
 COUNTS: dict[str, int] = {}
-STATE = {"ready": True}
+STATE = {"ready": True, "drained_by_staff": False}
 
 
 def count(what: str) -> None:
@@ -268,6 +268,17 @@ async def http_counts(scope, receive, send, query):
 
 async def http_ready(scope, receive, send, query):
     await answer(send, STATE, status=200 if STATE["ready"] else 503)
+
+
+def request_drain() -> None:
+    """What `serve` puts here."""
+
+
+async def http_drain(scope, receive, send, query):
+    """As staff does it: this process, and none after it."""
+    STATE["drained_by_staff"] = True
+    request_drain()
+    await answer(send, {})
 
 
 async def http_pid(scope, receive, send, query):

@@ -17,6 +17,7 @@ from typing import Any
 from proxy.core.addresses import Network
 from proxy.core.limits import LinkLimits
 from proxy.server import listening
+from proxy.server.line import Line
 from proxy.server.options import Hooks, ServerOptions
 from proxy.server.workers import Master
 
@@ -30,6 +31,7 @@ def main() -> int:
     logging.getLogger().handlers[0].formatter._style._defaults = {"path": ""}  # type: ignore[union-attr]
     if workers is not None:
         return supervise(fd, workers, given)
+    line = Line(int(sys.argv[3])) if len(sys.argv) > 3 else None
     endpoints = given.pop("endpoints", [])
     listening.install_uvloop()
     from proxy.server.server import GatewayServer
@@ -41,16 +43,26 @@ def main() -> int:
     async def on_stopped() -> None:
         print("stopped", flush=True)  # noqa: T201
 
-    hooks = Hooks(on_draining=on_draining, on_stopped=on_stopped, count=applications.count)
+    async def others_accept() -> bool:
+        return line is not None and await line.others_accept(for_good=applications.STATE["drained_by_staff"])
+
+    hooks = Hooks(
+        on_draining=on_draining,
+        others_accept=others_accept,
+        on_stopped=on_stopped,
+        count=applications.count,
+    )
     body_paths = given.pop("body_paths", None)
     if body_paths is not None:
         given["takes_body"] = lambda path: path in body_paths
     given["trusted_proxies"] = _networks(given.pop("proxies", []))
     given["is_probe"] = given.pop("probe_paths", []).__contains__
     options = ServerOptions(limits=LinkLimits(**given.pop("limits", {})), hooks=hooks, **given)
-    return GatewayServer(
+    server = GatewayServer(
         applications.application, listening=[listening.adopt(fd)], options=options, endpoints=endpoints
-    ).run()
+    )
+    applications.request_drain = server.request_drain
+    return server.run()
 
 
 def _networks(texts: list[str]) -> tuple[Network, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -16,7 +17,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from proxy.server.tests.conftest import RunningServer, serving
+from proxy.server.tests.conftest import RunningServer, read_head, serving
 from proxy.server.workers import CANNOT_START, Master
 
 
@@ -158,6 +159,53 @@ async def test_a_socket_that_is_closed_while_a_worker_starts_is_no_accident() ->
         master = Master([sys.executable, "-c", ""], workers=1, listening=listening, stop_seconds=5)
         master._stop()
         assert await master._run_once(0) == CANNOT_START
+
+
+async def test_a_worker_that_staff_drains_leaves_those_who_wait_to_its_sibling() -> None:
+    with serving(workers=2, drain_seconds=20.0) as server:
+        async with asyncio.timeout(40), contextlib.AsyncExitStack() as stack:
+            drained, sibling = sorted(await pids(server))
+            held = await clients_of(server, frozenset({drained, sibling}))
+            for client in held.values():
+                stack.push_async_callback(client.close)
+            told = stack.enter_context(await asyncio.to_thread(connection_to, server, drained))
+            for pid in (drained, sibling):
+                os.kill(pid, signal.SIGSTOP)
+            crowd = [stack.enter_context(server.upgrade("pid")) for _ in range(400)]
+            told.sendall(b"GET /drain HTTP/1.1\r\nHost: x\r\n\r\n")
+            os.kill(drained, signal.SIGCONT)
+            while "draining" not in server.log():
+                await asyncio.sleep(0.05)
+            os.kill(sibling, signal.SIGCONT)
+            statuses = [(await asyncio.to_thread(read_head, raw))[0] for raw in crowd]
+        assert statuses.count(101) > 200  # the drained one accepts some before it knows
+
+
+async def test_once_staff_has_drained_every_worker_clients_are_turned_away_at_once() -> None:
+    """While the links still drain: nobody waits for an answer that is not to come."""
+    with serving(workers=2, drain_seconds=20.0) as server:
+        async with asyncio.timeout(40), contextlib.AsyncExitStack() as stack:
+            both = await pids(server)
+            for client in (await clients_of(server, both)).values():
+                stack.push_async_callback(client.close)
+            for pid in both:
+                told = stack.enter_context(await asyncio.to_thread(connection_to, server, pid))
+                told.sendall(b"GET /drain HTTP/1.1\r\nHost: x\r\n\r\n")
+            while server.log().count("draining") < 2:
+                await asyncio.sleep(0.05)
+            with pytest.raises(ConnectionRefusedError):
+                server.connect()
+        assert server.wait() == 0
+
+
+def connection_to(server: RunningServer, pid: int) -> socket.socket:
+    """A connection that this process keeps alive."""
+    while True:
+        raw = server.connect()
+        raw.sendall(b"GET /pid HTTP/1.1\r\nHost: x\r\n\r\n")
+        if json.loads(read_head(raw)[2])["pid"] == pid:
+            return raw
+        raw.close()
 
 
 async def test_a_second_signal_hurries_all_workers() -> None:
