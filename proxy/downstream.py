@@ -53,6 +53,10 @@ class DownstreamLeg:
         key = "text" if isinstance(message, str) else "bytes"
         await self._send({"type": "websocket.send", key: message})
 
+    @property
+    def unsent_bytes(self) -> int:
+        return 0  # ASGI does not say
+
     async def close(self, close: Close) -> None:
         await send_close(self._send, close)
 

@@ -11,6 +11,7 @@ from websockets.protocol import State
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
+from proxy.engine.unsent import unsent_bytes
 
 
 class Leg(Protocol):
@@ -22,8 +23,12 @@ class Leg(Protocol):
     async def send(self, message: str | bytes) -> None:
         """Send one whole message; waits while the other end does not keep up."""
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was sent and has not reached the other end's machine; 0 where nobody can tell."""
+
     async def close(self, close: Close) -> None:
-        """Send `close` and wait for the answer; the caller sets the deadline."""
+        """Send `close` and wait for the answer; the caller sets the deadline, or calls again."""
 
     def abort(self) -> None:
         """Drop the connection at once, where that is possible."""
@@ -59,7 +64,12 @@ class UpstreamLeg:
         except ConnectionClosed as ended:
             _raise_closed(ended)
 
+    @property
+    def unsent_bytes(self) -> int:
+        return unsent_bytes(self._connection.transport)
+
     async def close(self, close: Close) -> None:
+        self._connection.close_timeout = None  # else the library, too, cuts it off, whatever still moves
         if close.code == closes.NO_STATUS:
             # The public close() cannot say "no code"; the protocol's own can, and means an empty close frame.
             await self._connection.close(None)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from proxy.core.verdicts import Direction, Inspect
 from proxy.engine.legs import Leg
 from proxy.engine.outbox import Outbox, OutboxFull
 from proxy.engine.splice_request import NO_OBSERVER, Observer
+from proxy.engine.unsent import MOST_TIMEOUTS, still_moves
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ class Relay:
             self._counters.bytes_out += payload_bytes(event.text)
 
     async def _close_both(self, ended: LegClosed) -> None:
-        """Tell each end that has not closed by itself; a close that is not answered ends by the deadline."""
+        """Tell each end that has not closed by itself."""
         lost = closes.CLIENT_LOST if ended.by is ClosedBy.CLIENT else closes.UPSTREAM_LOST
         close = ended.close.for_wire(lost=lost)
         async with asyncio.TaskGroup() as tasks:
@@ -249,11 +250,20 @@ class Relay:
             tasks.create_task(self._close(self._upstream, close), name="close:up")
 
     async def _close(self, leg: Leg, close: Close) -> None:
-        try:
-            async with asyncio.timeout(self._limits.close_timeout_seconds):
-                await leg.close(close)
-        except (TimeoutError, LegClosed):
-            leg.abort()
+        """A close that is not answered in time ends the leg, unless what came before it gets through."""
+        unsent = leg.unsent_bytes
+        for _ in range(MOST_TIMEOUTS):
+            try:
+                async with asyncio.timeout(self._limits.close_timeout_seconds):
+                    await leg.close(close)
+                    return
+            except LegClosed:
+                break
+            except TimeoutError:
+                before, unsent = unsent, leg.unsent_bytes
+                if not still_moves(unsent, before):
+                    break
+        leg.abort()
 
 
 def payload_bytes(message: str | bytes) -> int:

@@ -210,6 +210,10 @@ class ResumingLeg:
 
     # --- The end -----
 
+    @property
+    def unsent_bytes(self) -> int:
+        return self._lease.leg.unsent_bytes if self._lease.is_held else 0
+
     async def close(self, close: Close) -> None:
         """Hand over what waits, if there is a member, and close its leg; the caller sets the deadline."""
         self._abandon()

@@ -22,6 +22,7 @@ class ScriptedLeg:
         self._messages, self._close, self._by = list(messages), close, by
         self.heard: list[str | bytes] = []
         self.closed_with: Close | None = None
+        self.unsent_bytes = 0
 
     async def receive(self) -> str | bytes:
         if self._messages:

@@ -32,6 +32,7 @@ class Client:
     def __init__(self) -> None:
         self.sent, self.got = asyncio.Queue[str | None](), asyncio.Queue[str | bytes]()
         self.closed: Close | None = None
+        self.unsent_bytes = 0
 
     async def receive(self) -> str | bytes:
         message = await self.sent.get()

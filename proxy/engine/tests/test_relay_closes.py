@@ -1,0 +1,66 @@
+"""The end of a relayed link: who still takes what came before it gets that, and the close."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
+from proxy.core.framing import encode_frame
+from proxy.core.headers import BINARY
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.engine.dial import DialRequest, Target, dial_leg
+from proxy.engine.relay import Relay
+from proxy.engine.tests.splicing import MASK, RawEnd, on_both_loops, raw_upstream, until
+from proxy.engine.tests.test_relay_policy import ScriptedLeg
+from proxy.engine.tests.test_splice_slow_closes import keep_little, read_slowly
+from proxy.engine.unsent import MOST_TIMEOUTS
+
+LIMITS = LinkLimits(close_timeout_seconds=0.2)
+MESSAGE = bytes(512 * 1024)
+
+
+async def kicked_in_the_middle(url: str, *, limits: LinkLimits) -> None:
+    """A client that is kicked while its message is on its way to a service that does not keep up."""
+    leg = await dial_leg(Target(url), DialRequest(), limits=limits)
+    keep_little(leg._connection.transport)
+    client = ScriptedLeg(MESSAGE, close=None, by=ClosedBy.CLIENT)
+    relay = Relay(client, leg, limits=limits, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    running = asyncio.create_task(relay.run())
+    await until(lambda: leg.unsent_bytes > len(MESSAGE) // 2)
+    relay.end(closes.KICKED, ClosedBy.STAFF)
+    await running
+
+
+@on_both_loops
+async def test_a_slow_service_gets_all_of_a_message_that_came_before_a_relayed_close() -> None:
+    received: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+    async def service(end: RawEnd) -> None:
+        keep_little(end.writer)
+        received.set_result(await read_slowly(end))
+
+    async with raw_upstream(service) as url, asyncio.timeout(20):
+        await kicked_in_the_middle(url, limits=LIMITS)
+        size, tail = await received
+    assert size > len(encode_frame(BINARY, MESSAGE, mask=MASK))
+    assert tail[-2 - 4 - 2 - len(closes.KICKED.reason)] == 0x88
+
+
+@on_both_loops
+async def test_a_service_that_reads_nothing_is_cut_off_at_the_first_deadline() -> None:
+    over = asyncio.Event()
+
+    async def service(end: RawEnd) -> None:
+        keep_little(end.writer)
+        await over.wait()
+
+    limits = LinkLimits(close_timeout_seconds=1)
+    async with raw_upstream(service) as url, asyncio.timeout(20):
+        begun = time.monotonic()
+        await kicked_in_the_middle(url, limits=limits)
+        assert time.monotonic() - begun < MOST_TIMEOUTS / 2 * limits.close_timeout_seconds
+        over.set()
