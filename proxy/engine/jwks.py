@@ -72,37 +72,75 @@ def download(url: str, *, timeout_seconds: float = 5.0, max_bytes: int = MAX_JWK
     return bytes(body)
 
 
-def parse_keys(body: bytes, *, algorithm: str) -> dict[str, Any]:
-    """The usable keys of a key set by their id ("" without one); others are left out.
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The usable `keys` by their id ("" without one), and what is wrong with each entry that is `broken`."""
+
+    keys: Mapping[str, Any]
+    broken: tuple[str, ...]
+
+
+class _Broken(Exception):
+    """An entry of a key set that could never verify anything; str() says why, for operators."""
+
+
+def parse_keys(body: bytes, *, algorithm: str) -> KeySet:
+    """What a key set holds for `algorithm`. No entry can spoil the others.
 
     Usable: of `algorithm`'s type, for signatures, strong enough, with no private part. The algorithm is ours
-    to say, not the key's.
+    to say, not the key's. Keys for something else are left out; of several with one id the first counts, as
+    it does for PyJWT's own client.
 
     Raises:
         ValueError: no key set, or none of its keys is usable.
     """
     usable: dict[str, Any] = {}
-    try:
-        for entry in json.loads(body)["keys"][:MAX_KEYS]:
-            if (key := _key(entry, algorithm)) is not None:
-                usable[str(entry.get("kid", ""))] = key
-    except (KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError("the answer is not a key set") from None
+    broken: list[str] = []
+    for at, entry in enumerate(_entries(body)):
+        try:
+            key = _key(entry, algorithm)
+            if key is not None and usable.setdefault(_key_id(entry), key) is not key:
+                raise _Broken("the id of a key before it")
+        except _Broken as why:
+            broken.append(f"entry {at}: {why}")
     if not usable:
         raise ValueError(f"the key set holds no key for {algorithm}")
-    return usable
+    return KeySet(usable, tuple(broken))
 
 
-def _key(entry: Mapping[str, Any], algorithm: str) -> Any | None:
-    if entry.get("kty") != _KEY_TYPES[algorithm[:2]] or entry.get("use", "sig") != "sig" or "d" in entry:
+def _entries(body: bytes) -> list[Any]:
+    try:
+        told = json.loads(body)
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
+    entries = told.get("keys") if isinstance(told, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("the answer is not a key set")
+    return entries[:MAX_KEYS]
+
+
+def _key_id(entry: Mapping[str, Any]) -> str:
+    kid = entry.get("kid")
+    return "" if kid is None else str(kid)
+
+
+def _key(entry: Any, algorithm: str) -> Any | None:
+    """The key in an entry; None if it is for something else. Raises _Broken."""
+    if not isinstance(entry, dict):
+        raise _Broken("no object")
+    if entry.get("kty") != _KEY_TYPES[algorithm[:2]] or entry.get("use", "sig") != "sig":
         return None
     if entry.get("alg", algorithm) != algorithm or entry.get("crv") != _CURVES.get(algorithm):
         return None
+    if "d" in entry:
+        raise _Broken("a private key")
     try:
         key = jwt.PyJWK(dict(entry), algorithm).key
     except jwt.PyJWTError:
-        return None
-    return key if getattr(key, "key_size", 0) >= MIN_RSA_BITS or algorithm in _CURVES else None
+        raise _Broken("its numbers make no key") from None
+    if algorithm not in _CURVES and key.key_size < MIN_RSA_BITS:
+        raise _Broken(f"fewer than {MIN_RSA_BITS} bits")
+    return key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +178,8 @@ class Jwks:
         self.url, self.algorithm, self.pace = url, algorithm, pace
         self._fetch, self._thread = fetch, threading.Thread()
         self._demands = Bucket(pace.demands)
-        self._keys: dict[str, Any] = {}
+        self._keys: Mapping[str, Any] = {}
+        self._broken: tuple[str, ...] = ()
         self._fetched_at: float | None = None
         self._last_error = ""
         # Key ids that tokens named: not asked for yet, and asked for in vain.
@@ -162,16 +201,19 @@ class Jwks:
         key = self._keys.get(kid or "")
         if key is not None:
             return key
-        age_seconds = time.monotonic() - self._fetched_at
+        raise self._not_at_hand(kid, age_seconds=time.monotonic() - self._fetched_at)
+
+    def _not_at_hand(self, kid: str | None, *, age_seconds: float) -> Exception:
+        """What it means that the keys, fetched so long ago, have none of that id; if need be, ask for it."""
         if kid is None or len(kid) > MAX_KEY_ID_CHARS:
-            raise UnknownKey
+            return UnknownKey()
         if kid in self._unknown and age_seconds < self.pace.unknown_seconds:
-            raise UnknownKey
+            return UnknownKey()
         if len(self._asked) < MAX_KEYS_ASKED:
             self._asked.add(kid)
         self._wanted.set()
         wait_seconds = max(0.0, self.pace.pause_seconds - age_seconds)
-        raise KeysUnavailable(
+        return KeysUnavailable(
             "the key is not known; the key set is to be fetched again",
             retry_after_seconds=KeysUnavailable.retry_after_seconds + wait_seconds,
         )
@@ -214,41 +256,48 @@ class Jwks:
         self._wanted.clear()
         try:
             async with asyncio.timeout(self.pace.fetch_seconds):
-                keys = await self._fetched()
+                found = await self._fetched()
         except TimeoutError:
-            keys = "no answer in time"
-        if isinstance(keys, str):
-            self._last_error = keys[:200]
+            found = "no answer in time"
+        if isinstance(found, str):
+            self._last_error = found[:200]
             logger.warning("key set not fetched", extra={"error": self._last_error, "keys": len(self._keys)})
             return False
-        if keys.keys() != self._keys.keys():
-            logger.info("key set fetched", extra={"keys": len(keys)})
-        self._keys, self._unknown = keys, asked.difference(keys)
+        self._log_changes(found)
+        self._keys, self._broken, self._unknown = found.keys, found.broken, asked.difference(found.keys)
         self._asked -= asked
         self._fetched_at, self._last_error = time.monotonic(), ""
         return True
 
-    async def _fetched(self) -> dict[str, Any] | str:
+    def _log_changes(self, found: KeySet) -> None:
+        if found.keys.keys() != self._keys.keys():
+            logger.info("key set fetched", extra={"keys": len(found.keys)})
+        if found.broken and found.broken != self._broken:
+            logger.warning(
+                "entries of the key set are left out", extra={"why": "; ".join(found.broken)[:200]}
+            )
+
+    async def _fetched(self) -> KeySet | str:
         """The keys, or why there are none. A thread that hangs, in a resolver, say, holds up nobody's end."""
         if self._thread.is_alive():
             return "the last fetch has not ended yet"
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[dict[str, Any] | str] = loop.create_future()
+        answer: asyncio.Future[KeySet | str] = loop.create_future()
 
-        def settle(keys: dict[str, Any] | str) -> None:
+        def settle(found: KeySet | str) -> None:
             if not answer.done():
-                answer.set_result(keys)
+                answer.set_result(found)
 
         def fetch() -> None:
-            keys = self._fetch_and_parse()
+            found = self._fetch_and_parse()
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, keys)
+                loop.call_soon_threadsafe(settle, found)
 
         self._thread = threading.Thread(target=fetch, name="jwks", daemon=True)
         self._thread.start()
         return await answer
 
-    def _fetch_and_parse(self) -> dict[str, Any] | str:
+    def _fetch_and_parse(self) -> KeySet | str:
         """In the thread."""
         try:
             return parse_keys(self._fetch(self.url), algorithm=self.algorithm)

@@ -328,7 +328,7 @@ def test_refusing_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
 # --- Keys from a JWKS -----
 def loaded_jwks(*entries: dict[str, Any], algorithm: str = "RS256") -> Jwks:
     jwks = Jwks("http://127.0.0.1:1/", algorithm=algorithm)
-    jwks._keys = parse_keys(json.dumps({"keys": entries}).encode(), algorithm=algorithm)
+    jwks._keys = parse_keys(json.dumps({"keys": entries}).encode(), algorithm=algorithm).keys
     jwks._fetched_at = time.monotonic()
     return jwks
 

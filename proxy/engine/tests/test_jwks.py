@@ -70,36 +70,69 @@ def quick(issuer: Callable[[str], bytes], **options: Any) -> Jwks:
 # --- Which keys are usable -----
 def test_keys_are_kept_by_their_id() -> None:
     keys = parse_keys(key_set(jwk("ES256", "a"), jwk("ES256", "b", serial=1)), algorithm="ES256")
-    assert sorted(keys) == ["a", "b"]
+    assert sorted(keys.keys) == ["a", "b"]
+    assert keys.broken == ()
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        jwk("RS256", "x"),
-        jwk("ES256", "x", use="enc"),
-        jwk("ES256", "x", alg="ES384"),
-        jwk("ES256", "x", crv="P-384"),
-        jwk("ES256", "x", private=True),
-        {**jwk("ES256", "x"), "x": "AAAA"},
-        {**jwk("ES256", "x"), "x": None},
-        {"kty": "oct", "k": "c2VjcmV0", "kid": "x"},
-        {"kid": "x"},
-    ],
-)
-def test_a_key_of_another_kind_is_left_out(other: dict[str, Any]) -> None:
-    assert list(parse_keys(key_set(jwk("ES256", "a"), other), algorithm="ES256")) == ["a"]
+FOR_SOMETHING_ELSE: list[dict[str, Any]] = [
+    jwk("RS256", "x"),
+    jwk("ES256", "x", use="enc"),
+    jwk("ES256", "x", alg="ES384"),
+    jwk("ES256", "x", alg=["ES256"]),
+    jwk("ES256", "x", crv="P-384"),
+    {"kty": "oct", "k": "c2VjcmV0", "kid": "x"},
+    {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": "x"},
+    {"kty": ["EC"], "kid": "x"},
+    {"kid": "x"},
+    {},
+]
+BROKEN: list[tuple[Any, str]] = [
+    (None, "no object"),
+    (5, "no object"),
+    ("key", "no object"),
+    ([], "no object"),
+    (jwk("ES256", "x", private=True), "a private key"),
+    ({**jwk("ES256", "x"), "x": "AAAA"}, "its numbers make no key"),
+    ({**jwk("ES256", "x"), "x": None}, "its numbers make no key"),
+    ({**jwk("ES256", "x"), "y": {"a": 1}}, "its numbers make no key"),
+    (jwk("ES256", "a", serial=1), "the id of a key before it"),
+]
+
+
+@pytest.mark.parametrize("other", FOR_SOMETHING_ELSE)
+def test_a_key_for_something_else_is_left_out_in_silence(other: dict[str, Any]) -> None:
+    found = parse_keys(key_set(other, jwk("ES256", "a"), other), algorithm="ES256")
+    assert (list(found.keys), found.broken) == (["a"], ())
     with pytest.raises(ValueError, match="no key for ES256"):
         parse_keys(key_set(other), algorithm="ES256")
 
 
+@pytest.mark.parametrize(("other", "why"), BROKEN)
+def test_an_entry_that_is_broken_is_named_and_spoils_no_other(other: Any, why: str) -> None:
+    good = jwk("ES256", "a")
+    found = parse_keys(key_set(good, other, jwk("ES256", "b", serial=2)), algorithm="ES256")
+    assert sorted(found.keys) == ["a", "b"]
+    assert found.broken == (f"entry 1: {why}",)
+    assert (
+        found.keys["a"].public_numbers()
+        == parse_keys(key_set(good), algorithm="ES256").keys["a"].public_numbers()
+    )
+
+
+def test_a_key_whose_id_is_null_has_none() -> None:
+    assert list(parse_keys(key_set({**jwk("ES256", None), "kid": None}), algorithm="ES256").keys) == [""]
+
+
 def test_a_weak_rsa_key_is_left_out() -> None:
     weak = {**jwk("RS256", "weak"), "n": "yMPSKHXp4AiFEI4vyoMgTtCRVnbYaTVQgn_pMqqzzk1z"}
-    assert list(parse_keys(key_set(jwk("RS256", "a"), weak), algorithm="RS256")) == ["a"]
+    found = parse_keys(key_set(jwk("RS256", "a"), weak), algorithm="RS256")
+    assert (list(found.keys), found.broken) == (["a"], ("entry 1: fewer than 2048 bits",))
 
 
 def test_an_unusable_key_does_not_hide_a_usable_one_of_the_same_id() -> None:
-    assert parse_keys(key_set(jwk("ES256", "a"), jwk("ES256", "a", use="enc")), algorithm="ES256")
+    for others in ([jwk("ES256", "a", use="enc")], [{**jwk("ES256", "a"), "x": "AAAA"}]):
+        for entries in ([jwk("ES256", "a"), *others], [*others, jwk("ES256", "a")]):
+            assert list(parse_keys(key_set(*entries), algorithm="ES256").keys) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -256,6 +289,16 @@ async def test_a_fault_in_the_fetch_is_reported_and_tried_again() -> None:
         await until(lambda: jwks.state.last_error == "unexpected ZeroDivisionError")
         issuer.answer = good
         await until(lambda: jwks.state.ready)
+
+
+async def test_a_broken_entry_is_logged_once_and_the_others_verify(caplog: pytest.LogCaptureFixture) -> None:
+    issuer = Issuer(None, jwk("ES256", "a"))  # type: ignore[arg-type]
+    async with running(quick(issuer, refresh_seconds=0.01, pause_seconds=0.001)) as jwks:
+        await issuer.wait_for_calls(4)
+        assert jwks.key("a") is not None
+    assert [getattr(record, "why", "") for record in caplog.records if record.levelname == "WARNING"] == [
+        "entry 0: no object"
+    ]
 
 
 async def test_keys_are_refreshed_periodically() -> None:
