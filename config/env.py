@@ -30,6 +30,8 @@ _STORES = {"postgres", "postgresql", "redis", "rediss", "nats", "tls"}
 _QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
 # How alike a variable that nobody reads must be to one of ours, to be taken for a slip of the pen.
 _ALIKE = 0.85
+# RFC 7519, section 4.1, but for `sub`, and simplejwt's: the same for many users, or another with each token.
+_NOBODYS_CLAIMS = ("exp", "nbf", "iat", "jti", "iss", "aud", "token_type")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -142,6 +144,17 @@ class Env:
 
     def rate(self, name: str, default: str) -> Rate:
         return self.read(name, Rate.parse(default), Rate.parse, expected="a rate such as 20/s or 100/m")
+
+    def user_id_claim(self, name: str, default: str) -> str:
+        """The name of a claim; one that says who, not when, whence or what for."""
+
+        def parse(raw: str) -> str:
+            return _wrong() if raw in _NOBODYS_CLAIMS else raw
+
+        others = f"other than {', '.join(_NOBODYS_CLAIMS)}"
+        return self.read(
+            name, default, parse, expected=f"the claim that holds the user id, such as sub, {others}"
+        )
 
     def path(self, name: str, default: str) -> str:
         """The path of a URL, from its leading slash on."""

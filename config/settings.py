@@ -75,7 +75,7 @@ JWT_JWKS_URL = _token_keys.jwks_url
 JWT_ISSUER = env.text("JWT_ISSUER")
 JWT_AUDIENCE = env.text("JWT_AUDIENCE")
 JWT_LEEWAY_SECONDS = env.seconds("JWT_LEEWAY_SECONDS", 0, least=0, most=3600)
-JWT_USER_ID_CLAIM = env.text("JWT_USER_ID_CLAIM", "sub")
+JWT_USER_ID_CLAIM = env.user_id_claim("JWT_USER_ID_CLAIM", "sub")
 
 SIMPLE_JWT: dict[str, Any] = {
     "ALGORITHM": JWT_ALGORITHM,
