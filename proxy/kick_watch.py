@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from proxy.core.closes import KICKED, Close, ClosedBy
 from proxy.database import DatabaseExecutor
 from proxy.engine.link import Link
+from proxy.kicks import whom_to_log
 from proxy.models import Kick, KickReport
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ LOOK_SECONDS = 2.0
 OVERLAP_SECONDS = 30.0
 # Kicks that are known by message and that no row was seen of.
 MOST_KEPT = 1000
+# So many links are held against a row before others get their turn; to end one costs as much as some.
+LINKS_A_TURN = 1_000
+LINKS_AN_END = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,18 @@ class KickRow:
 
 
 class KickWatch:
-    """Keeps track of the kicks that concern this node. `links` are its live links."""
+    """Keeps track of the kicks that concern this node. `links` are its live links.
+
+    A row is held once against the links that are live when it is first seen, and against those that are let
+    in afterwards: one may have opened before the kick and been let in since.
+    """
 
     def __init__(
         self, database: DatabaseExecutor, *, node_id: str, links: Callable[[], Iterable[Link]]
     ) -> None:
         self._database, self._node_id, self._links = database, node_id, links
+        self._rows: dict[str, KickRow] = {}
+        self._newest_at = datetime.min.replace(tzinfo=UTC)
         self._ended: dict[str, set[str]] = {}
         self._reported: dict[str, int] = {}
         self._wake = asyncio.Event()
@@ -67,6 +77,12 @@ class KickWatch:
     def announced(self, message: Mapping[str, Any] | None = None, links: Iterable[object] = ()) -> None:
         """There may be rows to look for: a message says so, or messages may have been lost."""
         self._wake.set()
+
+    def opened(self, link: Link) -> None:
+        """The link was let in just now."""
+        if link.record.opened_at <= self._newest_at:
+            for row in self._rows.values():
+                self._end_if_meant(row, link)
 
     def ended(self, kick_id: str, link: Link) -> None:
         """A message ended the link."""
@@ -97,23 +113,37 @@ class KickWatch:
         now = asyncio.get_running_loop().time()
         since = 0.0 if self._looked_at is None else now - self._looked_at
         rows = await self._database.run(load_kicks, within_seconds=since + OVERLAP_SECONDS)
-        for row in rows:
-            self._carry_out(row)
-        kept = {row.id for row in rows}
+        new = [row for row in rows if row.id not in self._rows]
+        self._rows = {row.id: self._rows.get(row.id, row) for row in rows}
+        self._newest_at = max((row.at for row in self._rows.values()), default=self._newest_at)
+        await self._carry_out(new)
         news = {row.id: len(self._ended.get(row.id, ())) for row in rows}
         news = {kick_id: links for kick_id, links in news.items() if self._reported.get(kick_id) != links}
         if news:
             await self._database.run(write_reports, news, node_id=self._node_id)
-        for kick_id in self._reported.keys() - kept:
+        for kick_id in self._reported.keys() - self._rows.keys():
             self._forget(kick_id)
         self._reported |= news
         self._looked_at = now
 
-    def _carry_out(self, row: KickRow) -> None:
-        for link in tuple(self._links()):
-            if link.id not in self._ended.get(row.id, ()) and row.hits(link):
-                link.end(Close(KICKED.code, row.reason), ClosedBy.STAFF)
-                self.ended(row.id, link)
+    async def _carry_out(self, rows: Iterable[KickRow]) -> None:
+        looked_at = 0
+        for row in rows:
+            for link in tuple(self._links()):
+                looked_at += LINKS_AN_END if self._end_if_meant(row, link) else 1
+                if looked_at >= LINKS_A_TURN:
+                    looked_at = 0
+                    await asyncio.sleep(0)
+            whom = whom_to_log(row.user_ids, row.connection_ids, everyone=row.everyone)
+            fields = {"kick_id": row.id, "reason": row.reason, "links": len(self._ended.get(row.id, ()))}
+            log.info("kick carried out", extra=whom | fields)
+
+    def _end_if_meant(self, row: KickRow, link: Link) -> bool:
+        if link.id in self._ended.get(row.id, ()) or not row.hits(link):
+            return False
+        link.end(Close(KICKED.code, row.reason), ClosedBy.STAFF)
+        self.ended(row.id, link)
+        return True
 
     def _forget(self, kick_id: str) -> None:
         self._ended.pop(kick_id, None)

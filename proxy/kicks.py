@@ -40,6 +40,8 @@ SEND_TIMEOUT_SECONDS = 2.0
 REPORT_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 _SENDS_AT_ONCE = 100
+# How many ids a log line names.
+MOST_LOGGED = 20
 
 
 class KickNotSent(RuntimeError):
@@ -78,6 +80,13 @@ class Selection:
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f"a user id or connection id is a text that is not empty, got {name!r}")
 
+    @classmethod
+    def of(cls, user_ids: Iterable[str], connection_ids: Iterable[str], *, everyone: bool) -> Selection:
+        """Raises ValueError also for a text in place of a list: it would be taken for its letters."""
+        if isinstance(user_ids, str) or isinstance(connection_ids, str):
+            raise ValueError("ids come in a list or a set; a text would be taken for its letters")
+        return cls(user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone)
+
     def live(self) -> QuerySet[Connection]:
         """The records of the live links that are meant."""
         live = Connection.objects.filter(closed_at=None)
@@ -90,6 +99,45 @@ class Selection:
         if self.everyone:
             return [EVERYONE]
         return sorted([*map(user_topic, self.user_ids), *map(connection_topic, self.connection_ids)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """One kick: whom to end, what they are told, and who wants it (None: a shell, or other code)."""
+
+    id: str
+    selection: Selection
+    reason: str
+    by: AbstractBaseUser | None
+
+    def log(self) -> None:
+        selection = self.selection
+        whom = whom_to_log(selection.user_ids, selection.connection_ids, everyone=selection.everyone)
+        fields = {"kick_id": self.id, "by": str(self.by or "a shell"), "reason": self.reason}
+        log.info("kick", extra=whom | fields)
+
+    def links_to_note(self) -> list[Connection]:
+        """The live links for the admin log, before they are ended; none without a person, or a database."""
+        if self.by is None:
+            return []
+        try:
+            return list(self.selection.live())
+        except Error as error:
+            log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
+            return []
+
+    def write_down(self, *, seconds_ago: float, links: list[Connection]) -> None:
+        """The row that nodes look for, as of when it was sent: who came back since was let in, and stays."""
+        Kick.objects.create(
+            id=self.id,
+            user_ids=sorted(self.selection.user_ids),
+            connection_ids=sorted(self.selection.connection_ids),
+            everyone=self.selection.everyone,
+            reason=self.reason,
+            created_at=Now() - timedelta(seconds=seconds_ago),
+        )
+        if links:
+            _note_in_admin_log(links, by=self.by, reason=self.reason)
 
 
 def kick(
@@ -109,32 +157,21 @@ def kick(
         ValueError: nobody is named, or an id is no text.
         KickNotSent: neither Redis nor the database took it.
     """
-    if isinstance(user_ids, str) or isinstance(connection_ids, str):
-        raise ValueError("ids come in a list or a set; a text would be taken for its letters")
-    selection = Selection(
-        user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone
-    )
+    selection = Selection.of(user_ids, connection_ids, everyone=everyone)
     reason = clip_reason(" ".join(reason.split())) or KICKED.reason
-    kick_id = uuid.uuid4().hex
-    log.info("kick", extra={"kick_id": kick_id, "by": str(by or "a shell"), "reason": reason})
+    return _carry_out(_Order(id=uuid.uuid4().hex, selection=selection, reason=reason, by=by))
+
+
+def _carry_out(order: _Order) -> Kicked:
+    order.log()
+    links = order.links_to_note()
     began = time.monotonic()
-    is_taken = _send(selection.topics(), kick_id=kick_id, reason=reason)
+    is_taken = _send(order.selection.topics(), kick_id=order.id, reason=order.reason)
     try:
-        # Whoever came back since then was let in again, and stays.
-        at = Now() - timedelta(seconds=time.monotonic() - began)
-        Kick.objects.create(
-            id=kick_id,
-            user_ids=sorted(selection.user_ids),
-            connection_ids=sorted(selection.connection_ids),
-            everyone=everyone,
-            reason=reason,
-            created_at=at,
-        )
-        if by is not None:
-            _note_in_admin_log(list(selection.live()), by=by, reason=reason)
+        order.write_down(seconds_ago=time.monotonic() - began, links=links)
         if is_taken:
             _tell([(ALL_NODES, {"type": KICKS})])
-        return _reports(kick_id)
+        return _reports(order.id)
     except Error as error:
         if not (is_taken and reaches_other_processes()):
             raise KickNotSent("neither Redis nor the database could be reached") from error
@@ -148,6 +185,19 @@ kick_async = database_sync_to_async(kick)
 def reaches_other_processes() -> bool:
     """False when the channel layer is in memory: only this very process hears what is sent."""
     return type(get_channel_layer()).__name__ != "InMemoryChannelLayer"
+
+
+def whom_to_log(user_ids: Iterable[str], connection_ids: Iterable[str], *, everyone: bool) -> dict[str, Any]:
+    """The fields of a log line that say whom a kick is for: of many ids the first, and how many there are."""
+    if everyone:
+        return {"everyone": True}
+    fields: dict[str, Any] = {}
+    for name, ids in (("user_ids", sorted(user_ids)), ("connection_ids", sorted(connection_ids))):
+        if ids:
+            fields[name] = ids[:MOST_LOGGED]
+        if len(ids) > MOST_LOGGED:
+            fields[f"{name}_in_all"] = len(ids)
+    return fields
 
 
 def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
@@ -173,7 +223,7 @@ def _tell(messages: list[tuple[str, dict[str, Any]]]) -> bool:
     try:
         async_to_sync(send)()
     except (LayerAway, TimeoutError) as error:
-        log.warning("kick: not sent", extra={"why": str(error)})
+        log.warning("kick: not sent", extra={"why": repr(error)})
         return False
     return True
 

@@ -186,7 +186,9 @@ class Runtime:
         """The link is accepted and live from now on."""
         self.links[link.id] = link
         self.no_links.clear()
-        self.rules.enforce(link)  # a block may have come while it was dialled
+        # A block or a kick may have come while it was dialled.
+        self.rules.enforce(link)
+        self.kicks.opened(link)
 
     def closed(self, link: Link) -> None:
         self.links.pop(link.id, None)

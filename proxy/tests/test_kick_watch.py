@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,11 +11,12 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
+from proxy import kick_watch
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.records import ConnectionRecord
 from proxy.database import DatabaseExecutor
 from proxy.engine.link import Link
-from proxy.kick_watch import KickWatch
+from proxy.kick_watch import KickRow, KickWatch
 from proxy.models import Kick, KickReport
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -92,6 +95,64 @@ async def test_who_came_back_after_the_kick_stays(executor: DatabaseExecutor) ->
     await executor.run(add_kick, "k", user_ids=["42"], age_seconds=2)
     await watch.look()
     assert stream.ends == []
+
+
+async def test_a_link_that_opened_before_the_kick_and_is_let_in_after_its_row_was_seen_is_ended(
+    executor: DatabaseExecutor,
+) -> None:
+    watch = KickWatch(executor, node_id="me", links=tuple)
+    await executor.run(add_kick, "k", user_ids=["42"])
+    await watch.look()
+    (late, ended), (newer, stays), (other, untouched) = (
+        link("a", "42"), link("b", "42", age_seconds=-1), link("c", "7"),
+    )  # fmt: skip
+    for let_in in (late, newer, other):
+        watch.opened(let_in)
+    assert (len(ended.ends), stays.ends, untouched.ends) == (1, [], [])
+    await watch.look()
+    assert await executor.run(reports) == {"k": 1}
+
+
+async def test_a_row_is_held_once_against_each_link_and_others_get_their_turn_meanwhile(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kick_watch, "LINKS_A_TURN", 10)
+    links = [link(f"c{number}", "42")[0] for number in range(100)]
+    held, turns, looking = list[str](), 0, True
+
+    def hits(row: KickRow, held_against: Link) -> bool:
+        held.append(held_against.id)
+        return False
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while looking:
+            turns += 1 if 0 < len(held) < len(links) else 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(KickRow, "hits", hits)
+    watch = KickWatch(executor, node_id="me", links=lambda: links)
+    await executor.run(add_kick, "k", user_ids=["7"])
+    async with asyncio.TaskGroup() as others:
+        others.create_task(take_turns(), name="others")
+        for _ in range(3):
+            await watch.look()
+        looking = False
+    assert held == [made.id for made in links]
+    assert turns >= 9
+
+
+async def test_a_node_logs_whom_a_kick_was_for_and_how_many_links_it_ended(
+    executor: DatabaseExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    watch = KickWatch(executor, node_id="me", links=lambda: [link("a", "42")[0]])
+    await executor.run(add_kick, "k", user_ids=["42"], connection_ids=["b"])
+    for _ in range(2):
+        await watch.look()
+    (line,) = [vars(line) for line in caplog.records if line.message == "kick carried out"]
+    told = [line[name] for name in ("kick_id", "user_ids", "connection_ids", "reason", "links")]
+    assert told == ["k", ["42"], ["b"], "bye", 1]
 
 
 async def test_links_that_a_message_ended_are_counted_and_not_ended_again(executor: DatabaseExecutor) -> None:

@@ -1,15 +1,19 @@
+import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.utils import timezone
 
 from proxy import kicks
 from proxy.kicks import KickNotSent, kick, kick_async
-from proxy.models import Kick, KickReport
+from proxy.models import Connection, Kick, KickReport
 from proxy.publishing import LayerAway
 from proxy.tests.rows import add_connection, add_node
 
@@ -104,6 +108,45 @@ def test_each_kick_by_a_person_is_noted_in_the_admin_log(sent: dict[str, Any]) -
         (ada, "b", "Kicked: cheating"),
     ]
     assert "42 on game" in entries[0].object_repr
+
+
+def test_links_that_end_as_soon_as_they_are_told_are_in_the_admin_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_connection("a", user_id="42")
+
+    async def end_at_once(topic: str, message: dict[str, Any]) -> None:
+        await sync_to_async(Connection.objects.update)(closed_at=timezone.now())
+
+    monkeypatch.setattr(kicks, "send_to_topic", end_at_once)
+    kick(user_ids=["42"], by=User.objects.create_user("ada"))
+    assert [entry.object_id for entry in LogEntry.objects.all()] == ["a"]
+
+
+def test_a_kick_from_a_shell_is_logged_with_whom_it_is_for(
+    sent: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    kick(user_ids=["42"], reason="cheating")
+    kick(connection_ids=map(str, range(1000)))
+    kick(everyone=True)
+    some, many, everyone = [vars(line) for line in caplog.records if line.message == "kick"]
+    assert (some["by"], some["user_ids"], some["reason"]) == ("a shell", ["42"], "cheating")
+    assert (len(many["connection_ids"]), many["connection_ids_in_all"]) == (20, 1000)
+    assert everyone["everyone"] is True
+
+
+def test_that_redis_keeps_silent_is_logged_with_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def silent(topic: str, message: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(kicks, "send_to_topic", silent)
+    monkeypatch.setattr(kicks, "SEND_TIMEOUT_SECONDS", 0.01)
+    kick(user_ids=["42"])
+    (line,) = [vars(line) for line in caplog.records if line.message == "kick: not sent"]
+    assert line["why"] == "TimeoutError()"
 
 
 def test_a_kick_that_redis_took_only_in_part_is_written_down_and_noted(
