@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 5_000
 ROUND_SECONDS = 3600.0
+# After a round that failed, on a table that somebody locks, say.
+RETRY_SECONDS = 60.0
 _PAUSE_SECONDS = 0.2
-# A kick matters while some node may have missed it; what a kick was is in the admin log.
+# A kick matters while some node may have missed it, since its database was away. The log has it for longer.
 KICKS_KEPT = timedelta(days=1)
 
 
@@ -68,15 +70,26 @@ class Retention:
 
     def __init__(self, *, node_id: str, days: float, round_seconds: float = ROUND_SECONDS) -> None:
         self._node_id, self._days, self._round_seconds = node_id, days, round_seconds
+        self._fails = False
 
     async def run(self) -> None:
         """Until cancelled. The first round comes at no certain time, so that restarts do not put it off."""
+        wait_seconds = self._round_seconds
         while True:
-            await asyncio.sleep(self._round_seconds * random.uniform(0.05, 1))  # noqa: S311  a jitter
-            try:
-                await self.forget_if_first()
-            except Exception as error:  # noqa: BLE001  the task's outermost edge; the next round tries again
-                log.warning("retention: not done", extra={"why": repr(error)})
+            await asyncio.sleep(wait_seconds * random.uniform(0.05, 1))  # noqa: S311  a jitter
+            wait_seconds = await self.round()
+
+    async def round(self) -> float:
+        """Forget, and answer when to do so again, in seconds: soon, if it failed, which is logged once."""
+        try:
+            await self.forget_if_first()
+        except Exception as error:  # noqa: BLE001  the task's outermost edge
+            if not self._fails:
+                log.warning("retention: not done, to be tried again", extra={"why": repr(error)})
+            self._fails = True
+            return min(RETRY_SECONDS, self._round_seconds)
+        self._fails = False
+        return self._round_seconds
 
     async def forget_if_first(self) -> Forgotten | None:
         """One round; None if it is another node's. Raises what the database does."""

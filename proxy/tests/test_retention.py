@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
@@ -82,6 +83,20 @@ async def test_a_round_that_fails_is_followed_by_another(monkeypatch: pytest.Mon
         await third.wait()
     task.cancel()
     await asyncio.wait([task])
+
+
+@pytest.mark.usefixtures("postgres_database")
+async def test_a_table_that_is_locked_puts_a_round_off_for_a_minute_and_not_for_an_hour(
+    migrated_postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await asyncio.to_thread(add_old_rows)
+    retention = Retention(node_id="n1", days=30)
+    with psycopg.connect(migrated_postgres) as other:
+        other.execute("LOCK TABLE proxy_connection")
+        assert [await retention.round() for _ in range(2)] == [60, 60]
+    assert caplog.text.count("retention: not done") == 1
+    assert await retention.round() == 3600
+    assert (await asyncio.to_thread(kept))[0] == KEPT[0]
 
 
 def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) -> None:
