@@ -50,44 +50,44 @@ _SHARED: list[Any] = [
 ]
 
 
+_LOGGERS: dict[str, Any] = {
+    "websockets": {"level": "WARNING"},
+    "axes": {"level": "ERROR"},  # proxy/logins.py logs each failure in one line
+    "daphne": {"level": "WARNING"},
+    "gateway.access": {"filters": ["answered_probes"]},
+    "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
+    # Without the handlers that Django gives them, which print.
+    "django": {"level": "INFO", "handlers": []},
+    "django.server": {"level": "WARNING", "handlers": [], "propagate": True},
+    "django.request": {"level": "ERROR"},
+}
+
+
 def configuration(*, level: str, style: str) -> dict[str, Any]:
     """A `logging.config.dictConfig` dictionary. `style` is json or console; everything goes to stderr."""
-    if style == "json":
-        final: list[Any] = [
-            structlog.processors.format_exc_info,
-            redact_tokens,
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        final = [
-            structlog.processors.format_exc_info,
-            redact_tokens,
-            structlog.dev.ConsoleRenderer(colors=False),
-        ]
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "gateway": {
-                "()": "structlog.stdlib.ProcessorFormatter",
-                "foreign_pre_chain": _SHARED,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
-            }
-        },
+        "formatters": {"gateway": _formatter(style)},
         "filters": {"answered_probes": {"()": AnsweredProbes}},
         "handlers": {"stderr": {"()": stderr_handler, "formatter": "gateway"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {
-            "websockets": {"level": "WARNING"},
-            "axes": {"level": "ERROR"},  # proxy/logins.py logs each failure in one line
-            "daphne": {"level": "WARNING"},
-            "gateway.access": {"filters": ["answered_probes"]},
-            "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
-            # Without the handlers that Django gives them, which print.
-            "django": {"level": "INFO", "handlers": []},
-            "django.server": {"level": "WARNING", "handlers": [], "propagate": True},
-            "django.request": {"level": "ERROR"},
-        },
+        "loggers": _LOGGERS,
+    }
+
+
+def _formatter(style: str) -> dict[str, Any]:
+    """Tokens are taken out last, when an exception is text."""
+    is_json = style == "json"
+    return {
+        "()": "structlog.stdlib.ProcessorFormatter",
+        "foreign_pre_chain": _SHARED,
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact_tokens,
+            structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=False),
+        ],
     }
 
 

@@ -80,30 +80,16 @@ class Life:
         if self._is_over:
             return
         self._is_over = True
-        link, runtime, name = self.link, self.runtime, self.route.name
-        now = datetime.now(UTC)
+        link, now = self.link, datetime.now(UTC)
         link.ended()
         link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
         link.record.end(close, by=by, at=now)
-        runtime.recorder.note(link.record)
+        self.runtime.recorder.note(link.record)
         self._release(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL)
-        runtime.closed(link)
-        metrics.child(metrics.CONNECTIONS, name, self._member).dec()
-        self._count_failure(close, by)
+        self.runtime.closed(link)
         lived_seconds = (now - link.record.opened_at).total_seconds()
-        metrics.child(metrics.CONNECTION_DURATION_SECONDS, name, f"closed_by_{by.value}").observe(
-            lived_seconds
-        )
-        metrics.count_traffic(link)
-        fields = {
-            "code": close.code,
-            "reason": one_line(close.reason),
-            "closed_by": by.value,
-            "seconds": round(lived_seconds, 3),
-            "messages_in": link.record.messages_in,
-            "messages_out": link.record.messages_out,
-        }
-        logger.info("link closed", extra=self._log_fields() | fields)
+        self._count_end(close, by, lived_seconds=lived_seconds)
+        self._log_end(close, by, lived_seconds=lived_seconds)
 
     def dropped(self) -> None:
         """It never began: the client left in the moment in which it could have."""
@@ -126,6 +112,14 @@ class Life:
         self.lease.leg.abort()
         self.ended(close, by)
 
+    def _count_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
+        name = self.route.name
+        metrics.child(metrics.CONNECTIONS, name, self._member).dec()
+        duration = metrics.child(metrics.CONNECTION_DURATION_SECONDS, name, f"closed_by_{by.value}")
+        duration.observe(lived_seconds)
+        metrics.count_traffic(self.link)
+        self._count_failure(close, by)
+
     def _count_failure(self, close: Close, by: ClosedBy) -> None:
         """A member lost or given up in mid-link; one that can be replaced was counted when it was lost."""
         if self.route.resume is Resume.RECONNECT:
@@ -134,6 +128,17 @@ class Life:
             metrics.child(metrics.ERRORS_TOTAL, "upstream_lost", self._member).inc()
         elif by is ClosedBy.GATEWAY and close == closes.UPSTREAM_FAILED:
             metrics.child(metrics.ERRORS_TOTAL, "upstream_failed", self._member).inc()
+
+    def _log_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
+        fields = {
+            "code": close.code,
+            "reason": one_line(close.reason),
+            "closed_by": by.value,
+            "seconds": round(lived_seconds, 3),
+            "messages_in": self.link.record.messages_in,
+            "messages_out": self.link.record.messages_out,
+        }
+        logger.info("link closed", extra=self._log_fields() | fields)
 
     def _log_fields(self) -> dict[str, Any]:
         record = self.link.record

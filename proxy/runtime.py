@@ -41,6 +41,7 @@ from proxy.nodes import NodeHeart
 from proxy.records import ConnectionWriter
 from proxy.retention import Retention
 from proxy.rules import RULES, StaffRules
+from proxy.served import serve_routes
 from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
@@ -82,15 +83,7 @@ class Runtime:
         self.heart = NodeHeart(self._heart_database, node_id=self.node_id, on_returned=self.recorder.note_all)
         self.lag = LoopLag()
         self._records_dropped = 0
-        self._pools = {
-            route.upstream.name: Pool(
-                route.upstream,
-                dial_seconds=settings.DIAL_TIMEOUT_SECONDS,
-                max_concurrent_dials=settings.MAX_CONCURRENT_DIALS,
-                observer=metrics.DialMetrics(),
-            )
-            for route in registry.routes()
-        }
+        self._served = serve_routes(registry.routes())
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
         self.hub = self._make_hub()
@@ -98,12 +91,6 @@ class Runtime:
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
-        self._gates = {
-            route.name: MessageGates(route.message_limits)
-            for route in registry.routes()
-            if not route.message_limits.is_unlimited
-        }
-        self._observers = {route.name: RouteObserver(route.name) for route in registry.routes()}
         self.no_links = asyncio.Event()
         self.no_links.set()
 
@@ -168,19 +155,19 @@ class Runtime:
 
     def pool(self, route: Route) -> Pool:
         """The route's pool; routes with the same upstream share it."""
-        return self._pools[route.upstream.name]
+        return self._served[route.name].pool
 
     def observer(self, route: Route) -> RouteObserver:
         """What counts the spliced links of `route`."""
-        return self._observers[route.name]
+        return self._served[route.name].observer
 
     def gates(self, route: Route) -> MessageGates | None:
         """What bounds the clients' messages on `route`; None where nothing does."""
-        return self._gates.get(route.name)
+        return self._served[route.name].gates
 
     def pools(self) -> tuple[Pool, ...]:
         """The pools of all registered routes."""
-        return tuple(self._pools.values())
+        return tuple(dict.fromkeys(served.pool for served in self._served.values()))
 
     def opened(self, link: Link) -> None:
         """The link is accepted and live from now on."""

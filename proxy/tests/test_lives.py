@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy import registry
 from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route, Upstream
@@ -27,8 +28,9 @@ class FailingVerifier:
 
 
 async def test_a_fault_in_the_gateways_own_code_costs_a_control_message_and_not_the_link(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(registry, "routes", lambda: (ROUTE,))
     runtime: Any = Runtime()
     runtime.verifier = FailingVerifier()
     record = ConnectionRecord(id="c1", route="experience", opened_at=datetime.now(UTC), request_id="r1")

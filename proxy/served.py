@@ -1,0 +1,45 @@
+"""A route at run time, on one node: the pool behind it, what bounds its clients, what counts its links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from proxy import metrics
+from proxy.core.message_gate import MessageGates
+from proxy.core.routes import Route
+from proxy.engine.pool import Pool
+from proxy.joins import RouteObserver
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a node keeps for one route. `gates` is None where nothing bounds the clients' messages."""
+
+    pool: Pool
+    gates: MessageGates | None
+    observer: RouteObserver
+
+
+def serve_routes(routes: Iterable[Route]) -> dict[str, Served]:
+    """What to keep, by the route's name. Routes with the same upstream share a pool."""
+    pools: dict[str, Pool] = {}
+    served: dict[str, Served] = {}
+    for route in routes:
+        name, limits = route.upstream.name, route.message_limits
+        if name not in pools:
+            pools[name] = _pool(route)
+        gates = None if limits.is_unlimited else MessageGates(limits)
+        served[route.name] = Served(pools[name], gates, RouteObserver(route.name))
+    return served
+
+
+def _pool(route: Route) -> Pool:
+    return Pool(
+        route.upstream,
+        dial_seconds=settings.DIAL_TIMEOUT_SECONDS,
+        max_concurrent_dials=settings.MAX_CONCURRENT_DIALS,
+        observer=metrics.DialMetrics(),
+    )
