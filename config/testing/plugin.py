@@ -3,6 +3,7 @@
 `spawn` (a test): `spawn(argv, name=…, env={…}, fds=[…], ready="pattern")` is a started `Program`.
 `valkey_server` (session), `valkey` (test): `ValkeyServer` with `url`; `valkey` is sure to run, and empty.
 `postgres_server` (session), `postgres` (test): `PostgresServer` with `create_database()`.
+`way_to_postgres` (test): a `Forwarder` to it, which can freeze.
 `database_url` (test): a new PostgreSQL database of its own.
 `nats_server` (session), `nats` (test): `NatsServer` with `url`.
 `nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
@@ -16,13 +17,14 @@ When a test fails, the last output of each of its programs is part of the report
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from config.testing.certificates import write_self_signed
+from config.testing.forwarder import Forwarder
 from config.testing.front import Front
 from config.testing.program import BASE_DIR, Program
 from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
@@ -141,6 +143,13 @@ def postgres(postgres_server: PostgresServer) -> PostgresServer:
     """A running PostgreSQL. A test may kill it."""
     postgres_server.ensure_running()
     return postgres_server
+
+
+@pytest.fixture
+async def way_to_postgres(postgres: PostgresServer) -> AsyncIterator[Forwarder]:
+    """What stands between a test's clients and PostgreSQL, and can freeze."""
+    async with Forwarder(postgres.port).open() as forwarder:
+        yield forwarder
 
 
 @pytest.fixture

@@ -161,28 +161,26 @@ def test_threads_that_hang_do_not_hold_up_the_end_of_the_process() -> None:
 
 
 @pytest.fixture
-async def path(postgres: PostgresServer) -> AsyncIterator[Forwarder]:
-    """What stands between us and PostgreSQL."""
-    async with Forwarder(postgres.port).open() as path:
-        yield path
-
-
-@pytest.fixture
 def database_by_path(
-    migrated_postgres: str, postgres: PostgresServer, path: Forwarder, django_db_blocker: DjangoDbBlocker
+    migrated_postgres: str,
+    postgres: PostgresServer,
+    way_to_postgres: Forwarder,
+    django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[None]:
-    url = migrated_postgres.replace(f":{postgres.port}/", f":{path.port}/")
+    url = migrated_postgres.replace(f":{postgres.port}/", f":{way_to_postgres.port}/")
     with django_db_blocker.unblock(), default_database(url):
         yield
 
 
 @pytest.mark.timeout(90)
 @pytest.mark.usefixtures("database_by_path")
-async def test_a_path_that_froze_is_left_for_a_new_one_within_twenty_seconds(path: Forwarder) -> None:
+async def test_a_path_that_froze_is_left_for_a_new_one_within_twenty_seconds(
+    way_to_postgres: Forwarder,
+) -> None:
     executor = DatabaseExecutor()
     try:
         await executor.run(Node.objects.count)
-        path.freeze()
+        way_to_postgres.freeze()
         frozen_at = time.monotonic()
         while await _fails(executor):
             pass

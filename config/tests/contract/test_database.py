@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -83,17 +83,11 @@ async def test_pages_leave_no_more_sqlite_files_open_than_were_asked_for_at_once
 
 
 @pytest.fixture
-async def path(postgres: PostgresServer) -> AsyncIterator[Forwarder]:
-    async with Forwarder(postgres.port).open() as path:
-        yield path
-
-
-@pytest.fixture
 def postgres_node(
-    tmp_path: Path, postgres: PostgresServer, database_url: str, path: Forwarder
+    tmp_path: Path, postgres: PostgresServer, database_url: str, way_to_postgres: Forwarder
 ) -> Iterator[Gateway]:
     """A node whose way to PostgreSQL can freeze."""
-    url = database_url.replace(f":{postgres.port}/", f":{path.port}/")
+    url = database_url.replace(f":{postgres.port}/", f":{way_to_postgres.port}/")
     node = Gateway("serve", tmp_path, {"DATABASE_URL": url, "DATABASE_POOL_SIZE": "5"})
     return_to = node.env["DATABASE_URL"]
     node.env["DATABASE_URL"] = database_url  # commands wait for the loop that the forwarder runs on
@@ -126,18 +120,18 @@ async def test_pages_take_no_more_connections_of_postgresql_than_the_pool_has(
 
 @pytest.mark.timeout(120)
 async def test_a_silent_failover_heals_within_twenty_seconds_and_never_holds_up_the_exit(
-    postgres_node: Gateway, path: Forwarder, database_url: str
+    postgres_node: Gateway, way_to_postgres: Forwarder, database_url: str
 ) -> None:
     node = postgres_node
     async with asyncio.timeout(100), node.serving(echo) as url:
         await node.wait_until_ready(database=True)
-        path.freeze()
+        way_to_postgres.freeze()
         frozen_at = time.monotonic()
         async with node.connect(url):
             while not await asyncio.to_thread(_written, database_url):
                 assert time.monotonic() - frozen_at < 20
                 await asyncio.sleep(0.05)
-        path.freeze()
+        way_to_postgres.freeze()
         assert await asyncio.to_thread(node.program.stop, within_seconds=30) == 0
 
 
