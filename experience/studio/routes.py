@@ -7,6 +7,8 @@ its links are never carried over to another one, whatever STUDIO_RESUME says.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.conf import settings
 
 from experience.probing import probe_of
@@ -36,6 +38,10 @@ MESSAGE_LIMITS = MessageLimits(
     bytes_per_connection=settings.BYTE_RATE_PER_CONNECTION,
     over=OverRate(settings.MESSAGE_RATE_POLICY),
 )
+# No packet of a Socket.IO session may be left out: one pong or attachment that is missing ends it.
+SOCKETIO_LIMITS = (
+    MESSAGE_LIMITS if MESSAGE_LIMITS.over is OverRate.CLOSE else replace(MESSAGE_LIMITS, over=OverRate.WAIT)
+)
 
 
 def socketio_message(text: str) -> str:
@@ -61,6 +67,6 @@ STUDIO_SOCKETIO = Route(
     upstream=POOL,
     connection_limits=settings.STUDIO_LIMITS,
     forward=Forward(any_query=True, identity=True, path=ClientPath.REPLACES),
-    message_limits=MESSAGE_LIMITS,
+    message_limits=SOCKETIO_LIMITS,
     phrase=socketio_message,
 )
