@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from config.dev.environment import DEFAULT_PORT
+
 
 def banner(*, port: int, token: str, login: Sequence[str] | None, python: str) -> str:
-    """`login` is the admin's name and password, or None when the database is not this checkout's own."""
+    """`login` is the admin's name and password, or None when the database is not this checkout's own.
+
+    A gateway on a port of its own may have another one beside it, so a command has to name it.
+    """
+    command = f"{'' if port == DEFAULT_PORT else f'GATEWAY_PORT={port} '}{python} -m config.dev"
     url = f"ws://127.0.0.1:{port}/ws/experience?experience=wylding-woods&token={token}"
     admin = (
         f"{login[0]} / {login[1]}  (of this checkout only)"
         if login
-        else f"make a login: {python} -m config.dev createsuperuser"
+        else f"make a login: {command} createsuperuser"
     )
     return f"""
 Sluicegate is up. Ctrl-C ends it.
@@ -27,5 +33,5 @@ Sluicegate is up. Ctrl-C ends it.
   Admin        http://127.0.0.1:{port}/admin/
                {admin}
 
-  Any command  {python} -m config.dev publish user:demo '{{"type":"quest.updated"}}'
+  Any command  {command} publish user:demo '{{"type":"quest.updated"}}'
 """

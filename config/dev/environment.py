@@ -13,6 +13,7 @@ from pathlib import Path
 
 from config.env import Env, SettingError
 
+DEFAULT_PORT = 8666  # of the gateway
 RUNNING_DIR = "running"  # in var/: how `python -m config.dev COMMAND` finds what runs, a file a gateway
 # What such a command must have in common with the gateway: stores, keys, tokens.
 SHARED = ("DATABASE_URL", "DEBUG", "JWT_", "LOG_FORMAT", "REDIS_URL", "SECRET_KEY")
@@ -67,7 +68,7 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
     """
     env = Env(given)
     host = env.text("GATEWAY_HOST", "127.0.0.1")
-    gateway_port = _port(env, "GATEWAY_PORT", 8666, host=host)
+    gateway_port = _port(env, "GATEWAY_PORT", DEFAULT_PORT, host=host)
     variables = {name: value for name, value in given.items() if value}
     variables |= {"GATEWAY_HOST": host, "GATEWAY_PORT": str(gateway_port)}
     for name, value in {"DEBUG": "true", "LOG_FORMAT": "console", "DRAIN_SECONDS": "0"}.items():

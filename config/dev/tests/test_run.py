@@ -134,7 +134,9 @@ def test_a_second_one_in_the_same_checkout_leaves_the_first_alone(
     second = start(spawn, checkout, {"GATEWAY_PORT": str(free_port())})
     url = first.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
     publish = [*RUN, "publish", "user:demo", '{"type":"quest.updated"}']
+    printed = second.wait_for_output("^  Any command +(.+)$")[1]
 
+    assert spawn(["sh", "-c", printed], name="printed", cwd=checkout).wait_for_exit() == 0
     with connect(url, proxy=None, open_timeout=5) as client:
         assert json.loads(client.recv(5))["type"] == "connected"
         unsaid = spawn(publish, name="unsaid", cwd=checkout)
