@@ -23,6 +23,7 @@ from psycopg.rows import dict_row
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from config.testing import migrated
 from config.testing.program import BASE_DIR, Program, free_port, listening_socket
 
 SIGNING_KEY = "a signing key that is used in tests only, and nowhere else"
@@ -96,7 +97,10 @@ class Gateway:
         )
 
     def migrate(self) -> None:
-        self.manage("migrate", "-v0")
+        """Give its database every table."""
+        settings = self.env.get("DJANGO_SETTINGS_MODULE", "config.settings")
+        if not migrated.copied_to(self.env["DATABASE_URL"], settings=settings):
+            self.manage("migrate", "-v0")
 
     def start(self) -> None:
         """Start it; clients may connect at once, since the socket listens already."""

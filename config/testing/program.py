@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -10,11 +11,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 POLL_SECONDS = 0.01
+FIRST_PORT, PORTS_OF_A_WORKER, MOST_WORKERS = 12_000, 2_250, 8
 # What a child may inherit. Everything else of the developer's shell stays out of tests.
 INHERITED = (
     "PATH",
@@ -178,10 +180,10 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 that is free now, for a server that cannot be handed a socket.
 
     Taken from below the ports that the kernel gives to outgoing connections, so that it stays free over a
-    restart. Prefer `listening_socket` where the program takes an fd.
+    restart, and none twice while others are left: it may be long before somebody listens there. Prefer
+    `listening_socket` where the program takes an fd.
     """
-    for _ in range(200):
-        port = random.randrange(12_000, 30_000)
+    for port in itertools.islice(_ports, PORTS_OF_A_WORKER):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -189,7 +191,19 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise RuntimeError("no free port between 12000 and 30000")
+    raise RuntimeError("no port of this test process is free")
+
+
+def _ports_of(worker: str) -> Iterator[int]:
+    """The ports of one process of a test run, round and round; pytest-xdist calls it `gw0`, `gw1` and so on.
+    They begin anywhere, since runs of several checkouts may overlap."""
+    number = int(worker.removeprefix("gw")) % MOST_WORKERS
+    ports = range(FIRST_PORT + number * PORTS_OF_A_WORKER, FIRST_PORT + (number + 1) * PORTS_OF_A_WORKER)
+    start = random.randrange(len(ports))
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_ports = _ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 
 def listening_socket(*, backlog: int = 4096) -> socket.socket:

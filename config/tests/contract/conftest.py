@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,27 +15,38 @@ from config.testing.servers import ValkeyServer
 KINDS = ("daphne", "serve")
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def gateway_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, valkey_server: ValkeyServer
-) -> Iterator[Gateway]:
-    gateway = Gateway(request.param, tmp_path_factory.mktemp("gateway"), {"REDIS_URL": valkey_server.url})
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    try:
-        gateway.stop()
-    finally:
-        gateway.close()
+@pytest.fixture(scope="session")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, valkey_server: ValkeyServer
+) -> Iterator[Callable[[str], Gateway]]:
+    """`running(kind)`: the gateway of that kind, which runs from then on.
+
+    Not a parametrized fixture of the session: pytest has one value of such a fixture at a time, and would end
+    one gateway to start the other at each change: twice a file where processes share the files of a run.
+    """
+    made: dict[str, Gateway] = {}
+
+    def of(kind: str) -> Gateway:
+        if kind not in made:
+            made[kind] = Gateway(kind, tmp_path_factory.mktemp("gateway"), {"REDIS_URL": valkey_server.url})
+            made[kind].migrate()
+            ends.callback(made[kind].close)
+            ends.callback(made[kind].stop)
+        if not made[kind].program.running:
+            made[kind].start()
+        return made[kind]
+
+    with contextlib.ExitStack() as ends:
+        yield of
 
 
-@pytest.fixture
-def gateway(gateway_process: Gateway, valkey_server: ValkeyServer) -> Gateway:
+@pytest.fixture(params=KINDS)
+def gateway(
+    request: pytest.FixtureRequest, running: Callable[[str], Gateway], valkey_server: ValkeyServer
+) -> Gateway:
     """The running gateway; what a test leaves in the record stays there, so look for your own ids."""
     valkey_server.ensure_running()
-    if not gateway_process.program.running:
-        gateway_process.start()
-    return gateway_process
+    return running(request.param)
 
 
 @pytest.fixture
