@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import ValkeyServer
 from proxy.core.framing import encode_frame, ping_frame
 from proxy.core.headers import CONT, TEXT
+from proxy.engine.tests.splicing import accepting
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +81,6 @@ async def two_services(node: Gateway) -> AsyncIterator[None]:
     port = int(node.env["STUDIO_WS_URLS"].rpartition(":")[2])
     async with node.serving_raw(sink), serve(echo, "127.0.0.1", port, compression=None):
         yield
-
-
-def accepting(head: bytes) -> bytes:
-    protocol = ServerProtocol()
-    protocol.receive_data(head)
-    request = protocol.events_received()[0]
-    assert isinstance(request, Request)
-    return protocol.accept(request).serialize()
 
 
 @contextmanager

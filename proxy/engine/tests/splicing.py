@@ -276,7 +276,7 @@ async def raw_upstream(
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(_accept(head) + greeting if answer is None else answer)
+            writer.write(accepting(head) + greeting if answer is None else answer)
             await conversation(RawEnd(reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -292,7 +292,8 @@ async def raw_upstream(
         server.close()
 
 
-def _accept(head: bytes) -> bytes:
+def accepting(head: bytes) -> bytes:
+    """The 101 that a service gives to the handshake `head`, for services that only know bytes."""
     protocol = ServerProtocol()
     protocol.receive_data(head)
     request = protocol.events_received()[0]
