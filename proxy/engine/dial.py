@@ -152,18 +152,30 @@ async def connect_first(target: Target, connect_to: Callable[[str], Awaitable[T]
     while untried := [each for each in await target.addresses.in_turn(anew=bool(tried)) if each not in tried]:
         for at, address in enumerate(untried):
             tried.add(address)
+            left = len(untried) - at
+            share_seconds = None if left == 1 else (deadline - loop.time()) / left
             try:
-                left = len(untried) - at
-                async with asyncio.timeout(None if left == 1 else (deadline - loop.time()) / left):
-                    connected = await connect_to(address)
-                target.addresses.reached(address)
-                return connected
+                return await _connect_to_one(target, address, connect_to, seconds=share_seconds)
             except OSError as error:
                 if is_our_own(error):
                     raise
-                target.addresses.failed(address)
                 failure = error
     raise failure or HostUnknown(target.addresses.host)
+
+
+async def _connect_to_one(
+    target: Target, address: str, connect_to: Callable[[str], Awaitable[T]], *, seconds: float | None
+) -> T:
+    """Connect to one of the target's addresses, and note whether it takes that. Raises OSError."""
+    try:
+        async with asyncio.timeout(seconds):
+            connected = await connect_to(address)
+    except OSError as error:
+        if not is_our_own(error):
+            target.addresses.failed(address)
+        raise
+    target.addresses.reached(address)
+    return connected
 
 
 async def connect_socket(target: Target) -> socket.socket:
@@ -207,7 +219,7 @@ async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) 
     Compression and environment proxies are off. A message larger than the limit closes the leg with 1009.
 
     Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, TokenExpired
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
         Overloaded: this node has no socket left.
     """
     try:
@@ -231,20 +243,27 @@ async def _connect(target: Target, request: DialRequest, limits: LinkLimits) -> 
             ssl=tls_for(target.url),
             create_connection=connected,  # type: ignore[arg-type]  # it is only called
             additional_headers=list(request.headers),
-            user_agent_header=None,
             subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
-            compression=None,
-            proxy=None,
-            open_timeout=None,
-            close_timeout=limits.close_timeout_seconds,
-            ping_interval=limits.ping_interval_seconds,
-            ping_timeout=limits.ping_timeout_seconds,
-            max_size=limits.max_message_bytes,
-            max_queue=8,
+            **_relayed(limits),
         )
     except BaseException:
         sock.close()
         raise
+
+
+def _relayed(limits: LinkLimits) -> dict[str, Any]:
+    """How the library treats any relayed leg. The deadline of its opening is the caller's."""
+    return {
+        "user_agent_header": None,
+        "compression": None,
+        "proxy": None,
+        "open_timeout": None,
+        "close_timeout": limits.close_timeout_seconds,
+        "ping_interval": limits.ping_interval_seconds,
+        "ping_timeout": limits.ping_timeout_seconds,
+        "max_size": limits.max_message_bytes,
+        "max_queue": 8,
+    }
 
 
 class _Connection(ClientConnection):

@@ -85,19 +85,16 @@ class Prober:
         else:
             why, changed = "", member.probed(ok=True)
         if changed:
-            logger.warning(
-                "upstream member changed",
-                extra={
-                    "pool": self._pool.name,
-                    "member": member.url,
-                    "healthy": member.healthy,
-                    "why": why,
-                },
-            )
-            try:
-                self._on_change(member)
-            except Exception:
-                logger.exception("a hook failed", extra={"hook": "on_change", "pool": self._pool.name})
+            self._tell(member, why)
+
+    def _tell(self, member: Member, why: str) -> None:
+        """The member has become well or ill."""
+        fields = {"pool": self._pool.name, "member": member.url, "healthy": member.healthy, "why": why}
+        logger.warning("upstream member changed", extra=fields)
+        try:
+            self._on_change(member)
+        except Exception:
+            logger.exception("a hook failed", extra={"hook": "on_change", "pool": self._pool.name})
 
 
 def url_of(member: Member, probe: Probe) -> str:

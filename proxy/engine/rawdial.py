@@ -157,7 +157,7 @@ async def dial_raw(
     is cancelled.
 
     Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, TokenExpired
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
         Overloaded: this node has no socket left.
     """
     uri = _member_uri(target.url)
@@ -166,20 +166,25 @@ async def dial_raw(
         async with asyncio.timeout(limits.dial_timeout_seconds):
             upstream = await _connect(uri, target, ssl_context)
             target.is_connected = True
-            try:
-                upstream.transport.write(handshake.data_to_send()[0])
-                head = await upstream.head()
-                await _raise_refusal(head, upstream)
-                _finish(handshake, head, upstream)
-            except BaseException:
-                upstream.abort()
-                raise
+            await _shake_hands(handshake, upstream)
     except Exception as error:
         meaning = dial_error(error)
         if meaning is error:
             raise
         raise meaning from error
     return upstream
+
+
+async def _shake_hands(handshake: _Handshake, upstream: RawUpstream) -> None:
+    """Say the request, and take the response in. Whatever fails, the upstream's connection ends."""
+    try:
+        upstream.transport.write(handshake.data_to_send()[0])
+        head = await upstream.head()
+        await _raise_refusal(head, upstream)
+        _finish(handshake, head, upstream)
+    except BaseException:
+        upstream.abort()
+        raise
 
 
 async def _connect(uri: WebSocketURI, target: Target, ssl_context: ssl.SSLContext | None) -> RawUpstream:
@@ -225,7 +230,7 @@ async def _raise_refusal(head: bytes, upstream: RawUpstream) -> None:
     """Look at the status here: the library would want the whole body first, however long.
 
     Raises:
-        UpstreamRefused, NotFound, ServiceRefused, TokenExpired: it is not 101.
+        UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired: it is not 101.
     """
     status = head[9:12]
     if not head.startswith(b"HTTP/1.") or not status.isdigit() or status == b"101":
