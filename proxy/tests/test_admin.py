@@ -2,6 +2,7 @@ import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection as database
@@ -252,6 +253,14 @@ def test_kicking_takes_a_permission_of_its_own(client: Client, sent: dict[str, A
 
 def test_seeing_takes_a_permission(client: Client) -> None:
     assert log_in(client).get(LIST).status_code == 403
+
+
+def test_the_document_names_every_permission_that_does_something_and_no_other() -> None:
+    document = (settings.BASE_DIR / "docs" / "admin.md").read_text()
+    named = set(re.findall(r"`proxy\.(\w+)`", document))
+    record = {f"{verb}_{name}" for verb in ("add", "change", "delete") for name in ("connection", "node")}
+    rows = Permission.objects.filter(content_type__app_label="proxy").exclude(codename__endswith="report")
+    assert named == set(rows.values_list("codename", flat=True)) - record
 
 
 def test_nodes_are_listed_with_their_state_and_live_links(staff: Client) -> None:

@@ -316,3 +316,17 @@ def test_a_page_that_finds_the_server_read_only_says_so_and_the_next_one_has_ano
     page = client.post("/admin/proxy/block/add/", block)
     assert (page.status_code, page["Retry-After"]) == (503, "5")
     assert client.post("/admin/proxy/block/add/", block).status_code == 302
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_page_without_a_database_says_so_in_the_frame_of_the_other_pages(
+    client: Client, postgres_database: PostgresServer
+) -> None:
+    bound_waits()
+    connection.close()
+    client.force_login(User.objects.create_superuser("ada"))
+    postgres_database.kill()
+    page = client.get("/admin/proxy/connection/")
+    assert (page.status_code, page["Retry-After"]) == (503, "5")
+    assert "The database did not answer in time" in page.content.decode()
+    assert "proxy/page" in page.content.decode()

@@ -46,6 +46,7 @@ def test_the_page_shows_each_members_state_links_and_last_error(rows: None) -> N
     assert "unhealthy" in page
     assert "probe: &lt;refused&gt;" in page
     assert "<button" not in page.partition('id="result_list"')[2]
+    assert "<th>Do</th>" not in page
 
 
 def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> None:
@@ -54,6 +55,7 @@ def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> 
     assert viewer.post(PAGE, words).status_code == 403
     User.objects.all().delete()
     drainer = staff("view_poolmember", "drain_poolmember")
+    assert "<th>Do</th>" in drainer.get(PAGE).content.decode()
     assert drainer.post(PAGE, words).status_code == 302
     specs = {spec.url: spec for spec in (load_rules().members or {})["studio"]}
     assert specs[A].draining
