@@ -171,11 +171,11 @@ class RelayJoin:
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
-        # For whatever is logged in this task and its pumps: a context is a task's own.
         record = life.link.record
-        bind_contextvars(connection_id=record.id, request_id=record.request_id)
         try:
             life.began(self._consumer.scope["principal"])
+            # For whatever is logged in this task and its pumps: a context is a task's own.
+            bind_contextvars(connection_id=record.id, request_id=record.request_id)
             relay = self._relay(life)
             await self._consumer.base_send(accept)
             life.link.begin(relay)

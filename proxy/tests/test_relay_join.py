@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from proxy import joins
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
@@ -18,8 +19,10 @@ from proxy.engine.splice_request import Observer
 from proxy.joins import RelayJoin
 
 
-@pytest.mark.parametrize("end", ["cancelled", "accept fails"])
-async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(end: str) -> None:
+@pytest.mark.parametrize("end", ["cancelled", "accept fails", "before the accept"])
+async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gone, accepted, ends = asyncio.Event(), asyncio.Event(), list[tuple[Close, ClosedBy]]()
 
     async def service(connection: ServerConnection) -> None:
@@ -31,6 +34,12 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(end: str) -
         if end == "accept fails":
             raise ConnectionError
 
+    def fail(**_: str) -> None:
+        accepted.set()
+        raise ConnectionError
+
+    if end == "before the accept":
+        monkeypatch.setattr(joins, "bind_contextvars", fail)
     async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         leg = await dial_leg(Target(url), DialRequest(), limits=LinkLimits())
