@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -59,14 +59,20 @@ def client_address(
         return ""
     if address is not None and not is_trusted(address, proxies):
         return str(address)
+    for claimed in _claims(forwarded_for, real_ip):
+        address = claimed
+        if not is_trusted(claimed, proxies):
+            break
+    return "" if address is None else str(address)
+
+
+def _claims(forwarded_for: Iterable[str], real_ip: str | None) -> Iterator[Address]:
+    """What each hop says of the one before it, nearest first, up to the first that says no address."""
     hops = ",".join(forwarded_for).rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     if not any(hop.strip() for hop in hops):
         hops = [real_ip or ""]
     for hop in reversed(hops):
         claimed = parse_address(hop)
         if claimed is None:
-            break
-        address = claimed
-        if not is_trusted(claimed, proxies):
-            break
-    return "" if address is None else str(address)
+            return
+        yield claimed
