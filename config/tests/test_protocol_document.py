@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from experience.routes import ROUTES
 from proxy.core import errors
 from proxy.core.closes import MEANINGS, ComeBack
 from proxy.core.errors import TOKEN_REASONS, GatewayError
+from proxy.core.principal import Principal
+from proxy.handshake import identity_headers
 
 DOCUMENT = documents.read("protocol.md")
 EXAMPLES = list(examples(DOCUMENT))
@@ -34,12 +37,16 @@ def url_of(gateway: Gateway, example: Example, *more: str) -> str:
     )
 
 
+def of_kind(kind: str, *, least: int) -> list[Example]:
+    found = [example for example in EXAMPLES if example.kind.startswith(kind)]
+    assert len(found) >= least
+    return found
+
+
 async def test_every_refusal_of_the_document_is_the_gateways(make_gateway: MakeGateway) -> None:
     gateway = make_gateway()
-    refusals = [example for example in EXAMPLES if example.kind.startswith("refusal")]
-    assert len(refusals) >= 6
     async with asyncio.timeout(40):
-        for example in refusals:
+        for example in of_kind("refusal", least=6):
             with pytest.raises(InvalidStatus) as refused:
                 async with gateway.connect(url_of(gateway, example)):
                     pass
@@ -52,10 +59,8 @@ async def test_every_refusal_of_the_document_is_the_gateways(make_gateway: MakeG
 
 async def test_every_close_of_the_document_is_the_gateways(make_gateway: MakeGateway) -> None:
     gateway = make_gateway()
-    closes = [example for example in EXAMPLES if example.kind.startswith("close")]
-    assert len(closes) >= 4
     async with asyncio.timeout(40):
-        for example in closes:
+        for example in of_kind("close", least=4):
             async with gateway.connect(url_of(gateway, example, "refuse=close")) as client:
                 await client.wait_closed()
             assert (str(client.close_code), client.close_reason) == (example.kind.split()[1], example.text)
@@ -123,7 +128,39 @@ async def test_the_documents_client_stays_connected_over_failures_and_an_expired
     assert asked[:2] == [False, True]
 
 
+@pytest.mark.parametrize(("steady_seconds", "attempts"), [(0, [0, 0]), (60, [0, 1])])
+async def test_the_documents_client_begins_anew_after_a_socket_that_lived(
+    make_gateway: MakeGateway, steady_seconds: float, attempts: list[int]
+) -> None:
+    gateway, client, waited = make_gateway(), python_client(), []
+    client["STEADY_SECONDS"], wait_seconds = steady_seconds, client["wait_seconds"]
+    endings = [1011, 1011, 4001]
+
+    def note(code: int, reason: str, attempt: int) -> float | None:
+        waited.append(attempt)
+        return None if wait_seconds(code, reason, attempt) is None else 0
+
+    async def hang_up(upstream: ServerConnection) -> None:
+        await upstream.close(endings.pop(0))
+
+    async def get_token(_: bool) -> str:
+        return issue("42")
+
+    client["wait_seconds"] = note
+    async with gateway.serving(hang_up), asyncio.timeout(40):
+        assert await client["stay"](gateway.url(token=None), get_token, None) == 4001
+    assert waited[:2] == attempts
+
+
 # --- Tables -----
+def test_the_table_of_headers_is_what_a_service_is_told() -> None:
+    scope = {"headers": [(b"host", b"h")], "client": None, "client_address": "192.0.2.1", "scheme": "ws"}
+    subject: Any = SimpleNamespace(principal=Principal(user_id="7"))
+    told = {"x-request-id", *(name for name, _ in identity_headers(scope, subject))}
+    rows = table(DOCUMENT, "header", "is", "for")
+    assert {name.lower() for names, _, _ in rows for name in names.split(", ")} == told
+
+
 def test_the_table_of_closes_is_the_codes() -> None:
     rows = table(DOCUMENT, "code", "when", "come back?")
     assert rows == [(str(code), m.when, m.come_back.value) for code, m in MEANINGS.items()]

@@ -33,12 +33,13 @@ NO_USER = UserBuckets(UNLIMITED)
 class MessageGate:
     """The gate of one link. `now` is any monotonic clock in seconds."""
 
-    __slots__ = ("_answer_at", "_charged_bytes", "_grant", "_messages", "_sizes")
+    __slots__ = ("_answer_at", "_bound", "_charged_bytes", "_grant", "_messages", "_sizes", "_user")
 
     def __init__(self, limits: MessageLimits, user: UserBuckets) -> None:
         self._messages = (*_buckets(limits.messages_per_connection), *user.messages)
         self._sizes = (*_buckets(limits.bytes_per_connection), *user.sizes)
-        self._grant = _grant(limits)
+        self._user, self._grant = user, _grant(limits)
+        self._bound = ""
         self._answer_at = 0.0
         self._charged_bytes = 0
 
@@ -46,10 +47,18 @@ class MessageGate:
         """0 if a message of that size may pass, which takes it from all buckets; else how long to wait."""
         asked = [(bucket, 1) for bucket in self._messages] + [(bucket, size_bytes) for bucket in self._sizes]
         longest = max((bucket.wait_seconds(now, tokens=tokens) for bucket, tokens in asked), default=0.0)
-        if longest == 0.0:
-            for bucket, tokens in asked:
+        for bucket, tokens in asked:
+            if longest == 0.0:
                 bucket.take(now, tokens=tokens)
+            elif bucket.wait_seconds(now, tokens=tokens) == longest:
+                self._bound = self._name_of(bucket)
         return longest
+
+    def _name_of(self, bucket: Bucket) -> str:
+        """The bound that a bucket keeps, as MessageLimits calls it."""
+        kind = "bytes" if bucket in self._sizes else "messages"
+        is_users = bucket in self._user.messages or bucket in self._user.sizes
+        return f"{kind}_per_{'user' if is_users else 'connection'}"
 
     def grant(self, now: float, *, sent_bytes: int) -> tuple[int, float]:
         """How many messages may pass unasked, or how long to wait until some may: one of the two is 0.
@@ -67,7 +76,7 @@ class MessageGate:
         return self._grant, 0.0
 
     def answer(self, wait_seconds: float, now: float) -> str | None:
-        """What to tell the client of a dropped message; None if it was told a moment ago."""
+        """What to tell the client of the message that had to wait; None if it was told a moment ago."""
         if now < self._answer_at:
             return None
         self._answer_at = now + ANSWER_SECONDS
@@ -75,6 +84,7 @@ class MessageGate:
             type="error",
             code="rate_limited",
             message="Too many messages; this one was dropped.",
+            bound=self._bound,
             retry_after_ms=int(wait_seconds * 1000) + 1,
         )
 

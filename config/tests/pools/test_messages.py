@@ -31,7 +31,7 @@ async def test_messages_beyond_the_rate_are_dropped_and_the_client_is_told(
         while not any(answer["type"] == "error" for answer in answers):
             answers.append(json.loads(await clients[1].recv()))
         told = answers[-1]
-        assert told["code"] == "rate_limited"
+        assert (told["code"], told["bound"]) == ("rate_limited", "messages_per_user")
         assert 0 < told["retry_after_ms"] <= 1000
         await other.send("{}")
         assert json.loads(await other.recv())["type"] == "echo"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.message_gate import MessageGates
@@ -42,6 +45,23 @@ def test_the_answer_says_when_to_come_back_and_is_not_a_flood_itself() -> None:
     assert (body["type"], body["code"], body["retry_after_ms"]) == ("error", "rate_limited", 251)
     answers = [gate.answer(0.25, number / 1000) for number in range(1, 1000)]
     assert sum(answer is not None for answer in answers) == 9
+
+
+@pytest.mark.parametrize(
+    ("bound", "other"),
+    [
+        ("messages_per_user", "messages_per_connection"),
+        ("messages_per_connection", "messages_per_user"),
+        ("bytes_per_user", "messages_per_connection"),
+        ("bytes_per_connection", "messages_per_user"),
+    ],
+)
+def test_the_answer_names_the_bound_that_takes_longest(bound: str, other: str) -> None:
+    rates: Any = {bound: Rate(200 if bound.startswith("bytes") else 2, 1), other: Rate(20, 1)}
+    gate = MessageGates(MessageLimits(**rates)).open("7")
+    waits = [gate.wait_seconds(100, 0) for _ in range(3)]
+    assert waits[:2] == [0, 0] != waits
+    assert json.loads(gate.answer(waits[2], 0) or "")["bound"] == bound
 
 
 def test_users_are_forgotten_with_their_last_link() -> None:
