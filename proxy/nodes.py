@@ -82,13 +82,18 @@ class NodeHeart:
         self._node.draining = draining
 
     async def run(self) -> None:
-        """Beat until cancelled. The database being away is logged once an outage and never raises."""
+        """Beat until cancelled, on time however long a reap takes.
+
+        The database being away is logged once an outage and never raises.
+        """
+        clock = asyncio.get_running_loop().time
         while True:
+            due = clock() + self._beat_seconds
             try:
                 await self.beat()
             except Exception as error:  # noqa: BLE001  the task's outermost edge: no outage may end the heart
                 self._note_outage(error)
-            await asyncio.sleep(self._beat_seconds)
+            await asyncio.sleep(max(0.0, due - clock()))
 
     async def beat(self) -> Beat:
         """Beat once, and reap. Raises django.db.Error or TimeoutError when the database is away."""

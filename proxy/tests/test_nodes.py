@@ -1,8 +1,11 @@
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError
 from django.db.models.functions import Now
@@ -132,6 +135,29 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
         "node: cannot beat: OperationalError('away')",
         "node: beating again",
     ]
+
+
+@pytest.mark.parametrize("any_database", ["postgresql"], indirect=True)
+async def test_a_reap_that_waits_for_a_lock_puts_no_heartbeat_off(
+    executor: DatabaseExecutor, migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat_for_real, beats, third = nodes._beat, list[float](), threading.Event()
+
+    def beat(node: Node) -> bool:
+        beats.append(time.monotonic())
+        if len(beats) == 3:
+            third.set()
+        return beat_for_real(node)
+
+    monkeypatch.setattr(nodes, "_beat", beat)
+    with psycopg.connect(migrated_postgres) as other:
+        other.execute("LOCK TABLE proxy_connection")
+        task = asyncio.create_task(NodeHeart(executor, node_id="me", beat_seconds=3).run(), name="heart")
+        assert await asyncio.to_thread(third.wait, 30)
+        task.cancel()
+        await asyncio.wait([task])
+    # The lock is given up after two seconds; a pause that began then would make it five.
+    assert beats[2] - beats[0] < 2 * 4.5
 
 
 async def test_a_table_of_connections_that_is_locked_is_no_database_that_is_away(

@@ -85,7 +85,7 @@ async def test_a_round_that_fails_is_followed_by_another(monkeypatch: pytest.Mon
     await asyncio.wait([task])
 
 
-@pytest.mark.usefixtures("postgres_database")
+@pytest.mark.parametrize("any_database", ["postgresql"], indirect=True)
 async def test_a_table_that_is_locked_puts_a_round_off_for_a_minute_and_not_for_an_hour(
     migrated_postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
