@@ -51,6 +51,7 @@ class Breaker:
         "_begun",
         "_counts_from",
         "_failures",
+        "_is_doubted",
         "_limits",
         "_on_trial",
         "_opened_until",
@@ -99,9 +100,16 @@ class Breaker:
             self._close(counts_from=dial)
 
     def well(self, now: float) -> None:
-        """The member was seen to be well by other means: if it is open, the next dial is a trial."""
-        if self._opened_until is not None:
+        """The member was seen to be well by other means: if it is open, the next dial is a trial.
+
+        Once a trial has failed all the same, this says nothing until the member was seen to be ill again.
+        """
+        if self._opened_until is not None and not self._is_doubted:
             self._opened_until = min(self._opened_until, now)
+
+    def ill(self) -> None:
+        """The member was seen to be ill by other means: that it is well will be news."""
+        self._is_doubted = False
 
     def failed(self, dial: int, now: float, *, random: float, by: str | None = None) -> None:
         """The member did not answer, or lost the link early.
@@ -120,6 +128,7 @@ class Breaker:
             return
         if by is not None and by not in self._barred:
             self._barred.append(by)
+        self._is_doubted = True
         self._open(now, random=random)
 
     def given_up(self, dial: int) -> None:
@@ -135,7 +144,8 @@ class Breaker:
     def _close(self, *, counts_from: int) -> None:
         """Dials from that number on count: the trial that closed it, too, whose link may be lost early."""
         self._opened_until = None
-        self._on_trial, self._counts_from = False, counts_from
+        self._on_trial = self._is_doubted = False
+        self._counts_from = counts_from
         self._failures, self._suspects = 0, set()
         self._barred = deque[str](maxlen=MOST_BARRED)
         self._waits = delays(

@@ -121,8 +121,8 @@ class Member:
         """Take in a probe's result; True if it changed whether the member is healthy."""
         if not ok:
             self.last_error = why
-        elif self._breaker is not None:
-            self._breaker.well(self._clock())
+        if self._breaker is not None:
+            self._breaker.well(self._clock()) if ok else self._breaker.ill()
         return self.health is not None and self.health.saw(ok)
 
 

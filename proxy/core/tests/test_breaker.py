@@ -90,6 +90,17 @@ def test_seen_to_be_well_it_waits_no_longer_for_a_trial() -> None:
     assert breaker.state(1) is BreakerState.CLOSED
 
 
+def test_signs_of_life_that_a_trial_has_belied_say_nothing_until_it_was_seen_to_be_ill() -> None:
+    breaker = opened()
+    breaker.well(0.5)
+    fail(breaker, 0.5)
+    breaker.well(0.6)
+    assert breaker.wait_seconds(0.6) == pytest.approx(1.9)
+    breaker.ill()
+    breaker.well(0.7)
+    assert breaker.state(0.7) is BreakerState.HALF_OPEN
+
+
 def test_after_the_wait_one_trial_is_allowed_at_a_time() -> None:
     breaker = opened()
     assert not breaker.allows(0.99)
@@ -194,6 +205,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker, self.now = Breaker(LIMITS), 0.0
         self.running: list[int] = []  # begun while it was closed
         self.trial: int | None = None
+        self.belied = False  # a trial has failed since it was last seen to be ill
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:
@@ -202,6 +214,11 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule()
     def probe_well(self) -> None:
         self.breaker.well(self.now)
+
+    @rule()
+    def probe_ill(self) -> None:
+        self.breaker.ill()
+        self.belied = False
 
     @precondition(lambda self: self.breaker.allows(self.now))
     @rule()
@@ -220,7 +237,7 @@ class BreakerMachine(RuleBasedStateMachine):
         was = self.breaker.state(self.now)
         self._end(self.running.pop(which % len(self.running)), ends, by)
         if was is not BreakerState.CLOSED:  # all of these are late
-            ended_wait = ends == "succeeded" or was is BreakerState.HALF_OPEN
+            ended_wait = was is BreakerState.HALF_OPEN or (ends == "succeeded" and not self.belied)
             assert self.breaker.state(self.now) is (BreakerState.HALF_OPEN if ended_wait else was)
 
     @precondition(lambda self: self.trial is not None)
@@ -228,6 +245,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def end_trial(self, ends: str, by: str | None) -> None:
         dial, self.trial = self.trial, None
         assert dial is not None
+        self.belied = ends == "failed" or (self.belied and ends == "given_up")
         self._end(dial, ends, by)
         assert (
             self.breaker.state(self.now)

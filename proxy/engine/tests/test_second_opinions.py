@@ -17,6 +17,7 @@ from proxy.core.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from proxy.core.health import Probe
 from proxy.engine.dial import DialFailed
 from proxy.engine.members import MemberState
 from proxy.engine.tests.test_pool import A, B, C, Clock, Service, dial, make, member
@@ -75,6 +76,18 @@ async def test_a_member_that_refuses_everybody_on_trial_stays_out() -> None:
         for number in range(4):
             assert (await dial(pool, service, key=f"{clock.now}-{number}")).member == B
         assert service.dialled.count(A) == 1
+
+
+async def test_a_content_probe_brings_a_member_that_refuses_everybody_back_for_one_trial() -> None:
+    pool, service = make(A, B, probe=Probe()), Service()
+    service.connects, service.down = True, {A: ServiceRefused(403)}
+    for number in range(6):
+        await dial(pool, service, key=str(number))
+    service.dialled.clear()
+    for number in range(9):
+        member(pool, A).probed(ok=True)  # 403 is alive
+        assert (await dial(pool, service, key=f"later {number}")).member == B
+    assert service.dialled.count(A) == 1
 
 
 async def test_the_word_of_a_pools_only_member_is_final_and_harms_nobody() -> None:
