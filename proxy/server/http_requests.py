@@ -6,6 +6,7 @@ from collections import Counter
 
 from proxy.core.addresses import Network, is_trusted, parse_address
 from proxy.core.leases import address_key
+from proxy.server.options import ServerOptions
 
 
 class HttpRequests:
@@ -19,6 +20,14 @@ class HttpRequests:
     def __init__(self, *, most: int, most_per_address: int, proxies: tuple[Network, ...] = ()) -> None:
         self._most, self._most_per_address, self._proxies = most, most_per_address, proxies
         self._running: Counter[str] = Counter()
+
+    @classmethod
+    def within(cls, options: ServerOptions) -> HttpRequests:
+        return cls(
+            most=options.max_http_requests,
+            most_per_address=options.max_http_requests_per_address,
+            proxies=options.trusted_proxies,
+        )
 
     @property
     def running(self) -> int:

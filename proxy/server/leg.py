@@ -13,9 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from proxy.core import closes, errors
-from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.limits import CONTROL_FRAME_RATE
 from proxy.engine.splice import Splice, SpliceRequest
 from proxy.server import handshake
 from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
@@ -23,17 +21,13 @@ from proxy.server.conversation import Conversation, Message
 from proxy.server.flow import FlowControlled
 from proxy.server.handshake import BadHandshake, UpgradeRequest
 from proxy.server.inbox import Event, Inbox
+from proxy.server.reading import Reading
 
 if TYPE_CHECKING:
     from proxy.server.node import Node
 
 log = logging.getLogger("gateway.server")
 
-# How much is parsed before looking whether the application keeps up and the turn goes on: the more, the fewer
-# frames the slice before held, since each costs some 10 µs.
-SLICE_BYTES = 512
-SPARSE_FRAMES = 8
-TURN_FRAMES = 96
 PING_TIMEOUT = Close(1011, "ping timeout")
 
 
@@ -52,8 +46,6 @@ class DownstreamLeg(FlowControlled):
 
     __slots__ = (
         "_answer",
-        "_control_frames_at",
-        "_conversation",
         "_disconnect",
         "_early",
         "_heard_at",
@@ -63,9 +55,8 @@ class DownstreamLeg(FlowControlled):
         "_node",
         "_offer",
         "_pinged_at",
+        "_reading",
         "_splice",
-        "_turn",
-        "_unparsed",
         "state",
         "task",
     )
@@ -77,17 +68,15 @@ class DownstreamLeg(FlowControlled):
         self.task: asyncio.Future[None] | None = None
         self._answer: PendingAnswer | None = None
         self._early = request.early
-        self._conversation: Conversation | None = None
+        self._reading: Reading | None = None
         self._splice: Splice | None = None
         self._inbox = Inbox(
             max_bytes=node.options.receive_queue_bytes, max_events=node.options.receive_queue_messages
         )
         self._disconnect: Event | None = None
-        self._unparsed: bytes | None = None  # not None: reading is stopped
         # On the loop's clock: when anything was heard, when a message passed, when we pinged (0: never).
         self._heard_at = self._moved_at = node.loop.time()
-        self._pinged_at = self._control_frames_at = 0.0
-        self._turn: asyncio.TimerHandle | None = None  # when to go on with what is unparsed
+        self._pinged_at = 0.0
         self._is_unsplicing = False
         self._offer: dict[str, Any] = {}  # may hold `on_left`, for an end before the application's answer
 
@@ -95,6 +84,15 @@ class DownstreamLeg(FlowControlled):
     def is_live(self) -> bool:
         """Accepted, and nobody has begun to close it."""
         return self.state is State.OPEN or (self.state is State.SPLICED and not self._is_unsplicing)
+
+    @property
+    def is_open(self) -> bool:
+        """Accepted, not spliced, and not closing."""
+        return self.state is State.OPEN
+
+    @property
+    def _conversation(self) -> Conversation | None:
+        return None if self._reading is None else self._reading.conversation
 
     @property
     def is_gone(self) -> bool:
@@ -107,8 +105,8 @@ class DownstreamLeg(FlowControlled):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self.loop.time()
-        if self._conversation is not None:
-            self._parse(data)
+        if self._reading is not None:
+            self._reading.feed(data)
         elif self.state is State.CONNECTING:
             self._early += data
             self._check_early()
@@ -120,9 +118,10 @@ class DownstreamLeg(FlowControlled):
         self.state = State.CLOSED
         self.clear_deadline()
         self.release_writers()
-        self._conversation = self._answer = self._unparsed = None
-        if self._turn is not None:
-            self._turn.cancel()
+        self._answer = None
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
         self._end(closes.LOST, by=ClosedBy.CLIENT)
         self._node.let_go(self)
 
@@ -189,11 +188,16 @@ class DownstreamLeg(FlowControlled):
         if accepted.splice is not None:
             self._join(accepted.splice, early)
             return
-        self.state = State.OPEN
         self._moved_at = self.loop.time()
-        self._conversation = Conversation(max_message_bytes=self._node.options.limits.max_message_bytes)
+        reading = self._begin_to_read()
         if early:
-            self._parse(early)
+            reading.feed(early)
+
+    def _begin_to_read(self) -> Reading:
+        self.state = State.OPEN
+        max_message_bytes = self._node.options.limits.max_message_bytes
+        self._reading = Reading(self, self._transport, self._inbox, max_message_bytes=max_message_bytes)
+        return self._reading
 
     def _join(self, request: SpliceRequest, early: bytes) -> None:
         """Hand the socket to a splice; from now on this leg only passes ASGI events on."""
@@ -228,55 +232,13 @@ class DownstreamLeg(FlowControlled):
 
     def refuse_with_close(self, error: errors.GatewayError, request: UpgradeRequest, accept_key: str) -> None:
         """Accept, then close with `error`'s close: for clients that cannot see a status."""
-        self.state = State.OPEN
         self._transport.write(accept_to_refuse(request, accept_key))
-        self._conversation = Conversation(max_message_bytes=self._node.options.limits.max_message_bytes)
+        self._begin_to_read()
         self.close(error.as_close(), by=ClosedBy.GATEWAY)
 
     # --- Reading -----
 
-    def _parse(self, data: bytes) -> None:
-        """Parse in slices until the inbox is full or the turn over; keep the rest, and read no more."""
-        start, size, frames_left = 0, SLICE_BYTES, TURN_FRAMES
-        while start < len(data) and self._conversation is not None:
-            if (self._inbox.is_full and self.state is State.OPEN) or frames_left <= 0:
-                break
-            conversation = self._conversation
-            before = conversation.frames
-            messages = conversation.receive(data[start : start + size])
-            start += size
-            frames = conversation.frames - before
-            frames_left -= frames
-            size = size * 2 if frames <= SPARSE_FRAMES else SLICE_BYTES
-            self._take(messages, conversation)
-        if self._conversation is not None:
-            self._finish_turn(data[start:], is_over=frames_left <= 0)
-
-    def _finish_turn(self, rest: bytes, *, is_over: bool) -> None:
-        """Keep what was not parsed; go on with it when the application has room, in a later turn."""
-        owed_seconds = self._charge_control_frames() if self.state is State.OPEN else 0.0
-        if not rest and not owed_seconds:
-            return
-        self._unparsed = rest
-        self._transport.pause_reading()
-        if self._turn is None and (is_over or owed_seconds):
-            self._turn = self.loop.call_later(owed_seconds, self._on_turn)
-
-    def _on_turn(self) -> None:
-        self._turn = None
-        if not self._inbox.is_full or self.state is not State.OPEN:
-            self._read_on()
-
-    def _charge_control_frames(self) -> float:
-        """How long the client must not be read for what it sends beside its messages."""
-        assert self._conversation is not None  # noqa: S101  who calls has just used it
-        sent, self._conversation.control_frames = self._conversation.control_frames, 0
-        self._control_frames_at, owed_seconds = charged(
-            self._control_frames_at, self.loop.time(), CONTROL_FRAME_RATE, tokens=sent
-        )
-        return owed_seconds
-
-    def _take(self, messages: list[Message], conversation: Conversation) -> None:
+    def take(self, messages: list[Message], conversation: Conversation) -> None:
         if self.state is State.OPEN:
             self._pinged_at = 0.0
             for message in messages:
@@ -295,49 +257,41 @@ class DownstreamLeg(FlowControlled):
         else:
             self._end(conversation.close_received or closes.LOST, by=ClosedBy.CLIENT)
 
-    def _read_on(self) -> None:
-        """Go on reading: the application has caught up, or what comes now is thrown away."""
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
-        unparsed, self._unparsed = self._unparsed, None
-        if unparsed is not None and self.state is not State.CLOSED:
-            self._transport.resume_reading()
-            self._parse(unparsed)
-
     # --- Writing and closing -----
 
     def _flush(self) -> None:
         """Write what the conversation has to say, and end the socket when it says so."""
-        conversation = self._conversation
-        if conversation is None:
+        reading = self._reading
+        if reading is None or reading.conversation is None:
             return
+        conversation = reading.conversation
         data = conversation.bytes_to_write(without_pongs=self.is_stalled)
         if data:
             self._transport.write(data)
         if conversation.eof_due:
-            self._conversation = None
+            reading.conversation = None
             self._hang_up(linger=conversation.failed_with is not None)
 
     def _hang_up(self, *, linger: bool) -> None:
         self.state = max(self.state, State.CLOSING)
-        if linger:
-            self._read_on()
+        if linger and self._reading is not None:
+            self._reading.go_on()
         self.hang_up(deadline_seconds=self._node.options.limits.close_timeout_seconds, linger=linger)
 
     def close(self, close: Close, *, by: ClosedBy) -> None:
         """Start to close an accepted leg, under a deadline. The application hears of it at once."""
+        reading, conversation = self._reading, self._conversation
         if self._splice is not None:
             self._is_unsplicing = True
             self._splice.end(close, by)
-        elif self.state is State.OPEN and self._conversation is not None:
+        elif self.state is State.OPEN and reading is not None and conversation is not None:
             self.state = State.CLOSING
-            self._conversation.close(close)
+            conversation.close(close)
             self._flush()
             self.release_writers()
             self.set_close_deadline(self._node.options.limits.close_timeout_seconds)
             self._end(close, by=by)
-            self._read_on()
+            reading.go_on()
 
     def abort(self) -> None:
         if self._splice is not None:
@@ -361,19 +315,20 @@ class DownstreamLeg(FlowControlled):
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second: idle links end, silent ones are pinged, dead ones end."""
         limits = self._node.options.limits
-        if self.state is not State.OPEN or self._conversation is None or self.is_stalled:
+        reading, conversation = self._reading, self._conversation
+        if self.state is not State.OPEN or reading is None or conversation is None or self.is_stalled:
             return
         if now - self._moved_at > limits.idle_timeout_seconds:
             self.close(closes.IDLE, by=ClosedBy.GATEWAY)
-        elif self._unparsed is not None:
-            return  # we do not listen, so silence means nothing
+        elif reading.is_stopped:
+            return
         elif self._pinged_at:
             if now - self._pinged_at > limits.ping_timeout_seconds:
                 self._node.count("ping_timeout")
                 self.close(PING_TIMEOUT, by=ClosedBy.GATEWAY)
         elif now - self._heard_at > limits.ping_interval_seconds:
             self._pinged_at = now
-            self._conversation.ping()
+            conversation.ping()
             self._flush()
 
     # --- The application -----
@@ -386,8 +341,9 @@ class DownstreamLeg(FlowControlled):
         while True:
             event = self._inbox.get_nowait()
             if event is not None:
-                if self._unparsed is not None and self._turn is None and self._inbox.has_room:
-                    self._read_on()
+                reading = self._reading
+                if reading is not None and reading.waits_for_room and self._inbox.has_room:
+                    reading.go_on()
                 return event
             if self._disconnect is not None:
                 return self._disconnect
@@ -419,9 +375,10 @@ class DownstreamLeg(FlowControlled):
             raise ValueError(f"{kind} is out of place, or has not either text or bytes")
         if self.is_stalled:
             await self.wait_for_room()
-        if self.state is State.OPEN and self._conversation is not None:
+        conversation = self._conversation
+        if self.state is State.OPEN and conversation is not None:
             self._moved_at = self.loop.time()
-            self._conversation.send(content)
+            conversation.send(content)
             self._flush()
 
     def _on_application_end(self, task: asyncio.Future[None]) -> None:

@@ -40,6 +40,9 @@ _TIMEOUTS_SECONDS = 1.0
 class GatewayServer(Server):
     """One gateway process. `run()` returns the exit code once it is drained and stopped."""
 
+    loop: asyncio.AbstractEventLoop
+    exit_code = 0
+
     def __init__(
         self,
         application: Application,
@@ -58,16 +61,10 @@ class GatewayServer(Server):
             application_close_timeout=options.application_close_seconds,
             server_name="sluicegate",
         )
-        self.options = options
-        self.loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop
+        self.options, self.loop = options, reactor._asyncioEventloop
         self.node = Node(application, options, loop=self.loop, on_refused=self._log_refused)
         self.node.on_orphaned = self.request_drain
-        self.http_requests = HttpRequests(
-            most=options.max_http_requests,
-            most_per_address=options.max_http_requests_per_address,
-            proxies=options.trusted_proxies,
-        )
-        self.exit_code = 0
+        self.http_requests = HttpRequests.within(options)
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
         self._ports: list[Any] = []
         self._drain = Drain(self.node, http_requests=self._count_http_requests)
