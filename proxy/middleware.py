@@ -156,7 +156,7 @@ def _is_host_allowed(hosts: list[str]) -> bool:
 
 
 class Origin(Wrapper):
-    """Refuses pages of sites that ALLOWED_ORIGINS does not name; native clients send no Origin.
+    """Refuses pages of other sites that ALLOWED_ORIGINS does not name; native clients send no Origin.
 
     With DEBUG, pages of this machine are let in as well: a development server has a port of its own.
     """

@@ -132,7 +132,7 @@ class Forbidden(GatewayError):
 
 
 class OriginRefused(Forbidden):
-    """The Origin header names a site that is not on ALLOWED_ORIGINS."""
+    """The Origin header names another site, and one that is not on ALLOWED_ORIGINS."""
 
     code = "origin_refused"
     message = "This origin is not allowed."

@@ -81,10 +81,9 @@ def is_origin_allowed(
 ) -> bool:
     """May a page of the origin in `header` connect? None, no Origin header, is a native client: yes.
 
-    With `loopback`, pages of the visitor's own machine may, on any port: development servers, by any name.
-
-    With nothing in `allowed`, pages from the same host name as the request's Host header may, on any port and
-    scheme: a development server beside the gateway works at once, another site's page does not.
+    Pages from the same host name as the request's Host header may, on any port and scheme: a development
+    server beside the gateway works at once. So may what `allowed` lists; with `loopback`, so may pages of the
+    visitor's own machine, on any port: development servers, by any name.
     """
     if header is None:
         return True
@@ -93,7 +92,6 @@ def is_origin_allowed(
         return any(pattern.any for pattern in allowed)
     if loopback and origin is not None and (origin.host in _LOOPBACK or origin.host.endswith(".localhost")):
         return True
-    patterns = tuple(allowed)
-    if patterns:
-        return any(pattern.matches(origin) for pattern in patterns)
-    return origin is not None and origin.host.strip("[]") == _host_name(host)
+    if origin is not None and origin.host.strip("[]") == _host_name(host):
+        return True
+    return any(pattern.matches(origin) for pattern in allowed)

@@ -195,6 +195,7 @@ async def test_a_native_client_sends_no_origin_and_is_let_in(settings: Settings)
         ("https://evil.example", ("https://*.example.com",), True),
         ("https://evil.example", ("*",), False),
         ("http://gateway.test:3000", (), False),
+        ("http://gateway.test:3000", ("https://*.example.com",), False),
         ("https://evil.example", (), True),
     ],
 )
