@@ -17,11 +17,13 @@ When a test fails, the last output of each of its programs is part of the report
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from coverage.exceptions import CoverageWarning
 
 from config.testing.certificates import write_self_signed
 from config.testing.forwarder import Forwarder
@@ -46,6 +48,15 @@ class Spawn(Protocol):
         within_seconds: float = 15,
         cwd: Path = BASE_DIR,
     ) -> Program: ...
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """When the tests are over, pytest-cov reads what each program noted. One that was killed as it wrote
+    left a file without tables: what it covered is lost, and nothing is wrong."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Data file .* isn't a coverage data file", CoverageWarning)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
