@@ -15,6 +15,9 @@ DEV_READY := $(call stamp,dev)
 BENCH_READY := $(call stamp,bench)
 # Without npm its clients are left out.
 NODE_READY := $(if $(shell command -v npm),clients/node_modules/.installed-$(shell cksum < clients/package-lock.json | tr ' ' '-'))
+# A test process has gateways, services and clients beside it, which keep two processors busy: with fewer, deadlines are missed.
+JOBS ?= $(shell expr $$(nproc) / 2)
+IN_PARALLEL = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist loadfile)
 random_key = "$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')"
 PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
 
@@ -24,13 +27,13 @@ help: ## This list.
 run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
 	@exec $(PYTHON) -m config.dev
 
-test: lint ## Install what is needed, then run every check and every test.
+test: lint ## Install what is needed, then run every check and every test, a process for every two processors (JOBS).
 	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
 	env DEBUG=false SECRET_KEY=$(random_key) JWT_SIGNING_KEY=$(random_key) ALLOWED_HOSTS=gateway.example.org \
 	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \
 	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
-	$(PYTHON) -m pytest --cov --cov-report=term
+	$(PYTHON) -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
 test-clients: $(DEV_READY) $(NODE_READY) ## Real clients of other makers, each on fresh gateways; says what it left out.
 	$(PYTHON) -m pytest -m clients -n 2 --dist loadscope config/tests/clients

@@ -29,7 +29,9 @@ def forward(direction: Direction, opcode: int, payload: bytes) -> Verdict:
     return FORWARD
 
 
-@pytest.mark.parametrize("options", [{}, {"inspect": forward}, {"control": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"inspect": forward}, {"control": True}], ids=["transparent", "inspected", "control"]
+)
 async def test_messages_beyond_the_rate_come_later_in_order_and_all_of_them(options: dict[str, Any]) -> None:
     link, sent = gated(Rate(50, 0.5), **options), b""
     began = link.splice.loop.time()
