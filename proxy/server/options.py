@@ -55,6 +55,7 @@ COUNTED = (
     "refused_handshake",
     "refused_silent",
     "refused_per_address",
+    "refused_head",
     "refused_body",
     "refused_http_overloaded",
     "refused_http_per_address",

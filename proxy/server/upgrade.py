@@ -67,10 +67,14 @@ class GatewayChannel(HTTPChannel):
         if self.length != 0:
             refusal = self._body_refusal()
             if refusal is not None:
-                self._refuse(*refusal)
+                self._refuse(*refusal, counted="refused_body")
                 return
             self.setTimeout(self.factory.server.options.body_timeout_seconds)
         super().allHeadersReceived()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Twisted would hang up without a word."""
+        self._refuse(431, "A line of the head is too long.", counted="refused_head")
 
     def _body_refusal(self) -> tuple[int, str] | None:
         options = self.factory.server.options
@@ -82,10 +86,10 @@ class GatewayChannel(HTTPChannel):
             return 413, f"A body may have {options.max_body_bytes} bytes."
         return None
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, *, counted: str) -> None:
         """Answer the head, and for a moment throw away what comes behind it: a reset would eat the answer."""
         options = self.factory.server.options
-        options.hooks.count("refused_body")
+        options.hooks.count(counted)
         self._is_refused = True
         self.transport.write(handshake.json_refusal(status, code="bad_request", message=message))
         if isinstance(self.transport, tcp.Connection):
