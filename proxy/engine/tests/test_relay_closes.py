@@ -16,11 +16,20 @@ from proxy.engine.dial import DialRequest, Target, dial_leg
 from proxy.engine.relay import Relay
 from proxy.engine.tests.splicing import MASK, RawEnd, on_both_loops, raw_upstream, until
 from proxy.engine.tests.test_relay_policy import ScriptedLeg
-from proxy.engine.tests.test_splice_slow_closes import keep_little, read_slowly
+from proxy.engine.tests.test_splice_slow_closes import keep_little
 from proxy.engine.unsent import MOST_TIMEOUTS
 
 LIMITS = LinkLimits(close_timeout_seconds=0.2)
 MESSAGE = bytes(512 * 1024)
+
+
+async def read_slowly(end: RawEnd) -> tuple[int, bytes]:
+    """How many bytes came, and the last few of them, at most 16 KB every 40 ms."""
+    size, tail = 0, b""
+    while chunk := await end.reader.read(1 << 14):
+        size, tail = size + len(chunk), (tail + chunk)[-100:]
+        await asyncio.sleep(0.04)
+    return size, tail
 
 
 async def kicked_in_the_middle(url: str, *, limits: LinkLimits) -> None:

@@ -14,6 +14,7 @@ from proxy.core.framing import close_frame, encode_frame
 from proxy.core.headers import BINARY
 from proxy.core.limits import LinkLimits
 from proxy.engine.splice import Splice
+from proxy.engine.splice_leg import SplicedLeg
 from proxy.engine.tests.splicing import (
     MASK,
     RawEnd,
@@ -23,10 +24,11 @@ from proxy.engine.tests.splicing import (
     raw_upstream,
     until,
 )
-from proxy.engine.unsent import PROGRESS_BYTES, still_moves
+from proxy.engine.unsent import PROGRESS_BYTES, still_moves, unsent_bytes
 
-# A third of what the gateway may hold for an end goes out in one such deadline.
-LIMITS = LinkLimits(close_timeout_seconds=0.2)
+CLOSE_SECONDS = 60.0  # none passes by itself: the reader says when one has
+LIMITS = LinkLimits(close_timeout_seconds=CLOSE_SECONDS)
+TIMEOUT_BYTES = 16 * 1024
 COUNT, SIZE = 3, 256 * 1024
 KERNEL_BYTES = 1 << 15
 
@@ -36,13 +38,25 @@ def stream(*, mask: bytes | None) -> bytes:
     return message * COUNT + close_frame(4000, "done", mask=mask)
 
 
-async def read_slowly(end: RawEnd) -> tuple[int, bytes]:
-    """How many bytes came, and the last few of them, at most 16 KB every 40 ms."""
-    size, tail = 0, b""
-    while chunk := await end.reader.read(1 << 14):
+async def read_past_timeouts(end: RawEnd, leg: SplicedLeg, *, most: int) -> tuple[int, bytes, int]:
+    """How many bytes came, the last few of them, and how many close timeouts passed meanwhile.
+
+    One passes whenever the gateway holds TIMEOUT_BYTES less than at the last one, or at the end of the link.
+    """
+    size, tail, timeouts = 0, b"", 0
+    splice, unsent = leg.splice, -1
+    now = splice.loop.time()
+    while size < most and (chunk := await end.reader.read(1 << 14)):
         size, tail = size + len(chunk), (tail + chunk)[-100:]
-        await asyncio.sleep(0.04)
-    return size, tail
+        if splice.ended is None or leg.gone:
+            continue
+        left = unsent_bytes(leg.transport)
+        if unsent < 0:
+            unsent = left
+        elif 0 < left <= unsent - TIMEOUT_BYTES:
+            timeouts, unsent, now = timeouts + 1, left, now + 2 * CLOSE_SECONDS
+            splice.look(now)
+    return size, tail, timeouts
 
 
 def keep_little(transport: Any) -> None:
@@ -68,28 +82,34 @@ async def test_a_slow_client_gets_all_that_the_service_sent_before_its_close() -
     async with raw_upstream(service) as url, gateway_to(url, limits=LIMITS) as gateway:
         async with raw_client(gateway) as client:
             keep_little(client.writer)
-            keep_little_of(await gateway.joined.get())
+            splice = await gateway.joined.get()
+            keep_little_of(splice)
             await client.send(encode_frame(BINARY, b"go", mask=MASK))
-            size, tail = await read_slowly(client)
+            size, tail, timeouts = await read_past_timeouts(client, splice.down, most=len(expected))
     assert size == len(expected)
     assert tail.endswith(close_frame(4000, "done"))
+    assert timeouts
 
 
 @on_both_loops
 async def test_a_slow_service_gets_all_that_the_client_sent_before_its_close() -> None:
     sent, received = stream(mask=MASK), asyncio.get_running_loop().create_future()
+    joined: asyncio.Future[Splice] = asyncio.get_running_loop().create_future()
 
     async def service(end: RawEnd) -> None:
         keep_little(end.writer)
-        received.set_result(await read_slowly(end))
+        received.set_result(await read_past_timeouts(end, (await joined).up, most=len(sent)))
 
     async with raw_upstream(service) as url, gateway_to(url, limits=LIMITS) as gateway:
         async with raw_client(gateway) as client:
-            keep_little_of(await gateway.joined.get())
+            splice = await gateway.joined.get()
+            keep_little_of(splice)
+            joined.set_result(splice)
             await client.send(sent)
-            size, tail = await received
+            size, tail, timeouts = await received
     assert size == len(sent)
     assert tail[-12] == 0x88
+    assert timeouts
 
 
 @on_both_loops
@@ -98,7 +118,10 @@ async def test_who_reads_nothing_after_a_close_is_ended_at_the_deadline() -> Non
         await end.send(stream(mask=None) * 8)
         await end.ended()
 
-    async with raw_upstream(service) as url, gateway_to(url, limits=LIMITS) as gateway:
+    async with (
+        raw_upstream(service) as url,
+        gateway_to(url, limits=LinkLimits(close_timeout_seconds=0.2)) as gateway,
+    ):
         async with raw_client(gateway) as client:
             keep_little(client.writer)
             splice = await gateway.joined.get()
