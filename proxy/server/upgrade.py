@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -216,6 +218,13 @@ class GatewayRequest(WebRequest):
         self.setHeader(b"Retry-After", b"1")
         self._refuse(status, phrase, "Too many requests at once.")
         return True
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """With today's phrases: to Twisted a 429 is an "Unknown Status"."""
+        if message is None:
+            with contextlib.suppress(ValueError):  # a status that nobody has named
+                message = HTTPStatus(code).phrase.encode("ascii")
+        super().setResponseCode(code, message)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What the server itself has to say, before or instead of the application."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 from websockets.asyncio.client import connect
 
-from proxy.server.tests.conftest import RunningServer, read_head, serving
+from proxy.server.tests.conftest import RunningServer, read_all, read_head, serving
 
 SMALL = {"max_http_connections": 20, "max_http_connections_per_address": 8, "max_http_requests": 4}
 
@@ -124,6 +124,8 @@ def test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits() -> Non
             connect_from(server, "127.0.4.1", SLOW).close()
         counts = wait_for_count(server, 30, "slow", "refused_http_per_address")
         assert (counts["slow"], counts["refused_http_per_address"]) == (4, 26)
+        with connect_from(server, "127.0.4.1", SLOW) as raw:
+            assert read_all(raw).startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
 
         for _ in range(30):
             connect_from(server, "127.0.4.2", SLOW).close()
