@@ -109,22 +109,26 @@ class MessageScanner(FrameReader):
                 return []
             chunk, self._held = bytes(self._held), None
         whole: list[Message | Control] = []
-        position, cost = 0, 0
         try:
-            while position < len(chunk) and self.ended is None:
-                if cost >= TURN_FRAMES or self._is_to_wait(chunk[position]):
-                    self.unread = chunk[position:]
-                    break
-                end = self._frame_end(chunk, position, whole)
-                if not end:
-                    self._held = bytearray(chunk[position:])
-                    break
-                position, cost = end, cost + 1 + (end - position) // BYTES_A_FRAME
+            self._take_frames(chunk, whole)
         except ProtocolViolation as broken:
             self.ended = broken.violation
         if self.ended is not None:
             self._partial = None
         return whole
+
+    def _take_frames(self, chunk: bytes, whole: list[Message | Control]) -> None:
+        """Go through a chunk frame by frame, until the turn is over."""
+        position, cost = 0, 0
+        while position < len(chunk) and self.ended is None:
+            if cost >= TURN_FRAMES or self._is_to_wait(chunk[position]):
+                self.unread = chunk[position:]
+                break
+            end = self._frame_end(chunk, position, whole)
+            if not end:
+                self._held = bytearray(chunk[position:])
+                break
+            position, cost = end, cost + 1 + (end - position) // BYTES_A_FRAME
 
     def _is_to_wait(self, first: int) -> bool:
         """Whether the frame that begins so waits for a larger quota; control frames never do."""

@@ -105,14 +105,7 @@ class Relay:
 
         Returns how it ended: the close as received (1005: empty, 1006: lost), and by whom.
         """
-        pumps = [
-            self._loop.create_task(self._guard(pump, stalled), name=name)
-            for name, pump, stalled in (
-                ("pump:up", self._pump_up, closes.UPSTREAM_FAILED),
-                ("pump:down", self._pump_down, closes.SLOW_CONSUMER),
-                ("pump:events", self._pump_events, closes.SLOW_CONSUMER),
-            )
-        ]
+        pumps = self._start_pumps()
         self._began_at = self._loop.time()
         self._watch_idle()
         try:
@@ -127,6 +120,16 @@ class Relay:
             await asyncio.wait(pumps)
         await self._close_both(ended)
         return ended
+
+    def _start_pumps(self) -> list[asyncio.Task[None]]:
+        return [
+            self._loop.create_task(self._guard(pump, stalled), name=name)
+            for name, pump, stalled in (
+                ("pump:up", self._pump_up, closes.UPSTREAM_FAILED),
+                ("pump:down", self._pump_down, closes.SLOW_CONSUMER),
+                ("pump:events", self._pump_events, closes.SLOW_CONSUMER),
+            )
+        ]
 
     async def _guard(self, pump: Callable[[], Awaitable[NoReturn]], stalled: Close) -> None:
         """Turn however a pump fails into the end of the link; `stalled` is for a leg that takes nothing."""
