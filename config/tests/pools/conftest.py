@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def studios(tmp_path: Path) -> Iterator[list[StudioInstance]]:
     instances = [StudioInstance(f"studio-{number}", tmp_path) for number in range(1, INSTANCES + 1)]
     try:
         for instance in instances:
-            instance.start()
+            instance.program.start()
+        for instance in instances:
+            instance.program.wait_for_port(instance.port)
         yield instances
     finally:
         for instance in instances:
@@ -48,9 +51,12 @@ def make_nodes(tmp_path: Path, valkey: ValkeyServer, studios: list[StudioInstanc
         return nodes
 
     yield make
-    for node in made:
-        try:
-            if node.program.running:
-                node.stop()
-        finally:
+    running = [node.program for node in made if node.program.running]
+    for program in running:
+        program.send_signal(signal.SIGTERM)
+    try:
+        for program in running:
+            program.wait_for_exit()
+    finally:
+        for node in made:
             node.close()
