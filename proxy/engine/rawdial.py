@@ -153,8 +153,7 @@ async def dial_raw(
     """A leg to `target` whose handshake is done, for a splice to take over. Environment proxies are not used.
 
     Of `request.extensions`, the client's own offer, permessage-deflate goes on with its parameters.
-    `ssl_context` is for wss URLs; None verifies against the system's authorities. Nothing stays open if this
-    is cancelled.
+    `ssl_context` is for wss URLs; None verifies against the system's authorities. Cancelled, nothing stays.
 
     Raises:
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
