@@ -127,6 +127,14 @@ def test_a_draining_gateways_clients_reach_the_other_one(front: StartFront) -> N
     assert len(other.requests) == 4
 
 
+def test_a_line_that_the_gateway_takes_crosses(front: StartFront) -> None:
+    token = "x" * 15_000
+    with who_is_at("127.0.0.1", 0) as port:
+        server = front(both(("127.0.0.1", port)))
+        assert httpx.get(f"{server.url}/ws?token={token}").status_code == 200
+        assert httpx.get(f"{server.url}/ws", headers={"Authorization": token}).status_code == 200
+
+
 def test_metrics_stay_inside(front: StartFront) -> None:
     node = Node()
     with node.listening() as address:

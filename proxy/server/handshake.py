@@ -200,7 +200,13 @@ def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:
     return status, headers, json.dumps(told).encode()
 
 
+def json_body(*, code: str, message: str) -> bytes:
+    return json.dumps({"code": code, "message": message}).encode()
+
+
 def json_refusal(status: int, *, code: str, message: str) -> bytes:
     """A refusal of the server's own, of a request that is no handshake."""
-    body = json.dumps({"code": code, "message": message}).encode()
-    return refusal_bytes(status, [(b"Content-Type", b"application/json")], body)
+    headers: list[Header] = [(b"Content-Type", b"application/json")]
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"Allow", b"GET, HEAD"))
+    return refusal_bytes(status, headers, json_body(code=code, message=message))

@@ -56,6 +56,7 @@ COUNTED = (
     "refused_silent",
     "refused_per_address",
     "refused_head",
+    "refused_late",
     "refused_body",
     "refused_http_overloaded",
     "refused_http_per_address",

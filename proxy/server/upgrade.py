@@ -65,6 +65,23 @@ class GatewayChannel(HTTPChannel):
             self._in_request = True
             super().resetTimeout()
 
+    def lineReceived(self, line: bytes) -> None:
+        if not self._is_refused:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._refuse(431, self._head_bounds())
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """What Twisted does with a head that it does not take, whatever the reason; without a body there."""
+        if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
+            self._refuse(431, self._head_bounds())
+        else:
+            self._refuse(400, "The request is not valid HTTP.")
+
+    def _head_bounds(self) -> str:
+        return f"The head of a request may have {self.totalHeadersSize} bytes and {self.maxHeaders} headers."
+
     def allHeadersReceived(self) -> None:
         if self.length != 0:
             refusal = self._body_refusal()
@@ -74,21 +91,19 @@ class GatewayChannel(HTTPChannel):
             self.setTimeout(self.factory.server.options.body_timeout_seconds)
         super().allHeadersReceived()
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Twisted would hang up without a word."""
-        self._refuse(431, "A line of the head is too long.", counted="refused_head")
-
     def _body_refusal(self) -> tuple[int, str] | None:
-        options = self.factory.server.options
+        options, path = self.factory.server.options, self._path.partition(b"?")[0].decode("latin-1")
         if self.length is None:
             return 411, "A body needs a Content-Length."
-        if not options.takes_body(self._path.partition(b"?")[0].decode("latin-1")):
+        if options.is_probe(path) and self._command not in {b"GET", b"HEAD"}:
+            return 405, "GET or HEAD, please."
+        if not options.takes_body(path):
             return 413, "No body is taken here."
         if self.length > options.max_body_bytes:
             return 413, f"A body may have {options.max_body_bytes} bytes."
         return None
 
-    def _refuse(self, status: int, message: str, *, counted: str) -> None:
+    def _refuse(self, status: int, message: str, *, counted: str = "refused_head") -> None:
         """Answer the head, and for a moment throw away what comes behind it: a reset would eat the answer."""
         options = self.factory.server.options
         options.hooks.count(counted)
@@ -126,8 +141,7 @@ class GatewayChannel(HTTPChannel):
         if self._is_refused:
             self.transport.abortConnection()
         elif self._in_request:
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
-            super().timeoutConnection()
+            self._refuse(408, "The request did not come in time.", counted="refused_late")
         elif 0 < self._unsent_bytes() < self._unsent_bytes_before:
             self._unsent_bytes_before = self._unsent_bytes()
             self.setTimeout(self.factory.timeOut)  # slow, but it reads
@@ -227,9 +241,16 @@ class GatewayRequest(WebRequest):
         super().setResponseCode(code, message)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """What the server itself has to say, before or instead of the application."""
+        """What the server itself has to say, before or instead of the application; of a head in JSON."""
         self.setHeader(b"Content-Security-Policy", b"default-src 'none'")
-        super().basic_error(status, status_text, body)
+        if status != 400:
+            super().basic_error(status, status_text, body)
+            return
+        self._make_last()
+        content = handshake.json_body(code="bad_request", message=body)
+        headers = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content))]
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": content})
 
     def finish(self) -> None:
         super().finish()

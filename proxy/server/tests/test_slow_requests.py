@@ -6,8 +6,6 @@ import contextlib
 import json
 import threading
 
-import pytest
-
 from proxy.server.tests.conftest import RunningServer, read_all, read_head, serving
 
 
@@ -88,23 +86,6 @@ def test_a_body_that_is_announced_too_big_is_refused_though_its_sender_goes_on(s
     with server.connect() as raw:
         raw.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n" + bytes(500_000))
         assert read_head(raw)[0] == 413
-
-
-def test_a_head_that_is_too_big_is_refused(server: RunningServer) -> None:
-    with server.connect() as raw:
-        raw.sendall(b"GET /body HTTP/1.1\r\n" + b"X-A: 12345678901234567890\r\n" * 1000)
-        assert read_head(raw)[0] == 400
-
-
-@pytest.mark.parametrize("begun", [b"GET /", b"GET /body HTTP/1.1\r\nHost: x\r\nCookie: "])
-def test_a_line_of_a_head_that_is_too_long_is_refused_and_its_sender_can_read_why(
-    server: RunningServer, begun: bytes
-) -> None:
-    with server.connect() as raw:
-        raw.sendall(begun + b"a" * 500_000)
-        status, _, rest = read_head(raw)
-        assert status == 431
-        assert json.loads(rest + read_all(raw))["message"] == "A line of the head is too long."
 
 
 def test_a_kept_alive_connection_may_ask_again(server: RunningServer) -> None:
