@@ -13,7 +13,43 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+Socket = TypeVar("Socket")
+
+
+class Refused(Exception):
+    """The handshake was answered with a status: an int, or empty where the client cannot see it."""
+
+    def __init__(self, status: int | str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def play(
+    open_socket: Callable[[str], Awaitable[Socket]],
+    listen: Callable[[Socket], Coroutine[Any, Any, None]],
+    perform: Callable[[Socket, str, list[str]], Awaitable[None]],
+) -> None:
+    """Do what stdin says until it ends: `perform` the steps on what was opened, `listen` to it meanwhile.
+
+    `open_socket` is given the URL, and raises `Refused`.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        socket: Socket | None = None
+        async for word, *fields in steps():
+            if word != "open":
+                if socket is not None:
+                    await perform(socket, word, fields)
+                continue
+            try:
+                socket = await open_socket(fields[0])
+            except Refused as refusal:
+                say("refused", refusal.status)
+            else:
+                say("opened")
+                tasks.create_task(listen(socket), name="listen")
 
 
 async def steps() -> AsyncIterator[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
-from contract import decoded, encoded, say, say_message, steps
+from contract import Refused, decoded, encoded, play, say, say_message
 
 
 async def listen(socket: ClientWebSocketResponse) -> None:
@@ -27,20 +27,15 @@ async def perform(socket: ClientWebSocketResponse, word: str, fields: list[str])
 
 
 async def main() -> None:
-    async with ClientSession() as session, asyncio.TaskGroup() as tasks:
-        socket: ClientWebSocketResponse | None = None
-        async for word, *fields in steps():
-            if word != "open":
-                if socket is not None:
-                    await perform(socket, word, fields)
-                continue
+    async with ClientSession() as session:
+
+        async def open_socket(url: str) -> ClientWebSocketResponse:
             try:
-                socket = await session.ws_connect(fields[0], compress=15)
+                return await session.ws_connect(url, compress=15)
             except WSServerHandshakeError as refusal:
-                say("refused", refusal.status)
-            else:
-                say("opened")
-                tasks.create_task(listen(socket), name="listen")
+                raise Refused(refusal.status) from None
+
+        await play(open_socket, listen, perform)
 
 
 asyncio.run(main())

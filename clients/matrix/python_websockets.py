@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import Any
 
-from contract import decoded, encoded, say, say_message, steps
+from contract import Refused, decoded, encoded, play, say, say_message
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -32,21 +32,11 @@ async def perform(socket: ClientConnection, word: str, fields: list[str]) -> Non
         await socket.close(int(fields[0]), decoded(fields[1]).decode())
 
 
-async def main() -> None:
-    async with asyncio.TaskGroup() as tasks:
-        socket: ClientConnection | None = None
-        async for word, *fields in steps():
-            if word != "open":
-                if socket is not None:
-                    await perform(socket, word, fields)
-                continue
-            try:
-                socket = await connect(fields[0], **OPTIONS)
-            except InvalidStatus as refusal:
-                say("refused", refusal.response.status_code)
-            else:
-                say("opened")
-                tasks.create_task(listen(socket), name="listen")
+async def open_socket(url: str) -> ClientConnection:
+    try:
+        return await connect(url, **OPTIONS)
+    except InvalidStatus as refusal:
+        raise Refused(refusal.response.status_code) from None
 
 
-asyncio.run(main())
+asyncio.run(play(open_socket, listen, perform))
