@@ -28,6 +28,7 @@ Sluicegate is up. Ctrl-C ends it.
                then type: {{"type":"ping"}}
 
   Studio       ws://127.0.0.1:{port}/ws?token={token}
+               talk to it likewise, then type: {{"type":"whoami"}}
                Socket.IO: http://127.0.0.1:{port}, transports: ["websocket"], query: {{token}}
 
   Admin        http://127.0.0.1:{port}/admin/

@@ -105,8 +105,8 @@ def test_the_printed_url_and_commands_work_at_once(
         assert json.loads(client.recv(5)) == {"type": "quest.updated"}
 
     with connect(studio, proxy=None, open_timeout=5) as client:
-        client.send('{"type":"heartbeat"}')
-        assert json.loads(client.recv(5)) == {"type": "ack"}
+        client.send(program.wait_for_output(r'likewise, then type: (\{"type":"whoami"\})$')[1])
+        assert json.loads(client.recv(5))["path"] == "/ws"
 
     keyboard = """(echo '{"type":"ping"}'; exec sleep 30)"""  # stays open; ended with the test
     talking = spawn(["sh", "-c", f"{keyboard} | {talk}"], name="talk", cwd=checkout)
