@@ -12,7 +12,9 @@ CONFLICT = re.compile(rb"^(<{7}|\|{7}|>{7})( |$)", re.MULTILINE)
 
 
 def tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=BASE_DIR, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=BASE_DIR, check=True, capture_output=True, text=True
+    )
     return [name for name in listed.stdout.split("\0") if (BASE_DIR / name).is_file()]
 
 

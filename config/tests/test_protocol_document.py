@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 
 from config.testing import documents
@@ -197,3 +197,30 @@ def test_limits_and_their_defaults_are_those_of_the_settings() -> None:
 def _rows(document: str) -> list[list[str]]:
     lines = (line.strip("|").split("|") for line in document.splitlines() if line.startswith("| `"))
     return [[cell.strip().replace("`", "") for cell in line] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "negotiated"),
+    [
+        ("/ws/experience", {}, False),
+        ("/socket.io/", {}, True),
+        ("/socket.io/", {"MESSAGE_RATE_POLICY": "close"}, False),
+        ("/ws", {}, False),
+        ("/ws", {"MESSAGE_RATE_POLICY": "wait"}, True),
+        ("/ws", {"MESSAGE_RATE_POLICY": "wait", "STUDIO_RESUME": "reconnect"}, False),
+    ],
+)
+async def test_compression_is_negotiated_where_the_document_says(
+    make_gateway: MakeGateway, path: str, settings: dict[str, str], negotiated: bool
+) -> None:
+    async def wait(upstream: ServerConnection) -> None:
+        await upstream.wait_closed()
+
+    async with asyncio.timeout(20), serve(wait, "127.0.0.1", 0) as service:
+        port = service.sockets[0].getsockname()[1]
+        gateway = make_gateway(
+            KB_SERVICE_URL=f"http://127.0.0.1:{port}", STUDIO_WS_URLS=f"ws://127.0.0.1:{port}", **settings
+        )
+        async with gateway.connect(gateway.url(path), compression="deflate") as client:
+            assert client.response is not None
+            assert ("Sec-WebSocket-Extensions" in client.response.headers) is negotiated

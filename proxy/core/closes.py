@@ -87,7 +87,7 @@ MEANINGS = {
     1007: Meaning("a text message was not UTF-8", ComeBack.NO),
     1008: Meaning("not permitted; invalid data; message rate; slow consumer", ComeBack.NO),
     1009: Meaning("a message was too big", ComeBack.NO),
-    1011: Meaning("the service is away or failed, or the gateway did", ComeBack.BACKOFF),
+    1011: Meaning("the service or the gateway failed, or the client answered no ping", ComeBack.BACKOFF),
     4001: Meaning("kicked by staff", ComeBack.NO),
     4003: Meaning("blocked", ComeBack.NO),
     4008: Meaning("nothing crossed the link for too long", ComeBack.BACKOFF),
