@@ -148,6 +148,7 @@ class SpliceJoin:
             life=life,
             inspect_out=route.inspect is not None,
             gate=pacing_gate(life),
+            farewell=route.farewell,
         )
 
 
@@ -204,6 +205,7 @@ class RelayJoin:
                 control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
             ),
             observer=consumer.runtime.observer(route),
+            farewell=route.farewell,
         )
 
     def _upstream(self, life: Life) -> Leg:

@@ -7,6 +7,7 @@ its links are never carried over to another one, whatever STUDIO_RESUME says.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.conf import settings
 from experience.probing import probe_of
 from proxy.core.balancing import PolicyName
 from proxy.core.breaker import BreakerLimits
+from proxy.core.closes import Close
 from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.routes import ClientPath, Forward, Resume, Route, Upstream, upstream_url
 
@@ -52,6 +54,17 @@ def socketio_message(text: str) -> str:
     return f'42["message",{text}]'
 
 
+def socketio_farewell(close: Close) -> tuple[str, ...]:
+    """How a Socket.IO server ends a session for good; after a bare close its clients come back in a second.
+
+    That it was the server's wish is said by a DISCONNECT of the main namespace, then by Engine.IO's close,
+    without which Python's clients still come back if they are busy when the close frame arrives. From the
+    first on no client shows the close frame's code, so that an event says it before.
+    """
+    said = {"type": "gateway.closed", "code": close.code, "reason": close.reason}
+    return socketio_message(json.dumps(said, separators=(",", ":"))), "41", "1"
+
+
 STUDIO = Route(
     name="studio",
     paths=("ws", "websocket"),
@@ -69,4 +82,5 @@ STUDIO_SOCKETIO = Route(
     forward=Forward(any_query=True, identity=True, path=ClientPath.REPLACES),
     message_limits=SOCKETIO_LIMITS,
     phrase=socketio_message,
+    farewell=socketio_farewell,
 )

@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from proxy.core.balancing import PolicyName
 from proxy.core.breaker import BreakerLimits
+from proxy.core.farewells import Farewell
 from proxy.core.health import Probe
 from proxy.core.limits import DEFAULT_CONNECTIONS, UNLIMITED, ConnectionLimits, MessageLimits
 from proxy.core.principal import Principal
@@ -178,8 +179,9 @@ class Route:
     must be present and not empty, or the handshake is refused with 400. With `resume` RECONNECT a client
     outlives its member; `tell_resume` lets it know. `connection_limits` bound how many links there are,
     `message_limits` what clients send. `inspect` is asked about each whole message before it goes on, either
-    way. `phrase` makes a message of this route's own
-    protocol of a JSON text that the gateway has to say (events, errors); None where clients read it as it is.
+    way. `phrase` makes a message of this route's own protocol of a JSON text that the gateway has to say
+    (events, errors); None where clients read it as it is. `farewell` answers the messages that tell clients
+    of that protocol, before the close frame, that a link has ended for good; once the service has spoken.
     """
 
     name: str
@@ -197,3 +199,4 @@ class Route:
     message_limits: MessageLimits = UNLIMITED
     inspect: Inspect | None = None
     phrase: Callable[[str], str] | None = None
+    farewell: Farewell | None = None

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
@@ -15,6 +16,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.control import is_control
 from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
 from proxy.core.events import Event
+from proxy.core.farewells import Farewell, last_words
 from proxy.core.headers import BINARY, TEXT
 from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits
 from proxy.core.message_gate import MessageGate
@@ -69,11 +71,13 @@ class Relay:
         overflow: Overflow,
         screening: Screening = NO_SCREENING,
         observer: Observer = NO_OBSERVER,
+        farewell: Farewell | None = None,
     ) -> None:
         self._downstream, self._upstream = downstream, upstream
         self._limits, self._counters, self._observer = limits, counters, observer
         self._control, self._inspect, self._gate = screening.control, screening.inspect, screening.gate
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
+        self._farewell, self._has_service_spoken = farewell, False
         self._controls = Bucket(CONTROL_MESSAGE_RATE)
         self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
         self._loop = asyncio.get_running_loop()
@@ -199,6 +203,7 @@ class Relay:
                 continue
             async with asyncio.timeout(limits.slow_consumer_seconds):
                 await self._downstream.send(message)
+            self._has_service_spoken = True
             counters.messages_out += 1
             counters.bytes_out += payload_bytes(message)
         raise AssertionError("counting does not end")
@@ -249,8 +254,17 @@ class Relay:
         close = ended.close.for_wire(lost=lost)
         async with asyncio.TaskGroup() as tasks:
             if ended.by is not ClosedBy.CLIENT:
-                tasks.create_task(self._close(self._downstream, close), name="close:down")
+                tasks.create_task(self._close_downstream(close, ended.by), name="close:down")
             tasks.create_task(self._close(self._upstream, close), name="close:up")
+
+    async def _close_downstream(self, close: Close, by: ClosedBy) -> None:
+        """Close the client's leg; where that is for good, its route's last words come first."""
+        words = last_words(self._farewell, close, by) if self._has_service_spoken else ()
+        with suppress(TimeoutError, LegClosed):
+            async with asyncio.timeout(self._limits.close_timeout_seconds):
+                for text in words:
+                    await self._downstream.send(text)
+        await self._close(self._downstream, close)
 
     async def _close(self, leg: Leg, close: Close) -> None:
         """A close that is not answered in time ends the leg, unless what came before it gets through."""

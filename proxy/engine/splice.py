@@ -11,9 +11,10 @@ How it ends (RFC 6455, sections 5.5.1 and 7):
 - The upstream does: it gets that code; the client gets 1009 if its message was too big, else 1011.
 - The gateway ends it (kick, expiry, drain, idle, slow consumer): both get the same code and reason. An
   upstream that does not read is the upstream's failure: 1011.
+- Where that is for good, the route may have last words for the client: whole messages before its close frame.
 
-A close frame never cuts a frame in two: it waits for the end of the frame under way. If that cannot come any
-more, the socket is closed without one.
+A close frame never cuts a frame in two, nor last words a message: they wait for the end of what is under way.
+If that cannot come any more, there are no last words, or the socket is closed without a close frame.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
+from proxy.core.farewells import last_words
 from proxy.core.framing import text_frame
 from proxy.core.headers import Violation
 from proxy.core.limits import LinkLimits
@@ -64,6 +66,7 @@ class Splice(Injection):
         "_counters",
         "_deadline",
         "_due_seconds",
+        "_farewell",
         "_gate",
         "_inspect",
         "_is_gone",
@@ -94,7 +97,7 @@ class Splice(Injection):
         super().__init__(limits=request.limits, overflow=request.overflow, observer=request.observer)
         self.loop, self.slot = asyncio.get_running_loop(), -1
         self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
-        self._on_client_gone = on_client_gone
+        self._farewell, self._on_client_gone = request.farewell, on_client_gone
         self._life: Life | None = request.life
         self._takes_controls = request.control
         self._is_gone = False
@@ -207,8 +210,7 @@ class Splice(Injection):
             self._note_end(closes.LOST, leg.by)
         other = leg.other
         other.send_close(lost_as_told(leg.by))
-        if other.close_due is not None:  # it was to follow a frame that will never be whole
-            other.hang_up()
+        other.stop_waiting()
         other.update_reading()  # it may have been stopped because of this one
 
     def leg_gone(self, leg: SplicedLeg) -> None:
@@ -296,6 +298,9 @@ class Splice(Injection):
             self.flush_outbox(wholly=True)
         self._outbox = None
         self.ended = End(close, by)
+        if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
+            words = last_words(self._farewell, close, by)
+            self.down.last_words = b"".join(map(text_frame, words))
         self.up.watched = self.down.watched = True
         self.up.hurry()
         self.down.hurry()
@@ -318,6 +323,7 @@ class Splice(Injection):
             return
         for leg in (self.down, self.up):
             if not leg.gone:
+                leg.stop_waiting()
                 finish(leg.transport)
         running_wheel().schedule(self, now + self.limits.close_timeout_seconds)
 

@@ -41,6 +41,7 @@ class SplicedLeg(asyncio.Protocol):
         watched: what is read here needs a second look before it goes on.
         stalled_at: loop time since when the transport takes no more writes, 0 while it does.
         close_due: the close to send as soon as the frame under way to this leg is whole.
+        last_words: whole messages to write before the close, which then waits for the message under way.
         shut: nothing more may be written: the close frame was, or there is nobody left to read it.
         over: nothing more counts of what is read: its close or its fault has been seen, or it was lost.
         turn: when to go on with what is unread; None while nothing has to wait.
@@ -61,6 +62,7 @@ class SplicedLeg(asyncio.Protocol):
         "by",
         "close_due",
         "gone",
+        "last_words",
         "other",
         "over",
         "scanner",
@@ -77,6 +79,7 @@ class SplicedLeg(asyncio.Protocol):
         self.splice, self.transport, self.by = splice, transport, by
         self.other: SplicedLeg = self  # until joined
         self.close_due: Close | None = None
+        self.last_words = b""
         self.watched = self.shut = self.over = self.gone = self._is_closed = self._lingers = False
         self.turn: asyncio.Handle | None = None
         self.stalled_at = self._pinged_at = self._pause_seconds = 0.0
@@ -139,8 +142,12 @@ class SplicedLeg(asyncio.Protocol):
         """Pass bytes on, and at the first place that fits what waits for one."""
         sink, at = self.other, self.scanner.boundary
         if sink.close_due is not None:
-            if at < 0 and self.scanner.between_frames:
-                at = len(passed)
+            if (
+                at < 0
+                and self.scanner.between_frames
+                and (not sink.last_words or self.scanner.ended is not None)
+            ):
+                at, sink.last_words = len(passed), b""
             sink.transport.write(passed if at < 0 else passed[:at])
             if at >= 0:
                 sink.send_close_now(sink.close_due)
@@ -260,21 +267,37 @@ class SplicedLeg(asyncio.Protocol):
         self.splice.unstalled(self)
 
     def send_close(self, close: Close) -> None:
-        """Send a close frame: now, or when the frame under way is whole; not at all if it never will be."""
+        """Send the last words and a close frame: now, or when what is under way is whole.
+
+        That is the message if there are last words, else the frame. What can never be whole is not waited
+        for: without the rest of a message there are no last words, without that of a frame no close.
+        """
         if self.shut or self.close_due is not None:
             return
-        if self.other.scanner.between_frames:
+        sender = self.other.scanner
+        if sender.between_messages or (sender.between_frames and not self.last_words):
             self.send_close_now(close)
-        elif self.other.over:
-            self.hang_up()
+            return
+        self.close_due = close
+        if self.other.over:
+            self.stop_waiting()
         else:
-            self.close_due = close
             self.other.update_reading()
+
+    def stop_waiting(self) -> None:
+        """What a close waits for will not be whole any more."""
+        if self.close_due is None:
+            return
+        self.last_words = b""
+        if self.other.scanner.between_frames:
+            self.send_close_now(self.close_due)
+        else:
+            self.hang_up()
 
     def send_close_now(self, close: Close) -> None:
         self.close_due, self.shut = None, True
         mask = None if self.is_client else os.urandom(4)
-        self.transport.write(close_frame(close.code, close.reason, mask=mask))
+        self.transport.write(self.last_words + close_frame(close.code, close.reason, mask=mask))
         self.other.update_reading()
         if self.over:
             self.hang_up()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.farewells import Farewell
 from proxy.core.limits import LinkLimits
 from proxy.core.message_gate import MessageGate
 from proxy.core.records import LinkCounters
@@ -53,6 +54,7 @@ class SpliceRequest:
     `control`: the client's in-band control messages are taken out of its stream. `inspect`
     is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
     `inspect` goes together with `upstream.extensions`. `gate` says how fast the client's messages are read.
+    `farewell` answers what the client is told before a close for good.
     """
 
     upstream: RawUpstream
@@ -64,6 +66,7 @@ class SpliceRequest:
     inspect: Inspect | None = None
     inspect_out: bool = True
     gate: MessageGate | None = None
+    farewell: Farewell | None = None
     observer: Observer = field(default=NO_OBSERVER)
     splice: Splice | None = None
 

@@ -5,6 +5,8 @@ The nodes have the settings that nobody changed. Behind them is an echo, or a So
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from config.testing.publisher import Publisher
@@ -112,9 +114,14 @@ async def hear_an_event_in_between(client: Client, node: Node, publisher: Publis
 
 
 async def hear_a_kick(client: Client, node: Node, user: str) -> None:
-    await node.kick(user, "Bitte neu starten ☂")
-    # Daphne drops the reason of any close.
-    assert await client.hear() == Closed(4001, "Bitte neu starten ☂" if node.is_spliced else "")
+    reason = "Bitte neu starten ☂"
+    speaks = client.kind.name == "socketio"
+    await node.kick(user, reason)
+    if node.speaks_socketio and not speaks:  # who does not speak it sees how a session ends for good
+        said = json.dumps({"type": "gateway.closed", "code": 4001, "reason": reason}, separators=(",", ":"))
+        assert [await client.hear() for _ in range(3)] == [f'42["message",{said}]', "41", "1"]
+    # Daphne drops the reason of any close frame.
+    assert await client.hear() == Closed(4001, reason if node.is_spliced or speaks else "")
 
 
 async def hear_a_refusal(client: Client, node: Node, user: str) -> None:
