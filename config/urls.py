@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
+from experience.routes import ROUTES
 from experience.studio.views import no_polling
 from proxy import views
 
@@ -10,4 +11,5 @@ urlpatterns = [
     path("", views.landing),
     path("socket.io/", no_polling),
     path("admin/", admin.site.urls),
+    *(path(pattern, views.upgrade_required) for route in ROUTES for pattern in route.paths),
 ]

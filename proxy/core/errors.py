@@ -298,12 +298,12 @@ class Draining(GatewayError):
 
 
 class Disabled(GatewayError):
-    """WEBSOCKET_ENABLED is false, or the experience is switched off."""
+    """WEBSOCKET_ENABLED is false."""
 
     status = 503
     close = closes.DISABLED
     code = "disabled"
-    message = "The experience is disabled."
+    message = "WebSockets are switched off here."
     retry_after_seconds = 30.0
 
 

@@ -1,0 +1,72 @@
+"""What plain HTTP is told where it has nothing to ask, and what the log says of it: one line each."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from config.testing.gateway import Gateway
+from experience.routes import ROUTES
+
+SOCKET_PATHS = [f"/{path}" for route in ROUTES for path in route.paths if path != "socket.io/"]
+PROBES = ["/health", "/ready", "/metrics"]
+Answer = tuple[int, dict[str, str], str]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    gateway = Gateway("serve", tmp_path_factory.mktemp("gateway"), {})
+    try:
+        gateway.migrate()
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.close()
+
+
+def ask(
+    gateway: Gateway, path: str, *, method: str = "GET", host: str = "localhost", body: str = ""
+) -> Answer:
+    with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)) as connection:
+        connection.request(method, path, body=body or None, headers={"Host": host})
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, answer.read().decode()
+
+
+@pytest.mark.parametrize("path", SOCKET_PATHS)
+def test_a_path_of_sockets_says_that_an_upgrade_is_missing(gateway: Gateway, path: str) -> None:
+    for method in ("GET", "POST"):
+        status, headers, body = ask(gateway, path, method=method)
+        assert (status, headers["upgrade"]) == (426, "websocket")
+        assert "Upgrade: websocket" in json.loads(body)["message"]
+
+
+@pytest.mark.parametrize("path", PROBES)
+def test_a_post_to_a_probe_is_a_405_with_and_without_a_body(gateway: Gateway, path: str) -> None:
+    for body in ("", "x"):
+        status, headers, _ = ask(gateway, path, method="POST", body=body)
+        assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_a_foreign_host_is_a_400_and_one_line_without_a_traceback(gateway: Gateway) -> None:
+    status, _, page = ask(gateway, "/", host="evil.example")
+    assert status == 400
+    assert "host name" in page
+    said = gateway.program.wait_for_output(r".*Invalid HTTP_HOST.*")
+    line = json.loads(said.group(0))
+    assert line["level"] == "info"
+    assert "evil.example" in line["event"]
+    assert "Traceback" not in gateway.program.output
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/admin/login/"])
+def test_pages_name_an_icon_so_that_browsers_look_for_no_other(gateway: Gateway, path: str) -> None:
+    _, _, page = ask(gateway, path)
+    icon = page.partition('<link rel="icon" href="')[2].partition('"')[0]
+    status, headers, _ = ask(gateway, icon)
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "image/svg+xml")
