@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from proxy.core.credentials import JWT
+from proxy.core.human import one_line
 
 _TOKEN = re.compile(JWT.pattern + r"|(?<=token=)[^&\s\"']+", re.ASCII)
 
@@ -39,6 +40,17 @@ class AnsweredProbes(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status", None) != 200 or getattr(record, "path", None) not in self.PATHS
+
+
+class ClientsFault(logging.Filter):
+    """Says in one quiet line what Django logs as an attack, with a traceback: scanners would fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security") and record.exc_info:
+            record.msg, record.args = one_line(record.getMessage()), ()
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.exc_info = record.exc_text = None
+        return True
 
 
 _SHARED: list[Any] = [
@@ -69,8 +81,10 @@ def configuration(*, level: str, style: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"gateway": _formatter(style)},
-        "filters": {"answered_probes": {"()": AnsweredProbes}},
-        "handlers": {"stderr": {"()": stderr_handler, "formatter": "gateway"}},
+        "filters": {"answered_probes": {"()": AnsweredProbes}, "clients_fault": {"()": ClientsFault}},
+        "handlers": {
+            "stderr": {"()": stderr_handler, "formatter": "gateway", "filters": ["clients_fault"]},
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": _LOGGERS,
     }

@@ -62,7 +62,8 @@ class JsonLines(io.TextIOBase):
 
 def speak_json() -> None:
     """From now on all that this process prints is JSON, uncaught exceptions in one object each."""
-    errors = JsonLines(sys.stderr, name="stderr", level="warning")
+    # What ends a start (a wrong setting, a CommandError) is told here. What only warns goes through logging.
+    errors = JsonLines(sys.stderr, name="stderr", level="error")
     prints = JsonLines(sys.stdout, name="stdout", level="info")
     sys.stderr, sys.stdout = errors, prints
     atexit.register(errors.end_line)

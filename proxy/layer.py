@@ -5,11 +5,28 @@ In a storm of connections each brings a subscription for its user: the hub asks 
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis.exceptions import RedisError
+
+
+class OutageInOneLine(logging.Filter):
+    """Redis going away is no bug, as which each shard logs it; the hub says what it means."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RedisError | OSError):
+            record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = record.exc_text = None
+        return True
+
+
+logging.getLogger("channels_redis.pubsub").addFilter(OutageInOneLine())
 
 
 class GatewayChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels-redis has no types

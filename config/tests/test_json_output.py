@@ -98,7 +98,9 @@ def test_the_reference_services_do(spawn: Spawn, service: str) -> None:
 def test_a_start_that_fails_says_so_in_json(
     tmp_path: Path, words: list[str], env: dict[str, str], told: str
 ) -> None:
-    assert told in str(run(*words, directory=tmp_path, **env))
+    lines = run(*words, directory=tmp_path, **env)
+    assert told in str(lines)
+    assert {line["level"] for line in lines} == {"error"}
 
 
 ACCIDENTS = {

@@ -50,6 +50,9 @@ async def test_a_node_that_serves_stays_ready_while_its_stores_are_away(
         async with node.connect(url) as client:
             await client.send("served")
             assert await client.recv() == "served"
+        await asyncio.to_thread(node.program.wait_for_output, "Unexpected exception in receive task: .*Error")
+    assert "channels_redis" in node.program.output
+    assert "Traceback" not in node.program.output
 
 
 async def test_a_node_that_has_never_reached_its_stores_is_not_ready(
