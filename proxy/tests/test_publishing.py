@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from django.contrib.auth.models import Group
 from django.db import transaction
 
 from proxy import publishing
@@ -89,3 +90,18 @@ async def test_it_reaches_channels_own_layer() -> None:
     await publishing.publish("everyone", {"type": "hello"})
     assert (await layer.receive(channel))["text"] == '{"type":"hello"}'
     await layer.group_discard("gateway.everyone", channel)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_commit_an_outage_comes_out_of_the_block_and_the_data_are_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Layer:
+        async def group_send(self, group: str, message: dict[str, Any]) -> None:
+            raise ConnectionError("gone")
+
+    monkeypatch.setattr(publishing, "get_channel_layer", Layer)
+    with pytest.raises(publishing.LayerAway), transaction.atomic():  # noqa: PT012  all of the block
+        Group.objects.create(name="saved")
+        publish_on_commit("user:1", {"type": "committed"})
+    assert Group.objects.filter(name="saved").exists()
