@@ -30,6 +30,18 @@ _STORES = {"postgres", "postgresql", "redis", "rediss", "nats", "tls"}
 _QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
 # How alike a variable that nobody reads must be to one of ours, to be taken for a slip of the pen.
 _ALIKE = 0.85
+# What others call ours. No slips of the pen, so they count only while ours is unset.
+_OTHER_NAMES = {
+    "JWT_SECRET": "JWT_SIGNING_KEY",
+    "JWT_SECRET_KEY": "JWT_SIGNING_KEY",
+    "JWT_KEY": "JWT_SIGNING_KEY",
+    "JWT_PUBLIC_KEY": "JWT_VERIFYING_KEY",
+    "JWT_JWKS_URI": "JWT_JWKS_URL",
+    "JWKS_URL": "JWT_JWKS_URL",
+    "STUDIO_URLS": "STUDIO_WS_URLS",
+    "STUDIO_URL": "STUDIO_WS_URLS",
+    "KB_URL": "KB_SERVICE_URL",
+}
 # RFC 7519, section 4.1, but for `sub`, and simplejwt's: the same for many users, or another with each token.
 _NOBODYS_CLAIMS = ("exp", "nbf", "iat", "jti", "iss", "aud", "token_type")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -92,7 +104,15 @@ class Env:
             for name in self._variables
             if name not in known
         }
-        return {name: found[0] for name, found in alike.items() if found}
+        called = {
+            name: ours
+            for name, ours in _OTHER_NAMES.items()
+            if self._variables.get(name) and ours in known and not self.is_set(ours)
+        }
+        return {name: found[0] for name, found in alike.items() if found} | called
+
+    def is_set(self, name: str) -> bool:
+        return any(self._variables.get(each, "").strip() for each in (name, f"{name}_FILE"))
 
     def text(self, name: str, default: str = "") -> str:
         return self.read(name, default, str, expected="text")
@@ -219,14 +239,17 @@ class Env:
 
     def service_url(self, name: str, default: str) -> str:
         return self.read(
-            name, default, _service_url, expected="a URL like http://host:port (http, https, ws or wss)"
+            name,
+            default,
+            _service_url,
+            expected="a URL like http://host:port (http, https, ws or wss; a path may follow)",
         )
 
     def service_urls(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         def parse(raw: str) -> tuple[str, ...]:
             return tuple(_service_url(word) for word in _split(raw))
 
-        return self.read(name, default, parse, expected="URLs like ws://host:port, separated by commas")
+        return self.read(name, default, parse, expected="URLs like ws://host:port/path, separated by commas")
 
     def url(self, name: str, schemes: tuple[str, ...], *, default: str = "", host: bool = True) -> str:
         """A URL of one of `schemes`, with a host if `host`. It may hold credentials, so it is never shown."""

@@ -144,6 +144,24 @@ def test_variables_that_look_like_one_that_is_read_are_named_with_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"JWT_SECRET": "y"}, {"JWT_SECRET": "JWT_SIGNING_KEY"}),
+        ({"JWT_SECRET": "y", "JWT_SIGNING_KEY": "x"}, {}),
+        ({"JWT_SECRET": "y", "JWT_SIGNING_KEY_FILE": "/run/key"}, {}),
+        ({"JWT_SECRET": ""}, {}),
+        ({"SECRET": "y", "JWT": "z", "KB_PORT": "tcp://10.0.0.1:80", "HOME": "/", "KEY": "k"}, {}),
+    ],
+)
+def test_what_others_call_a_variable_is_named_with_ours_while_that_is_unset(
+    variables: dict[str, str], told: dict[str, str]
+) -> None:
+    read = env(**variables)
+    read.defaults["JWT_SIGNING_KEY"] = None
+    assert read.misspelt() == told
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgres://user:hun#ter2@host:5432/name",

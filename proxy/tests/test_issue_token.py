@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from proxy.core.errors import AuthenticationFailed
 from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, pem_pair
 from proxy.tokens import token_verifier
 
@@ -59,6 +60,13 @@ def test_a_further_claim_is_json_or_text(given: str, value: Any) -> None:
 def test_minutes_may_be_a_fraction() -> None:
     token = issue_token("42", "--minutes", "0.1").strip()
     assert (token_verifier().verify(token).expires_at or 60) - time.time() <= 6
+
+
+def test_with_minutes_below_zero_the_token_has_expired() -> None:
+    token = issue_token("42", "--minutes", "-1").strip()
+    with pytest.raises(AuthenticationFailed) as refused:
+        token_verifier().verify(token)
+    assert refused.value.reason == "expired"
 
 
 @pytest.mark.parametrize(

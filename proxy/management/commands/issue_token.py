@@ -38,7 +38,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", help="the user id: the token's subject")
         parser.add_argument("--email", help="the claim `email`")
-        parser.add_argument("--minutes", type=float, default=60.0, help="until it expires (default: 60)")
+        parser.add_argument(
+            "--minutes", type=float, default=60.0, help="until it expires (default: 60); -1 for one that has"
+        )
         parser.add_argument(
             "--claim", type=claim, action="append", default=[], metavar="NAME=VALUE", help="a further claim"
         )
@@ -48,8 +50,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"JWT_SIGNING_KEY is not set, and without it no {settings.JWT_ALGORITHM} token can be signed"
             )
-        if not 0 < minutes <= 60 * 24 * 366:
-            raise CommandError("--minutes must be more than 0 and at most a year")
+        if not 0 < abs(minutes) <= 60 * 24 * 366:
+            raise CommandError("--minutes must be at most a year, and not 0; below 0 the token has expired")
         verifier = token_verifier()
         token = verifier.backend.encode(_payload(user, minutes=minutes, **options))
         if len(token) > MAX_TOKEN_CHARS:
@@ -57,7 +59,8 @@ class Command(BaseCommand):
         try:
             verifier.verify(token)
         except AuthenticationFailed as refused:
-            raise CommandError(f"the gateway would not take this token: {refused.message}") from None
+            if minutes > 0 or refused.reason != "expired":
+                raise CommandError(f"the gateway would not take this token: {refused.message}") from None
         except KeysUnavailable:
             pass  # those of an issuer, which this process has not fetched
         self.stdout.write(token)
@@ -74,13 +77,13 @@ def _payload(
         user_id = user_id_of(user)
     except AuthenticationFailed:
         raise CommandError("USER must be printable text of 1 to 255 characters") from None
-    now = int(time.time())
+    now, seconds = int(time.time()), round(minutes * 60)
     return {
         **dict(claim),
         "token_type": "access",
         user_claim: user_id,
         **({"email": email} if email else {}),
-        "iat": now,
-        "exp": now + max(1, round(minutes * 60)),
+        "iat": now + min(0, seconds),
+        "exp": now + (seconds or 1),
         "jti": uuid.uuid4().hex,
     }

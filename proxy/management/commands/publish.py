@@ -15,14 +15,20 @@ class Command(BaseCommand):
     help = 'Publish one event, such as: publish user:42 \'{"type":"quest.updated"}\''
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("topic", help="user:ID, experience:NAME, connection:ID or everyone")
+        parser.add_argument("topic", help="user:ID, experience:NAME, connection:ID, session:NAME or everyone")
         parser.add_argument("event", help="a JSON object with a 'type'")
 
     def handle(self, *args: Any, topic: str, event: str, **options: Any) -> None:
         if not settings.REDIS_URL:
             raise CommandError("REDIS_URL is not set: without Redis, no other process can be reached.")
         try:
-            publishing.publish_on_commit(topic, json.loads(event))
+            decoded = json.loads(event)
+        except ValueError as error:
+            raise CommandError(
+                f'the event is not JSON ({error}); one is like \'{{"type":"quest.updated"}}\''
+            ) from error
+        try:
+            publishing.publish_on_commit(topic, decoded)
         except ValueError as error:
             raise CommandError(str(error)) from error
         except publishing.LayerAway as error:
