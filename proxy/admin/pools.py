@@ -16,9 +16,9 @@ from proxy.pools_overview import adopt, editable_pools, pool_views, set_draining
 
 MOVE_SECONDS = 30
 _DONE = {
-    "drain": "{} drains: it gets no new links.",
-    "move": "{} drains, and its links end over the next " + str(MOVE_SECONDS) + " seconds.",
-    "undrain": "{} is back.",
+    "drain": "Draining {}: it gets no new links.",
+    "move": "Draining {}: its links end over the next " + str(MOVE_SECONDS) + " seconds.",
+    "undrain": "Brought back {}.",
 }
 
 
@@ -27,6 +27,10 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "url" in self.fields:  # not for who may only look
+            self.fields[
+                "url"
+            ].help_text = "Such as ws://studio-4:8002 or, with a path, ws://studio-4:8002/ws."
         names = editable_pools() if self.instance.pk is None else [self.instance.pool]
         self.fields["pool"] = forms.ChoiceField(
             choices=[(name, name) for name in names], disabled=self.instance.pk is not None

@@ -32,13 +32,23 @@ class Resume(StrEnum):
     RECONNECT = "reconnect"
 
 
+_NO_SERVICE_URL = (
+    "a service URL is like ws://host:port/path (or wss, http, https), without user, password and query"
+)
+
+
 def upstream_url(base: str, *, path: str = "") -> str:
     """`base` as a WebSocket URL: http→ws, https→wss, with `path` behind the base's own, unless that ends so.
 
     Raises:
         ValueError: `base` is no http, https, ws or wss URL with a host, or carries a query or credentials.
+            The message does not repeat it.
     """
-    parts = urlsplit(base)
+    try:
+        parts = urlsplit(base)
+        _ = parts.port  # is it a number?
+    except ValueError:  # whose text may have a part of a password
+        raise ValueError(_NO_SERVICE_URL) from None
     if (
         parts.scheme not in _SCHEMES
         or not parts.hostname
@@ -46,8 +56,7 @@ def upstream_url(base: str, *, path: str = "") -> str:
         or parts.fragment
         or "@" in parts.netloc
     ):
-        raise ValueError(f"a service URL is like http://host:port; got {base!r}")
-    _ = parts.port  # raises ValueError when it is no port number
+        raise ValueError(_NO_SERVICE_URL)
     full_path = parts.path or "/"
     if path and not full_path.endswith("/" + path.lstrip("/")):
         full_path = full_path.rstrip("/") + "/" + path.lstrip("/")

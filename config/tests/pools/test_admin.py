@@ -66,6 +66,15 @@ def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> 
     assert not PoolMember.objects.get(url=A).draining
 
 
+def test_what_was_done_is_told_with_the_url_as_it_is_written(rows: None) -> None:
+    drainer = staff("view_poolmember", "drain_poolmember")
+    for action in ("drain", "move", "undrain"):
+        words = {"action": action, "pool": "studio", "url": A}
+        page = drainer.post(PAGE, words, follow=True).content.decode()
+        told = page.partition('<ul class="messagelist">')[2].partition("</ul>")[0]
+        assert A in told
+
+
 def test_a_member_of_no_row_but_with_links_is_shown_as_removed(rows: None) -> None:
     PoolMember.objects.filter(url=A).delete()
     studio = next(pool for pool in pool_views() if pool.name == "studio")

@@ -56,8 +56,17 @@ def test_a_service_url_becomes_a_websocket_url(base: str, path: str, url: str) -
     ],
 )
 def test_what_is_no_plain_service_url_is_refused(base: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  a wrong port is told by urllib
+    with pytest.raises(ValueError, match=r"a service URL is like ws://host:port/path"):
         upstream_url(base, path="/ws")
+
+
+@pytest.mark.parametrize(
+    "base", ["ws://ada:hunter2@kb", "ws://ada:hunter2/x@kb", "ws://ada:[hunter2@kb", "hunter2"]
+)
+def test_a_url_that_is_refused_is_not_repeated_since_it_may_hold_a_password(base: str) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  what it does not say is the matter
+        upstream_url(base)
+    assert "hunter2" not in str(refused.value)
 
 
 @given(
