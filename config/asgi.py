@@ -14,10 +14,10 @@ from proxy.database import bound_waits  # noqa: E402
 from proxy.http import http_middleware  # noqa: E402
 from proxy.middleware import gateway_middleware  # noqa: E402
 from proxy.operations import Operations  # noqa: E402
-from proxy.stock_daphne import keep_queries_out_of_the_access_log  # noqa: E402
+from proxy.stock_daphne import make_safe  # noqa: E402
 
 bound_waits()
-keep_queries_out_of_the_access_log()
+make_safe()
 
 application = ProtocolTypeRouter(
     {

@@ -17,14 +17,12 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def substitute(close: Close) -> Close:
-    """The close for a server that cannot send `close`'s code: 1011 becomes 4911, and so on."""
+    """The close for a server that cannot send `close`'s code: 1011 becomes 4911, an empty one (1005) 4905."""
     return Close(4900 + close.code - 1000, close.reason)
 
 
 async def send_close(send: Send, close: Close) -> None:
-    """Close an accepted socket, with a code that this server can send."""
-    if close.code == closes.NO_STATUS:
-        close = closes.NORMAL
+    """Close an accepted socket, with a code that this server can send; 1005 asks it for an empty close."""
     try:
         await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
     except Exception:  # noqa: BLE001  stock Daphne raises a bare Exception for codes it will not send

@@ -1,10 +1,44 @@
-"""Stock Daphne, made safe enough: its own access log prints query strings, and with them tokens."""
+"""Stock Daphne, made safe enough: no token in its access log, and a client that it fails is told why."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from daphne.access import AccessLogGenerator
+from daphne.ws_protocol import WebSocketProtocol
+
+from proxy.core.closes import ClosedBy
+
+# Time for a client to read why, behind what it is still sending; Autobahn's own is 1 s.
+CLOSE_HANDSHAKE_SECONDS = 5.0
+
+
+def make_safe() -> None:
+    """Change Daphne's classes, for the servers of this process. Calling it twice is harmless."""
+    keep_queries_out_of_the_access_log()
+    close_before_dropping()
+
+
+def close_before_dropping() -> None:
+    """Let Autobahn fail a connection by a close frame (1002, 1007, 1009), and say that it was not the client.
+
+    Daphne leaves `failByDrop` at its default: a message over its limit, or a broken frame, is answered with a
+    TCP reset, and the application is told 1006. The limit is Daphne's own, 1 MiB.
+    """
+    if not getattr(WebSocketProtocol, "failByDrop", True):
+        return
+    on_close = WebSocketProtocol.onClose
+
+    def on_close_by_whom(self: Any, was_clean: bool, code: int | None, reason: str | None) -> None:
+        if self.failedByMe and not self.muted and hasattr(self, "application_queue"):
+            told = {"type": "websocket.disconnect", "code": self.localCloseCode}
+            self.application_queue.put_nowait(told | {"sluicegate.closed_by": ClosedBy.GATEWAY})
+            self.muted = True  # Daphne is not to tell of it again
+        on_close(self, was_clean, code, reason)
+
+    WebSocketProtocol.failByDrop = False
+    WebSocketProtocol.closeHandshakeTimeout = CLOSE_HANDSHAKE_SECONDS
+    WebSocketProtocol.onClose = on_close_by_whom
 
 
 def keep_queries_out_of_the_access_log() -> None:

@@ -83,7 +83,7 @@ async def test_on_stock_daphne_a_code_that_it_cannot_send_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "stock_code"), [(1001, 4901), (1011, 4911), (1012, 4912), (4001, 4001), (1005, 1000)]
+    ("code", "stock_code"), [(1001, 4901), (1011, 4911), (1012, 4912), (4001, 4001), (1005, 4905)]
 )
 async def test_closes_on_stock_daphne_keep_their_meaning_and_reason(code: int, stock_code: int) -> None:
     server = Server(stock=True)

@@ -10,6 +10,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
 from config.testing.gateway import Gateway, issue
+from proxy.core.framing import encode_frame
+from proxy.core.headers import BINARY, TEXT
 
 DAPHNE_CAN_SEND = {1000, *range(3000, 5000)}
 
@@ -43,6 +45,40 @@ async def test_the_upstreams_close_reaches_the_client_with_code_and_reason(
         assert client.close_code == (code if code in DAPHNE_CAN_SEND else 3900 + code)
     row = await record_of(gateway, user)
     assert (row["close_code"], row["close_reason"], row["closed_by"]) == (code, reason, "upstream")
+
+
+async def test_the_upstreams_close_without_a_code_is_not_taken_for_1000(gateway: Gateway) -> None:
+    async def close(upstream: ServerConnection) -> None:
+        await upstream.close(None)  # type: ignore[arg-type]  # as the protocol means it: an empty close frame
+
+    user = f"upstream-closes-{gateway.kind}-empty"
+    async with gateway.serving(close), asyncio.timeout(10):
+        async with gateway.connect(gateway.url(token=issue(user))) as client:
+            await client.wait_closed()
+    assert client.close_code == (4905 if gateway.kind == "daphne" else 1005)
+    row = await record_of(gateway, user)
+    assert (row["close_code"], row["closed_by"]) == (1005, "upstream")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (encode_frame(BINARY, bytes((1 << 20) + 1), mask=bytes(4)), 1009),
+        (encode_frame(TEXT, b"not masked"), 1002),
+    ],
+    ids=["too big", "not masked"],
+)
+async def test_a_client_that_breaks_a_rule_reads_why_and_is_not_said_to_have_closed(
+    gateway: Gateway, sent: bytes, code: int
+) -> None:
+    user = f"breaks-{gateway.kind}-{code}"
+    async with gateway.serving(wait), asyncio.timeout(20):
+        async with gateway.connect(gateway.url(token=issue(user))) as client:
+            client.transport.write(sent)
+            await client.wait_closed()
+    assert client.close_code == code
+    row = await record_of(gateway, user)
+    assert (row["close_code"], row["closed_by"]) == (code, "gateway")
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, "done"), (1001, ""), (3456, "x" * 123), (4999, "é")])

@@ -120,7 +120,8 @@ class Staying:
         self.client.on("disconnect", self._leave)
 
     async def _leave(self, why: str) -> None:
-        await asyncio.sleep(0.5)  # as one does that is busy while the close frame arrives
+        if why == "server disconnect":
+            await asyncio.sleep(0.5)  # as one does that is busy while the close frame arrives
         self.heard.put_nowait(why)
 
     async def connect(self, token: str) -> None:
