@@ -81,6 +81,16 @@ def upstreams() -> list[Upstream]:
     return list({route.upstream.name: route.upstream for route in registry.routes()}.values())
 
 
+def replaced_members() -> dict[str, list[str]]:
+    """By pool, the URLs of rows that stand in place of what settings declare."""
+    replaced = {}
+    for upstream in upstreams():
+        urls = list(PoolMember.objects.filter(pool=upstream.name).values_list("url", flat=True))
+        if upstream.editable and upstream.is_replaced_by(urls):
+            replaced[upstream.name] = urls
+    return replaced
+
+
 def editable_pools() -> list[str]:
     """The pools whose members staff may add, weigh, drain and remove."""
     return sorted(upstream.name for upstream in upstreams() if upstream.editable)

@@ -128,6 +128,8 @@ class StaffRules:
             self._block(rules)
         if rules.members != before.members:
             self._set_members(rules.members or {}, moves)
+        if not self.known:
+            self._tell_replaced(rules.members or {})
         self._rules, self.known = rules, True
         self._looked.set()
 
@@ -144,6 +146,14 @@ class StaffRules:
                 seconds = _move_seconds(member)
                 if seconds is not None and member.links:
                     moves.create_task(self._move(member, seconds), name=f"move:{member.url}")
+
+    def _tell_replaced(self, members: Mapping[str, tuple[MemberSpec, ...]]) -> None:
+        """At the start, since who has changed a setting wonders why nothing came of it."""
+        for pool in self._pools.values():
+            urls = [spec.url for spec in members.get(pool.name, ())]
+            if pool.upstream.is_replaced_by(urls):
+                extra = {"pool": pool.name, "declared": list(pool.upstream.members), "in_force": urls}
+                logger.warning("the members in settings are not in force: rows replace them", extra=extra)
 
     async def _move(self, member: Member, seconds: float) -> None:
         """End the member's links, spread out, for as long as it drains."""

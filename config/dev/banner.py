@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from config.dev.environment import DEFAULT_PORT
 
 
-def banner(*, port: int, token: str, login: Sequence[str] | None, python: str) -> str:
+def banner(
+    *,
+    port: int,
+    token: str,
+    login: Sequence[str] | None,
+    python: str,
+    replaced: Mapping[str, Sequence[str]],
+) -> str:
     """`login` is the admin's name and password, or None when the database is not this checkout's own.
+
+    `replaced` has, by pool, the members that staff have put in place of those in settings.
 
     A gateway on a port of its own may have another one beside it, so a command has to name it.
     """
@@ -35,4 +44,15 @@ Sluicegate is up. Ctrl-C ends it.
                {admin}
 
   Any command  {command} publish user:demo '{{"type":"quest.updated"}}'
+{_told(replaced)}"""
+
+
+def _told(replaced: Mapping[str, Sequence[str]]) -> str:
+    """What of the settings is not in force."""
+    return "".join(
+        f"""
+  Not in force the members of {pool} in settings: rows of the admin's Pools page replace them,
+               {", ".join(urls)}
 """
+        for pool, urls in replaced.items()
+    )

@@ -1,7 +1,7 @@
 """What a development run needs in its database, in one short-lived process: `python -m config.dev.prepare`.
 
-Prints one JSON object: `token` for the demonstration client and, when this checkout has its own database,
-the admin `login` as [name, password].
+Prints one JSON object: `token` for the demonstration client, `replaced`, by pool, the members that rows put
+in place of the settings, and, in a database of this checkout, the admin `login` as [name, password].
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ def main(*, own_database: bool) -> None:
     from django.core.management import call_command
 
     django.setup()
+    import config.routing  # noqa: F401  registers the routes
+    from proxy.pools_overview import replaced_members
+
     call_command("migrate", verbosity=0, interactive=False)
-    prepared: dict[str, object] = {"token": _token()}
+    prepared: dict[str, object] = {"token": _token(), "replaced": replaced_members()}
     # A login that anyone can read in var/ belongs in this checkout's own database only, and never beside
     # production settings.
     if settings.DEBUG and own_database:

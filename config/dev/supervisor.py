@@ -143,6 +143,7 @@ def announce(dev: Development, prepared: Mapping[str, Any]) -> None:
         port=dev.gateway_port,
         token=prepared["token"],
         login=prepared.get("login"),
+        replaced=prepared["replaced"],
         python=os.path.relpath(sys.executable),
     )
     print(text, flush=True)  # noqa: T201

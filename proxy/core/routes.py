@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -169,6 +169,10 @@ class Upstream:
     def declared(self) -> tuple[MemberSpec, ...]:
         """The members as specs; what staff add later comes on top (see the engine's pool)."""
         return tuple(MemberSpec(url=url, max_connections=self.max_connections) for url in self.members)
+
+    def is_replaced_by(self, urls: Collection[str]) -> bool:
+        """Whether members of staff's own, `urls`, stand in place of others that are declared. None: no."""
+        return bool(urls and self.members) and set(urls) != set(self.members)
 
 
 # What the gateway itself says or is told in a query; the client's own never goes on.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -10,10 +12,12 @@ from django.db.models.functions import Now
 from django.test import Client
 
 import config.routing  # noqa: F401  the pools of the product are registered there
+from config.dev.banner import banner
+from config.testing.gateway import Gateway
 from experience.studio.routes import POOL, STUDIO
 from proxy import registry
 from proxy.models import Block, MemberReport, Node, PoolMember
-from proxy.pools_overview import pool_views
+from proxy.pools_overview import pool_views, replaced_members
 from proxy.rules import load_rules
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +119,39 @@ def test_a_member_that_settings_declare_is_taken_over_with_what_staff_say(
     assert admin_client.post(PAGE + "add/", form).status_code == 302
     assert set(PoolMember.objects.values_list("url", "weight")) == {(A, 5), (B, 1)}
     assert b"already exists" in admin_client.post(PAGE + "add/", form).content
+
+
+def test_rows_that_replace_what_settings_declare_are_told_apart_from_rows_that_are_the_same(
+    declared: None, db: None
+) -> None:
+    assert replaced_members() == {}
+    PoolMember.objects.create(pool="studio", url=A)
+    assert replaced_members() == {"studio": [A]}
+    PoolMember.objects.create(pool="studio", url=B)
+    assert replaced_members() == {}
+
+
+def test_a_start_warns_of_members_in_settings_that_rows_replace(tmp_path: Path) -> None:
+    gateway = Gateway("serve", tmp_path, {"STUDIO_WS_URLS": A})
+    gateway.migrate()
+    add = f"from proxy.models import PoolMember; PoolMember.objects.create(pool='studio', url='{B}')"
+    gateway.manage("shell", "-c", add)
+    gateway.start()
+    try:
+        said = gateway.program.wait_for_output(r".*members in settings are not in force.*").group(0)
+        line = json.loads(said)
+        assert (line["level"], line["declared"], line["in_force"]) == ("warning", [A], [B])
+    finally:
+        gateway.close()
+
+
+def test_the_banner_tells_what_of_the_settings_is_not_in_force() -> None:
+    def told(replaced: dict[str, list[str]]) -> str:
+        return banner(port=8666, token="a.b.c", login=None, python="python", replaced=replaced)
+
+    assert "Not in force" not in told({})
+    assert "Not in force the members of studio in settings: rows" in told({"studio": [B]})
+    assert B in told({"studio": [B]})
 
 
 def test_a_pool_is_chosen_among_those_that_staff_may_change(admin_client: Client) -> None:
