@@ -75,6 +75,23 @@ async def test_an_event_from_another_project_reaches_every_topic_of_a_client(
             assert await asyncio.to_thread(outside["publish"], "user:nobody", EVENT) == 0
 
 
+@pytest.mark.parametrize(("kind", "code"), [("serve", None), ("daphne", 1008)])
+async def test_an_event_larger_than_the_outbox_closes_clients_of_a_relay(
+    make_gateway: MakeGateway, valkey: ValkeyServer, outside: dict[str, Any], kind: str, code: int | None
+) -> None:
+    gateway = make_gateway(kind, REDIS_URL=valkey.url)
+    event = {"type": "large", "padding": "x" * (1 << 20)}
+    async with gateway.serving(wait) as url, asyncio.timeout(40):
+        async with gateway.connect(url) as client:
+            await gateway.wait_for_records("closed_at IS NULL")
+            await asyncio.to_thread(outside["publish"], "everyone", event)
+            if code is None:
+                assert json.loads(await client.recv()) == event
+            else:
+                await client.wait_closed()
+                assert client.close_code in {code, 4900 + code - 1000}
+
+
 def test_the_example_names_groups_as_the_gateway_does(outside: dict[str, Any]) -> None:
     for topic in ("everyone", "session:s", "session:a b", "user:.", "user:é", f"connection:{'0' * 32}"):
         assert f"gateway.{outside['group'](topic)}" == group_name(topic)
