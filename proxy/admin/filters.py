@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -66,6 +66,26 @@ class NodeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
         return queryset.filter(node_id=self.value()) if self.value() else queryset
+
+
+class RunningFilter(admin.SimpleListFilter):
+    """Running nodes unless asked for others: each restart leaves one that has stopped."""
+
+    title = "state"
+    parameter_name = "nodes"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("stopped", "Stopped"), ("all", "All")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        default, *others = super().choices(changelist)
+        yield {**default, "display": "Running"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> QuerySet[Node]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(stopped_at__isnull=self.value() != "stopped")
 
 
 class ClosedByFilter(admin.SimpleListFilter):

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from proxy.admin.filters import RunningFilter
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.models import Connection, Node
 from proxy.nodes import LOST_AFTER_SECONDS
@@ -20,9 +21,10 @@ from proxy.nodes import LOST_AFTER_SECONDS
 
 @admin.register(Node)
 class NodeAdmin(ReadOnlyAdmin):
-    """Running nodes first."""
+    """Running nodes; those that have stopped behind a filter."""
 
     list_display = ["name", "state", "live_links", "started", "heartbeat", "stopped"]
+    list_filter = [RunningFilter]
     search_fields = ["host__startswith", "id"]
     search_help_text = "The start of a host name, or a node id."
     ordering = ["-heartbeat_at"]

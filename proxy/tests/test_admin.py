@@ -6,11 +6,12 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection as database
+from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from proxy import kicks
-from proxy.models import Connection, Kick
+from proxy.models import Connection, Kick, Node
 from proxy.publishing import LayerAway
 from proxy.tests.rows import add_connection, add_node, connection
 
@@ -275,3 +276,18 @@ def test_nodes_are_listed_with_their_state_and_live_links(staff: Client) -> None
     assert "silent" in page
     assert '?live=yes&amp;node=n1">2</a>' in page
     assert staff.get("/admin/proxy/node/n1/change/").status_code == 200
+
+
+def test_nodes_that_have_stopped_are_listed_only_when_asked_for(staff: Client) -> None:
+    add_node("n1")
+    add_node("gone")
+    Node.objects.filter(pk="gone").update(stopped_at=Now())
+
+    def listed_nodes(query: str) -> set[str]:
+        page = staff.get(f"/admin/proxy/node/{query}").content.decode()
+        return set(re.findall(r"/admin/proxy/node/(\w+)/change/", page))
+
+    assert listed_nodes("") == {"n1"}
+    assert listed_nodes("?nodes=stopped") == {"gone"}
+    assert listed_nodes("?nodes=all") == {"n1", "gone"}
+    assert staff.get("/admin/proxy/node/gone/change/").status_code == 200
