@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.db.models.functions import Now
 
 from proxy.database import DatabaseExecutor
+from proxy.engine.members import Member, MemberState
 from proxy.engine.pool import Pool
 from proxy.models import MemberReport
 
@@ -19,6 +20,7 @@ REPORT_SECONDS = 2.0
 # What does not change is written this often all the same; what is older than three times that is gone.
 STEADY_SECONDS = 10.0
 GONE_SECONDS = 3 * STEADY_SECONDS
+FAILING, NOT_TRIED = "failing", "not tried yet"
 _FIELDS = ["state", "breaker", "links", "dial_ms", "last_error", "updated_at"]
 
 
@@ -53,7 +55,7 @@ class MemberReporter:
                 node_id=self._node_id,
                 pool=pool.name,
                 url=member.url[:255],
-                state=member.state.value,
+                state=_shown_state(member),
                 breaker=member.breaker_state.value,
                 links=member.links,
                 dial_ms=None if member.dial_seconds is None else round(member.dial_seconds * 1000, 2),
@@ -63,6 +65,13 @@ class MemberReporter:
             for pool in self._pools
             for member in pool.all_members()
         ]
+
+
+def _shown_state(member: Member) -> str:
+    """As people understand it: one that may be dialled, and has never answered, is not yet available."""
+    if member.state is MemberState.AVAILABLE and not member.answered:
+        return FAILING if member.last_error else NOT_TRIED
+    return member.state.value
 
 
 def _values(row: MemberReport) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from proxy.core.blocks import parse_network
 from proxy.core.closes import ClosedBy
@@ -209,3 +210,7 @@ class MemberReport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.url}: {self.state}"
+
+    @property
+    def age_seconds(self) -> int:
+        return max(0, int((timezone.now() - self.updated_at).total_seconds()))

@@ -11,11 +11,18 @@ from django.db.models.functions import Now
 
 from proxy import registry
 from proxy.core.routes import MemberSpec, Upstream
+from proxy.member_reports import FAILING, NOT_TRIED
 from proxy.models import MemberReport, Node, PoolMember
 from proxy.nodes import LOST_AFTER_SECONDS
 
 # The worst first: what one node sees is what staff should see.
-_WORST_FIRST = ("unhealthy", "broken", "draining", "full", "available")
+_WORST_FIRST = ("unhealthy", "broken", FAILING, "draining", "full", NOT_TRIED, "available")
+_CSS = {
+    "available": "gateway-live",
+    "unhealthy": "gateway-down",
+    "broken": "gateway-down",
+    FAILING: "gateway-down",
+}
 
 
 @dataclass(slots=True)
@@ -36,15 +43,18 @@ class MemberView:
 
     @property
     def state(self) -> str:
-        if self.removed or self.draining:
-            return "draining"
+        """What nodes say; where some have not yet heard what is asked of them, what that is."""
+        asked = self.removed or self.draining
         states = {report.state for report in self.reports}
+        if asked:
+            return "draining" if states <= {"draining"} else "told to drain"
+        if "draining" in states:
+            return "told to come back"
         return next((state for state in _WORST_FIRST if state in states), "not seen yet")
 
     @property
     def css_class(self) -> str:
-        css = {"available": "gateway-live", "unhealthy": "gateway-down", "broken": "gateway-down"}
-        return css.get(self.state, "gateway-late")
+        return _CSS.get(self.state, "gateway-late")
 
     @property
     def dial_ms(self) -> float | None:

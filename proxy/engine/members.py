@@ -39,6 +39,7 @@ class Member:
         "_clock",
         "_random",
         "addresses",
+        "answered",
         "dial_seconds",
         "health",
         "last_error",
@@ -64,6 +65,7 @@ class Member:
         self.addresses = Addresses(urlsplit(spec.url).hostname or "", on_crash=on_lookup_crash)
         self.links = 0
         self.removed = False
+        self.answered = False  # ever, a probe or a dial
         self.last_error = ""
         self.dial_seconds: float | None = None
         self.suspected = asyncio.Event()
@@ -119,7 +121,9 @@ class Member:
 
     def probed(self, *, ok: bool, why: str = "") -> bool:
         """Take in a probe's result; True if it changed whether the member is healthy."""
-        if not ok:
+        if ok:
+            self.answered = True
+        else:
             self.last_error = why
         if self._breaker is not None:
             self._breaker.well(self._clock()) if ok else self._breaker.ill()
@@ -153,6 +157,7 @@ class Use:
         """It answered, after so many seconds; the link counts until `released`."""
         now = self._clock()
         seconds, self._since = now - self._since, now
+        self.member.answered = True
         before = self.member.dial_seconds
         self.member.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
         if self._breaker is not None:

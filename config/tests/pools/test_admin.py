@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,11 @@ from config.dev.banner import banner
 from config.testing.gateway import Gateway
 from experience.studio.routes import POOL, STUDIO
 from proxy import registry
+from proxy.database import DatabaseExecutor
+from proxy.engine.pool import Pool
+from proxy.member_reports import MemberReporter
 from proxy.models import Block, MemberReport, Node, PoolMember
-from proxy.pools_overview import pool_views, replaced_members
+from proxy.pools_overview import pool_views, replaced_members, set_draining
 from proxy.rules import load_rules
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +82,48 @@ def test_what_was_done_is_told_with_the_url_as_it_is_written(rows: None) -> None
         page = drainer.post(PAGE, words, follow=True).content.decode()
         told = page.partition('<ul class="messagelist">')[2].partition("</ul>")[0]
         assert A in told
+
+
+def test_the_page_tells_what_is_asked_of_nodes_apart_from_what_they_say_and_how_old_that_is(
+    rows: None,
+) -> None:
+    reports = MemberReport.objects.filter(url=A)
+
+    def shown() -> str:
+        studio = next(pool for pool in pool_views() if pool.name == "studio")
+        return next(member.state for member in studio.members if member.url == A)
+
+    set_draining("studio", A, draining=True)
+    assert shown() == "told to drain"
+    reports.update(state="draining", updated_at=Now() - timedelta(seconds=7))
+    assert shown() == "draining"
+    assert re.search("draining, [78]&nbsp;s ago", staff("view_poolmember").get(PAGE).content.decode())
+    set_draining("studio", A, draining=False)
+    assert shown() == "told to come back"
+    reports.update(state="available")
+    assert shown() == "available"
+
+
+@pytest.mark.parametrize("state", ["failing", "not tried yet"])
+def test_a_member_that_never_answered_is_not_shown_as_one_that_does(rows: None, state: str) -> None:
+    MemberReport.objects.filter(url=A).update(state=state)
+    page = staff("view_poolmember").get(PAGE).content.decode()
+    assert re.search(f'class="gateway-(down|late)">{state}<', page)
+    assert "gateway-live" not in page
+
+
+def test_a_member_is_available_once_it_has_answered() -> None:
+    def never(*_: object) -> float:
+        return 0.0
+
+    pool = Pool(replace(POOL, members=(A,)), clock=never, random=never)
+    reporter = MemberReporter(DatabaseExecutor(), node_id="n", pools=[pool])
+    (member,) = pool.all_members()
+    assert [row.state for row in reporter.rows()] == ["not tried yet"]
+    member.probed(ok=False, why="refused")
+    assert [row.state for row in reporter.rows()] == ["failing"]
+    member.probed(ok=True)
+    assert [row.state for row in reporter.rows()] == ["available"]
 
 
 def test_a_member_of_no_row_but_with_links_is_shown_as_removed(rows: None) -> None:
