@@ -105,6 +105,8 @@ class GatewayChannel(HTTPChannel):
 
     def _refuse(self, status: int, message: str, *, counted: str = "refused_head") -> None:
         """Answer the head, and for a moment throw away what comes behind it: a reset would eat the answer."""
+        if self._is_refused:  # the rest of a read may be as bad as its first line
+            return
         options = self.factory.server.options
         options.hooks.count(counted)
         self._is_refused = True

@@ -49,6 +49,7 @@ def test_a_head_over_a_bound_is_a_431_that_names_the_bounds(server: RunningServe
         LINE + b"no colon\r\n\r\n",
         LINE + b"no colon\r\nX-A: b\r\n\r\n",
         LINE + b"X A: b\r\n\r\n",
+        LINE + b"X A: b\r\n\r\n" + b"A" * 40_000,
         LINE + b"Content-Length: two\r\n\r\n",
         LINE + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n",
         LINE + b"Transfer-Encoding: gzip\r\n\r\n",
