@@ -33,13 +33,15 @@ def _never(_: str) -> bool:
 class Hooks:
     """What the composition wants to be told.
 
-    `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_draining`
-    is called once, at once. `others_accept` is asked next: whether other processes go on accepting from the
-    same sockets, so that those who wait there are theirs. `on_stopped` runs after the last link is gone,
-    under a deadline. `count` is called with a bounded word (see `COUNTED`) each time that thing happens.
+    `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_serving` is
+    called once connections are accepted. `on_draining` is called once, at once. `others_accept` is asked
+    next: whether other processes go on accepting from the same sockets, so that those who wait there are
+    theirs. `on_stopped` runs after the last link is gone, under a deadline. `count` is called with a bounded
+    word (see `COUNTED`) each time that thing happens.
     """
 
     on_started: Callable[[], Awaitable[None]] = _nothing
+    on_serving: Callable[[], None] = _ignore
     on_draining: Callable[[], None] = _ignore
     others_accept: Callable[[], Awaitable[bool]] = _no
     on_stopped: Callable[[], Awaitable[None]] = _nothing

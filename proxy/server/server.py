@@ -109,12 +109,9 @@ class GatewayServer(Server):
             await self._listen()
             _spare_the_collector()
             self.node.start_clock()
+            hooks.on_serving()
             await self._drain_requested.wait()
-            self.node.is_draining = True
-            hooks.on_draining()
-            if not await hooks.others_accept():
-                await self._empty_the_backlog()
-            await self._stop_listening()
+            await self._leave_the_sockets()
             await self._drain.run()
         except Exception:
             log.exception("the server failed")
@@ -179,6 +176,18 @@ class GatewayServer(Server):
         port.doRead = accept_few
         self._ports.append(port)
 
+    async def _leave_the_sockets(self) -> None:
+        """Accept no more, but for those who would be left to nobody."""
+        hooks = self.options.hooks
+        self.node.is_draining = True
+        hooks.on_draining()
+        for port in self._ports:
+            port.stopReading()  # until it is known whether others accept, who comes may be theirs
+        if not await hooks.others_accept():
+            await self._empty_the_backlog()
+        for port in self._ports:
+            await defer.maybeDeferred(port.stopListening).asFuture(self.loop)
+
     async def _empty_the_backlog(self) -> None:
         """Take what the kernel has already accepted for us: who got through is to get an answer, no reset."""
         for port in self._ports:
@@ -187,10 +196,6 @@ class GatewayServer(Server):
                 if port.numberAccepts < ACCEPTS_AT_ONCE:  # as many as there were
                     break
                 await asyncio.sleep(0)
-
-    async def _stop_listening(self) -> None:
-        for port in self._ports:
-            await defer.maybeDeferred(port.stopListening).asFuture(self.loop)
 
     def _log_refused(self, request: UpgradeRequest, status: int) -> None:
         access_log.log_refused(request, status, proxies=self.options.trusted_proxies)

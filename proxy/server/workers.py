@@ -23,7 +23,7 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.core.backoff import delays, jittered
-from proxy.server.line import FOR_GOOD, NOBODY, OTHERS
+from proxy.server.line import FOR_GOOD, NOBODY, OTHERS, SERVES
 
 log = logging.getLogger("gateway.master")
 
@@ -48,8 +48,9 @@ class Master:
         self._command, self._workers, self._listening = tuple(command), workers, listening
         self._stop_seconds = stop_seconds
         self._running: dict[int, asyncio.subprocess.Process] = {}
-        # Slots whose worker accepts no more, and whether it was the last one there.
-        self._left: dict[int, bool] = {}
+        # Slots whose worker accepts from the socket, and those whose last worker has left it.
+        self._accepting: set[int] = set()
+        self._left_for_good: set[int] = set()
         self._stopping = asyncio.Event()
         self._metrics_dir = Path()
 
@@ -84,7 +85,7 @@ class Master:
             code = await self._run_once(slot)
             if self._stopping.is_set():
                 return 0 if code in {0, -signal.SIGTERM, CANNOT_START} else code
-            if self._left.get(slot):
+            if slot in self._left_for_good:
                 log.warning(
                     "worker drained and is not replaced", extra={"slot": slot, "left": len(self._running)}
                 )
@@ -105,12 +106,11 @@ class Master:
             log.error("worker cannot be started", extra={"slot": slot, "error": str(error)})
             return CANNOT_START
         self._running[slot] = process
-        self._left.pop(slot, None)
         log.info("worker started", extra={"slot": slot, "worker_pid": process.pid})
         if self._stopping.is_set():
             process.terminate()
         loop = asyncio.get_running_loop()
-        loop.add_reader(line, self._on_leaving, slot, line)
+        loop.add_reader(line, self._on_line, slot, line)
         try:
             return await process.wait()
         finally:
@@ -119,6 +119,7 @@ class Master:
             if process.returncode is None:
                 process.kill()
             del self._running[slot]
+            self._accepting.discard(slot)
             mark_process_dead(process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
 
     async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
@@ -138,24 +139,32 @@ class Master:
             undo.pop_all()
         return process, ours
 
-    def _on_leaving(self, slot: int, line: socket.socket) -> None:
-        """A worker leaves the listening socket: tell it whether others stay. After the last it is shut."""
+    def _on_line(self, slot: int, line: socket.socket) -> None:
         with contextlib.suppress(OSError):
             said = line.recv(1)
+            if said == SERVES:
+                self._accepting.add(slot)
+                return
             if said:
-                self._left[slot] = said == FOR_GOOD
-                others = self._others_accept()
-                if not others:
-                    self._listening.close()
-                line.send(OTHERS if others else NOBODY)
+                self._leave(slot, line, for_good=said == FOR_GOOD)
                 return
         asyncio.get_running_loop().remove_reader(line)  # it has ended
 
+    def _leave(self, slot: int, line: socket.socket, *, for_good: bool) -> None:
+        """A worker leaves the listening socket: tell it whether others stay. After the last it is shut."""
+        self._accepting.discard(slot)
+        if for_good:
+            self._left_for_good.add(slot)
+        others = self._others_accept()
+        if not others:
+            self._listening.close()
+        line.send(OTHERS if others else NOBODY)
+
     def _others_accept(self) -> bool:
-        """Whether a worker has not left, or, as long as nothing stops, is to come."""
-        if self._stopping.is_set():
-            return any(slot not in self._left for slot in self._running)
-        return not all(self._left.get(slot) for slot in range(self._workers))
+        """Whether a worker accepts or, as long as nothing stops, is to come."""
+        return bool(self._accepting) or not (
+            self._stopping.is_set() or len(self._left_for_good) == self._workers
+        )
 
     async def _pause(self, seconds: float) -> None:
         """Wait; not past a stop, which may come in the very turn in which the time is over."""

@@ -122,6 +122,10 @@ class Composition:
             self._drained_by_staff = True
             self.request_drain()
 
+    def on_serving(self) -> None:
+        if self._line is not None:
+            self._line.serves()
+
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
         self.runtime.draining = True
@@ -156,6 +160,7 @@ def server_options(composition: Composition, *, parent_pid: int | None, most_lin
         )
     hooks = Hooks(
         on_started=composition.on_started,
+        on_serving=composition.on_serving,
         on_draining=composition.on_draining,
         others_accept=composition.others_accept,
         on_stopped=composition.on_stopped,

@@ -37,6 +37,10 @@ def main() -> int:
     from proxy.server.server import GatewayServer
     from proxy.server.tests import applications
 
+    def on_serving() -> None:
+        if line is not None:
+            line.serves()
+
     def on_draining() -> None:
         applications.STATE["ready"] = False
 
@@ -47,6 +51,7 @@ def main() -> int:
         return line is not None and await line.others_accept(for_good=applications.STATE["drained_by_staff"])
 
     hooks = Hooks(
+        on_serving=on_serving,
         on_draining=on_draining,
         others_accept=others_accept,
         on_stopped=on_stopped,

@@ -162,6 +162,7 @@ async def test_a_socket_that_is_closed_while_a_worker_starts_is_no_accident() ->
 
 
 async def test_a_worker_that_staff_drains_leaves_those_who_wait_to_its_sibling() -> None:
+    """Also while its master has yet to say that there is one."""
     with serving(workers=2, drain_seconds=20.0) as server:
         async with asyncio.timeout(40), contextlib.AsyncExitStack() as stack:
             drained, sibling = sorted(await pids(server))
@@ -169,11 +170,15 @@ async def test_a_worker_that_staff_drains_leaves_those_who_wait_to_its_sibling()
             for client in held.values():
                 stack.push_async_callback(client.close)
             told = stack.enter_context(await asyncio.to_thread(connection_to, server, drained))
-            for pid in (drained, sibling):
-                os.kill(pid, signal.SIGSTOP)
+            for pid in (drained, sibling, server.process.pid):
+                stack.enter_context(stopped(pid))
             crowd = [stack.enter_context(server.upgrade("pid")) for _ in range(400)]
             told.sendall(b"GET /drain HTTP/1.1\r\nHost: x\r\n\r\n")
             os.kill(drained, signal.SIGCONT)
+            await asyncio.to_thread(read_head, told)
+            for _ in range(20):  # each takes a turn of its loop, in which it could accept 32
+                assert await is_alive(held[drained])
+            os.kill(server.process.pid, signal.SIGCONT)
             while "draining" not in server.log():
                 await asyncio.sleep(0.05)
             os.kill(sibling, signal.SIGCONT)
@@ -206,6 +211,45 @@ def connection_to(server: RunningServer, pid: int) -> socket.socket:
         if json.loads(read_head(raw)[2])["pid"] == pid:
             return raw
         raw.close()
+
+
+async def test_a_stop_leaves_nobody_to_a_worker_that_has_yet_to_start() -> None:
+    with serving(workers=2, drain_seconds=0.5) as server:
+        async with asyncio.timeout(40), contextlib.AsyncExitStack() as stack:
+            doomed, left = sorted(await pids(server))
+            os.kill(doomed, signal.SIGKILL)
+            while server.log().count("worker started") < 3:
+                await asyncio.sleep(0.01)
+            both = children_of(server.process.pid)
+            for pid in both:
+                stack.enter_context(stopped(pid))
+            crowd = [stack.enter_context(server.upgrade("pid")) for _ in range(400)]
+            server.terminate()
+            while not all(map(is_told_to_end, both)):
+                await asyncio.sleep(0.01)
+            os.kill(left, signal.SIGCONT)
+            statuses = [(await asyncio.to_thread(read_head, raw))[0] for raw in crowd]
+        assert statuses.count(503) > 200  # who came before the signal was read is served
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_told_to_end(pid: int) -> bool:
+    """Whether a SIGTERM waits for `pid`, which is stopped."""
+    pending = Path(f"/proc/{pid}/status").read_text().partition("ShdPnd:")[2].split()[0]
+    return bool(int(pending, 16) & 1 << signal.SIGTERM - 1)
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it was let on, and has ended
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_second_signal_hurries_all_workers() -> None:
