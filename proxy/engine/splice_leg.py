@@ -216,8 +216,11 @@ class SplicedLeg(asyncio.Protocol):
             self.transport.pause_reading()
 
     def pause(self, seconds: float) -> None:
-        """Read nothing for that long once what was read has been passed on, unless that was the end."""
-        if self.splice.ended is None:
+        """Read nothing for that long once what was read has been passed on, unless that was the end.
+
+        Nor does a socket that is gone wait: there is nobody left to slow down, only a link to keep open.
+        """
+        if self.splice.ended is None and not self._is_closed:
             self._pause_seconds = max(self._pause_seconds, seconds)
 
     def hurry(self) -> None:

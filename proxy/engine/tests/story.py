@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from proxy.core.closes import Close
-from proxy.core.framing import close_frame, pong_frame
+from proxy.core.framing import close_frame, ping_frame, pong_frame
 from proxy.core.headers import CLOSE, CONT, PING, parse_close, xor_mask
 from proxy.core.tests.reference import spans
 
@@ -195,6 +195,11 @@ class End:
         if not self._is_gone:
             self._is_gone = True
             self.socket.arrive(None)
+
+    def flood(self, pings: int) -> None:
+        """Send so many pings in one go, if between two frames."""
+        if not (self._begun or self._has_closed or self._is_gone):
+            self.socket.arrive(ping_frame(b"", mask=self._mask) * pings)
 
     def reset(self) -> None:
         self._is_gone = True

@@ -127,6 +127,31 @@ async def test_a_sender_whose_message_was_dropped_is_not_read_for_as_long_as_its
     link.hang_up()
 
 
+def drop_and_pause(direction: Direction, opcode: int, payload: bytes) -> Verdict:
+    return Verdict(forward=False, pause_seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({}, ping_frame(b"?", mask=KEY) * 4_000),
+        ({"inspect": drop_and_pause}, HELLO * 500),
+    ],
+    ids=["control frames", "policy"],
+)
+async def test_who_is_gone_pays_for_no_more_of_what_it_sent(options: dict[str, Any], sent: bytes) -> None:
+    link = Dialogue(**options)
+    link.client(sent)
+    assert link.splice.down.turn is not None, "it has to wait"
+    link.reset_client()
+    began = link.splice.loop.time()
+    await link.turns()
+    assert link.splice.loop.time() - began < 5
+    assert link.splice.down.gone
+    assert link.up.frames()[-1][0] == 0x80 | CLOSE
+    link.hang_up()
+
+
 async def test_a_leg_whose_read_filled_the_loops_buffer_gives_others_a_turn_whatever_its_kind() -> None:
     for link in (Dialogue(), Dialogue(inspect=forward)):
         link.client(encode_frame(TEXT, bytes(250_000), mask=KEY))

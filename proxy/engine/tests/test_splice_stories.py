@@ -35,8 +35,9 @@ RATE = Rate(20, 1)
 KEY = b"\x01\x02\x03\x04"
 EVERYTHING = 1 << 20
 CONTROLLED, INSPECTED = {"control", "both"}, {"inspected", "one way", "both"}
-ENDINGS = ("kick", "client resets", "client leaves", "client closes",
-           "service resets", "service leaves", "service closes")  # fmt: skip
+ENDINGS = ("kick", "client resets", "client leaves", "client closes", "client floods",
+           "service resets", "service leaves", "service closes", "service floods")  # fmt: skip
+FLOOD = 4_000  # pings; at the rate at which a client's go on, they take 40 s
 # Stories with longer waits may end by a timeout: of a ping, or of an end that does not read.
 PATIENCE_SECONDS = 15.0
 
@@ -64,6 +65,11 @@ class Story:
     def may_end_early(self) -> bool:
         waits = sum(size / 100 for what, size in self.acts if what == "wait")
         return waits > PATIENCE_SECONDS or any(what in ENDINGS for what, _ in self.acts)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """An end was lost after a flood, and the other one listens."""
+        return not self.is_deaf and any(what.endswith("floods") for what, _ in self.acts)
 
 
 def said(number: int, size: int, parts: int, flag: bool, *, kind: str, mask: bytes | None) -> Said:
@@ -154,6 +160,9 @@ class Play:
         for what, size in self.story.acts:
             await self._act(what, size)
             await asyncio.sleep(0)
+        if self.story.is_cut_off:
+            await self._go_on(seconds=20)
+            assert self.life.end.done(), "a client that is gone is a live link"
         if not self.story.may_end_early:
             await self._go_on(seconds=20)
             self.ends["client"].close(DONE)
@@ -165,6 +174,8 @@ class Play:
             await asyncio.sleep(size / 100)
         elif what == "kick":
             self.splice.end(closes.KICKED, ClosedBy.STAFF)
+        elif what.endswith("floods"):
+            await self._flood(self.ends[what.removesuffix(" floods")])
         elif what == "event":
             self.injected.append(b"event %d" % len(self.injected))
             self.splice.inject(Event("everyone", self.injected[-1].decode()))
@@ -183,6 +194,11 @@ class Play:
             end.leave()
         else:
             end.reset()
+
+    async def _flood(self, end: End) -> None:
+        end.flood(FLOOD)
+        await asyncio.sleep(0)
+        end.reset()
 
     async def _go_on(self, *, seconds: int, listening: bool = True) -> None:
         """Both say what they still have to say, and read, if they listen: until the end, or for so long."""
