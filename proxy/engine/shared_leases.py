@@ -192,16 +192,16 @@ class SharedLeases:
         batch = self._take_batch()
         if not batch:
             return
+        settled = 0
         try:
-            answers = await self._call(batch)
-        except BaseException as error:
-            self._waiting.extendleft(reversed(batch))
+            for answer in await self._call(batch):
+                self._settle(batch[settled], answer)
+                settled += 1
+        except BaseException as error:  # whoever is not answered waits on, or is given up
+            self._waiting.extendleft(reversed(batch[settled:]))
             if not isinstance(error, StoreAway):
                 raise
             self._give_up()
-            return
-        for operation, answer in zip(batch, answers, strict=True):
-            self._settle(operation, answer)
 
     def _settle(self, operation: _Operation, answer: str) -> None:
         word, _, link_id = answer.partition(":")
@@ -238,12 +238,15 @@ class SharedLeases:
         words = [*self._head, *(word for operation in batch for word in operation.words())]
         try:
             answers = await call_within(CALL_SECONDS, self._run_script(words))
+            texts = [answer.decode() if isinstance(answer, bytes) else str(answer) for answer in answers]
+            if len(texts) != len(batch):
+                raise ValueError(f"{len(texts)} answers to {len(batch)} operations")
         except Exception as error:
             if self.connected:
                 logger.warning("Redis is away: limits hold for this node alone", extra={"why": repr(error)})
             self.connected = False
             raise StoreAway from error
-        return [answer.decode() if isinstance(answer, bytes) else str(answer) for answer in answers]
+        return texts
 
 
 async def _event_or_time(event: asyncio.Event | None, seconds: float) -> None:

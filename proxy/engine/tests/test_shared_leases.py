@@ -139,3 +139,37 @@ async def test_a_link_gives_way_for_good_though_the_client_that_replaced_it_left
             await asyncio.sleep(0.02)
         assert replaced == ["oldest"]
         assert [lease.link_id for lease in admission.live()] == ["oldest"], "until its link has ended"
+
+
+@pytest.mark.parametrize("answers", [[], [b""], [b""] * 4, None])
+async def test_who_waits_is_answered_though_redis_says_something_that_makes_no_sense(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, answers: Any
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        with monkeypatch.context() as nonsense:
+
+            async def answer(_: Any) -> Any:
+                return answers
+
+            assert admission.shared is not None
+            nonsense.setattr(admission.shared, "_run_script", answer)
+            waiting = [admitting(admission, f"a{number}", per_user=3) for number in range(3)]
+            await asyncio.gather(*waiting)
+        while sorted(await links(script)) != ["a:a0", "a:a1", "a:a2"]:
+            await asyncio.sleep(0.02)
+
+
+async def test_who_waits_is_answered_though_telling_of_a_replaced_link_fails(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, _, _):
+
+        def fail(*_: str) -> None:
+            raise RuntimeError("no task left")
+
+        await admission.admit("oldest", caps(1), address="", user_id="7")
+        assert admission.shared is not None
+        monkeypatch.setattr(admission.shared, "_replaced", fail)
+        waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(3)]
+        await asyncio.gather(*waiting)
+        assert len(admission.live()) == 4, "until their links have ended"
