@@ -173,7 +173,8 @@ class Runtime:
         """The link is accepted and live from now on."""
         self.links[link.id] = link
         self.no_links.clear()
-        # A block or a kick may have come while it was dialled.
+        # A block, a kick or a newer link of its user may have come while it was dialled.
+        self._end_if_replaced(link)
         self.rules.enforce(link)
         self.kicks.opened(link)
 
@@ -215,7 +216,9 @@ class Runtime:
     def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
         close = Close(int(message["code"]), str(message.get("reason", "")))
         by = ClosedBy(message.get("closed_by", ClosedBy.GATEWAY))
-        kick_id = message.get("kick")
+        kick_id, replaced = message.get("kick"), message.get("replaced")
+        if isinstance(replaced, str):
+            self._replaced_here(replaced)
         for link in links:
             link.end(close, by)
             if isinstance(kick_id, str):
@@ -230,20 +233,34 @@ class Runtime:
             self.draining = True
             self.heart.set_draining(True)
 
-    async def replace(self, link_id: str) -> None:
-        """End a link, wherever it is, because its user has opened a newer one."""
+    def _replaced_here(self, link_id: str) -> None:
+        """End a link of this node, at once or when it opens."""
+        self.admission.replaced(link_id)
         link = self.links.get(link_id)
         if link is not None:
+            self._end_if_replaced(link)
+
+    def _end_if_replaced(self, link: Link) -> None:
+        if self.admission.is_replaced(link.id):
             link.end(closes.REPLACED, ClosedBy.GATEWAY)
+
+    async def replace(self, node_id: str, link_id: str) -> None:
+        """End a link of that node because its user has opened a newer one."""
+        if node_id == self.node_id:
+            self._replaced_here(link_id)
             return
         message = {
             "type": publishing.CLOSE,
             "code": closes.REPLACED.code,
             "reason": closes.REPLACED.reason,
             "closed_by": ClosedBy.GATEWAY.value,
+            "replaced": link_id,
         }
         try:
             async with asyncio.timeout(_SEND_SECONDS):
+                # A link that is still dialled hears nothing yet; its node does.
+                await publishing.send_to_topic(node_topic(node_id), message)
+                # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
                 await publishing.send_to_topic(connection_topic(link_id), message)
         except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
             logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})

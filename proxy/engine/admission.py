@@ -20,24 +20,26 @@ CAP_RETRY_SECONDS = 5.0
 class Admission:
     """Grants leases to links. Memory: one entry a live link, and a bounded map of recent addresses.
 
-    `replace(link_id)` is called to end the oldest link of a user, wherever it is, when the policy is to
-    replace it (`replace_oldest`); it has a deadline of its own and raises nothing. Without `run_script` (no
-    Redis) everything counts on this node alone.
+    `replace(node_id, link_id)` is called to end the oldest link of a user, wherever it is, when the policy is
+    to replace it (`replace_oldest`); it has a deadline of its own and raises nothing. Without `run_script`
+    (no Redis) everything counts on this node alone.
     """
 
     def __init__(
         self,
         *,
         node_id: str,
-        replace: Callable[[str], Coroutine[Any, Any, None]],
+        replace: Callable[[str, str], Coroutine[Any, Any, None]],
         replace_oldest: bool = False,
         run_script: RunScript | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._replace, self._replace_oldest, self._clock = replace, replace_oldest, clock
+        self._node_id, self._clock = node_id, clock
+        self._replace, self._replace_oldest = replace, replace_oldest
         self._rates: dict[str, Buckets] = {}  # by the name of the limits
         self._addresses, self._users = LeaseBook(), LeaseBook()
         self._leases: dict[str, Lease] = {}
+        self._asked: dict[str, Lease] = {}  # Redis may have granted them, or has by now
         self._replacing: set[asyncio.Task[None]] = set()
         self.shared: SharedLeases | None = None
         if run_script is not None:
@@ -79,13 +81,14 @@ class Admission:
         if shared is None or not shared.connected:
             self._take_here(lease)
             return lease
+        self._asked[link_id] = lease
         try:
-            answer = await shared.admit(lease)
+            _check(limits, await shared.admit(lease))
+            self._hold(lease)  # not before: while it waits it holds nothing that others could lack
         except StoreAway:
             self._take_alone(lease, shared)
-            return lease
-        _check(limits, answer)
-        self._hold(lease)  # not before: while it waits it holds nothing that others could lack
+        finally:
+            del self._asked[link_id]
         return lease
 
     def release(self, lease: Lease) -> None:
@@ -113,21 +116,33 @@ class Admission:
                 raise _too_many(limits, "per_user")
             replaced = self._users.oldest(user)
             assert replaced is not None  # noqa: S101  a cap is at least one
-            self._users.remove(user, replaced)
-            self._end_replaced(replaced)
+            self._end_replaced(self._node_id, replaced)
         self._hold(lease)
 
-    def _end_replaced(self, link_id: str) -> None:
+    def _end_replaced(self, node_id: str, link_id: str) -> None:
         """It is counted no more, so it has to end, also if who replaced it leaves meanwhile."""
-        task = asyncio.create_task(self._replace(link_id), name="replace")
+        self.replaced(link_id)  # also if it is another node's: then it is none of these
+        task = asyncio.create_task(self._replace(node_id, link_id), name="replace")
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
+
+    def replaced(self, link_id: str) -> None:
+        """A newer link has the place of this one, which may be on its way still: see `is_replaced`."""
+        lease = self._leases.get(link_id, self._asked.get(link_id))
+        if lease is not None:
+            lease.is_replaced = True
+            self._users.remove(_named(lease.limits, lease.user), link_id)
+
+    def is_replaced(self, link_id: str) -> bool:
+        """Whether a link that opens now has been replaced while it was dialled, and must end."""
+        lease = self._leases.get(link_id)
+        return lease is not None and lease.is_replaced
 
     def _hold(self, lease: Lease) -> None:
         self._leases[lease.link_id] = lease
         if lease.address:
             self._addresses.add(_named(lease.limits, lease.address), lease.link_id)
-        if lease.user:
+        if lease.user and not lease.is_replaced:
             self._users.add(_named(lease.limits, lease.user), lease.link_id)
 
     def _forget(self, lease: Lease) -> None:

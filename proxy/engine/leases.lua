@@ -73,8 +73,7 @@ local function admit(link, address, user, address_cap, user_cap, count, window_m
     if not replace then
       return "user"
     end
-    local oldest = redis.call("ZPOPMIN", key_of("user", user))[1]
-    replaced = "replaces:" .. string.match(oldest, ":(.*)$")
+    replaced = "replaces:" .. redis.call("ZPOPMIN", key_of("user", user))[1]  -- node:link
   end
   hold("address", address, link)
   hold("user", user, link)

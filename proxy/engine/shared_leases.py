@@ -46,7 +46,8 @@ class Lease:
     """What a link holds. `address` is its address key, "" where there is none; so is `user`. Both are counted
     by the name of `limits`.
 
-    `is_shared`: Redis was asked to hold it, and may.
+    `is_shared`: Redis was asked to hold it, and may. `is_replaced`: a newer one has its place among the
+    user's, so that its link must end, however far it has come.
     """
 
     link_id: str
@@ -54,6 +55,7 @@ class Lease:
     user: str
     limits: ConnectionLimits
     is_shared: bool = False
+    is_replaced: bool = False
 
 
 @dataclass(slots=True)
@@ -85,10 +87,10 @@ class SharedLeases:
         replace_oldest: bool,
         prefix: str = "gateway:lease:",
         live: Callable[[], Sequence[Lease]],
-        replaced: Callable[[str], object],
+        replaced: Callable[[str, str], object],
     ) -> None:
-        """`live` answers the leases of this node's links; `replaced` is told of each link that gave way
-        to a newer one, and must now be ended, whoever still waits for the newer one."""
+        """`live` answers the leases of this node's links; `replaced` is told the node and the id of each link
+        that gave way to a newer one, and must now be ended, whoever still waits for the newer one."""
         self._run_script, self._live, self._replaced = run_script, live, replaced
         self._head = (
             *(prefix, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS)),
@@ -182,7 +184,7 @@ class SharedLeases:
 
     def _keep_all(self) -> None:
         """Write all live leases again, before anybody who waits is counted against them."""
-        live = self._live()
+        live = [lease for lease in self._live() if not lease.is_replaced]
         for lease in live:
             lease.is_shared = True
         self._waiting.extendleft(_Operation("keep", lease) for lease in reversed(live))
@@ -204,9 +206,10 @@ class SharedLeases:
             self._give_up()
 
     def _settle(self, operation: _Operation, answer: str) -> None:
-        word, _, link_id = answer.partition(":")
+        word, _, replaced = answer.partition(":")
         if word == "replaces":
-            self._replaced(link_id)
+            node_id, _, link_id = replaced.partition(":")
+            self._replaced(node_id, link_id)
             answer = ""
         if operation.answer is not None and not operation.answer.done():
             operation.answer.set_result(answer)

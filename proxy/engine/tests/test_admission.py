@@ -60,7 +60,7 @@ async def node(
 ) -> AsyncIterator[tuple[Admission, Script, list[str]]]:
     replaced: list[str] = []
 
-    async def replace(link_id: str) -> None:
+    async def replace(_: str, link_id: str) -> None:
         replaced.append(link_id)
 
     script = Script(valkey.url)
@@ -79,7 +79,7 @@ async def node(
 
 
 def alone() -> Admission:
-    async def replace(link_id: str) -> None: ...
+    async def replace(node_id: str, link_id: str) -> None: ...
 
     return Admission(node_id="a", replace=replace)
 
@@ -203,7 +203,7 @@ async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: Va
 async def test_a_newer_link_does_not_wait_for_the_end_of_the_oldest() -> None:
     replacing, ended = asyncio.Event(), asyncio.Event()
 
-    async def replace(_: str) -> None:
+    async def replace(*_: str) -> None:
         replacing.set()
         await ended.wait()
 
