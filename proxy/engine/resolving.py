@@ -103,7 +103,9 @@ class Addresses:
         self._failed[address] = self._clock() + FAILED_SECONDS
 
     def reached(self, address: str) -> None:
-        """It took one."""
+        """It took one. If all had failed, none of them is better than another now."""
+        if self._failed.keys() >= set(self._known):
+            self._failed.clear()
         self._failed.pop(address, None)
 
     def _to_try_again(self) -> str | None:

@@ -144,6 +144,18 @@ async def test_one_dial_in_a_while_tries_what_failed_and_the_others_go_on_withou
         assert firsts == ["10.0.0.2", *["10.0.0.1"] * 19]
 
 
+async def test_once_all_addresses_have_failed_the_first_that_answers_does_not_get_every_dial() -> None:
+    known = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    addresses = Names(*known).of("studio")
+    await addresses.in_turn()
+    for address in known:
+        addresses.failed(address)
+    addresses.reached("10.0.0.2")
+    assert {(await addresses.in_turn())[0] for _ in range(100)} == set(known)
+    addresses.failed("10.0.0.3")  # it alone is down still
+    assert {(await addresses.in_turn())[-1] for _ in range(20)} == {"10.0.0.3"}
+
+
 async def test_a_node_without_a_thread_left_says_so_and_looks_up_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
