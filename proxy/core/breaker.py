@@ -9,7 +9,9 @@ counts once: only different clients, or failures that no client can cause, open 
 up the trials: whose trial failed leaves the next ones to others, until nobody else came for the longest wait.
 
 Each dial has a number, and ends with it. One that began before the breaker last opened or closed speaks of
-a member as it was then: its failure counts for nothing, its success ends the wait, as a probe's would.
+a member as it was then: its failure counts for nothing, its success ends the wait, as a probe's would. One
+that was given up since the member had answered fails all the same if the answer proves wrong: the trial goes
+on to the next client meanwhile, and the first verdict of either counts.
 """
 
 from __future__ import annotations
@@ -132,7 +134,7 @@ class Breaker:
         self._open(now, random=random)
 
     def given_up(self, dial: int) -> None:
-        """The dial ended without telling anything about the member (the client left)."""
+        """The dial ended without telling anything about the member (the client left), or nothing as yet."""
         if dial >= self._counts_from:
             self._on_trial = False
 

@@ -133,7 +133,8 @@ class Member:
 class Use:
     """One client's use of a member: a dial and, if that succeeds, a link. Begins with the dial.
 
-    The dial ends with exactly one of `dialled`, `failed` and `given_up`, the link with `released`.
+    The dial ends with exactly one of `dialled`, `failed` and `given_up`, the link with `released`. One
+    that was given up because the member spoke of the request may be `belied` afterwards.
     """
 
     __slots__ = ("_breaker", "_by", "_clock", "_dial", "_random", "_since", "member")
@@ -170,10 +171,14 @@ class Use:
         self._blame(why, is_request=is_request)
 
     def given_up(self) -> None:
-        """The dial says nothing about the member: the client left, or asked for what it does not have."""
+        """The dial says nothing about the member: the client left, or the member spoke of the request."""
         self.member.links -= 1
         if self._breaker is not None:
             self._breaker.given_up(self._dial)
+
+    def belied(self, why: str) -> None:
+        """What it said when the dial was given up was wrong: the member is to blame, if not the request."""
+        self._blame(why, is_request=True)
 
     def released(self, *, lost: bool) -> None:
         """The link has ended; if it was lost just after its start, the member is suspected."""

@@ -68,15 +68,16 @@ _WORDS_TO_BELIEVE = 2
 class _Search:
     """One client's way from member to member: whom it asked, and what they said.
 
-    A member that spoke of the request, or of its load, has not failed. If another member lets the same client
-    in, it was wrong, and is blamed; until that is known, its use is held. A client that nobody lets in harms
-    nobody.
+    A member that spoke of the request, or of its load, has not failed: its dial is over, and others may try
+    it. If another member then lets the same client in, it was wrong, and is blamed after all. A client that
+    nobody lets in harms nobody.
     """
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.asked: set[str] = set()
         self.deadline = float("inf")  # until the first one is asked
+        self.seconds = 0.0  # for the one that is asked now
         self.failure: Exception | None = None
         self._said: list[tuple[Use, GatewayError]] = []
 
@@ -90,6 +91,7 @@ class _Search:
             observer.dial_failed(use.member.url, error)
         if isinstance(error, GatewayError) and (is_about_request(error) or isinstance(error, ServiceBusy)):
             self._said.append((use, error))
+            use.given_up()
         else:
             self.failure = error
             use.failed(str(error) or type(error).__name__, is_request=is_connected)
@@ -98,20 +100,15 @@ class _Search:
         """Another member let the client in."""
         for use, error in self._said:
             status = error.upstream_status if isinstance(error, UpstreamRefused) else error.status
-            use.failed(f"answered {status} to a client that another member let in", is_request=True)
+            use.belied(f"answered {status} to a client that another member let in")
             if isinstance(error, _REFUSALS):
                 observer.dial_failed(use.member.url, error)
-        self._said.clear()
 
     @property
     def word(self) -> GatewayError | None:
         """What to tell the client of what members said: about its request first, else that they are busy."""
         said = [error for _, error in self._said]
         return next(filter(is_about_request, said), next(iter(said), None))
-
-    def end(self) -> None:
-        for use, _ in self._said:
-            use.given_up()
 
 
 def is_about_request(error: Exception) -> bool:
@@ -202,44 +199,52 @@ class Pool:
             Overloaded: too many dials wait.
         """
         search = _Search(key)
-        try:
-            lease = await self._ask_in_turn(search, dial, request)
-            if lease is None:
-                raise search.word or self._failure(search.failure)
-            search.contradicted(self._observer)
-            return lease
-        finally:
-            search.end()
+        lease = await self._ask_in_turn(search, dial, request)
+        if lease is None:
+            raise search.word or self._failure(search.failure)
+        search.contradicted(self._observer)
+        return lease
 
     async def _ask_in_turn(
         self, search: _Search, dial: Dial[LegT], request: DialRequest
     ) -> Lease[LegT] | None:
-        """One member after another until one lets the client in; None if nobody does."""
+        """One member after another until one lets the client in; None if nobody does.
+
+        Whoever has a turn keeps it: the time of a dial does not pass in the queue.
+        """
+        if not self._candidates(search):
+            return None
         try:
-            while not search.is_over(self._clock()) and self._candidates(search):
-                async with self._dialler.turn():
-                    lease = await self._dial_next(search, dial, request)
-                if lease is not None:
-                    return lease
+            async with self._dialler.turn():
+                while (member := self._next(search)) is not None:
+                    lease = await self._dial_one(member, search, dial, request)
+                    if lease is not None:
+                        return lease
         except Overloaded:
             if search.word is None:
                 raise
         return None
 
-    async def _dial_next(self, search: _Search, dial: Dial[LegT], request: DialRequest) -> Lease[LegT] | None:
-        """Dial one that was not asked yet. None if it does not let the client in, or there is none."""
-        now, candidates = self._clock(), self._candidates(search)  # neither is what it was before the wait
+    def _next(self, search: _Search) -> Member | None:
+        """Whom to ask now, for `search.seconds`; None if nobody is left, or no time."""
+        now, candidates = self._clock(), self._candidates(search)
         if not candidates or search.is_over(now):
             return None
         search.deadline = min(search.deadline, now + self._dial_seconds)
+        left = search.deadline - now
+        search.seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
         member = self._policy.choose(candidates, key=search.key)
         search.asked.add(member.url)
-        left = search.deadline - now
-        seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
-        target = Target(request.target(member.url), member.addresses, seconds=seconds)
+        return member
+
+    async def _dial_one(
+        self, member: Member, search: _Search, dial: Dial[LegT], request: DialRequest
+    ) -> Lease[LegT] | None:
+        """None if it does not let the client in."""
+        target = Target(request.target(member.url), member.addresses, seconds=search.seconds)
         use = member.use(by=search.key)
         try:
-            leg = await _within(seconds, dial(target, request))
+            leg = await _within(search.seconds, dial(target, request))
         except _NO_ENTRY as error:
             search.note(use, error, is_connected=target.is_connected, observer=self._observer)
             return None

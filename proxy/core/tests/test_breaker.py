@@ -181,6 +181,28 @@ def test_a_late_success_is_a_sign_of_life_that_ends_the_wait_and_leaves_the_verd
     assert breaker.state(0.5) is BreakerState.HALF_OPEN
 
 
+def test_an_answer_that_proves_wrong_fails_the_trial_that_is_over_and_the_one_that_follows_with_it() -> None:
+    breaker = opened()
+    first = breaker.begin(1)
+    breaker.given_up(first)
+    second = breaker.begin(1)
+    breaker.failed(first, 1, random=0.5, by="one")
+    assert breaker.wait_seconds(1) == 2
+    breaker.failed(second, 1, random=0.5, by="two")
+    assert breaker.wait_seconds(1) == 2
+    assert not breaker.allows(3, by="one")
+    assert breaker.allows(3, by="two")
+
+
+def test_an_answer_that_proves_wrong_counts_for_nothing_once_a_later_trial_has_closed_it() -> None:
+    breaker = opened(BreakerLimits(failures_to_open=1, jitter_fraction=0))
+    first = breaker.begin(1)
+    breaker.given_up(first)
+    succeed(breaker, 1)
+    breaker.failed(first, 1, random=0.5, by="one")
+    assert breaker.state(1) is BreakerState.CLOSED
+
+
 def test_a_link_of_the_trial_that_is_lost_early_counts() -> None:
     breaker = opened(BreakerLimits(failures_to_open=1, first_wait_seconds=1, jitter_fraction=0))
     trial = breaker.begin(1)
@@ -198,13 +220,15 @@ def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """However dials end, late or not: one trial at a time, which alone decides, and never shut for ever."""
+    """However dials end, late or not: one trial at a time, which decides, and never shut for ever."""
 
     def __init__(self) -> None:
         super().__init__()
         self.breaker, self.now = Breaker(LIMITS), 0.0
         self.running: list[int] = []  # begun while it was closed
         self.trial: int | None = None
+        self.given_up: list[int] = []  # what these were told may prove wrong
+        self.begun = self.counts_from = 0
         self.belied = False  # a trial has failed since it was last seen to be ill
 
     @rule(seconds=st.floats(0, 20))
@@ -224,7 +248,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule()
     def begin(self) -> None:
         half_open = self.breaker.state(self.now) is BreakerState.HALF_OPEN
-        dial = self.breaker.begin(self.now)
+        dial = self.begun = self.breaker.begin(self.now)
         if half_open:
             assert self.trial is None
             self.trial = dial
@@ -256,13 +280,32 @@ class BreakerMachine(RuleBasedStateMachine):
             }[ends]
         )
 
+    @precondition(lambda self: self.given_up)
+    @rule(which=st.integers(0, 99), by=CLIENTS)
+    def fail_one_that_was_given_up(self, which: int, by: str | None) -> None:
+        was, dial = self.breaker.state(self.now), self.given_up.pop(which % len(self.given_up))
+        is_late = dial < self.counts_from
+        self._end(dial, "failed", by)
+        if is_late:
+            assert self.breaker.state(self.now) is was
+        elif was is BreakerState.HALF_OPEN:
+            assert self.breaker.state(self.now) is BreakerState.OPEN
+            self.belied = True
+            self.running += [] if self.trial is None else [self.trial]  # it is late now
+            self.trial = None
+
     def _end(self, dial: int, ends: str, by: str | None) -> None:
+        was = self.breaker.state(self.now)
         if ends == "failed":
             self.breaker.failed(dial, self.now, random=0.5, by=by)
         elif ends == "succeeded":
             self.breaker.succeeded(dial, self.now)
         else:
             self.breaker.given_up(dial)
+            self.given_up.append(dial)
+        is_now = self.breaker.state(self.now)
+        if is_now is not was and is_now is not BreakerState.HALF_OPEN:
+            self.counts_from = dial if is_now is BreakerState.CLOSED else self.begun + 1
 
     @invariant()
     def while_on_trial_it_is_half_open_and_allows_no_other(self) -> None:

@@ -18,7 +18,8 @@ from proxy.core.errors import (
     UpstreamTimeout,
 )
 from proxy.core.health import Probe
-from proxy.engine.dial import DialFailed
+from proxy.core.routes import MemberSpec
+from proxy.engine.dial import DialFailed, DialRequest, Target
 from proxy.engine.members import MemberState
 from proxy.engine.tests.test_pool import A, B, C, Clock, Service, dial, make, member
 
@@ -123,6 +124,56 @@ async def test_a_client_that_leaves_while_another_member_is_asked_blames_nobody(
         await asyncio.wait([dialling])
     assert pool.available == 2
     assert sum(each.links for each in pool.all_members()) == 0
+
+
+async def test_a_trial_that_got_an_answer_is_over_while_another_member_is_still_asked() -> None:
+    clock = Clock()
+    pool, service = make(A, B, clock=clock, policy=PolicyName.LEAST_CONNECTIONS), Service()
+    service.connects, service.down = True, {A: DialFailed("starting")}
+    for number in range(2):
+        await dial(pool, service, key=str(number))
+    clock.now, service.dialled = 1.0, []
+    service.down = {A: NotFound("no"), B: None}
+    async with asyncio.timeout(5):
+        asking = asyncio.create_task(dial(pool, service, key="one"))
+        while service.dialled != [A, B]:
+            await asyncio.sleep(0)
+        del service.down[A]
+        assert (await dial(pool, service, key="two")).member == A
+        asking.cancel()
+        await asyncio.wait([asking])
+    assert member(pool, A).state is MemberState.AVAILABLE
+    assert [each.links for each in pool.all_members()] == [1, 2]
+
+
+async def test_a_member_that_has_answered_has_room_while_another_one_is_asked() -> None:
+    pool, service = make(A, B), Service()
+    pool.apply([MemberSpec(url=A, max_connections=1), MemberSpec(url=B)])
+    service.down = {A: NotFound("no"), B: None}
+    asking = asyncio.create_task(dial(pool, service))
+    while B not in service.dialled:
+        await asyncio.sleep(0)
+    assert member(pool, A).state is MemberState.AVAILABLE
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+async def test_whoever_has_a_turn_asks_another_member_without_waiting_for_one_again() -> None:
+    pool = make(A, B, turns=1, dial_seconds=60)
+
+    async def ask(target: Target, request: DialRequest) -> str:
+        await (asyncio.Event().wait() if request.query == "hangs" else asyncio.sleep(0))
+        raise NotFound("no")
+
+    async with asyncio.timeout(5):
+        answered, hangs = (
+            asyncio.create_task(pool.dial(ask, DialRequest(query=query), key=query))
+            for query in ("answered", "hangs")
+        )
+        with pytest.raises(NotFound):
+            await answered
+    hangs.cancel()
+    await asyncio.wait([hangs])
 
 
 async def test_where_all_members_are_busy_the_client_hears_so_and_when_to_come_back() -> None:
