@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import Error, transaction
@@ -27,21 +26,13 @@ LOST_AFTER_SECONDS = 15.0
 OVERDUE_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
-    """What one heartbeat found: whether our row had to be written anew, and what it closed of others."""
-
-    registered: bool
-    nodes_lost: int
-    connections_closed: int
-
-
 class NodeHeart:
-    """Registers this process as a node, beats, and reaps nodes that stopped beating.
+    """Registers this process as a node, and beats.
 
     All times are the database's, so clocks do not matter. `on_returned` is called on the event loop whenever
     our row had to be written anew (at the start, and after others took us for lost) and after an outage: all
-    live links must be noted again.
+    live links must be noted again. `may_reap` is called after each beat, but for a while after an outage: it
+    silenced every node, and the others need time to beat before we call them lost.
     """
 
     def __init__(
@@ -50,19 +41,19 @@ class NodeHeart:
         *,
         node_id: str,
         on_returned: Callable[[], None] = lambda: None,
+        may_reap: Callable[[], None] = lambda: None,
         host: str = "",
         beat_seconds: float = BEAT_SECONDS,
         lost_after_seconds: float = LOST_AFTER_SECONDS,
     ) -> None:
         self._executor = executor
         self._node = Node(id=node_id, host=host or socket.gethostname(), pid=os.getpid())
-        self._on_returned = on_returned
+        self._on_returned, self._may_reap = on_returned, may_reap
         self._beat_seconds = beat_seconds
         self._lost_after_seconds = lost_after_seconds
         self._away = False
         self._beaten_at: float | None = None
         self._reap_after = 0.0
-        self._reap_fails = False
 
     @property
     def beating(self) -> bool:
@@ -82,10 +73,7 @@ class NodeHeart:
         self._node.draining = draining
 
     async def run(self) -> None:
-        """Beat until cancelled, on time however long a reap takes.
-
-        The database being away is logged once an outage and never raises.
-        """
+        """Beat until cancelled. The database being away is logged once an outage and never raises."""
         clock = asyncio.get_running_loop().time
         while True:
             due = clock() + self._beat_seconds
@@ -95,8 +83,11 @@ class NodeHeart:
                 self._note_outage(error)
             await asyncio.sleep(max(0.0, due - clock()))
 
-    async def beat(self) -> Beat:
-        """Beat once, and reap. Raises django.db.Error or TimeoutError when the database is away."""
+    async def beat(self) -> bool:
+        """Beat once; whether our row had to be written anew.
+
+        Raises django.db.Error or TimeoutError when the database is away.
+        """
         registered = await self._executor.run(_beat, self._node)
         # A beat that we gave up may have taken effect unseen, so that an outage counts as a return, too.
         if registered or self._away:
@@ -105,24 +96,9 @@ class NodeHeart:
             log.info("node: beating again")
         self._away = False
         self._beaten_at = asyncio.get_running_loop().time()
-        nodes_lost, connections_closed = await self._reap()
-        return Beat(registered=registered, nodes_lost=nodes_lost, connections_closed=connections_closed)
-
-    async def _reap(self) -> tuple[int, int]:
-        """Close what lost nodes left. That it fails, on a table that somebody locks, say, is no outage."""
-        if asyncio.get_running_loop().time() < self._reap_after:
-            return 0, 0
-        try:
-            nodes_lost, closed = await self._executor.run(reap, lost_after_seconds=self._lost_after_seconds)
-        except (Error, TimeoutError) as error:
-            if not self._reap_fails:
-                log.warning("node: cannot close what lost nodes left open: %r", error)
-            self._reap_fails = True
-            return 0, 0
-        self._reap_fails = False
-        if nodes_lost or closed:
-            log.warning("node: %d nodes lost, %d links closed for them", nodes_lost, closed)
-        return nodes_lost, closed
+        if self._beaten_at >= self._reap_after:
+            self._may_reap()
+        return registered
 
     async def stop(self) -> None:
         """Mark the node as stopped; call it last, after the recorder's `close`. Logs what fails."""
@@ -135,8 +111,44 @@ class NodeHeart:
         if not self._away:
             log.warning("node: cannot beat: %r", error)
         self._away = True
-        # An outage silences every node: give the others time to beat again before we call them lost.
         self._reap_after = asyncio.get_running_loop().time() + self._beat_seconds + self._lost_after_seconds
+
+
+class Reaper:
+    """Closes what lost nodes left open, beside the heart: no beat waits for it, however long it takes."""
+
+    def __init__(self, *, lost_after_seconds: float = LOST_AFTER_SECONDS) -> None:
+        self._lost_after_seconds = lost_after_seconds
+        self._due = asyncio.Event()
+        self._fails = False
+
+    def wake(self) -> None:
+        """Reap now, or as soon as the reap under way is over."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Reap whenever woken, one at a time, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self.reap()
+
+    async def reap(self) -> tuple[int, int]:
+        """Reap once; (0, 0) if that fails, on a table that somebody locks, say, which is no outage."""
+        database = DatabaseExecutor()  # of its own: neither a beat nor the record waits for it
+        try:
+            nodes_lost, closed = await database.run(reap, lost_after_seconds=self._lost_after_seconds)
+        except (Error, TimeoutError) as error:
+            if not self._fails:
+                log.warning("node: cannot close what lost nodes left open: %r", error)
+            self._fails = True
+            return 0, 0
+        finally:
+            await database.close()
+        self._fails = False
+        if nodes_lost or closed:
+            log.warning("node: %d nodes lost, %d links closed for them", nodes_lost, closed)
+        return nodes_lost, closed
 
 
 def _beat(node: Node) -> bool:

@@ -37,7 +37,7 @@ from proxy.joins import RouteObserver
 from proxy.kick_watch import KickWatch
 from proxy.kicks import KICKS
 from proxy.member_reports import MemberReporter
-from proxy.nodes import NodeHeart
+from proxy.nodes import NodeHeart, Reaper
 from proxy.records import ConnectionWriter
 from proxy.retention import Retention
 from proxy.rules import RULES, StaffRules
@@ -80,7 +80,13 @@ class Runtime:
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
         self._writer = ConnectionWriter(self.database, node_id=self.node_id)
         self.recorder = Recorder(self._writer, progress=self._progress)
-        self.heart = NodeHeart(self._heart_database, node_id=self.node_id, on_returned=self.recorder.note_all)
+        self._reaper = Reaper()
+        self.heart = NodeHeart(
+            self._heart_database,
+            node_id=self.node_id,
+            on_returned=self.recorder.note_all,
+            may_reap=self._reaper.wake,
+        )
         self.lag = LoopLag()
         self._records_dropped = 0
         self._served = serve_routes(registry.routes())
@@ -114,6 +120,7 @@ class Runtime:
         for name, meant in settings.MISSPELT_VARIABLES.items():
             logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
         self.background.start("node", self.heart.run)
+        self.background.start("reaper", self._reaper.run)
         self.background.start("recorder", self.recorder.run)
         self.background.start("hub", self.hub.run)
         self.background.start("lag", self.lag.run)

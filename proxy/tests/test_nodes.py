@@ -1,11 +1,10 @@
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import OperationalError
 from django.db.models.functions import Now
@@ -15,7 +14,7 @@ from proxy import nodes
 from proxy.core.records import ConnectionRecord
 from proxy.database import DatabaseExecutor
 from proxy.models import Connection, Node
-from proxy.nodes import NodeHeart, reap
+from proxy.nodes import NodeHeart, Reaper, reap
 from proxy.records import write_records
 from proxy.tests.rows import add_connection, add_node
 
@@ -29,12 +28,26 @@ async def executor() -> AsyncIterator[DatabaseExecutor]:
     await executor.close()
 
 
+@asynccontextmanager
+async def beating(executor: DatabaseExecutor, **options: Any) -> AsyncIterator[NodeHeart]:
+    """A heart that beats, and its reaper."""
+    reaper = Reaper()
+    heart = NodeHeart(executor, node_id="me", may_reap=reaper.wake, **options)
+    tasks = [asyncio.create_task(work(), name="beating") for work in (heart.run, reaper.run)]
+    try:
+        yield heart
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
 async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> None:
     heart = NodeHeart(executor, node_id="me", host="box")
-    assert (await heart.beat()).registered
+    assert await heart.beat()
     first = await executor.run(Node.objects.get, pk="me")
     heart.set_draining(True)
-    assert not (await heart.beat()).registered
+    assert not await heart.beat()
     second = await executor.run(Node.objects.get, pk="me")
     await heart.stop()
     stopped = await executor.run(Node.objects.get, pk="me")
@@ -82,13 +95,13 @@ def test_a_link_that_its_node_still_writes_is_live_again_after_a_reap() -> None:
     assert (row.closed_at, row.closed_by, row.close_code, row.close_reason) == (None, "", None, "")
 
 
-async def test_a_start_reaps_at_once(executor: DatabaseExecutor) -> None:
+async def test_a_start_reaps_at_once(executor: DatabaseExecutor, caplog: pytest.LogCaptureFixture) -> None:
     await executor.run(add_node, "lost", silent_seconds=60)
     await executor.run(add_connection, "a", node_id="lost")
 
-    beat = await NodeHeart(executor, node_id="me").beat()
-
-    assert (beat.nodes_lost, beat.connections_closed) == (1, 1)
+    async with beating(executor), asyncio.timeout(10):
+        while "1 nodes lost, 1 links closed" not in caplog.text:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_node_taken_for_lost_comes_back_and_has_its_links_noted_again(
@@ -110,11 +123,16 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
 ) -> None:
     caplog.set_level(logging.INFO)
     returned = asyncio.Event()
-    heart = NodeHeart(executor, node_id="me", on_returned=returned.set, beat_seconds=0.01)
+    reaps = list[int]()
+    heart = NodeHeart(
+        executor,
+        node_id="me",
+        on_returned=returned.set,
+        may_reap=lambda: reaps.append(1),
+        beat_seconds=0.01,
+    )
     await heart.beat()
     returned.clear()
-    await executor.run(add_node, "other", silent_seconds=60)
-
     beat_for_real, failures = nodes._beat, list[int]()
 
     def beat(node: Node) -> bool:
@@ -130,34 +148,37 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
         task.cancel()
         await asyncio.wait([task])
 
-    assert (await executor.run(Node.objects.get, pk="other")).stopped_at is None
+    assert reaps == [1]  # before the outage
     assert [line.message for line in caplog.records if line.message.startswith("node: ")] == [
         "node: cannot beat: OperationalError('away')",
         "node: beating again",
     ]
 
 
-@pytest.mark.parametrize("any_database", ["postgresql"], indirect=True)
-async def test_a_reap_that_waits_for_a_lock_puts_no_heartbeat_off(
-    executor: DatabaseExecutor, migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
+async def test_no_heartbeat_waits_for_a_reap_however_long_that_takes_and_only_one_is_under_way(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beat_for_real, beats, third = nodes._beat, list[float](), threading.Event()
+    beat_for_real, beats, reaps, over = nodes._beat, list[int](), list[int](), threading.Event()
+    fourth = threading.Event()
 
     def beat(node: Node) -> bool:
-        beats.append(time.monotonic())
-        if len(beats) == 3:
-            third.set()
-        return beat_for_real(node)
+        registered = beat_for_real(node)
+        beats.append(1)
+        if len(beats) == 4:
+            fourth.set()
+        return registered
+
+    def reap_until_told(**_: Any) -> tuple[int, int]:
+        reaps.append(1)
+        over.wait(30)
+        return 0, 0
 
     monkeypatch.setattr(nodes, "_beat", beat)
-    with psycopg.connect(migrated_postgres) as other:
-        other.execute("LOCK TABLE proxy_connection")
-        task = asyncio.create_task(NodeHeart(executor, node_id="me", beat_seconds=3).run(), name="heart")
-        assert await asyncio.to_thread(third.wait, 30)
-        task.cancel()
-        await asyncio.wait([task])
-    # The lock is given up after two seconds; a pause that began then would make it five.
-    assert beats[2] - beats[0] < 2 * 4.5
+    monkeypatch.setattr(nodes, "reap", reap_until_told)
+    async with beating(executor, beat_seconds=0.05):
+        assert await asyncio.to_thread(fourth.wait, 9)
+        assert len(reaps) == 1
+        over.set()
 
 
 async def test_a_table_of_connections_that_is_locked_is_no_database_that_is_away(
@@ -167,9 +188,11 @@ async def test_a_table_of_connections_that_is_locked_is_no_database_that_is_away
         raise OperationalError("canceling statement due to lock timeout")
 
     monkeypatch.setattr(nodes, "reap", locked)
-    heart = NodeHeart(executor, node_id="me")
+    reaper = Reaper()
+    heart = NodeHeart(executor, node_id="me", may_reap=reaper.wake)
     for _ in range(2):
-        assert (await heart.beat()).connections_closed == 0
+        await heart.beat()
+        assert await reaper.reap() == (0, 0)
     assert heart.beating
     assert caplog.text.count("cannot close what lost nodes left open") == 1
 
