@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import chain, islice
 from typing import Any, NoReturn
 
 import jwt
@@ -182,7 +183,8 @@ class Jwks:
         self._broken: tuple[str, ...] = ()
         self._fetched_at: float | None = None
         self._last_error = ""
-        # Key ids that tokens named: not asked for yet, and asked for in vain.
+        # Key ids that tokens named: not asked for yet, and not in what was fetched last, though they were
+        # asked for then or shortly before.
         self._asked: set[str] = set()
         self._unknown: frozenset[str] = frozenset()
         self._wanted = asyncio.Event()
@@ -212,7 +214,8 @@ class Jwks:
         if len(self._asked) < MAX_KEYS_ASKED:
             self._asked.add(kid)
         self._wanted.set()
-        wait_seconds = max(0.0, self.pace.pause_seconds - age_seconds)
+        pause_seconds = max(0.0, self.pace.pause_seconds - age_seconds)
+        wait_seconds = max(pause_seconds, self._demands.wait_seconds(time.monotonic()))
         return KeysUnavailable(
             "the key is not known; the key set is to be fetched again",
             retry_after_seconds=KeysUnavailable.retry_after_seconds + wait_seconds,
@@ -264,10 +267,17 @@ class Jwks:
             logger.warning("key set not fetched", extra={"error": self._last_error, "keys": len(self._keys)})
             return False
         self._log_changes(found)
-        self._keys, self._broken, self._unknown = found.keys, found.broken, asked.difference(found.keys)
+        self._unknown = self._still_unknown(asked, found)
+        self._keys, self._broken = found.keys, found.broken
         self._asked -= asked
         self._fetched_at, self._last_error = time.monotonic(), ""
         return True
+
+    def _still_unknown(self, asked: frozenset[str], found: KeySet) -> frozenset[str]:
+        """What a fetch for `asked` has not brought, nor what was unknown till now: that is so once more."""
+        is_old = self._fetched_at is None or time.monotonic() - self._fetched_at >= self.pace.unknown_seconds
+        before = frozenset() if is_old else self._unknown - asked
+        return frozenset(islice(chain(asked, before), MAX_KEYS_ASKED)).difference(found.keys)
 
     def _log_changes(self, found: KeySet) -> None:
         if found.keys.keys() != self._keys.keys():

@@ -229,6 +229,43 @@ def _is_unknown(jwks: Jwks, kid: str) -> bool:
     return False
 
 
+async def test_tokens_of_several_keys_that_are_gone_do_not_make_each_other_unknown_again() -> None:
+    """Each was looked for in vain, and no fetch for another one brings it: nobody need ask again."""
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, demands=Rate(100, 1))) as jwks:
+        await until(lambda: jwks.state.ready)
+        for retired in ("x", "y"):
+            await until(lambda kid=retired: _is_unknown(jwks, kid))  # type: ignore[misc]
+        await until(lambda: not jwks._asked)  # asked once more while the last fetch was under way, perhaps
+        for number in range(24):
+            with pytest.raises(UnknownKey):
+                jwks.key("xy"[number % 2])
+        assert not jwks._asked, "and so causes no fetch"
+
+
+async def test_what_is_unknown_is_bounded_and_the_newest_of_it_is_kept() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, demands=Rate(100, 1))) as jwks:
+        await until(lambda: jwks.state.ready)
+        await until(lambda: _is_unknown(jwks, "old"))
+        for number in range(MAX_KEYS_ASKED):
+            with contextlib.suppress(KeysUnavailable):
+                jwks.key(f"invented-{number}")
+        await until(lambda: _is_unknown(jwks, "invented-0"))
+        assert len(jwks._unknown) <= MAX_KEYS_ASKED
+        assert _is_unknown(jwks, f"invented-{MAX_KEYS_ASKED - 1}")
+
+
+async def test_who_is_told_to_come_back_is_told_when_the_issuer_can_be_asked_again() -> None:
+    issuer = Issuer(jwk("ES256", "a"))
+    async with running(quick(issuer, demands=Rate(1, 3600))) as jwks:
+        await until(lambda: jwks.state.ready)
+        await until(lambda: _is_unknown(jwks, "x"))
+        with pytest.raises(KeysUnavailable) as refused:
+            jwks.key("y")
+        assert (refused.value.retry_after_seconds or 0) == pytest.approx(3600, abs=60)
+
+
 async def test_a_key_that_comes_late_is_found_though_it_was_unknown_before() -> None:
     issuer = Issuer(jwk("ES256", "a"))
     async with running(quick(issuer, unknown_seconds=0.1)) as jwks:
