@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import json
 import re
@@ -34,14 +33,12 @@ from proxy.core.human import one_line
 from proxy.core.limits import LinkLimits
 from proxy.core.routes import at_path, own_path
 from proxy.engine.legs import UpstreamLeg
-from proxy.engine.resolving import Addresses, HostUnknown
+from proxy.engine.resolving import Addresses, HostUnknown, is_our_own
 
 T = TypeVar("T")
 LegT = TypeVar("LegT")
 
 
-# Errors of our own kernel: they say nothing about a member.
-_OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TARGET = re.compile(r"[\x21-\x7e]*")
 _SECURE = frozenset({"wss", "https"})
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -208,11 +205,6 @@ def tls_for(url: str) -> ssl.SSLContext | None:
     return default_ssl_context() if urlsplit(url).scheme in _SECURE else None
 
 
-def is_our_own(error: OSError) -> bool:
-    """Whether it is this machine that cannot open a socket: no member is to blame for that."""
-    return error.errno in _OWN_ERRORS
-
-
 async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) -> UpstreamLeg:
     """An open `websockets` client connection to `target`, for relaying whole messages.
 
@@ -220,13 +212,16 @@ async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) 
 
     Raises:
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
-        Overloaded: this node has no socket left.
+        Overloaded: this node has no socket or thread left.
     """
     try:
         async with asyncio.timeout(limits.dial_timeout_seconds):
             connection = await _connect(target, request, limits)
     except Exception as error:
-        raise dial_error(error) from error
+        meaning = dial_error(error)
+        if meaning is error:
+            raise
+        raise meaning from error
     return UpstreamLeg(connection)
 
 

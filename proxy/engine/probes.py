@@ -14,9 +14,10 @@ from websockets.exceptions import InvalidStatus
 from proxy.core.errors import NotFound
 from proxy.core.health import Probe, ProbeKind
 from proxy.core.routes import at_path, own_path
-from proxy.engine.dial import Target, connect_socket, is_our_own, tls_for
+from proxy.engine.dial import Target, connect_socket, tls_for
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
+from proxy.engine.resolving import is_our_own
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Prober:
                 target = Target(url_of(member, probe), member.addresses, seconds=probe.timeout_seconds)
                 await _PROBES[probe.kind](target, probe)
         except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
-            if isinstance(error, OSError) and is_our_own(error):
+            if is_our_own(error):
                 return  # it says nothing about the member
             why = f"probe: {type(error).__name__}: {error}".removesuffix(": ")
             changed = member.probed(ok=False, why=why)

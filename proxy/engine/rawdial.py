@@ -157,7 +157,7 @@ async def dial_raw(
 
     Raises:
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
-        Overloaded: this node has no socket left.
+        Overloaded: this node has no socket or thread left.
     """
     uri = _member_uri(target.url)
     handshake = _begin(uri, request)  # what cannot be said is known before there is a socket

@@ -7,6 +7,7 @@ thread a host at most, however many dials there are.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import random
@@ -29,8 +30,21 @@ logger = logging.getLogger(__name__)
 LookUp = Callable[[str], Sequence[str]]
 
 
+# Errors of our own kernel and resolver: they say nothing about a member.
+_OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, socket.EAI_MEMORY})
+
+
 class HostUnknown(OSError):
     """The name does not resolve; str() says why."""
+
+
+class CannotLookUp(HostUnknown):
+    """This node cannot look the name up; str() says why."""
+
+
+def is_our_own(error: BaseException) -> bool:
+    """Whether it is this machine that can open no socket or look up no name: no member is to blame."""
+    return isinstance(error, CannotLookUp) or (isinstance(error, OSError) and error.errno in _OWN_ERRORS)
 
 
 def look_up(host: str) -> list[str]:
@@ -49,6 +63,7 @@ class Addresses:
     __slots__ = (
         "_clock",
         "_failed",
+        "_failure",
         "_known",
         "_look_up",
         "_looked_at",
@@ -70,6 +85,7 @@ class Addresses:
         self.host, self._look_up, self._clock, self._on_crash = host, look_up, clock, on_crash
         self._known: tuple[str, ...] = ()
         self._failed: dict[str, float] = {}  # when to try it again
+        self._failure: type[HostUnknown] = HostUnknown
         self._why = ""
         self._looked_at = float("-inf")
         self._lookup: asyncio.Future[None] | None = None
@@ -83,7 +99,7 @@ class Addresses:
         Waits for a lookup only if nothing is known, or, with `anew`, if what is known is not quite fresh.
 
         Raises:
-            HostUnknown: none is known.
+            HostUnknown: none is known; CannotLookUp, if that is this node's own fault.
         """
         age_seconds = self._clock() - self._looked_at
         if age_seconds > (AGAIN_SECONDS if anew or not self._known else FRESH_SECONDS):
@@ -91,7 +107,7 @@ class Addresses:
         if self._lookup is not None and (anew or not self._known):
             await asyncio.shield(self._lookup)
         if not self._known:
-            raise HostUnknown(f"{self.host} does not resolve: {self._why}")
+            raise self._failure(f"{self.host} does not resolve: {self._why}")
         if len(self._known) == 1:
             return list(self._known)
         mixed = random.sample(self._known, len(self._known))
@@ -131,11 +147,11 @@ class Addresses:
         """In the thread: nothing of the loop's is touched but by `call_soon_threadsafe`."""
         try:
             found, why = tuple(self._look_up(self.host)), "no addresses"
-        except (OSError, UnicodeError) as error:
-            found, why = (), str(error)
         except Exception as error:  # noqa: BLE001  the thread's edge; _crashed logs it
-            self._tell(loop, self._crashed, f"{type(error).__name__}: {error}")
-            return
+            if is_our_own(error) or not isinstance(error, OSError | UnicodeError):
+                self._tell(loop, self._crashed, f"{type(error).__name__}: {error}")
+                return
+            found, why = (), str(error)
         self._tell(loop, self._looked, found, why)
 
     @staticmethod
@@ -147,10 +163,10 @@ class Addresses:
         """It is this node that cannot look up. As after any lookup, a later dial tries again."""
         logger.error("a lookup failed", extra={"host": self.host, "why": why})
         self._on_crash()
-        self._looked((), why)
+        self._looked((), why, CannotLookUp)
 
-    def _looked(self, found: tuple[str, ...], why: str) -> None:
-        self._looked_at, self._why = self._clock(), why
+    def _looked(self, found: tuple[str, ...], why: str, failure: type[HostUnknown] = HostUnknown) -> None:
+        self._looked_at, self._failure, self._why = self._clock(), failure, why
         if found:
             self._known = found
             self._failed = {address: due for address, due in self._failed.items() if address in found}

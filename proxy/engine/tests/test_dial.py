@@ -219,6 +219,14 @@ async def test_a_node_that_has_no_file_left_says_that_it_is_full(way: Any) -> No
     assert not target.is_connected
 
 
+@pytest.mark.parametrize("way", [dial_leg, dial_raw])
+async def test_a_fault_that_stands_for_itself_is_not_its_own_cause(way: Any) -> None:
+    """Who follows the causes of an exception would not come to an end."""
+    with pytest.raises(ValueError, match="Port") as fault:
+        await way(Target("ws://127.0.0.1:99999/"), DialRequest(), limits=LIMITS)
+    assert fault.value.__cause__ is not fault.value
+
+
 async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None:
     for way in (dial_leg, dial_raw):
         async with asyncio.timeout(5), answering(b"") as url:

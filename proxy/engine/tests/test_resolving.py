@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from proxy.core.errors import Overloaded
 from proxy.core.limits import LinkLimits
 from proxy.engine import dial, rawdial
 from proxy.engine.dial import DialFailed, DialRequest, Target
@@ -164,9 +168,6 @@ async def test_a_node_without_a_thread_left_says_so_and_looks_up_again_later(
         "studio", look_up=names, clock=lambda: names.now, on_crash=lambda: crashes.append(1)
     )
 
-    def no_thread(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", no_thread)
         for _ in range(5):
@@ -195,6 +196,57 @@ async def test_a_resolver_that_breaks_ends_no_lookups_for_good() -> None:
         names.now += AGAIN_SECONDS + 0.1
         assert await addresses.in_turn() == ["10.0.0.1"]
     assert crashes == [1]
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def failing_with(error: Exception) -> Addresses:
+    def look_up(_: str) -> Sequence[str]:
+        raise error
+
+    return Addresses("studio.test", look_up=look_up)
+
+
+OUR_OWN = [
+    OSError(errno.EMFILE, "Too many open files"),
+    socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure"),
+    MemoryError("no room"),
+]
+
+
+@pytest.mark.parametrize("error", OUR_OWN)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_lookup_that_this_node_cannot_make_is_no_members_fault(way: Any, error: Exception) -> None:
+    target = Target("ws://studio.test/ws", failing_with(error))
+    async with asyncio.timeout(5):
+        for _ in range(2):  # also when it is not looked up anew
+            with pytest.raises(Overloaded, match=r"studio\.test"):
+                await way(target, DialRequest(), limits=LIMITS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_lookup_for_which_this_node_has_no_thread_is_no_members_fault(
+    way: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(Overloaded, match="can't start new thread"):
+        await way(Target("ws://studio.test/ws", Names().of("studio.test")), DialRequest(), limits=LIMITS)
+
+
+async def test_a_lookup_that_works_again_and_finds_nothing_is_the_members_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = Names()
+    target = Target("ws://studio.test/ws", names.of("studio.test"))
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(Overloaded):
+            await dial.dial_leg(target, DialRequest(), limits=LIMITS)
+    names.now += AGAIN_SECONDS + 0.1
+    with pytest.raises(DialFailed):
+        await dial.dial_leg(target, DialRequest(), limits=LIMITS)
 
 
 @pytest.mark.parametrize("way", WAYS)
