@@ -39,6 +39,7 @@ SEND_TIMEOUT_SECONDS = 2.0
 # How long to wait for the nodes to say how many links they ended.
 REPORT_SECONDS = 3.0
 _POLL_SECONDS = 0.05
+_CLOCKS_DIFFER_SECONDS = 1.0
 _SENDS_AT_ONCE = 100
 # How many ids a log line names.
 MOST_LOGGED = 20
@@ -87,12 +88,11 @@ class Selection:
             raise ValueError("ids come in a list or a set; a text would be taken for its letters")
         return cls(user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone)
 
-    def live(self) -> QuerySet[Connection]:
-        """The records of the live links that are meant."""
-        live = Connection.objects.filter(closed_at=None)
+    def links(self) -> QuerySet[Connection]:
+        """The records of the links that are meant, live or not."""
         if self.everyone:
-            return live
-        return live.filter(Q(pk__in=self.connection_ids) | Q(user_id__in=self.user_ids))
+            return Connection.objects.all()
+        return Connection.objects.filter(Q(pk__in=self.connection_ids) | Q(user_id__in=self.user_ids))
 
     def topics(self) -> list[str]:
         """What their links listen to; nobody does to that of a link that is closed."""
@@ -116,17 +116,7 @@ class _Order:
         fields = {"kick_id": self.id, "by": str(self.by or "a shell"), "reason": self.reason}
         log.info("kick", extra=whom | fields)
 
-    def links_to_note(self) -> list[Connection]:
-        """The live links for the admin log, before they are ended; none without a person, or a database."""
-        if self.by is None:
-            return []
-        try:
-            return list(self.selection.live())
-        except Error as error:
-            log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
-            return []
-
-    def write_down(self, *, seconds_ago: float, links: list[Connection]) -> None:
+    def write_down(self, *, seconds_ago: float) -> None:
         """The row that nodes look for, as of when it was sent: who came back since was let in, and stays."""
         Kick.objects.create(
             id=self.id,
@@ -136,8 +126,22 @@ class _Order:
             reason=self.reason,
             created_at=Now() - timedelta(seconds=seconds_ago),
         )
-        if links:
+
+    def note(self, *, seconds_ago: float) -> None:
+        """Name in the admin log the links that were live when it was sent; nothing without a person.
+
+        Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
+        """
+        if self.by is None:
+            return
+        closed_since = Now() - timedelta(seconds=seconds_ago + _CLOCKS_DIFFER_SECONDS)
+        opened_until = Now() - timedelta(seconds=seconds_ago - _CLOCKS_DIFFER_SECONDS)
+        was_live = Q(closed_at=None) | Q(closed_at__gte=closed_since)
+        links = self.selection.links().filter(was_live, opened_at__lte=opened_until)
+        try:
             _note_in_admin_log(links, by=self.by, reason=self.reason)
+        except Error as error:
+            log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
 
 
 def kick(
@@ -164,18 +168,24 @@ def kick(
 
 def _carry_out(order: _Order) -> Kicked:
     order.log()
-    links = order.links_to_note()
     began = time.monotonic()
     is_taken = _send(order.selection.topics(), kick_id=order.id, reason=order.reason)
     try:
-        order.write_down(seconds_ago=time.monotonic() - began, links=links)
-        if is_taken:
-            _tell([(ALL_NODES, {"type": KICKS})])
-        return _reports(order.id)
+        order.write_down(seconds_ago=time.monotonic() - began)
     except Error as error:
         if not (is_taken and reaches_other_processes()):
             raise KickNotSent("neither Redis nor the database could be reached") from error
         log.warning("kick: not written down, the database is away", extra={"why": repr(error)})
+        return Kicked(ended=None)
+    if is_taken:
+        _tell([(ALL_NODES, {"type": KICKS})])
+    order.note(seconds_ago=time.monotonic() - began)
+    try:
+        return _reports(order.id)
+    except Error as error:
+        log.warning(
+            "kick: nobody can say how many links end, the database is away", extra={"why": repr(error)}
+        )
         return Kicked(ended=None)
 
 
@@ -242,7 +252,7 @@ def _reports(kick_id: str) -> Kicked:
         time.sleep(_POLL_SECONDS)
 
 
-def _note_in_admin_log(links: list[Connection], *, by: Any, reason: str) -> None:
+def _note_in_admin_log(links: Iterable[Connection], *, by: Any, reason: str) -> None:
     kind = ContentType.objects.get_for_model(Connection)
     LogEntry.objects.bulk_create(
         [

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from proxy import kicks
@@ -121,6 +122,48 @@ def test_links_that_end_as_soon_as_they_are_told_are_in_the_admin_log(
     monkeypatch.setattr(kicks, "send_to_topic", end_at_once)
     kick(user_ids=["42"], by=User.objects.create_user("ada"))
     assert [entry.object_id for entry in LogEntry.objects.all()] == ["a"]
+
+
+def test_nodes_are_told_before_the_database_is_asked_for_anything(sent: dict[str, Any]) -> None:
+    ada, told = User.objects.create_user("ada"), list[bool]()
+
+    def look(execute: Any, *query: Any) -> Any:
+        told.append("user:42" in sent)
+        return execute(*query)
+
+    with connection.execute_wrapper(look):
+        kick(user_ids=["42"], by=ada)
+    assert told
+    assert all(told)
+
+
+def test_links_that_closed_before_a_kick_or_opened_after_it_are_not_in_the_admin_log(
+    sent: dict[str, Any],
+) -> None:
+    now = timezone.now()
+    for connection_id, opened_seconds, closed_seconds in (
+        ("closed", -60, -10), ("closed just now", -60, 0), ("live", -60, None), ("back", 10, None),
+    ):  # fmt: skip
+        add_connection(connection_id, user_id="42")
+        closed_at = None if closed_seconds is None else now + timedelta(seconds=closed_seconds)
+        opened_at = now + timedelta(seconds=opened_seconds)
+        Connection.objects.filter(pk=connection_id).update(opened_at=opened_at, closed_at=closed_at)
+    kick(user_ids=["42"], by=User.objects.create_user("ada"))
+    assert {entry.object_id for entry in LogEntry.objects.all()} == {"closed just now", "live"}
+
+
+def test_an_admin_log_that_takes_nothing_costs_no_kick(
+    sent: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*args: Any, **values: Any) -> None:
+        raise OperationalError("canceling statement due to statement timeout")
+
+    monkeypatch.setattr(LogEntry.objects, "bulk_create", away)
+    add_connection("a", user_id="42")
+    kick(user_ids=["42"], by=User.objects.create_user("ada"))
+    assert set(sent) == {"user:42", "node:all"}
+    assert Kick.objects.get().user_ids == ["42"]
+    assert "not in the admin log" in caplog.text
 
 
 def test_a_kick_from_a_shell_is_logged_with_whom_it_is_for(
