@@ -237,7 +237,7 @@ class ServiceRefused(GatewayError):
 
 
 class ServiceBusy(GatewayError):
-    """The service itself says that it takes nobody right now (503), and perhaps for how long."""
+    """The service itself asks for patience (429, 503), and perhaps says how much."""
 
     status = 503
     close = Close(closes.OVERLOADED.code, "service busy")
@@ -245,9 +245,9 @@ class ServiceBusy(GatewayError):
     message = "The service takes no more clients right now; try again later."
     retry_after_seconds: float = 2.0
 
-    def __init__(self, *, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, status: int = 503, *, retry_after_seconds: float | None = None) -> None:
         """`retry_after_seconds`: what the service says, taken within bounds; None if it does not."""
-        super().__init__("the service answered 503")
+        super().__init__(f"the service is busy: status {status}")
         if retry_after_seconds is not None:
             self.retry_after_seconds = min(max(retry_after_seconds, 1.0), _LONGEST_BUSY_SECONDS)
 

@@ -45,6 +45,8 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 # What a service answers to the client itself, not to us.
 CLIENT_REFUSALS = frozenset({401, 403})
+# With either a service asks for patience.
+_BUSY = frozenset({429, 503})
 
 
 class DialFailed(Exception):
@@ -299,7 +301,10 @@ def dial_error(error: Exception) -> Exception:
 
 
 def refused_with(status: int, body: bytes = b"", retry_after: str = "") -> GatewayError:
-    """The upstream's own refusal. Its 401, 403, 404 and 503 are for the client; all others are its failure.
+    """The upstream's own refusal. Its 401, 403, 404, 429 and 503 are for the client.
+
+    All others are a 502 to the client, and from 500 on the upstream's failure; below, it spoke of the
+    request.
 
     `retry_after`: the header, of which seconds are understood, and dates are not.
     """
@@ -309,10 +314,9 @@ def refused_with(status: int, body: bytes = b"", retry_after: str = "") -> Gatew
         if status == TokenExpired.status and _object_in(body).get("code") == TokenExpired.code:
             return TokenExpired("the service says that the token has expired")
         return ServiceRefused(status, words=words_for_clients(body))
-    if status == ServiceBusy.status:
-        return ServiceBusy(
-            retry_after_seconds=float(retry_after) if _SECONDS.fullmatch(retry_after) else None
-        )
+    if status in _BUSY:
+        seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
+        return ServiceBusy(status, retry_after_seconds=seconds)
     return UpstreamRefused(f"status {status}", upstream_status=status)
 
 

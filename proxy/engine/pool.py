@@ -54,7 +54,10 @@ class PoolObserver:
         """This node could not begin, or not end, to look up a member's name."""
 
     def dial_failed(self, member: str, error: Exception) -> None:
-        """It did not, or not as it should: DialFailed, UpstreamTimeout or UpstreamRefused."""
+        """It did not, or not as it should: DialFailed, UpstreamTimeout, UpstreamRefused or ServiceBusy.
+
+        Or it was NotFound, ServiceRefused or TokenExpired to a client that another member let in.
+        """
 
 
 # Everyday answers of a member to a client.

@@ -154,6 +154,7 @@ async def test_an_upstream_that_does_not_run_answers_503(gateway: Gateway) -> No
         (403, 403, "service_refused"),
         (404, 404, "not_found"),
         (418, 502, "upstream_refused"),
+        (429, 503, "service_busy"),
         (500, 502, "upstream_refused"),
         (503, 503, "service_busy"),
     ],

@@ -236,6 +236,7 @@ async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None
             assert target.is_connected
 
 
+@pytest.mark.parametrize("head", [b"503 Service Unavailable", b"429 Too Many Requests"])
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
@@ -250,8 +251,8 @@ async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None
         (b"", 2.0),
     ],
 )
-async def test_a_busy_service_says_when_to_come_back(said: bytes, seconds: float) -> None:
-    answer = b"HTTP/1.1 503 Service Unavailable\r\n" + said + b"Content-Length: 0\r\n\r\n"
+async def test_a_busy_service_says_when_to_come_back(head: bytes, said: bytes, seconds: float) -> None:
+    answer = b"HTTP/1.1 " + head + b"\r\n" + said + b"Content-Length: 0\r\n\r\n"
     for way in (dial_leg, dial_raw):
         async with answering(answer) as url, asyncio.timeout(5):
             with pytest.raises(ServiceBusy) as busy:
