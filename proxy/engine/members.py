@@ -14,6 +14,9 @@ from proxy.engine.resolving import Addresses
 
 # A link that is lost without a close this soon after its start counts against its member.
 EARLY_SECONDS = 5.0
+# A member that says it is busy comes after the others, so long at most; once so many clients were told.
+LONGEST_BUSY_SECONDS = 10.0
+_CLIENTS_TO_BELIEVE = 2
 # A new dial's share of the average that is shown.
 _LATENCY_SHARE = 0.2
 
@@ -38,6 +41,7 @@ class Member:
         "_breaker",
         "_clock",
         "_random",
+        "_told_busy",
         "addresses",
         "answered",
         "dial_seconds",
@@ -63,6 +67,7 @@ class Member:
         self.spec = spec
         self.health = Health(upstream.probe) if upstream.probe is not None else None
         self.addresses = Addresses(urlsplit(spec.url).hostname or "", on_crash=on_lookup_crash)
+        self._told_busy: dict[str, float] = {}  # clients, and until when
         self.links = 0
         self.removed = False
         self.answered = False  # ever, a probe or a dial
@@ -93,6 +98,12 @@ class Member:
         return most is not None and self.links >= most
 
     @property
+    def busy(self) -> bool:
+        """It says so, and not of one client only: it is there, but others go before."""
+        now = self._clock()
+        return sum(until > now for until in self._told_busy.values()) >= _CLIENTS_TO_BELIEVE
+
+    @property
     def state(self) -> MemberState:
         if self.draining:
             return MemberState.DRAINING
@@ -114,6 +125,20 @@ class Member:
     def allows(self, key: str) -> bool:
         """Whether a client of that key may be the one that is tried after failures."""
         return self._breaker is None or self._breaker.allows(self._clock(), by=key)
+
+    def said_busy(self, why: str, *, seconds: float, by: str) -> None:
+        """It said to client `by` that it is, for so long."""
+        now, self.last_error = self._clock(), why
+        told = {client: until for client, until in self._told_busy.items() if until > now}
+        if by in told or len(told) < _CLIENTS_TO_BELIEVE:
+            told[by] = now + min(seconds, LONGEST_BUSY_SECONDS)
+        self._told_busy = told
+
+    def let_in(self, seconds: float) -> None:
+        """It answered a dial after so long."""
+        before = self.dial_seconds
+        self.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
+        self._told_busy = {}
 
     def use(self, *, by: str) -> Use:
         """Client `by` is about to dial it."""
@@ -159,8 +184,7 @@ class Use:
         now = self._clock()
         seconds, self._since = now - self._since, now
         self.member.answered = True
-        before = self.member.dial_seconds
-        self.member.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
+        self.member.let_in(seconds)
         if self._breaker is not None:
             self._breaker.succeeded(self._dial, now)
         return seconds
@@ -175,6 +199,11 @@ class Use:
         self.member.links -= 1
         if self._breaker is not None:
             self._breaker.given_up(self._dial)
+
+    def busy(self, why: str, *, seconds: float) -> None:
+        """The member said that it is, for so long. That is no failure."""
+        self.member.said_busy(why, seconds=seconds, by=self._by)
+        self.given_up()
 
     def belied(self, why: str) -> None:
         """What it said when the dial was given up was wrong: the member is to blame, if not the request."""

@@ -72,8 +72,8 @@ class _Search:
     """One client's way from member to member: whom it asked, and what they said.
 
     A member that spoke of the request, or of its load, has not failed: its dial is over, and others may try
-    it. If another member then lets the same client in, it was wrong, and is blamed after all. A client that
-    nobody lets in harms nobody.
+    it. If another member then lets the same client in, what it said of the request was wrong, and it is
+    blamed after all. A client that nobody lets in harms nobody.
     """
 
     def __init__(self, key: str) -> None:
@@ -82,17 +82,20 @@ class _Search:
         self.deadline = float("inf")  # until the first one is asked
         self.seconds = 0.0  # for the one that is asked now
         self.failure: Exception | None = None
-        self._said: list[tuple[Use, GatewayError]] = []
+        self._said: list[tuple[Use, GatewayError]] = []  # of the request
+        self._busy: ServiceBusy | None = None
 
     def is_over(self, now: float) -> bool:
-        words = sum(is_about_request(error) for _, error in self._said)
-        return words >= _WORDS_TO_BELIEVE or now >= self.deadline
+        return len(self._said) >= _WORDS_TO_BELIEVE or now >= self.deadline
 
     def note(self, use: Use, error: Exception, *, is_connected: bool, observer: PoolObserver) -> None:
         """The member did not let the client in."""
         if not isinstance(error, _REFUSALS):
             observer.dial_failed(use.member.url, error)
-        if isinstance(error, GatewayError) and (is_about_request(error) or isinstance(error, ServiceBusy)):
+        if isinstance(error, ServiceBusy):
+            self._busy = self._busy or error
+            use.busy(str(error), seconds=error.retry_after_seconds)
+        elif isinstance(error, GatewayError) and is_about_request(error):
             self._said.append((use, error))
             use.given_up()
         else:
@@ -110,8 +113,7 @@ class _Search:
     @property
     def word(self) -> GatewayError | None:
         """What to tell the client of what members said: about its request first, else that they are busy."""
-        said = [error for _, error in self._said]
-        return next(filter(is_about_request, said), next(iter(said), None))
+        return self._said[0][1] if self._said else self._busy
 
 
 def is_about_request(error: Exception) -> bool:
@@ -236,7 +238,8 @@ class Pool:
         search.deadline = min(search.deadline, now + self._dial_seconds)
         left = search.deadline - now
         search.seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
-        member = self._policy.choose(candidates, key=search.key)
+        at_ease = [member for member in candidates if not member.busy]
+        member = self._policy.choose(at_ease or candidates, key=search.key)
         search.asked.add(member.url)
         return member
 

@@ -20,7 +20,7 @@ from proxy.core.errors import (
 from proxy.core.health import Probe
 from proxy.core.routes import MemberSpec
 from proxy.engine.dial import DialFailed, DialRequest, Target
-from proxy.engine.members import MemberState
+from proxy.engine.members import LONGEST_BUSY_SECONDS, MemberState
 from proxy.engine.tests.test_pool import A, B, C, Clock, Service, dial, make, member
 
 WORDS = [
@@ -48,7 +48,7 @@ async def test_what_two_members_say_of_a_request_is_final_and_not_held_against_t
     assert sum(each.links for each in pool.all_members()) == 0
 
 
-@pytest.mark.parametrize("word", [*WORDS, ServiceBusy()], ids=repr)
+@pytest.mark.parametrize("word", WORDS, ids=repr)
 async def test_a_member_that_refuses_whom_another_lets_in_is_blamed_by_each_client_once(
     word: GatewayError,
 ) -> None:
@@ -174,6 +174,64 @@ async def test_whoever_has_a_turn_asks_another_member_without_waiting_for_one_ag
             await answered
     hangs.cancel()
     await asyncio.wait([hangs])
+
+
+async def test_a_member_that_says_it_is_busy_is_asked_last_for_a_while_and_not_blamed() -> None:
+    clock = Clock()
+    pool, service = make(A, B, clock=clock, policy=PolicyName.LEAST_CONNECTIONS), Service()
+    service.connects, service.down = True, {A: ServiceBusy(retry_after_seconds=3)}
+    for number in range(9):
+        assert (await dial(pool, service, key=str(number))).member == B
+    assert service.dialled.count(A) == 2
+    assert member(pool, A).state is MemberState.AVAILABLE
+    assert "503" in member(pool, A).last_error
+    clock.now, service.down = 3.0, {}
+    assert (await dial(pool, service, key="later")).member == A
+
+
+@pytest.mark.parametrize("seconds", [60.0, 3600.0])
+async def test_however_long_a_member_says_that_it_is_busy_it_is_asked_again_soon(seconds: float) -> None:
+    clock = Clock()
+    pool, service = make(A, B, clock=clock, policy=PolicyName.LEAST_CONNECTIONS), Service()
+    service.down = {A: ServiceBusy(retry_after_seconds=seconds)}
+    for number in range(2):
+        await dial(pool, service, key=str(number))
+    clock.now, service.down = LONGEST_BUSY_SECONDS, {}
+    assert (await dial(pool, service, key="later")).member == A
+
+
+async def test_one_client_to_whom_a_member_is_busy_keeps_no_other_off_it() -> None:
+    pool, service = make(A, B, policy=PolicyName.LEAST_CONNECTIONS), Service()
+    service.down = {A: ServiceBusy(429)}
+    for _ in range(9):
+        assert (await dial(pool, service, key="one")).member == B
+    service.down = {}
+    assert (await dial(pool, service, key="two")).member == A
+
+
+async def test_a_busy_member_that_lets_somebody_in_is_busy_no_more() -> None:
+    pool, service = make(A, B, policy=PolicyName.LEAST_CONNECTIONS), Service()
+    service.down = {A: ServiceBusy()}
+    for number in range(3):
+        await dial(pool, service, key=str(number))
+    service.down = {B: ServiceBusy()}
+    assert (await dial(pool, service, key="3")).member == A
+    service.down = {}
+    assert (await dial(pool, service, key="4")).member == A
+
+
+async def test_a_trial_that_finds_a_member_busy_leaves_the_next_one_to_whoever_comes() -> None:
+    clock = Clock()
+    pool, service = make(A, B, clock=clock), Service()
+    service.connects, service.down = True, {A: DialFailed("starting"), B: ServiceBusy()}
+    for number in range(2):
+        with pytest.raises(ServiceBusy):
+            await dial(pool, service, key=str(number))
+    clock.now, service.down = 1.0, {A: ServiceBusy(), B: ServiceBusy()}
+    with pytest.raises(ServiceBusy):
+        await dial(pool, service, key="one")
+    del service.down[A]
+    assert (await dial(pool, service, key="one")).member == A
 
 
 async def test_where_all_members_are_busy_the_client_hears_so_and_when_to_come_back() -> None:
