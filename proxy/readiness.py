@@ -13,12 +13,17 @@ _KEPT_SECONDS = 2.0
 
 
 class Readiness:
-    """Answers for `/ready`. What costs a connection is asked at most once in two seconds."""
+    """Answers for `/ready`. What costs a connection is asked at most once in two seconds, by one asker.
+
+    It alone waits, for a second at most; the others hear what was found last: however many they are, a member
+    that does not answer piles none of them up.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._reached: tuple[float, dict[str, bool]] = (float("-inf"), {})
-        self._asking = asyncio.Lock()
+        self._reached: dict[str, bool] = {}
+        self._looked_at = float("-inf")
+        self._is_looking = False
 
     async def parts(self) -> dict[str, object]:
         """`ready`, and each part of it: redis, database, rules, upstreams by pool, tokens, draining.
@@ -27,7 +32,8 @@ class Readiness:
         reached them: their outage stops no socket, and would else take all nodes from their clients at once.
         """
         runtime = self._runtime
-        upstreams = await self._upstreams()
+        await self._look_if_due()
+        upstreams = self._upstreams()
         tokens = runtime.verifier.jwks is None or runtime.verifier.jwks.state.ready
         stores_reached = runtime.hub.has_connected and runtime.heart.has_beaten and runtime.rules.known
         return {
@@ -40,21 +46,30 @@ class Readiness:
             "draining": runtime.draining,
         }
 
-    async def _upstreams(self) -> dict[str, bool]:
-        async with self._asking:
-            now = asyncio.get_running_loop().time()
-            if now - self._reached[0] > _KEPT_SECONDS:
-                pools = [pool for pool in self._runtime.pools() if pool.members]
-                found = await asyncio.gather(*map(_any_usable, pools))
-                self._reached = now, {pool.name: up for pool, up in zip(pools, found, strict=True)}
-            return self._reached[1]
+    def _upstreams(self) -> dict[str, bool]:
+        """Whether a new link would find a member: what probes say, or else the last look at their ports."""
+        return {
+            pool.name: self._reached.get(pool.name, False) if _has_no_probe(pool) else pool.available > 0
+            for pool in self._runtime.pools()
+            if pool.members
+        }
+
+    async def _look_if_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._is_looking or now - self._looked_at <= _KEPT_SECONDS:
+            return
+        self._is_looking = True
+        try:
+            pools = [pool for pool in self._runtime.pools() if pool.members and _has_no_probe(pool)]
+            found = await asyncio.gather(*(_any_reachable(pool.members) for pool in pools))
+            self._reached = {pool.name: up for pool, up in zip(pools, found, strict=True)}
+            self._looked_at = now
+        finally:
+            self._is_looking = False
 
 
-async def _any_usable(pool: Pool) -> bool:
-    """Whether a new link would find a member: what probes say, or else a look at their ports."""
-    if pool.upstream.probe is not None:
-        return pool.available > 0
-    return await _any_reachable(pool.members)
+def _has_no_probe(pool: Pool) -> bool:
+    return pool.upstream.probe is None
 
 
 async def _any_reachable(members: tuple[str, ...]) -> bool:

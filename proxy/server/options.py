@@ -81,8 +81,8 @@ class ServerOptions:
     on one, whether or not anybody waits for it; upgrades count as neither. `trusted_proxies` have no bound
     per address: the requests that they pass on count for the clients that they name.
     `takes_body` says at which paths (no query, as the client wrote them) a request may have a body,
-    `is_probe` which are answered at once and from memory, so that an answer costs hardly more than a
-    refusal: those are served however many requests are under way.
+    `is_probe` which are answered from memory, all but a few at once, so that an answer costs hardly more than
+    a refusal: those are served however many requests are under way.
     """
 
     limits: LinkLimits = field(default_factory=LinkLimits)

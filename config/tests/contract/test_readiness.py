@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,41 @@ async def test_a_node_that_serves_stays_ready_while_its_stores_are_away(
         await asyncio.to_thread(node.program.wait_for_output, "Unexpected exception in receive task: .*Error")
     assert "channels_redis" in node.program.output
     assert "Traceback" not in node.program.output
+
+
+@contextmanager
+def swallowing_syns(port: int) -> Iterator[None]:
+    """A listening socket whose backlog is full: who connects waits for an answer that never comes."""
+    with ExitStack() as stack:
+        stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=0))
+        for _ in range(5):
+            filling = stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(("127.0.0.1", port))
+        yield
+
+
+async def answer_seconds(node: Gateway) -> float:
+    """How long one asker of `/ready` waits."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    try:
+        writer.write(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 503 " in await reader.readline()
+    finally:
+        writer.transport.abort()
+    return loop.time() - began
+
+
+async def test_a_member_that_answers_no_syn_keeps_one_asker_waiting_and_nobody_else(node: Gateway) -> None:
+    with swallowing_syns(node.kb_port):
+        node.start()
+        async with asyncio.timeout(50):
+            one_waited = False
+            while not one_waited:  # a look is due every two seconds, and takes one
+                *others, slowest = sorted(await asyncio.gather(*(answer_seconds(node) for _ in range(20))))
+                one_waited = slowest > 0.8 and max(others) < slowest / 2
 
 
 async def test_a_node_that_has_never_reached_its_stores_is_not_ready(
