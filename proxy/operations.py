@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
 from proxy import metrics
+from proxy.core.errors import READ_ONLY, BadRequest
 from proxy.middleware import Application, Receive, Scope, Send, header_values
 from proxy.readiness import Readiness
 from proxy.runtime import Runtime, running_runtime
@@ -32,9 +33,8 @@ class Answer:
     body: bytes
 
     @classmethod
-    def of_parts(cls, parts: dict[str, object], *, fine: bool) -> Answer:
-        body = json.dumps(parts).encode()
-        return cls(status=200 if fine else 503, content_type="application/json", body=body)
+    def of_parts(cls, parts: Mapping[str, object], *, status: int) -> Answer:
+        return cls(status=status, content_type="application/json", body=json.dumps(parts).encode())
 
 
 async def health(_: Scope) -> Answer:
@@ -43,7 +43,7 @@ async def health(_: Scope) -> Answer:
     lag_seconds = runtime.lag.seconds
     alive = lag_seconds < _UNHEALTHY_LAG_SECONDS
     parts = {"alive": alive, "node": runtime.node_id, "loop_lag_ms": round(lag_seconds * 1000, 1)}
-    return Answer.of_parts(parts, fine=alive)
+    return Answer.of_parts(parts, status=200 if alive else 503)
 
 
 async def ready(_: Scope) -> Answer:
@@ -52,7 +52,7 @@ async def ready(_: Scope) -> Answer:
     if runtime not in _readiness:
         _readiness[runtime] = Readiness(runtime)
     parts = await _readiness[runtime].parts()
-    return Answer.of_parts(parts, fine=bool(parts["ready"]))
+    return Answer.of_parts(parts, status=200 if parts["ready"] else 503)
 
 
 async def prometheus(scope: Scope) -> Answer:
@@ -60,8 +60,8 @@ async def prometheus(scope: Scope) -> Answer:
     expected = settings.METRICS_TOKEN
     given = next(header_values(scope, b"authorization"), "")
     if expected and not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
-        body = b"METRICS_TOKEN is needed as a bearer token\n"
-        return Answer(status=401, content_type="text/plain", body=body)
+        told = {"code": "authentication_failed", "message": "METRICS_TOKEN is needed as a bearer token."}
+        return Answer.of_parts(told, status=401)
     return Answer(status=200, content_type=metrics.CONTENT_TYPE, body=metrics.exposition())
 
 
@@ -83,8 +83,8 @@ class Operations:
         if asked is None:
             await self._app(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
-            body = b"GET or HEAD, please\n"
-            await _send(send, Answer(status=405, content_type="text/plain", body=body), allow=b"GET, HEAD")
+            told = {"code": BadRequest.code, "message": READ_ONLY}
+            await _send(send, Answer.of_parts(told, status=405), allow=b"GET, HEAD")
         else:
             await _send(send, await asked(scope), is_head=scope["method"] == "HEAD")
 

@@ -49,8 +49,9 @@ def test_a_path_of_sockets_says_that_an_upgrade_is_missing(gateway: Gateway, pat
 @pytest.mark.parametrize("path", PROBES)
 def test_a_post_to_a_probe_is_a_405_with_and_without_a_body(gateway: Gateway, path: str) -> None:
     for body in ("", "x"):
-        status, headers, _ = ask(gateway, path, method="POST", body=body)
+        status, headers, told = ask(gateway, path, method="POST", body=body)
         assert (status, headers["allow"]) == (405, "GET, HEAD")
+        assert json.loads(told) == {"code": "bad_request", "message": "GET or HEAD, please."}
 
 
 def test_a_foreign_host_is_a_400_and_one_line_without_a_traceback(gateway: Gateway) -> None:

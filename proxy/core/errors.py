@@ -63,6 +63,9 @@ def calling_hook(name: str) -> Iterator[None]:
         raise HookFailed(name) from error
 
 
+# What a 405 says where there is only something to read.
+READ_ONLY = "GET or HEAD, please."
+
 # Why a token is not taken: a bounded label, and what its sender is told. Claims come after the signature,
 # so that nobody learns from it what a token would need.
 TOKEN_REASONS = {
@@ -181,6 +184,7 @@ _BOUNDS = {
     "per_ip": "connections of one address",
     "per_user": "connections of one user",
     "rate_per_ip": "new connections of one address",
+    "http_per_ip": "HTTP requests of one address at once",
 }
 
 

@@ -14,6 +14,7 @@ from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.web.http import HTTPChannel
 
+from proxy.core.errors import READ_ONLY, BadRequest, GatewayError, Overloaded, TooMany
 from proxy.core.heads import CONTROL_BYTES
 from proxy.server import access_log, handshake
 from proxy.server.handshake import UpgradeRequest
@@ -96,7 +97,7 @@ class GatewayChannel(HTTPChannel):
         if self.length is None:
             return 411, "A body needs a Content-Length."
         if options.is_probe(path) and self._command not in {b"GET", b"HEAD"}:
-            return 405, "GET or HEAD, please."
+            return 405, READ_ONLY
         if not options.takes_body(path):
             return 413, "No body is taken here."
         if self.length > options.max_body_bytes:
@@ -110,7 +111,7 @@ class GatewayChannel(HTTPChannel):
         options = self.factory.server.options
         options.hooks.count(counted)
         self._is_refused = True
-        self.transport.write(handshake.json_refusal(status, code="bad_request", message=message))
+        self.transport.write(handshake.json_refusal(status, code=BadRequest.code, message=message))
         if isinstance(self.transport, tcp.Connection):
             self.transport.loseWriteConnection()
         else:  # TLS knows no half
@@ -190,7 +191,6 @@ class GatewayRequest(WebRequest):
     transport: Any
     client: Any
     host: Any
-    error_template = "<!doctype html><title>%(title)s</title><h1>%(title)s</h1><p>%(body)s</p>"
 
     def process(self) -> Any:
         self.requestHeaders.removeHeader(_NOT_FROM_CLIENTS)
@@ -200,7 +200,7 @@ class GatewayRequest(WebRequest):
                 return self._leave_if_all_is_written()
             self.channel.leave_to_autobahn()
         if self._has_control_bytes():
-            return self._refuse(400, b"Bad Request", "Control bytes in a header value.")
+            return self.basic_error(400, b"Bad Request", "Control bytes in a header value.")
         if not self.is_probe and self._refuse_for_want_of_a_place():
             return None
         if self.server.node.is_draining:
@@ -223,17 +223,23 @@ class GatewayRequest(WebRequest):
 
     def _refuse_for_want_of_a_place(self) -> bool:
         """Answer at once if as many applications run as may, for this client or in all."""
-        running = self.server.http_requests
+        running, options = self.server.http_requests, self.server.options
         if running.is_full_for(self.client_address):
-            why, status, phrase = "refused_http_per_address", 429, b"Too Many Requests"
-        elif running.is_full:
-            why, status, phrase = "refused_http_overloaded", 503, b"Service Unavailable"
-        else:
-            return False
-        self.server.options.hooks.count(why)
-        self.setHeader(b"Retry-After", b"1")
-        self._refuse(status, phrase, "Too many requests at once.")
-        return True
+            limit = options.max_http_requests_per_address
+            self._refuse(
+                TooMany("http_per_ip", limit=limit, retry_after_seconds=1.0),
+                counted="refused_http_per_address",
+            )
+            return True
+        if running.is_full:
+            self._refuse(Overloaded(), counted="refused_http_overloaded")
+            return True
+        return False
+
+    def _refuse(self, error: GatewayError, *, counted: str) -> None:
+        self.server.options.hooks.count(counted)
+        self._make_last()
+        self._answer(*handshake.refusal_of(error))
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
         """With today's phrases: to Twisted a 429 is an "Unknown Status"."""
@@ -243,14 +249,18 @@ class GatewayRequest(WebRequest):
         super().setResponseCode(code, message)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """What the server itself has to say, before or instead of the application; of a head in JSON."""
-        self.setHeader(b"Content-Security-Policy", b"default-src 'none'")
-        if status != 400:
-            super().basic_error(status, status_text, body)
-            return
-        self._make_last()
-        content = handshake.json_body(code="bad_request", message=body)
-        headers = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content))]
+        """What is said of a head, and instead of an application that fails or is late: JSON, not a page."""
+        code = GatewayError.code
+        if status == 400:
+            self.server.options.hooks.count("refused_head")
+            self._make_last()
+            code = BadRequest.code
+        content = handshake.json_body(code=code, message=body)
+        self._answer(status, [(b"Content-Type", b"application/json")], content)
+
+    def _answer(self, status: int, headers: list[handshake.Header], content: bytes) -> None:
+        policy = (b"Content-Security-Policy", b"default-src 'none'")
+        headers = [*headers, policy, (b"Content-Length", b"%d" % len(content))]
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": content})
 
@@ -262,10 +272,6 @@ class GatewayRequest(WebRequest):
         """The connection closes behind this request's answer."""
         self.channel.persistent = False
         self.setHeader(b"Connection", b"close")
-
-    def _refuse(self, status: int, phrase: bytes, message: str) -> None:
-        self._make_last()
-        self.basic_error(status, phrase, message)
 
     def _has_control_bytes(self) -> bool:
         """Daphne looks for line breaks only."""
@@ -290,7 +296,7 @@ class GatewayRequest(WebRequest):
         if not transport.dataBuffer and not transport._tempDataBuffer:
             self._leave()
             return
-        self._refuse(400, b"Bad Request", "Read the answer before you upgrade.")
+        self.basic_error(400, b"Bad Request", "Read the answer before you upgrade.")
 
     def _leave(self) -> None:
         server, channel = self.server, self.channel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import select
 import signal
 import socket
@@ -90,7 +91,7 @@ async def test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to
         with small.connect() as raw:
             raw.sendall(b"GET /counts HTTP/1.1\r\nHost: x\r\n\r\n")
             status, headers, _ = await asyncio.to_thread(read_head, raw)
-        assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+        assert (status, headers["retry-after"], headers["connection"]) == (503, "2", "close")
         for raw in slow:  # each client that is let in and leaves is the event that one of them waits for
             async with asyncio.timeout(5), connect(small.url("echo?key=crowd"), proxy=None) as client:
                 await client.send("let in")
@@ -125,14 +126,20 @@ def test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits() -> Non
         counts = wait_for_count(server, 30, "slow", "refused_http_per_address")
         assert (counts["slow"], counts["refused_http_per_address"]) == (4, 26)
         with connect_from(server, "127.0.4.1", SLOW) as raw:
-            assert read_all(raw).startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+            told = refusal_of(raw, b"HTTP/1.1 429 Too Many Requests\r\n")
+        assert told == {
+            "code": "too_many",
+            "message": "Too many HTTP requests of one address at once: at most 4.",
+            "retry_after_ms": 1000,
+            "bound": "http_per_ip",
+        }
 
         for _ in range(30):
             connect_from(server, "127.0.4.2", SLOW).close()
         counts = wait_for_count(server, 34, "slow", "refused_http_overloaded")
         assert (counts["slow"], counts["refused_http_overloaded"]) == (6, 28)
         with connect_from(server, "127.0.4.3", SLOW) as raw:
-            assert statuses(raw) == [503]
+            assert refusal_of(raw, b"HTTP/1.1 503 Service Unavailable\r\n")["code"] == "overloaded"
 
         for _ in range(6):
             server.get("open-gate?key=crowd")
@@ -140,6 +147,17 @@ def test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits() -> Non
         with connect_from(server, "127.0.4.1", SLOW) as raw:
             server.get("open-gate?key=crowd")
             assert statuses(raw) == [200]
+
+
+def refusal_of(raw: socket.socket, status_line: bytes) -> dict[str, object]:
+    """The JSON of the one answer, behind which the server closes."""
+    received = read_all(raw)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(status_line)
+    for header in (b"Content-Type: application/json", b"Retry-After: ", b"Connection: close"):
+        assert header in head
+    told: dict[str, object] = json.loads(body)
+    return told
 
 
 def test_one_address_takes_a_share_of_the_places_and_probes_are_answered_when_all_are_taken() -> None:

@@ -74,9 +74,10 @@ def test_a_request_that_does_not_come_in_time_is_a_408(server: RunningServer) ->
 def test_what_is_refused_is_counted() -> None:
     with serving(head_timeout_seconds=0.2, drain_seconds=0.1) as server:
         answer(server, b"hello\r\n\r\n")
+        answer(server, LINE + b"X-A: a\x01b\r\n\r\n")
         answer(server, LINE)
         counts = server.get("counts")
-        assert (counts["refused_head"], counts["refused_late"]) == (1, 1)
+        assert (counts["refused_head"], counts["refused_late"]) == (2, 1)
 
 
 def test_a_post_to_a_probe_is_a_405_also_with_a_body() -> None:

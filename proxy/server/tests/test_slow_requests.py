@@ -102,7 +102,11 @@ def test_a_http_application_that_raises_is_a_500_at_once(server: RunningServer) 
     with server.connect() as raw:
         raw.settimeout(0.5)
         raw.sendall(b"GET /raise HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert read_head(raw)[0] == 500
+        status, headers, rest = read_head(raw)
+        assert (status, headers["content-type"]) == (500, "application/json")
+        while len(rest) < int(headers["content-length"]):
+            rest += raw.recv(100)
+        assert json.loads(rest)["code"] == "internal_error"
 
 
 def test_a_client_that_leaves_a_slow_answer_stops_nobody_elses_deadline() -> None:
