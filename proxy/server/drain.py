@@ -19,11 +19,12 @@ _STEP_SECONDS = 0.05
 
 
 class Drain:
-    """One drain, and how to hurry it."""
+    """One drain: that it is `requested`, what it does, and how to hurry it."""
 
     def __init__(self, node: Node, *, http_requests: Callable[[], int]) -> None:
         self._node = node
         self._http_requests = http_requests
+        self.requested = asyncio.Event()
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:

@@ -68,7 +68,6 @@ class GatewayServer(Server):
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
         self._ports: list[Any] = []
         self._drain = Drain(self.node, http_requests=self._count_http_requests)
-        self._drain_requested = asyncio.Event()
 
     # --- Life -----
 
@@ -88,11 +87,11 @@ class GatewayServer(Server):
 
     def request_drain(self) -> None:
         """Start to drain; a second time changes nothing. What `manage.py drain` and a lost master call."""
-        self._drain_requested.set()
+        self._drain.requested.set()
 
     def _on_signal(self) -> None:
         """The first signal drains, a second one hurries."""
-        if self._drain_requested.is_set():
+        if self._drain.requested.is_set():
             self._drain.hurry()
         self.request_drain()
 
@@ -110,7 +109,7 @@ class GatewayServer(Server):
             _spare_the_collector()
             self.node.start_clock()
             hooks.on_serving()
-            await self._drain_requested.wait()
+            await self._drain.requested.wait()
             await self._leave_the_sockets()
             await self._drain.run()
         except Exception:
