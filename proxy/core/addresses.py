@@ -49,10 +49,9 @@ def client_address(
     """The client's address, or "" when nobody says it (a test, a Unix socket that is not trusted).
 
     `forwarded_for` holds the values of the X-Forwarded-For headers in order of arrival. Each proxy appends
-    the peer that it saw, so the chain is read from the right: past every trusted hop, up to the first that is
-    not. What stands left of that one is the client's own claim. `real_ip` counts only where a trusted peer
-    sent no X-Forwarded-For. A hop that is no address ends the walk at the last one that was. With
-    `trusts_unix` a peer without an address is a proxy, too.
+    the peer that it saw, so the chain is read from the right, past every trusted hop: what stands left of the
+    first other one is the client's claim. `real_ip` counts only where a trusted peer sent none of them. A hop
+    that is no address ends the walk at the last one. With `trusts_unix` a peer without any is a proxy, too.
     """
     address = parse_address(peer) if peer else None
     if address is None and not trusts_unix:

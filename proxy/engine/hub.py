@@ -72,13 +72,11 @@ class Hub:
         # A topic's link, or a set of them: most topics have one, and a set weighs 216 bytes.
         self._links: dict[str, Any] = {}
         self._topics_in: dict[str, int] = {group_name(own_topic): 1}
-        self._joined: set[str] = set()
-        self._unsettled: set[str] = set()
+        self._joined, self._unsettled = set[str](), set[str]()
         self._dirty = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
         self._last_echo_at = 0.0
-        self._was_connected = False
-        self.connected = False
+        self._was_connected = self.connected = False
         self.unknown_messages = 0
 
     async def join(self, link: Any, topics: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from proxy.core.framing import encode_frame
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.engine.dial import DialFailed, DialRequest, Target
-from proxy.engine.rawdial import dial_raw
+from proxy.engine.rawdial import RawUpstream, dial_raw
 from proxy.engine.splice import End, Observer, Splice, SpliceRequest
 
 TEST_SECONDS = 20.0
@@ -113,14 +113,8 @@ class TestGateway:
         request = protocol.events_received()[0]
         assert isinstance(request, Request)
         response = protocol.accept(request)
-        offer = request.headers.get("Sec-WebSocket-Extensions")
-        inspected = self.options.get("control") or self.options.get("inspect")
         try:
-            upstream = await dial_raw(
-                Target(self.upstream_url),
-                DialRequest(extensions=None if inspected else offer),
-                limits=self.limits,
-            )
+            upstream = await self._dial(request.headers.get("Sec-WebSocket-Extensions"))
         except (GatewayError, DialFailed) as error:
             self.failures.append(error)
             transport.abort()
@@ -128,7 +122,19 @@ class TestGateway:
         _set(response.headers, "Sec-WebSocket-Extensions", upstream.extensions)
         transport.write(response.serialize())
         life = Told()
-        spliced = SpliceRequest(
+        splice = Splice(
+            transport, self._spliced(upstream, life), early=early, on_client_gone=self._client_gone
+        )
+        self.joined.put_nowait(splice)
+        self.lives[splice] = life
+
+    async def _dial(self, offer: str | None) -> RawUpstream:
+        inspected = self.options.get("control") or self.options.get("inspect")
+        request = DialRequest(extensions=None if inspected else offer)
+        return await dial_raw(Target(self.upstream_url), request, limits=self.limits)
+
+    def _spliced(self, upstream: RawUpstream, life: Told) -> SpliceRequest:
+        return SpliceRequest(
             upstream=upstream,
             limits=self.limits,
             counters=self.counters,
@@ -136,9 +142,6 @@ class TestGateway:
             observer=self.seen,
             **self.options,
         )
-        splice = Splice(transport, spliced, early=early, on_client_gone=self._client_gone)
-        self.joined.put_nowait(splice)
-        self.lives[splice] = life
 
     async def end_of(self, splice: Splice) -> End:
         """How the link ended, once both of its sockets are closed."""
