@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.db.models import DurationField, ExpressionWrapper, F
@@ -141,13 +142,33 @@ class KickWatch:
     def _end_if_meant(self, row: KickRow, link: Link) -> bool:
         if link.id in self._ended.get(row.id, ()) or not row.hits(link):
             return False
-        link.end(Close(KICKED.code, row.reason), ClosedBy.STAFF)
+        if not end_link(link, Close(KICKED.code, row.reason), ClosedBy.STAFF):
+            return False
         self.ended(row.id, link)
         return True
 
     def _forget(self, kick_id: str) -> None:
         self._ended.pop(kick_id, None)
         self._reported.pop(kick_id, None)
+
+
+def end_link(link: Link, close: Close, by: ClosedBy) -> bool:
+    """End it; False if that fails, which is logged: whatever is wrong with one link, the others end."""
+    try:
+        link.end(close, by)
+    except Exception:
+        log.exception("a link could not be ended", extra={"connection": link.id})
+        return False
+    return True
+
+
+def end_in_turns(links: Iterator[Link], end: Callable[[Link], object]) -> None:
+    """Call `end` for some links now, and for the others in later turns of the loop: others have theirs."""
+    some = tuple(islice(links, LINKS_A_TURN // LINKS_AN_END))
+    for link in some:
+        end(link)
+    if some:
+        asyncio.get_running_loop().call_soon(end_in_turns, links, end)
 
 
 def load_kicks(*, within_seconds: float) -> list[KickRow]:

@@ -34,7 +34,7 @@ from proxy.engine.pool import Pool
 from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
 from proxy.joins import RouteObserver
-from proxy.kick_watch import KickWatch
+from proxy.kick_watch import KickWatch, end_in_turns, end_link
 from proxy.kicks import KICKS
 from proxy.member_reports import MemberReporter
 from proxy.nodes import NodeHeart, Reaper
@@ -226,10 +226,12 @@ class Runtime:
         kick_id, replaced = message.get("kick"), message.get("replaced")
         if isinstance(replaced, str):
             self._replaced_here(replaced)
-        for link in links:
-            link.end(close, by)
-            if isinstance(kick_id, str):
+
+        def end(link: Link) -> None:
+            if end_link(link, close, by) and isinstance(kick_id, str):
                 self.kicks.ended(kick_id, link)
+
+        end_in_turns(iter(links), end)
 
     def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
         """Somebody told this node to drain; `serve` knows how, other servers at least take no new links."""

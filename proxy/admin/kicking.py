@@ -106,22 +106,21 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
         if form.is_valid():
             self._kick(request, target, reason=form.cleaned_data["reason"])
             return None
-        return TemplateResponse(
-            request,
-            "admin/proxy/connection/kick_confirmation.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": "Kick connections",
-                "opts": self.opts,
-                "media": self.media,
-                "form": form,
-                "target": target,
-                "action": action,
-                "action_checkbox_name": ACTION_CHECKBOX_NAME,
-                "selected_ids": request.POST.getlist(ACTION_CHECKBOX_NAME),
-                "select_across": request.POST.get("select_across", "0"),
-            },
-        )
+        context = self._confirmation(request, target, action=action) | {"form": form}
+        return TemplateResponse(request, "admin/proxy/connection/kick_confirmation.html", context)
+
+    def _confirmation(self, request: HttpRequest, target: Target, *, action: str) -> dict[str, Any]:
+        return {
+            **self.admin_site.each_context(request),
+            "title": "Kick connections",
+            "opts": self.opts,
+            "media": self.media,
+            "target": target,
+            "action": action,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+            "selected_ids": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+        }
 
     def _kick(self, request: HttpRequest, target: Target, *, reason: str) -> None:
         try:

@@ -16,7 +16,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.records import ConnectionRecord
 from proxy.database import DatabaseExecutor
 from proxy.engine.link import Link
-from proxy.kick_watch import KickRow, KickWatch
+from proxy.kick_watch import KickRow, KickWatch, end_in_turns
 from proxy.models import Kick, KickReport
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -140,6 +140,34 @@ async def test_a_row_is_held_once_against_each_link_and_others_get_their_turn_me
         looking = False
     assert held == [made.id for made in links]
     assert turns >= 9
+
+
+async def test_a_link_that_cannot_be_ended_keeps_no_other_and_no_later_kick_from_being_carried_out(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(close: Close, by: ClosedBy) -> None:
+        raise RuntimeError("the handler is closed")
+
+    (broken, stream), (other, ended), (third, kicked) = link("a", "42"), link("b", "42"), link("c", "7")
+    monkeypatch.setattr(stream, "end", fail)
+    watch = KickWatch(executor, node_id="me", links=lambda: [broken, other, third])
+    await executor.run(add_kick, "k", user_ids=["42"])
+    await executor.run(add_kick, "later", user_ids=["7"])
+    await watch.look()
+    assert (len(ended.ends), len(kicked.ends)) == (1, 1)
+    assert await executor.run(reports) == {"k": 1, "later": 1}
+    assert caplog.text.count("a link could not be ended") == 1
+
+
+async def test_links_that_a_message_ends_are_ended_in_turns_and_others_have_theirs() -> None:
+    ended, turns = list[str](), 0
+    links = [link(f"c{number}", "42")[0] for number in range(1_000)]
+    end_in_turns(iter(links), lambda each: ended.append(each.id))
+    while len(ended) < len(links):
+        turns += 1
+        await asyncio.sleep(0)
+    assert ended == [each.id for each in links]
+    assert turns >= 10
 
 
 async def test_a_node_logs_whom_a_kick_was_for_and_how_many_links_it_ended(
