@@ -51,6 +51,10 @@ class PoolMemberAdmin(CheckedAdmin):
     def has_drain_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("proxy.drain_poolmember"))
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """To drain has a permission of its own, in the form as by the buttons of the list."""
+        return () if self.has_drain_permission(request) else ("draining", "move_seconds")
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied

@@ -75,6 +75,28 @@ def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> 
     assert not PoolMember.objects.get(url=A).draining
 
 
+def test_the_form_of_a_member_drains_for_nobody_without_the_permission_to_drain(rows: None) -> None:
+    row = PoolMember.objects.get(url=A)
+    drains = {"pool": "studio", "url": A, "weight": 3, "draining": "on", "move_seconds": 1}
+    changer = staff("view_poolmember", "change_poolmember", "add_poolmember")
+    page = f"{PAGE}{row.pk}/change/"
+    assert changer.post(page, drains).status_code == 302
+    assert changer.post(PAGE + "add/", drains | {"url": "ws://studio-c:1/"}).status_code == 302
+    states = PoolMember.objects.values_list("url", "weight", "draining", "move_seconds")
+    assert set(states) == {(A, 3, False, None), (B, 1, False, None), ("ws://studio-c:1/", 3, False, None)}
+
+    set_draining("studio", A, draining=True)
+    assert changer.post(page, {"pool": "studio", "url": A, "weight": 4}).status_code == 302
+    row.refresh_from_db()
+    assert (row.weight, row.draining) == (4, True), "nor brings it back"
+
+    User.objects.all().delete()
+    drainer = staff("view_poolmember", "change_poolmember", "drain_poolmember")
+    assert drainer.post(page, drains).status_code == 302
+    row.refresh_from_db()
+    assert (row.draining, row.move_seconds) == (True, 1)
+
+
 def test_what_was_done_is_told_with_the_url_as_it_is_written(rows: None) -> None:
     drainer = staff("view_poolmember", "drain_poolmember")
     for action in ("drain", "move", "undrain"):
