@@ -39,6 +39,26 @@ def close_before_dropping() -> None:
     WebSocketProtocol.failByDrop = False
     WebSocketProtocol.closeHandshakeTimeout = CLOSE_HANDSHAKE_SECONDS
     WebSocketProtocol.onClose = on_close_by_whom
+    bound_failed_connections()
+
+
+def bound_failed_connections() -> None:
+    """Autobahn reads on behind what it fails, for an answer to its close: bound memory and time."""
+    drop, receive = WebSocketProtocol.dropConnection, WebSocketProtocol._dataReceived
+
+    def drop_in_time(self: Any, abort: bool = False) -> None:
+        drop(self, abort)
+        if not abort:  # what is still to be written waits for good for a client that does not read
+            self.factory._batched_timer.call_later(CLOSE_HANDSHAKE_SECONDS, self.transport.abortConnection)
+
+    def receive_what_can_be_used(self: Any, data: bytes) -> None:
+        frame = self.current_frame if self.failedByMe else None  # there is none before the handshake
+        is_endless_control = frame is not None and frame.opcode > 7 and frame.length > 125
+        if not is_endless_control and self.state != self.STATE_CLOSED:  # else Autobahn would keep it all
+            receive(self, data)
+
+    WebSocketProtocol.dropConnection = drop_in_time
+    WebSocketProtocol._dataReceived = receive_what_can_be_used
 
 
 def keep_queries_out_of_the_access_log() -> None:

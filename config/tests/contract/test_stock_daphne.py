@@ -1,0 +1,93 @@
+"""Stock Daphne and clients that break a rule and go on: what they cost is bounded, and they do not stay."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from config.testing.gateway import Gateway, issue
+from proxy.core.framing import close_frame, encode_frame
+from proxy.core.headers import TEXT
+
+MIB = 1 << 20
+SENT_MIB, MOST_GROWTH_KIB = 192, 64 * 1024
+ENDLESS_PING = b"\x89\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
+NOT_UTF8 = encode_frame(TEXT, b"\xff", mask=bytes(4))
+
+
+@pytest.fixture
+def daphne(running: Callable[[str], Gateway]) -> Gateway:
+    return running("daphne")
+
+
+def connected(url: str) -> socket.socket:
+    """A client's socket, from which its 101 was read, and nothing else."""
+    parts = urlsplit(url)
+    client = socket.create_connection((parts.hostname, parts.port), timeout=10)
+    client.sendall(
+        f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    assert head.startswith(b"HTTP/1.1 101"), head
+    return client
+
+
+def peak_kib(gateway: Gateway) -> int:
+    """The most memory that its process has ever had."""
+    status = Path(f"/proc/{gateway.program.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+async def wait(upstream: ServerConnection) -> None:
+    await upstream.wait_closed()
+
+
+async def test_what_follows_a_broken_frame_is_not_kept(daphne: Gateway) -> None:
+    def flood(url: str) -> int:
+        with connected(url) as client, suppress(OSError):  # reset as soon as Daphne has had enough
+            before_kib = peak_kib(daphne)
+            client.sendall(ENDLESS_PING)
+            for _ in range(SENT_MIB):
+                client.sendall(bytes(MIB))
+        return peak_kib(daphne) - before_kib
+
+    async with daphne.serving(wait), asyncio.timeout(60):
+        assert await asyncio.to_thread(flood, daphne.url(token=issue("floods"))) < MOST_GROWTH_KIB
+
+
+@pytest.mark.parametrize("sent", [NOT_UTF8, close_frame(1000, mask=bytes(4))], ids=["not UTF-8", "close"])
+async def test_a_client_that_reads_nothing_does_not_stay_behind_its_close(
+    daphne: Gateway, sent: bytes
+) -> None:
+    """Behind more than the sockets hold, the close frame would wait for good."""
+    filled = asyncio.Event()
+
+    async def fill(upstream: ServerConnection) -> None:
+        for _ in range(16):
+            await upstream.send(bytes(MIB))
+        filled.set()
+        await upstream.wait_closed()
+
+    def is_ended(client: socket.socket) -> bool:
+        poll = select.poll()
+        poll.register(client, 0)  # for a reset or a hang-up only: nothing is read
+        return bool(poll.poll(20_000))
+
+    async with daphne.serving(fill), asyncio.timeout(60):
+        client = await asyncio.to_thread(connected, daphne.url(token=issue("sleeps")))
+        with client:
+            await filled.wait()
+            client.sendall(sent)
+            assert await asyncio.to_thread(is_ended, client)
