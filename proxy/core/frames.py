@@ -307,19 +307,26 @@ class Scanner(FrameReader):
             self._held = chunk[position:]
             return position
         payload = self._apply_mask(chunk[start:end], chunk[start - 4 : start])
-        if partial is None:
-            if kind == FINAL and not self._is_control(payload):
-                return self._begin_frame(header, len(chunk))
-            partial = self._partial = Partial(TEXT)
-        else:
-            self._count_part()
-        partial.add(payload, chunk[position:end])
-        self._message_bytes += length
-        self._kinds = IN_MESSAGE
+        if partial is None and kind == FINAL and not self._is_control(payload):
+            return self._begin_frame(header, len(chunk))
         output.cut(position, end)
+        if partial is None and kind == FINAL:
+            self._divert(payload)
+            return end
+        self._keep(payload, chunk[position:end])
         if kind == FINAL:
             self._decide(output, end)
         return end
+
+    def _keep(self, payload: bytes, wire: bytes) -> None:
+        """Put by a frame of a text that has several."""
+        if self._partial is None:
+            self._partial = Partial(TEXT)
+        else:
+            self._count_part()
+        self._partial.add(payload, wire)
+        self._message_bytes += len(payload)
+        self._kinds = IN_MESSAGE
 
     def _decide(self, output: Output, position: int) -> None:
         """The text that was held back is whole, up to there: it is ours, or goes on."""
@@ -327,13 +334,17 @@ class Scanner(FrameReader):
         payload = bytes(self._partial.payload)
         self._kinds = self._between
         if self._is_control(payload):
-            self.controls = [*self.controls, payload]
-            self.control_frames += 1
-            self._partial = None
-            self._message_bytes = self._parts = 0
+            self._divert(payload)
         else:
             self._release(output, position)
             self._complete_message()
+
+    def _divert(self, payload: bytes) -> None:
+        """The message that has come is ours."""
+        self.controls = [*self.controls, payload]
+        self.control_frames += 1
+        self._partial = None
+        self._message_bytes = self._parts = 0
 
     def _is_control(self, payload: bytes) -> bool:
         if may_be_control(payload):

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.core import frames
 from proxy.core.closes import Close
+from proxy.core.control import is_control
 from proxy.core.frames import Scanner
 from proxy.core.framing import close_frame, encode_frame, ping_frame
 from proxy.core.headers import CONT, SPARE_PARTS, STEP_COST, TEXT, TURN_COST, Violation
@@ -114,6 +116,19 @@ def test_texts_that_have_to_be_parsed_cost_a_turn_by_their_size() -> None:
         passed.append(scanner.resume())
     assert [len(each) // len(large) for each in passed] == [2] * 4
     assert b"".join(passed) == large * 8
+
+
+def test_a_control_message_in_one_frame_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = list[bytes]()
+
+    def count(payload: bytes) -> bool:
+        parsed.append(payload)
+        return is_control(payload)
+
+    monkeypatch.setattr(frames, "is_control", count)
+    scanner, text = transparent(diverts=True), b'{"type":"gateway.refresh"}'
+    assert scanner.feed(encode_frame(TEXT, text, mask=MASK) + PING) == PING
+    assert scanner.controls == parsed == [text]
 
 
 def test_whole_messages_cost_a_turn_by_their_size() -> None:
