@@ -72,6 +72,11 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             f"{_SERVER}/test_slow_requests.py::test_a_head_that_drips_is_ended_by_its_deadline",
         ),
         Attack(
+            "Part of a head, a whole one, half a body, an upgrade or a message, and a reset behind it, a hundred times",
+            "every file is closed at once; everybody else is served",
+            f"{_SERVER}/test_resets.py::test_who_sends_and_resets_leaves_no_file_open_and_no_failure_in_the_log",
+        ),
+        Attack(
             "Slow HTTP requests in every place there is",
             "sockets are let in all the same",
             f"{_SERVER}/test_crowds.py::test_slow_requests_keep_no_socket_out_and_further_requests_are_told_to_come_back",

@@ -3,7 +3,9 @@
 A connection *waits* while no whole request has come: it says nothing, or drips, or is kept alive between two
 requests, or does not read its answer. Those cost an attacker nothing, so the oldest gives way to newcomers.
 A connection is *busy* from its request to the end of the answer. Upgrades leave at their head, so that no
-number of slow requests keeps them out. How many applications run is another book's (`http_requests`).
+number of slow requests keeps them out. All together have a bound of their own, which is what the server keeps
+files for: there the oldest that is busy gives way, if none waits. How many applications run is another book's
+(`http_requests`).
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ class HttpConnections:
     """The book of one process. Addresses are counted whole for IPv4, by their /64 for IPv6."""
 
     def __init__(
-        self, *, most_waiting: int, most_per_address: int, proxies: tuple[Network, ...] = ()
+        self, *, most: int, most_waiting: int, most_per_address: int, proxies: tuple[Network, ...] = ()
     ) -> None:
-        """`proxies` stand for many clients: their addresses have no bound of their own."""
-        self._most_waiting, self._most_per_address = most_waiting, most_per_address
+        """`most` is of both kinds. `proxies` stand for many clients: their addresses have no bound."""
+        self._most, self._most_waiting, self._most_per_address = most, most_waiting, most_per_address
         self._proxies = proxies
         self._waiting: dict[Connection, str] = {}  # oldest first, each with its address key
-        self._busy: dict[Connection, str] = {}
+        self._busy: dict[Connection, str] = {}  # likewise
         self._held: Counter[str] = Counter()
         self.given_way = 0
 
@@ -46,6 +48,8 @@ class HttpConnections:
             return False
         if len(self._waiting) >= self._most_waiting:
             self._oust(None)
+        if len(self._waiting) + len(self._busy) >= self._most and not self._oust(None):
+            self._end(next(iter(self._busy)))
         self._waiting[connection] = key
         self._held[key] += 1
         return True
@@ -75,11 +79,14 @@ class HttpConnections:
         """End the oldest that waits, of the address `key` or (None) of all; False if none waits."""
         for connection, its_key in self._waiting.items():
             if key is None or its_key == key:
-                self.leave(connection)
-                self.given_way += 1
-                connection.give_way()
+                self._end(connection)
                 return True
         return False
+
+    def _end(self, connection: Connection) -> None:
+        self.leave(connection)
+        self.given_way += 1
+        connection.give_way()
 
     def _key(self, host: str | None) -> str:
         address = parse_address(host or "")

@@ -25,6 +25,5 @@ def raise_limit() -> int:
 
 def links_that_fit(files: int) -> int:
     """How many links `files` allow beside the HTTP connections of a server; 0 or less: none."""
-    options = ServerOptions()
-    http = options.max_http_connections + options.max_http_requests
+    http = ServerOptions().most_http_connections
     return (files - http - RESERVED_FILES) // FILES_PER_LINK

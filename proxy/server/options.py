@@ -109,3 +109,8 @@ class ServerOptions:
     receive_queue_bytes: int = 64 << 10
     receive_queue_messages: int = 64
     parent_pid: int | None = None
+
+    @property
+    def most_http_connections(self) -> int:
+        """With a request or without: never more files than these are open for HTTP."""
+        return self.max_http_connections + self.max_http_requests

@@ -28,6 +28,7 @@ from proxy.server.http_requests import HttpRequests
 from proxy.server.listening import BACKLOG
 from proxy.server.node import Application, Node
 from proxy.server.options import ServerOptions
+from proxy.server.resets import noticing_resets
 from proxy.server.upgrade import GatewayFactory, GatewayRequest
 
 reactor: Any = installed_reactor
@@ -155,6 +156,7 @@ class GatewayServer(Server):
 
     async def _listen(self) -> None:
         for listening in self._listening:
+            listening.setblocking(False)  # uvloop sees to it, no other loop does
             port = reactor.adoptStreamPort(listening.fileno(), listening.family, self.http_factory)
             log.info("listening on %s", _url(listening))
             listening.close()  # the port has its own copy
@@ -165,7 +167,10 @@ class GatewayServer(Server):
             log.info("listening on %s", description.partition(":")[0])
 
     def _take_port(self, port: Any) -> None:
-        """Have it accept a few at a time: a crowd is read between, and nobody in it passes for silent."""
+        """Have it accept a few at a time: a crowd is read between, and nobody in it passes for silent.
+
+        What it accepts hears of resets.
+        """
         accept_some = port.doRead
 
         def accept_few() -> None:
@@ -173,6 +178,7 @@ class GatewayServer(Server):
             accept_some()
 
         port.doRead = accept_few
+        port.transport = noticing_resets(port.transport)
         self._ports.append(port)
 
     async def _leave_the_sockets(self) -> None:

@@ -264,6 +264,13 @@ class GatewayRequest(WebRequest):
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": content})
 
+    def handle_exception(self, exception: BaseException) -> None:
+        """A 500, or, when the answer has begun, its end in the middle: nobody may take it for whole."""
+        if self._response_started and self.channel is not None:
+            self.channel.give_way()
+        else:
+            super().handle_exception(exception)
+
     def finish(self) -> None:
         super().finish()
         access_log.log_http(self)
@@ -347,6 +354,7 @@ class GatewayFactory(HTTPFactory):
         options: ServerOptions = server.options
         self.timeOut = options.head_timeout_seconds
         self.connections = HttpConnections(
+            most=options.most_http_connections,
             most_waiting=options.max_http_connections,
             most_per_address=options.max_http_connections_per_address,
             proxies=options.trusted_proxies,

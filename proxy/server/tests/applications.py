@@ -315,6 +315,12 @@ async def http_stream(scope, receive, send, query):
     await asyncio.Event().wait()
 
 
+async def http_begin_and_raise(scope, receive, send, query):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    raise RuntimeError("as the test wants it")
+
+
 async def http_raise(scope, receive, send, query):
     raise RuntimeError("as the test wants it")
 

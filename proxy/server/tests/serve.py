@@ -1,7 +1,7 @@
 """The server under test as a program: `python -m proxy.server.tests.serve FD OPTIONS-AS-JSON`.
 
 The option `workers` puts that many under a master; `body_paths` are those that take a body (all), and
-`probe_paths` those that are never refused (none); `proxies` are networks.
+`probe_paths` those that are never refused (none); `proxies` are networks; `loop` may be "asyncio".
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def main() -> int:
         return supervise(fd, workers, given)
     line = Line(int(sys.argv[3])) if len(sys.argv) > 3 else None
     endpoints = given.pop("endpoints", [])
-    listening.install_uvloop()
+    if given.pop("loop", "uvloop") == "uvloop":
+        listening.install_uvloop()
     from proxy.server.server import GatewayServer
     from proxy.server.tests import applications
 

@@ -16,7 +16,7 @@ class Socket:
 
 
 def book(**bounds: object) -> HttpConnections:
-    return HttpConnections(**{"most_waiting": 3, "most_per_address": 2, **bounds})  # type: ignore[arg-type]
+    return HttpConnections(**{"most": 99, "most_waiting": 3, "most_per_address": 2, **bounds})  # type: ignore[arg-type]
 
 
 def arrive(connections: HttpConnections, *hosts: str | None) -> list[Socket]:
@@ -51,6 +51,17 @@ def test_a_request_under_way_never_gives_way_and_is_the_youngest_when_it_ends() 
     connections.ended_request(sockets[0])
     arrive(connections, "192.0.2.6")
     assert given_way(sockets) == [1, 2]
+
+
+def test_the_oldest_request_gives_way_when_all_places_are_taken_by_requests() -> None:
+    connections = book(most=3)
+    sockets = arrive(connections, "192.0.2.1", "192.0.2.2", "192.0.2.3")
+    for socket in (sockets[1], sockets[0], sockets[2]):
+        connections.began_request(socket)
+    sockets += arrive(connections, "192.0.2.4")
+    assert given_way(sockets) == [1]
+    sockets += arrive(connections, "192.0.2.5")
+    assert given_way(sockets) == [1, 3]  # one that waits goes before any that works
 
 
 def test_an_address_whose_places_are_all_at_work_is_sent_away() -> None:
