@@ -309,11 +309,12 @@ class Scanner(FrameReader):
         payload = self._apply_mask(chunk[start:end], chunk[start - 4 : start])
         if partial is None and kind == FINAL and not self._is_control(payload):
             return self._begin_frame(header, len(chunk))
-        output.cut(position, end)
         if partial is None and kind == FINAL:
+            output.cut(position, end)
             self._divert(payload)
             return end
         self._keep(payload, chunk[position:end])
+        output.cut(position, end)
         if kind == FINAL:
             self._decide(output, end)
         return end
