@@ -25,7 +25,10 @@ def last_words(farewell: Farewell | None, close: Close, by: ClosedBy) -> tuple[s
     if meaning is None or meaning.come_back is not ComeBack.NO:
         return ()
     try:
-        return tuple(farewell(close))
+        words = tuple(farewell(close))
+        for word in words:
+            word.encode()  # what cannot be sent fails here, and not in the middle of an end
+        return words
     except Exception:  # the route's own code
         logger.exception("a route's hook failed", extra={"hook": "farewell"})
         return ()

@@ -13,8 +13,8 @@ How it ends (RFC 6455, sections 5.5.1 and 7):
   upstream that does not read is the upstream's failure: 1011.
 - Where that is for good, the route may have last words for the client: whole messages before its close frame.
 
-A close frame never cuts a frame in two, nor last words a message: they wait for the end of what is under way.
-If that cannot come any more, there are no last words, or the socket is closed without a close frame.
+A close frame never cuts a frame in two: it waits for the end of the frame under way. If that cannot come any
+more, the socket is closed without one. Inside a message in fragments there are no last words.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ class Splice(Injection):
         self._takes_controls = request.control
         self._is_gone = False
         self._moved, self._moved_at, self._deadline, self._unsent = 0, self.loop.time(), 0.0, 0
+        self._timeouts = 0
         self._due_seconds = _due_seconds(request.limits)
         self._join(transport, request)
         request.splice = self
@@ -210,7 +211,8 @@ class Splice(Injection):
             self._note_end(closes.LOST, leg.by)
         other = leg.other
         other.send_close(lost_as_told(leg.by))
-        other.stop_waiting()
+        if other.close_due is not None:  # it was to follow a frame that will never be whole
+            other.hang_up()
         other.update_reading()  # it may have been stopped because of this one
 
     def leg_gone(self, leg: SplicedLeg) -> None:
@@ -304,7 +306,7 @@ class Splice(Injection):
         self.up.watched = self.down.watched = True
         self.up.hurry()
         self.down.hurry()
-        self._unsent, self._timeouts = self._unsent_bytes(), 0
+        self._unsent = self._unsent_bytes()
         self._extend_deadline(self.loop.time())
 
     def _extend_deadline(self, now: float) -> None:
@@ -323,7 +325,6 @@ class Splice(Injection):
             return
         for leg in (self.down, self.up):
             if not leg.gone:
-                leg.stop_waiting()
                 finish(leg.transport)
         running_wheel().schedule(self, now + self.limits.close_timeout_seconds)
 

@@ -41,7 +41,7 @@ class SplicedLeg(asyncio.Protocol):
         watched: what is read here needs a second look before it goes on.
         stalled_at: loop time since when the transport takes no more writes, 0 while it does.
         close_due: the close to send as soon as the frame under way to this leg is whole.
-        last_words: whole messages to write before the close, which then waits for the message under way.
+        last_words: whole messages to write before the close, unless that comes inside a message.
         shut: nothing more may be written: the close frame was, or there is nobody left to read it.
         over: nothing more counts of what is read: its close or its fault has been seen, or it was lost.
         turn: when to go on with what is unread; None while nothing has to wait.
@@ -142,11 +142,7 @@ class SplicedLeg(asyncio.Protocol):
         """Pass bytes on, and at the first place that fits what waits for one."""
         sink, at = self.other, self.scanner.boundary
         if sink.close_due is not None:
-            if (
-                at < 0
-                and self.scanner.between_frames
-                and (not sink.last_words or self.scanner.ended is not None)
-            ):
+            if at < 0 and self.scanner.between_frames:
                 at, sink.last_words = len(passed), b""
             sink.transport.write(passed if at < 0 else passed[:at])
             if at >= 0:
@@ -270,32 +266,23 @@ class SplicedLeg(asyncio.Protocol):
         self.splice.unstalled(self)
 
     def send_close(self, close: Close) -> None:
-        """Send the last words and a close frame: now, or when what is under way is whole.
+        """Send the last words and a close frame: now, or when the frame under way is whole.
 
-        That is the message if there are last words, else the frame. What can never be whole is not waited
-        for: without the rest of a message there are no last words, without that of a frame no close.
+        If that never will be, there is no close; and no last words between the frames of a message. The end
+        of the message is not waited for: who sends it is told of the close now, and will not finish it.
         """
         if self.shut or self.close_due is not None:
             return
         sender = self.other.scanner
-        if sender.between_messages or (sender.between_frames and not self.last_words):
+        if sender.between_frames:
+            if not sender.between_messages:
+                self.last_words = b""
             self.send_close_now(close)
-            return
-        self.close_due = close
-        if self.other.over:
-            self.stop_waiting()
-        else:
-            self.other.update_reading()
-
-    def stop_waiting(self) -> None:
-        """What a close waits for will not be whole any more."""
-        if self.close_due is None:
-            return
-        self.last_words = b""
-        if self.other.scanner.between_frames:
-            self.send_close_now(self.close_due)
-        else:
+        elif self.other.over:
             self.hang_up()
+        else:
+            self.close_due = close
+            self.other.update_reading()
 
     def send_close_now(self, close: Close) -> None:
         self.close_due, self.shut = None, True

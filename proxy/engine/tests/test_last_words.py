@@ -11,12 +11,12 @@ import pytest
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
-from proxy.core.farewells import last_words
+from proxy.core.farewells import Farewell, last_words
 from proxy.core.framing import close_frame, encode_frame, text_frame
-from proxy.core.headers import BINARY, CONT, TEXT
+from proxy.core.headers import CONT, TEXT
 from proxy.core.limits import LinkLimits
 from proxy.engine.splice import Splice
-from proxy.engine.tests.splicing import RawEnd, gateway_to, on_both_loops, raw_client, raw_upstream
+from proxy.engine.tests.splicing import RawEnd, gateway_to, on_both_loops, raw_client, raw_upstream, until
 
 
 def farewell(close: Close) -> Iterable[str]:
@@ -59,33 +59,27 @@ async def test_they_follow_all_that_came_and_go_before_the_close() -> None:
 
 
 @on_both_loops
-async def test_they_wait_for_the_end_of_a_message_in_fragments() -> None:
+async def test_they_follow_the_frame_under_way_where_a_message_ends_with_it() -> None:
     async with linked(text_frame("hello"), encode_frame(TEXT, b"one", fin=False)) as (
         splice,
         service,
         client,
     ):
+        await service.send(REST[:5])
+        await until(lambda: not splice.up.scanner.between_frames)
         splice.end(closes.KICKED, ClosedBy.STAFF)
-        await service.send(encode_frame(CONT, b"two", fin=False))
-        assert await client.frame() == (0x00, b"two")
-        await service.send(REST[:3])
-        await service.send(REST[3:])
+        assert splice.up.shut  # the service is told now
+        await service.send(
+            REST[5:] + close_frame(4001)
+        )  # as a library answers a close: no more than it had begun
         assert [await client.frame() for _ in range(4)] == [(0x80, b"and the rest"), *WORDS, KICK]
 
 
-@pytest.mark.parametrize("loss", ["close", "loss", "silence"])
 @on_both_loops
-async def test_a_message_that_will_not_be_whole_is_followed_by_the_bare_close(loss: str) -> None:
-    async with linked(text_frame("hello"), encode_frame(BINARY, b"one", fin=False)) as (
-        splice,
-        service,
-        client,
-    ):
+async def test_between_the_frames_of_a_message_there_are_none() -> None:
+    """It is not waited for: a service that is told of the close leaves it unfinished."""
+    async with linked(text_frame("hello"), encode_frame(TEXT, b"one", fin=False)) as (splice, _, client):
         splice.end(closes.KICKED, ClosedBy.STAFF)
-        if loss == "close":
-            await service.send(close_frame(1000))
-        elif loss == "loss":
-            service.close()
         assert await client.frame() == KICK
 
 
@@ -114,10 +108,22 @@ def test_what_a_service_closes_with_is_its_own() -> None:
     assert last_words(farewell, closes.KICKED, ClosedBy.UPSTREAM) == ()
 
 
-def test_a_farewell_that_raises_holds_no_close_up(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(_: Close) -> Iterable[str]:
-        yield "one"
-        raise RuntimeError
+def broken(_: Close) -> Iterable[str]:
+    yield "one"
+    raise RuntimeError
 
-    assert last_words(broken, closes.KICKED, ClosedBy.STAFF) == ()
+
+def of_bytes(_: Close) -> Iterable[str]:
+    yield b"one"  # type: ignore[misc]
+
+
+def of_no_text(_: Close) -> Iterable[str]:
+    yield "\ud800"
+
+
+@pytest.mark.parametrize("hook", [broken, of_bytes, of_no_text])
+def test_a_farewell_that_fails_or_cannot_be_sent_holds_no_close_up(
+    hook: Farewell, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert last_words(hook, closes.KICKED, ClosedBy.STAFF) == ()
     assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["farewell"]
