@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -16,11 +17,13 @@ from django.conf import settings
 
 from proxy import metrics
 from proxy.core.errors import READ_ONLY, BadRequest
+from proxy.exposition import Exposition
 from proxy.middleware import Application, Receive, Scope, Send, header_values
 from proxy.readiness import Readiness
 from proxy.runtime import Runtime, running_runtime
 
 _UNHEALTHY_LAG_SECONDS = 5.0
+_exposition = Exposition()
 _readiness: WeakKeyDictionary[Runtime, Readiness] = WeakKeyDictionary()
 
 
@@ -62,7 +65,7 @@ async def prometheus(scope: Scope) -> Answer:
     if expected and not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
         told = {"code": "authentication_failed", "message": "METRICS_TOKEN is needed as a bearer token."}
         return Answer.of_parts(told, status=401)
-    return Answer(status=200, content_type=metrics.CONTENT_TYPE, body=metrics.exposition())
+    return Answer(status=200, content_type=metrics.CONTENT_TYPE, body=_exposition.text(time.monotonic()))
 
 
 PATHS: dict[str, Callable[[Scope], Awaitable[Answer]]] = {
