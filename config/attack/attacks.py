@@ -118,6 +118,12 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             f"{_POOLS}/test_blame.py::test_one_user_whose_links_make_a_service_drop_does_not_shut_its_members_to_others",
         ),
         Attack(
+            "Twelve accounts whose messages make a service drop their links, at once, again and again",
+            "the members stay in for everybody else, since they keep the others' links",
+            f"{_POOLS}/test_blame.py::"
+            "test_accounts_whose_links_make_a_service_drop_shut_no_member_that_keeps_the_links_of_others",
+        ),
+        Attack(
             "A client that leaves, or is cancelled, at any moment of its handshake",
             "every lease, topic and socket is given back",
             "proxy/tests/test_released.py::test_a_client_that_leaves_in_any_turn_of_the_loop_leaves_nothing",

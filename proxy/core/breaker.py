@@ -7,6 +7,7 @@ half-open  the wait is over: one trial at a time; its success closes, its failur
 A failure that a client's own request may have caused names that client. However often one client fails, it
 counts once: only different clients, or failures that no client can cause, open the breaker. Nor may a few use
 up the trials: whose trial failed leaves the next ones to others, until nobody else came for the longest wait.
+A client that was let in and lost is one of them until the member keeps a link: to answer is not to serve.
 
 Each dial has a number, and ends with it. One that began before the breaker last opened or closed speaks of
 a member as it was then: its failure counts for nothing, its success ends the wait, as a probe's would. One
@@ -55,6 +56,7 @@ class Breaker:
         "_failures",
         "_is_doubted",
         "_limits",
+        "_lost",
         "_on_trial",
         "_opened_until",
         "_suspects",
@@ -66,6 +68,7 @@ class Breaker:
         self._begun = self._counts_from = 0  # dials, so that each has a number
         self._opened_until: float | None = None
         self._suspects: set[str] = set()
+        self._lost: set[str] = set()
         self._waits: Iterator[float] = iter(())
         self._close(counts_from=1)
 
@@ -93,7 +96,7 @@ class Breaker:
         return self._begun
 
     def succeeded(self, dial: int, now: float) -> None:
-        """The member answered: closed, and all is forgotten."""
+        """The member answered: closed, and all is forgotten but lost links, if it was closed already."""
         if dial < self._counts_from:
             self.well(now)
         elif self._opened_until is None:
@@ -113,8 +116,14 @@ class Breaker:
         """The member was seen to be ill by other means: that it is well will be news."""
         self._is_doubted = False
 
-    def failed(self, dial: int, now: float, *, random: float, by: str | None = None) -> None:
-        """The member did not answer, or lost the link early.
+    def kept_a_link(self) -> None:
+        """The member does not lose every link: those that it lost early are forgotten."""
+        self._lost = set()
+
+    def failed(
+        self, dial: int, now: float, *, random: float, by: str | None = None, was_let_in: bool = False
+    ) -> None:
+        """The member did not answer; or, `was_let_in`, it did and lost the link early.
 
         `by`: the client whose request it may have been; None where no client can be the cause.
         """
@@ -123,9 +132,9 @@ class Breaker:
         if by is None:
             self._failures += 1
         else:
-            self._suspects.add(by)
+            (self._lost if was_let_in else self._suspects).add(by)
         if self._opened_until is None:
-            if self._failures + len(self._suspects) >= self._limits.failures_to_open:
+            if self._failures + len(self._suspects | self._lost) >= self._limits.failures_to_open:
                 self._open(now, random=random)
             return
         if by is not None and by not in self._barred:
@@ -140,7 +149,8 @@ class Breaker:
 
     def _open(self, now: float, *, random: float) -> None:
         wait = jittered(next(self._waits), fraction=self._limits.jitter_fraction, random=random)
-        self._opened_until, self._on_trial, self._suspects = now + wait, False, set()
+        self._opened_until, self._on_trial = now + wait, False
+        self._suspects, self._lost = set(), set()
         self._counts_from = self._begun + 1
 
     def _close(self, *, counts_from: int) -> None:
@@ -148,7 +158,7 @@ class Breaker:
         self._opened_until = None
         self._on_trial = self._is_doubted = False
         self._counts_from = counts_from
-        self._failures, self._suspects = 0, set()
+        self._failures, self._suspects, self._lost = 0, set(), set()
         self._barred = deque[str](maxlen=MOST_BARRED)
         self._waits = delays(
             self._limits.first_wait_seconds, longest_seconds=self._limits.longest_wait_seconds

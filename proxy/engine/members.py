@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
+from math import inf
 from urllib.parse import urlsplit
 
 from proxy.core.breaker import Breaker, BreakerState
@@ -12,8 +13,10 @@ from proxy.core.health import Health
 from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.resolving import Addresses
 
-# A link that is lost without a close this soon after its start counts against its member.
+# A link that is lost without a close this soon after its start counts against its member, unless the member
+# keeps others: it has one that is older, or one has ended with a close as lately as that.
 EARLY_SECONDS = 5.0
+KEPT_SECONDS = 10.0
 # A member that says it is busy comes after the others, so long at most; once so many clients were told.
 LONGEST_BUSY_SECONDS = 10.0
 _CLIENTS_TO_BELIEVE = 2
@@ -40,6 +43,8 @@ class Member:
     __slots__ = (
         "_breaker",
         "_clock",
+        "_closed_at",
+        "_live",
         "_random",
         "_told_busy",
         "addresses",
@@ -74,6 +79,8 @@ class Member:
         self.last_error = ""
         self.dial_seconds: float | None = None
         self.suspected = asyncio.Event()
+        self._live: dict[Use, float] = {}  # since when each link is, the oldest first
+        self._closed_at = -inf
 
     @property
     def url(self) -> str:
@@ -154,6 +161,33 @@ class Member:
             self._breaker.well(self._clock()) if ok else self._breaker.ill()
         return self.health is not None and self.health.saw(ok)
 
+    def link_began(self, use: Use, now: float) -> None:
+        """A client was let in."""
+        self._live[use] = now
+
+    def link_ended(self, use: Use, now: float, *, lost: bool) -> bool:
+        """Whether it was lost early. Any other end, and all that are kept longer, say that links are kept."""
+        was_early = now - self._live.pop(use) < EARLY_SECONDS and lost
+        if not lost:
+            self._closed_at = now
+        if self._breaker is not None and (not was_early or self.keeps_links(now)):
+            self._breaker.kept_a_link()
+        return was_early
+
+    def keeps_links(self, now: float) -> bool:
+        """Whether the links of others say that the member is well, and its probes say nothing else.
+
+        A client may send what ends its own links, and with a few accounts those of a few clients. A member
+        that drops everybody keeps nobody's.
+        """
+        oldest = next(iter(self._live.values()), now)
+        return self.healthy and (now - oldest >= EARLY_SECONDS or now - self._closed_at < KEPT_SECONDS)
+
+    def suspect(self, why: str) -> None:
+        """Something went wrong with it: staff shall see what, and the probes shall ask."""
+        self.last_error = why
+        self.suspected.set()
+
 
 class Use:
     """One client's use of a member: a dial and, if that succeeds, a link. Begins with the dial.
@@ -182,7 +216,8 @@ class Use:
     def dialled(self) -> float:
         """It answered, after so many seconds; the link counts until `released`."""
         now = self._clock()
-        seconds, self._since = now - self._since, now
+        seconds = now - self._since
+        self.member.link_began(self, now)
         self.member.answered = True
         self.member.let_in(seconds)
         if self._breaker is not None:
@@ -210,15 +245,19 @@ class Use:
         self._blame(why, is_request=True)
 
     def released(self, *, lost: bool) -> None:
-        """The link has ended; if it was lost just after its start, the member is suspected."""
+        """The link has ended; if it was lost just after its start, the member may be to blame."""
         self.member.links -= 1
-        if lost and self._clock() - self._since < EARLY_SECONDS:
-            self._blame("a link was lost right after its start", is_request=True)
+        now, why = self._clock(), "a link was lost right after its start"
+        if self.member.link_ended(self, now, lost=lost):
+            if self.member.keeps_links(now):
+                self.member.suspect(why)
+            else:
+                self._blame(why, is_request=True, was_let_in=True)
 
-    def _blame(self, why: str, *, is_request: bool) -> None:
-        self.member.last_error = why
-        self.member.suspected.set()
+    def _blame(self, why: str, *, is_request: bool, was_let_in: bool = False) -> None:
+        self.member.suspect(why)
         if self._breaker is not None:
             # What the probes see, too, is no client's doing.
             by = self._by if is_request and self.member.healthy else None
-            self._breaker.failed(self._dial, self._clock(), random=self._random(), by=by)
+            now, random = self._clock(), self._random()
+            self._breaker.failed(self._dial, now, random=random, by=by, was_let_in=was_let_in)

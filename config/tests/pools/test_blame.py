@@ -76,6 +76,51 @@ async def test_one_user_whose_links_make_a_service_drop_does_not_shut_its_member
         assert len(instances) == len(studios)
 
 
+async def test_accounts_whose_links_make_a_service_drop_shut_no_member_that_keeps_the_links_of_others(
+    make_nodes: MakeNodes, studios: list[StudioInstance]
+) -> None:
+    (node,) = make_nodes(1, STUDIO_PROBE="none")
+    async with asyncio.timeout(60):
+        for number in range(4):
+            async with AsyncExitStack() as good:
+                url = node.url("/ws", token=issue("good"))
+                clients = [await good.enter_async_context(node.connect(url)) for _ in studios]
+                assert len({await instance_of(client) for client in clients}) == len(studios)
+            urls = [node.url("/ws", token=issue(f"bad-{number}-{account}")) for account in range(12)]
+            lost = [await node.connect(url).__aenter__() for url in urls]
+            for client in lost:
+                await client.send(json.dumps({"type": "fail", "how": "abort"}))
+            for client in lost:
+                await client.wait_closed()
+
+
+async def test_a_member_that_lets_everybody_in_and_drops_them_is_left_out(make_nodes: MakeNodes) -> None:
+    dropped, kept = list[ServerConnection](), list[ServerConnection]()
+
+    async def drop(connection: ServerConnection) -> None:
+        dropped.append(connection)
+        connection.transport.abort()
+
+    async def keep(connection: ServerConnection) -> None:
+        kept.append(connection)
+        await connection.wait_closed()
+
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(serve(each, "127.0.0.1", 0)) for each in (drop, keep)]
+        ports = [next(iter(server.sockets)).getsockname()[1] for server in servers]
+        urls = ",".join(f"ws://127.0.0.1:{port}/ws" for port in ports)
+        options = {"STUDIO_PROBE": "none", "STUDIO_POLICY": "least_connections", "STUDIO_WS_URLS": urls}
+        (node,) = make_nodes(1, **options)
+        for number in range(20):
+            seen = len(dropped)
+            url = node.url("/ws", token=issue(f"user-{number}"))
+            client = await stack.enter_async_context(node.connect(url))
+            if len(dropped) > seen:
+                await client.wait_closed()
+    assert len(dropped) >= 3
+    assert len(kept) > 3, "the one that has no links would draw everybody"
+
+
 class Studio:
     """A member that answers `status` to the user whom it `refuses`, None for all; counts answers to users."""
 

@@ -203,6 +203,23 @@ def test_an_answer_that_proves_wrong_counts_for_nothing_once_a_later_trial_has_c
     assert breaker.state(1) is BreakerState.CLOSED
 
 
+def test_an_answer_takes_back_failures_but_lost_links_only_one_that_is_kept() -> None:
+    breaker = Breaker(LIMITS)
+
+    def lose(client: str) -> None:
+        dial = breaker.begin(0)
+        breaker.succeeded(dial, 0)
+        breaker.failed(dial, 0, random=0.5, by=client, was_let_in=True)
+
+    for client in "ab":
+        lose(client)
+    breaker.kept_a_link()
+    for client in "cda":
+        assert breaker.state(0) is BreakerState.CLOSED
+        lose(client)
+    assert breaker.state(0) is BreakerState.OPEN
+
+
 def test_a_link_of_the_trial_that_is_lost_early_counts() -> None:
     breaker = opened(BreakerLimits(failures_to_open=1, first_wait_seconds=1, jitter_fraction=0))
     trial = breaker.begin(1)

@@ -185,6 +185,51 @@ async def test_links_of_different_clients_lost_right_after_their_start_open_the_
     assert member(pool, A).state is MemberState.BROKEN
 
 
+async def test_clients_whose_links_a_member_drops_do_not_shut_it_while_it_keeps_the_links_of_others() -> None:
+    async def keep(pool: Pool, clock: Clock) -> None:
+        await dial(pool, service, key="good")
+        clock.now += 5.0
+
+    async def close(pool: Pool, clock: Clock) -> None:
+        (await dial(pool, service, key="good")).release()
+        clock.now += 9.0
+
+    for others in (keep, close):
+        clock = Clock()
+        pool, service = make(A, clock=clock, probe=Probe(fall=1)), Service()
+        await others(pool, clock)
+        for lease in [await dial(pool, service, key=key) for key in ("bad", "worse", "worst")]:
+            lease.release(lost=True)
+        assert member(pool, A).state is MemberState.AVAILABLE
+        leases = [await dial(pool, service, key=key) for key in ("bad", "worse")]
+        member(pool, A).probed(ok=False)
+        for lease in leases:
+            lease.release(lost=True)
+        assert member(pool, A).breaker_state is BreakerState.OPEN, "its probes see it, too"
+
+
+async def test_a_member_that_lets_everybody_in_and_drops_them_is_found_out_one_after_the_other() -> None:
+    clock = Clock()
+    pool, service = make(A, clock=clock), Service()
+    crashed = [await dial(pool, service, key="long ago"), await dial(pool, service, key="lately")]
+    clock.now = 60.0
+    for lease in crashed:
+        lease.release(lost=True)
+    for key in ("ada", "bob"):
+        (await dial(pool, service, key=key)).release(lost=True)
+    assert member(pool, A).state is MemberState.BROKEN
+
+
+async def test_links_that_were_lost_early_are_forgotten_when_another_one_is_kept() -> None:
+    clock = Clock()
+    pool, service = make(A, clock=clock), Service()
+    (await dial(pool, service, key="ada")).release(lost=True)
+    (await dial(pool, service, key="bob")).release()
+    clock.now = 60.0
+    (await dial(pool, service, key="bob")).release(lost=True)
+    assert member(pool, A).state is MemberState.AVAILABLE
+
+
 async def test_one_client_cannot_open_a_breaker_by_what_its_requests_make_a_member_do() -> None:
     pool, service = make(A), Service()
     for lease in [await dial(pool, service, key="bad") for _ in range(9)]:
