@@ -76,8 +76,12 @@ def check_jwks_tokens_are_for_us(**_: Any) -> list[CheckMessage]:
     """gateway.W006."""
     if not settings.JWT_JWKS_URL or settings.JWT_AUDIENCE:
         return []
-    text = "JWT_AUDIENCE is unset: tokens that the issuer made for other applications are accepted too."
-    return [Warning(text, hint="Set JWT_AUDIENCE to what stands in `aud`.", id="gateway.W006")]
+    text = (
+        "JWT_AUDIENCE is unset: tokens with `aud` are refused, and all others of the issuer are accepted, "
+        "whichever application they were made for."
+    )
+    hint = "Have the issuer put `aud` into tokens, and set JWT_AUDIENCE to it."
+    return [Warning(text, hint=hint, id="gateway.W006")]
 
 
 @register(Tags.security, deploy=True)

@@ -102,3 +102,11 @@ def test_what_is_fine_is_not_warned_of(gateway_checks: Ask, changes: dict[str, A
 def test_a_short_key_is_found_without_asking_for_deployment_checks(gateway_checks: Ask) -> None:
     found = gateway_checks(deploy=False, JWT_SIGNING_KEY="short")
     assert [message.id for message in found] == ["gateway.E001"]
+
+
+def test_without_an_audience_the_check_says_which_tokens_are_refused_and_which_are_taken(
+    gateway_checks: Ask,
+) -> None:
+    [found] = gateway_checks(**JWKS | {"JWT_JWKS_URL": "https://id.example.com/keys", "JWT_AUDIENCE": ""})
+    assert "tokens with `aud` are refused" in found.msg
+    assert "all others of the issuer are accepted" in found.msg
