@@ -30,7 +30,7 @@ _STORES = {"postgres", "postgresql", "redis", "rediss", "nats", "tls"}
 _QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
 # How alike a variable that nobody reads must be to one of ours, to be taken for a slip of the pen.
 _ALIKE = 0.85
-# What others call ours. No slips of the pen, so they count only while ours is unset.
+# What others call ours. Those that are no slips of the pen as well count only while ours is unset.
 _OTHER_NAMES = {
     "JWT_SECRET": "JWT_SIGNING_KEY",
     "JWT_SECRET_KEY": "JWT_SIGNING_KEY",
@@ -185,6 +185,15 @@ class Env:
             return raw
 
         return self.read(name, default, parse, expected="a path like /ws")
+
+    def namespaces(self, name: str) -> tuple[str, ...]:
+        """Namespaces of Socket.IO, without the main one."""
+
+        def parse(raw: str) -> tuple[str, ...]:
+            return tuple(word if re.fullmatch(r"/[\w.~/-]+", word) else _wrong() for word in _split(raw))
+
+        expected = "Socket.IO namespaces separated by commas, such as /admin, without the main one"
+        return self.read(name, (), parse, expected=expected)
 
     def optional_rate(self, name: str) -> Rate | None:
         """A rate, or None when unset: no limit."""

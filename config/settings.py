@@ -98,6 +98,7 @@ STUDIO_POLICY = env.choice(
     "STUDIO_POLICY", "least_connections", ("round_robin", "least_connections", "weighted", "affinity")
 )
 STUDIO_RESUME = env.choice("STUDIO_RESUME", "close", ("close", "reconnect"))
+STUDIO_SOCKETIO_NAMESPACES = env.namespaces("STUDIO_SOCKETIO_NAMESPACES")
 STUDIO_PROBE = env.choice("STUDIO_PROBE", "websocket", ("websocket", "http", "none"))
 STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "")
 STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)

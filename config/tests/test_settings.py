@@ -96,6 +96,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"KB_PROBE_PATH": "ws"}, "a path like /ws"),
     ({"KB_PROBE_SECONDS": "0"}, "a number of seconds from 0.1"),
     ({"STUDIO_POLICY": "random"}, "one of round_robin, least_connections, weighted, affinity"),
+    ({"STUDIO_SOCKETIO_NAMESPACES": "/chat,admin"}, "Socket.IO namespaces separated by commas"),
     ({"STUDIO_RESUME": "yes"}, "one of close, reconnect"),
     ({"STUDIO_PROBE": "tcp"}, "one of websocket, http, none"),
     ({"STUDIO_PROBE_PATH": "ws"}, "a path like /ws"),

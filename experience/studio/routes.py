@@ -46,23 +46,27 @@ SOCKETIO_LIMITS = (
 )
 
 
-def socketio_message(text: str) -> str:
-    """The JSON `text` as a Socket.IO event `message` of the main namespace.
+def socketio_message(text: str, *, namespace: str = "") -> str:
+    """The JSON `text` as a Socket.IO event `message` of the `namespace`, as in `/admin,`; "" is the main one.
 
     Anything that is no packet of Engine.IO's protocol (revision 4) makes its clients drop the connection.
     """
-    return f'42["message",{text}]'
+    return f'42{namespace}["message",{text}]'
 
 
 def socketio_farewell(close: Close) -> tuple[str, ...]:
     """How a Socket.IO server ends a session for good; after a bare close its clients come back in a second.
 
-    That it was the server's wish is said by a DISCONNECT of the main namespace, then by Engine.IO's close,
-    without which Python's clients still come back if they are busy when the close frame arrives. From the
-    first on no client shows the close frame's code, so that an event says it before.
+    That it was the server's wish is said by a DISCONNECT of each namespace, the main one last, since clients
+    that are on another come back to it else; what is of one that they are not on, they pass over. Then by
+    Engine.IO's close, without which Python's clients still come back if they are busy when the close frame
+    arrives. From the first on no client shows the close frame's code, so that an event says it before.
     """
     said = {"type": "gateway.closed", "code": close.code, "reason": close.reason}
-    return socketio_message(json.dumps(said, separators=(",", ":"))), "41", "1"
+    text = json.dumps(said, separators=(",", ":"))
+    namespaces = (*(f"{name}," for name in settings.STUDIO_SOCKETIO_NAMESPACES), "")
+    events = (socketio_message(text, namespace=name) for name in namespaces)
+    return *events, *(f"41{name}" for name in namespaces), "1"
 
 
 STUDIO = Route(

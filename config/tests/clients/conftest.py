@@ -164,8 +164,10 @@ def services_of(cell: Cell, request: pytest.FixtureRequest) -> dict[str, str]:
     if not cell.path:
         services: dict[str, str] = request.getfixturevalue("reference_services")
         return services
-    address = request.getfixturevalue("socketio_address" if cell.kind.name == "socketio" else "echo_address")
-    return {"KB_SERVICE_URL": f"http://{address}", "STUDIO_WS_URLS": f"ws://{address}"}
+    speaks = cell.kind.name == "socketio"
+    address = request.getfixturevalue("socketio_address" if speaks else "echo_address")
+    services = {"KB_SERVICE_URL": f"http://{address}", "STUDIO_WS_URLS": f"ws://{address}"}
+    return services | ({"STUDIO_SOCKETIO_NAMESPACES": "/admin"} if speaks else {})
 
 
 @pytest.fixture(scope="module")

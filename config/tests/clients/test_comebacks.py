@@ -63,6 +63,15 @@ class Comebacks:
             f"user_id = '{user}' AND close_code = 4001 AND closed_by = 'staff'"
         )
 
+    @pytest.mark.parametrize("namespaces", [("/admin",), ("/", "/admin")], ids="+".join)
+    async def test_who_is_kicked_stays_away_from_every_namespace(
+        self, node: Node, client: StayingClient, namespaces: tuple[str, ...]
+    ) -> None:
+        user = await connected(client, node, namespaces=namespaces)
+        await node.kick(user, "Bitte neu starten ☂")
+        for _ in namespaces:
+            assert await client.hear() == ["closed", "io server disconnect", 4001, False]
+
     async def test_who_is_blocked_stays_away(self, node: Node, client: StayingClient) -> None:
         user = await connected(client, node)
         block = f"from proxy.models import Block; Block.objects.create(user_id='{user}')"
@@ -109,10 +118,14 @@ class TestDaphne(Comebacks):
     """Stock Daphne."""
 
 
-async def connected(client: StayingClient, node: Node, *, minutes: float = 60) -> str:
+async def connected(
+    client: StayingClient, node: Node, *, minutes: float = 60, namespaces: tuple[str, ...] = ("/",)
+) -> str:
     """The user as which `client` has connected."""
     await node.gateway.wait_until_ready(database=True)
+    assert await client.hear() == ["ready"]  # node.js may take as long to load as a token lives
     user = new_user()
-    client.tell(issue(user, minutes=minutes), f"http://127.0.0.1:{node.gateway.port}")
-    assert await client.hear() == ["opened"]
+    client.tell(issue(user, minutes=minutes), f"http://127.0.0.1:{node.gateway.port}", *namespaces)
+    for _ in namespaces:
+        assert await client.hear() == ["opened"]
     return user

@@ -15,6 +15,11 @@ async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
     await server.emit("welcome", {"user_id": environ.get("HTTP_X_USER_ID")}, to=sid)
 
 
+@server.on("connect", namespace="/admin")  # type: ignore[untyped-decorator]
+async def connect_to_admin(sid: str, environ: dict[str, Any], auth: Any) -> None:
+    """Anybody may."""
+
+
 @server.event  # type: ignore[untyped-decorator]
 async def add(sid: str, numbers: list[int]) -> int:
     """Answers by acknowledgement, and by an event."""
