@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from proxy.core.addresses import Network, is_trusted, parse_address
+from proxy.core.buckets import Buckets
 from proxy.core.leases import address_key
+from proxy.core.limits import Rate
 from proxy.server.options import ServerOptions
 
 
@@ -17,7 +19,16 @@ class HttpRequests:
     their /64 for IPv6. A proxy that does not tell, and a Unix socket, have no bound of their own.
     """
 
-    def __init__(self, *, most: int, most_per_address: int, proxies: tuple[Network, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        most: int,
+        most_per_address: int,
+        probes_per_second: float,
+        proxies: tuple[Network, ...] = (),
+    ) -> None:
+        """`probes_per_second` are an address's, and as many at once."""
+        self._probes = Buckets(Rate(probes_per_second, 1))
         self._most, self._most_per_address, self._proxies = most, most_per_address, proxies
         self._running: Counter[str] = Counter()
 
@@ -26,6 +37,7 @@ class HttpRequests:
         return cls(
             most=options.max_http_requests,
             most_per_address=options.max_http_requests_per_address,
+            probes_per_second=options.probes_per_second_per_address,
             proxies=options.trusted_proxies,
         )
 
@@ -41,6 +53,11 @@ class HttpRequests:
         """Whether the client at `address` has its share; never of "", which is nobody's in particular."""
         key = self._key(address)
         return bool(key) and self._running[key] >= self._most_per_address
+
+    def probe_wait_seconds(self, address: str, now: float) -> float:
+        """Until the client at `address` may ask for another probe; 0 takes it. Never for ""."""
+        key = self._key(address)
+        return self._probes.take(key, now) if key else 0.0
 
     def began(self, address: str) -> None:
         self._running[self._key(address)] += 1

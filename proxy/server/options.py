@@ -82,7 +82,8 @@ class ServerOptions:
     per address: the requests that they pass on count for the clients that they name.
     `takes_body` says at which paths (no query, as the client wrote them) a request may have a body,
     `is_probe` which are answered from memory, all but a few at once, so that an answer costs hardly more than
-    a refusal: those are served however many requests are under way.
+    a refusal: those are served however many requests are under way, but no faster
+    than `probes_per_second_per_address`; more of them wait for their turn.
     """
 
     limits: LinkLimits = field(default_factory=LinkLimits)
@@ -92,6 +93,7 @@ class ServerOptions:
     max_http_connections_per_address: int = 250
     max_http_requests: int = 200
     max_http_requests_per_address: int = 50
+    probes_per_second_per_address: float = 50.0
     trusted_proxies: tuple[Network, ...] = ()
     drain_seconds: float = 30.0
     head_timeout_seconds: float = 10.0

@@ -201,7 +201,19 @@ class GatewayRequest(WebRequest):
             self.channel.leave_to_autobahn()
         if self._has_control_bytes():
             return self.basic_error(400, b"Bad Request", "Control bytes in a header value.")
-        if not self.is_probe and self._refuse_for_want_of_a_place():
+        return self._serve()
+
+    def _serve(self) -> Any:
+        """Hand it to an application; a probe once its address has not asked too often."""
+        if self.channel is None:  # gone while it waited
+            return None
+        if self.is_probe:
+            now = self.server.loop.time()
+            wait_seconds = self.server.http_requests.probe_wait_seconds(self.client_address, now)
+            if wait_seconds:
+                self.server.loop.call_later(wait_seconds, self._serve)
+                return None
+        elif self._refuse_for_want_of_a_place():
             return None
         if self.server.node.is_draining:
             self._make_last()

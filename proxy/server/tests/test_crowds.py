@@ -174,6 +174,23 @@ def test_one_address_takes_a_share_of_the_places_and_probes_are_answered_when_al
         assert sorted(statuses(*greedy, *others)) == [200] * 6 + [429, 503]
 
 
+def test_an_address_that_asks_nothing_but_probes_has_its_share_of_the_loop_and_no_more() -> None:
+    """All are answered, in their turn; who else asks is served meanwhile."""
+    asked = b"GET /pid HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(drain_seconds=0.1, probe_paths=["/pid"], probes_per_second_per_address=20) as server:
+        server.get("counts")
+        began = time.monotonic()
+        with connect_from(server, "127.0.8.1", asked * 40) as pipelined, ExitStack() as stack:
+            kept_alive = [stack.enter_context(connect_from(server, "127.0.8.1", asked)) for _ in range(20)]
+            with connect_from(server, "127.0.8.2", asked) as neighbour:
+                assert statuses(neighbour) == [200]
+            assert statuses(*kept_alive) == [200] * 20
+            received = b""
+            while received.count(b"HTTP/1.1 200 ") < 40:
+                received += pipelined.recv(65536)
+        assert time.monotonic() - began > (60 - 20) / 20 - 0.1
+
+
 def test_requests_through_a_trusted_proxy_count_for_the_clients_that_it_names() -> None:
     def through_proxy(client: str) -> bytes:
         named = f"X-Forwarded-For: {client}\r\n" if client else ""

@@ -8,7 +8,7 @@ from proxy.server.http_requests import HttpRequests
 
 
 def book(**bounds: object) -> HttpRequests:
-    return HttpRequests(**{"most": 3, "most_per_address": 2, **bounds})  # type: ignore[arg-type]
+    return HttpRequests(**{"most": 3, "most_per_address": 2, "probes_per_second": 9.0, **bounds})  # type: ignore[arg-type]
 
 
 def test_an_address_has_its_share_and_the_node_its_bound() -> None:
