@@ -100,6 +100,8 @@ def test_the_documents_client_comes_back_as_the_table_says() -> None:
         assert (wait_seconds(code, "", 0) is None) is (meaning.come_back is ComeBack.NO)
         named = wait_seconds(code, "at most 5; retry in 5000 ms", 0)
         assert (named is not None and named >= 5) is (meaning.come_back is ComeBack.WHEN_TOLD)
+    for code in range(1000, 1015):  # as stock Daphne says them
+        assert (wait_seconds(code + 3900, "", 0) is None) is (wait_seconds(code, "", 0) is None)
     assert wait_seconds(4010, "", 0) == 0 < wait_seconds(4010, "", 1)
     assert 15 <= wait_seconds(1006, "", 99) <= 30
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -69,7 +70,7 @@ class NodeFilter(admin.SimpleListFilter):
 
 
 class RunningFilter(admin.SimpleListFilter):
-    """Running nodes unless asked for others: each restart leaves one that has stopped."""
+    """Running nodes unless others are asked for or searched: each restart leaves one that has stopped."""
 
     title = "state"
     parameter_name = "nodes"
@@ -79,11 +80,11 @@ class RunningFilter(admin.SimpleListFilter):
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         default, *others = super().choices(changelist)
-        yield {**default, "display": "Running"}
+        yield {**default, "display": "All that are found" if changelist.query else "Running"}
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> QuerySet[Node]:
-        if self.value() == "all":
+        if self.value() == "all" or (self.value() is None and request.GET.get(SEARCH_VAR)):
             return queryset
         return queryset.filter(stopped_at__isnull=self.value() != "stopped")
 

@@ -290,4 +290,6 @@ def test_nodes_that_have_stopped_are_listed_only_when_asked_for(staff: Client) -
     assert listed_nodes("") == {"n1"}
     assert listed_nodes("?nodes=stopped") == {"gone"}
     assert listed_nodes("?nodes=all") == {"n1", "gone"}
+    assert listed_nodes("?q=gone") == {"gone"}
+    assert listed_nodes("?q=n1&nodes=stopped") == set()
     assert staff.get("/admin/proxy/node/gone/change/").status_code == 200

@@ -62,7 +62,9 @@ def test_minutes_may_be_a_fraction() -> None:
     assert (token_verifier().verify(token).expires_at or 60) - time.time() <= 6
 
 
-def test_with_minutes_below_zero_the_token_has_expired() -> None:
+@pytest.mark.parametrize("leeway_seconds", [0, 119.5])
+def test_with_minutes_below_zero_the_token_has_expired(settings: Settings, leeway_seconds: float) -> None:
+    settings.JWT_LEEWAY_SECONDS = leeway_seconds
     token = issue_token("42", "--minutes", "-1").strip()
     with pytest.raises(AuthenticationFailed) as refused:
         token_verifier().verify(token)

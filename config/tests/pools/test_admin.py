@@ -22,7 +22,7 @@ from proxy.database import DatabaseExecutor
 from proxy.engine.pool import Pool
 from proxy.member_reports import MemberReporter
 from proxy.models import Block, MemberReport, Node, PoolMember
-from proxy.pools_overview import pool_views, replaced_members, set_draining
+from proxy.pools_overview import MemberView, pool_views, replaced_members, set_draining
 from proxy.rules import load_rules
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +132,11 @@ def test_a_member_that_never_answered_is_not_shown_as_one_that_does(rows: None, 
     page = staff("view_poolmember").get(PAGE).content.decode()
     assert re.search(f'class="gateway-(down|late)">{state}<', page)
     assert "gateway-live" not in page
+
+
+def test_what_a_node_sees_counts_before_what_another_has_not_tried() -> None:
+    reports = [MemberReport(url=A, state=state) for state in ("not tried yet", "available")]
+    assert MemberView(A, reports=reports).state == "available"
 
 
 def test_a_member_is_available_once_it_has_answered() -> None:
