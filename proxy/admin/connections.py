@@ -64,6 +64,17 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         # Not select_related: a record may be here before its node's row, and must be shown.
         return super().get_queryset(request).prefetch_related("node")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """To who may not see nodes, a node is a name that leads nowhere."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if request.user.has_perm("proxy.view_node"):
+            return fieldsets
+        swapped = {"node_link": "node_name"}
+        return [
+            (title, {**options, "fields": [swapped.get(str(name), name) for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -149,6 +160,10 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     @admin.display(description="Node")
     def node_link(self, connection: Connection) -> str:
         return format_html('<a href="../../../node/{}/change/">{}</a>', connection.node_id, _node(connection))
+
+    @admin.display(description="Node")
+    def node_name(self, connection: Connection) -> str:
+        return foreign(_node(connection))
 
     @admin.display(description="Opened")
     def opened(self, connection: Connection) -> str:

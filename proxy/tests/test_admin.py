@@ -131,6 +131,18 @@ def test_a_connection_is_shown_in_full_and_read_only(staff: Client) -> None:
     assert "Kick…" not in page
 
 
+def test_a_connections_node_is_a_link_only_for_who_may_see_nodes(client: Client, staff: Client) -> None:
+    add_node("n1")
+    add_connection("a")
+    link = '<a href="../../../node/n1/change/">box:7</a>'
+    assert link in staff.get(f"{LIST}a/change/").content.decode()
+
+    User.objects.all().delete()
+    page = log_in(client, "view_connection").get(f"{LIST}a/change/").content.decode()
+    assert "box:7" in page
+    assert "/node/n1/" not in page
+
+
 def test_an_id_cannot_pass_for_another_by_what_is_not_seen(staff: Client) -> None:
     add_connection("a", user_id="\u202e24", close_reason="\u202egnop", closed=True, client_address=None)
 
