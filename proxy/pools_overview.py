@@ -81,7 +81,7 @@ def pool_views() -> list[PoolView]:
     alive = Node.objects.filter(
         stopped_at=None, heartbeat_at__gte=Now() - timedelta(seconds=LOST_AFTER_SECONDS)
     )
-    reports = list(MemberReport.objects.filter(node__in=alive))
+    reports = list(MemberReport.objects.filter(node__in=alive).select_related("node"))
     rows = list(PoolMember.objects.all())
     return [_view(upstream, rows, reports) for upstream in upstreams()]
 

@@ -58,6 +58,20 @@ def test_the_page_shows_each_members_state_links_and_last_error(rows: None) -> N
     assert "<th>Do</th>" not in page
 
 
+def test_what_can_be_done_to_a_member_stands_before_what_may_be_long(rows: None) -> None:
+    page = staff("view_poolmember", "drain_poolmember").get(PAGE).content.decode()
+    assert re.findall("<th>(Do|State|By node|Last error)</th>", page)[:4] == [
+        "State", "Do", "By node", "Last error",
+    ]  # fmt: skip
+    assert 'title="probe: &lt;refused&gt;"' in page
+
+
+def test_a_node_is_named_as_drain_takes_it(rows: None) -> None:
+    page = staff("view_poolmember").get(PAGE).content.decode()
+    assert re.search(r">h:1: 7, \d+&nbsp;s ago", page)
+    assert "nnnnnn" not in page
+
+
 def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> None:
     words = {"action": "drain", "pool": "studio", "url": A}
     viewer = staff("view_poolmember")
