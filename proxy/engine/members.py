@@ -20,6 +20,8 @@ KEPT_SECONDS = 10.0
 # A member that says it is busy comes after the others, so long at most; once so many clients were told.
 LONGEST_BUSY_SECONDS = 10.0
 _CLIENTS_TO_BELIEVE = 2
+# What went wrong last is shown so long at least, and then until the member is well.
+ERROR_SHOWN_SECONDS = 600.0
 # A new dial's share of the average that is shown.
 _LATENCY_SHARE = 0.2
 
@@ -44,6 +46,8 @@ class Member:
         "_breaker",
         "_clock",
         "_closed_at",
+        "_error",
+        "_error_at",
         "_live",
         "_random",
         "_told_busy",
@@ -51,7 +55,6 @@ class Member:
         "answered",
         "dial_seconds",
         "health",
-        "last_error",
         "links",
         "removed",
         "spec",
@@ -76,7 +79,7 @@ class Member:
         self.links = 0
         self.removed = False
         self.answered = False  # ever, a probe or a dial
-        self.last_error = ""
+        self._error, self._error_at = "", -inf
         self.dial_seconds: float | None = None
         self.suspected = asyncio.Event()
         self._live: dict[Use, float] = {}  # since when each link is, the oldest first
@@ -128,6 +131,17 @@ class Member:
     @property
     def breaker_state(self) -> BreakerState:
         return BreakerState.CLOSED if self._breaker is None else self._breaker.state(self._clock())
+
+    @property
+    def last_error(self) -> str:
+        """What went wrong last; empty when nothing has for `ERROR_SHOWN_SECONDS`, and the member is well."""
+        is_well = self.answered and self.healthy and self.breaker_state is BreakerState.CLOSED
+        is_old = self._clock() - self._error_at > ERROR_SHOWN_SECONDS
+        return "" if is_well and is_old else self._error
+
+    @last_error.setter
+    def last_error(self, why: str) -> None:
+        self._error, self._error_at = why, self._clock()
 
     def allows(self, key: str) -> bool:
         """Whether a client of that key may be the one that is tried after failures."""

@@ -19,6 +19,7 @@ from config.testing.gateway import Gateway
 from experience.studio.routes import POOL, STUDIO
 from proxy import registry
 from proxy.database import DatabaseExecutor
+from proxy.engine.members import ERROR_SHOWN_SECONDS
 from proxy.engine.pool import Pool
 from proxy.member_reports import MemberReporter
 from proxy.models import Block, MemberReport, Node, PoolMember
@@ -165,6 +166,23 @@ def test_a_member_is_available_once_it_has_answered() -> None:
     assert [row.state for row in reporter.rows()] == ["failing"]
     member.probed(ok=True)
     assert [row.state for row in reporter.rows()] == ["available"]
+
+
+def test_an_error_is_shown_until_the_member_has_been_well_for_a_while() -> None:
+    now = 0.0
+    pool = Pool(replace(POOL, members=(A,)), clock=lambda: now, random=lambda: 0.0)
+    reporter = MemberReporter(DatabaseExecutor(), node_id="n", pools=[pool])
+    (member,) = pool.all_members()
+    member.probed(ok=False, why="refused")
+    now += 2 * ERROR_SHOWN_SECONDS
+    assert [row.last_error for row in reporter.rows()] == ["refused"], "it has never been well"
+    member.probed(ok=True)
+    member.probed(ok=False, why="late")
+    member.probed(ok=True)
+    now += ERROR_SHOWN_SECONDS - 1
+    assert [row.last_error for row in reporter.rows()] == ["late"]
+    now += 2
+    assert [row.last_error for row in reporter.rows()] == [""]
 
 
 def test_a_member_of_no_row_but_with_links_is_shown_as_removed(rows: None) -> None:
