@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Messages of one end that are passed on until others have their turn.
 _TURN_MESSAGES = 32
+# How long a client may take to take its last words; its close waits for them.
+LAST_WORDS_SECONDS = 1.0
 
 Control = Callable[[str], Awaitable[None]]
 
@@ -259,9 +261,10 @@ class Relay:
 
     async def _close_downstream(self, close: Close, by: ClosedBy) -> None:
         """Close the client's leg; where that is for good, its route's last words come first."""
-        words = last_words(self._farewell, close, by) if self._has_service_spoken else ()
-        with suppress(TimeoutError, LegClosed):
-            async with asyncio.timeout(self._limits.close_timeout_seconds):
+        hears = self._has_service_spoken and close != closes.SLOW_CONSUMER
+        words = last_words(self._farewell, close, by) if hears else ()
+        with suppress(Exception):  # each server's own at a client that is gone; both ends get their close
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
                 for text in words:
                     await self._downstream.send(text)
         await self._close(self._downstream, close)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
@@ -59,6 +61,19 @@ class DeafLeg(ScriptedLeg):
         await asyncio.get_running_loop().create_future()
 
 
+class FailingLeg(ScriptedLeg):
+    """One that takes one message. At each of the others it fails or, without a `failure`, waits for good."""
+
+    failure: Exception | None = None
+
+    async def send(self, message: str | bytes) -> None:
+        await super().send(message)
+        if len(self.heard) > 1:
+            if self.failure is not None:
+                raise self.failure
+            await asyncio.get_running_loop().create_future()
+
+
 async def relayed(client: ScriptedLeg, service: ScriptedLeg, *, limits: LinkLimits = NORMAL) -> LegClosed:
     relay = Relay(
         client,
@@ -67,6 +82,7 @@ async def relayed(client: ScriptedLeg, service: ScriptedLeg, *, limits: LinkLimi
         counters=LinkCounters(),
         overflow=Overflow.CLOSE,
         screening=Screening(inspect=policy),
+        farewell=lambda _: ("bye",),
     )
     async with asyncio.timeout(5):
         return await relay.run()
@@ -101,3 +117,23 @@ async def test_who_does_not_read_a_policys_answer_is_to_blame_and_not_the_other_
     client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
     deaf_service = DeafLeg(b"no binary here", close=None, by=ClosedBy.UPSTREAM)
     assert (await relayed(client, deaf_service, limits=limits)).close == closes.UPSTREAM_FAILED
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("gone")])
+async def test_last_words_that_a_client_does_not_take_keep_neither_end_from_its_close(
+    failure: Exception | None,
+) -> None:
+    client = FailingLeg(close=None, by=ClosedBy.CLIENT)
+    client.failure = failure
+    service = ScriptedLeg("hello", "end", close=None, by=ClosedBy.UPSTREAM)
+    await relayed(client, service, limits=LinkLimits(close_timeout_seconds=60))
+    assert client.heard == ["hello", "bye"]
+    assert client.closed_with == service.closed_with == closes.INVALID_DATA
+
+
+async def test_a_client_that_is_too_slow_is_not_asked_to_take_last_words() -> None:
+    client = FailingLeg(close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg("hello", "more", close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service, limits=LinkLimits(slow_consumer_seconds=0.05))
+    assert ended.close == closes.SLOW_CONSUMER
+    assert client.heard == ["hello", "more"]
