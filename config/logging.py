@@ -43,13 +43,17 @@ class AnsweredProbes(logging.Filter):
 
 
 class ClientsFault(logging.Filter):
-    """Says in one quiet line what Django logs as an attack, with a traceback: scanners would fill the log."""
+    """Warns in one line of what Django logs as an attack, with a traceback: scanners would fill the log.
+
+    It may as well be a name that is missing in ALLOWED_HOSTS, so that it is no less than a warning.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("django.security") and record.exc_info:
             record.msg, record.args = one_line(record.getMessage()), ()
-            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.exc_info = record.exc_text = None
+            return logging.root.isEnabledFor(record.levelno)  # as an error it has passed any LOG_LEVEL
         return True
 
 

@@ -23,4 +23,5 @@ async def upgrade_required(_: HttpRequest, **__: object) -> JsonResponse:
         "code": "upgrade_required",
         "message": "This path takes WebSockets, and no `Upgrade: websocket` came: a proxy must pass it on.",
     }
-    return JsonResponse(answer, status=426, headers={"Upgrade": "websocket", "Cache-Control": "no-store"})
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Cache-Control": "no-store"}
+    return JsonResponse(answer, status=426, headers=headers)

@@ -43,6 +43,7 @@ def test_a_path_of_sockets_says_that_an_upgrade_is_missing(gateway: Gateway, pat
     for method in ("GET", "POST"):
         status, headers, body = ask(gateway, path, method=method)
         assert (status, headers["upgrade"]) == (426, "websocket")
+        assert "upgrade" in headers["connection"].lower()  # RFC 9110, 7.8
         assert "Upgrade: websocket" in json.loads(body)["message"]
 
 
@@ -60,7 +61,7 @@ def test_a_foreign_host_is_a_400_and_one_line_without_a_traceback(gateway: Gatew
     assert "host name" in page
     said = gateway.program.wait_for_output(r".*Invalid HTTP_HOST.*")
     line = json.loads(said.group(0))
-    assert line["level"] == "info"
+    assert line["level"] == "warning"
     assert "evil.example" in line["event"]
     assert "Traceback" not in gateway.program.output
 

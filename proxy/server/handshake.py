@@ -182,7 +182,8 @@ def refusal_bytes(status: int, headers: Iterable[Header], body: bytes) -> bytes:
     for name, value in headers:
         if check_header(name, value) not in _HOP_BY_HOP:
             head += name + b": " + value + b"\r\n"
-    return head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    options = b"Upgrade, close" if status == HTTPStatus.UPGRADE_REQUIRED else b"close"  # RFC 9110, 7.8
+    return head + b"Connection: %b\r\nContent-Length: %d\r\n\r\n" % (options, len(body)) + body
 
 
 def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:

@@ -125,6 +125,7 @@ def test_a_broken_handshake_is_refused_before_the_application_runs(
         raw.sendall(upgrade_request("echo").replace(replaced, by) + body)
         got, headers, rest = read_head(raw)
         assert (got, headers["content-type"]) == (status, "application/json")
+        assert headers["connection"] == ("Upgrade, close" if status == 426 else "close")
         assert json.loads(rest + read_all(raw))["code"] == "bad_request"
 
 
