@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import logging
 import logging.config
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
-from proxy.core.credentials import JWT
 from proxy.core.human import one_line
-
-_TOKEN = re.compile(JWT.pattern + r"|(?<=token=)[^&\s\"']+", re.ASCII)
-
-
-def redacted(text: str) -> str:
-    """`text` without what looks like a JWT, or follows `token=`."""
-    return _TOKEN.sub("[redacted]", text) if "eyJ" in text or "token=" in text else text
+from proxy.core.redaction import redacted
 
 
 def redact_tokens(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

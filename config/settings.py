@@ -212,6 +212,7 @@ AXES_LOCKOUT_CALLABLE = "proxy.logins.refuse_locked"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+LOGIN_REDIRECT_URL = "admin:index"  # where a login goes whose `next` leads elsewhere
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from config.logging import redacted
+from proxy.core.redaction import redacted
 
 
 class JsonLines(io.TextIOBase):

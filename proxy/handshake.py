@@ -12,6 +12,7 @@ from proxy.core.errors import BadRequest, GatewayError, ServiceRefused, TokenExp
 from proxy.core.human import one_line
 from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
+from proxy.core.redaction import redacted
 from proxy.core.routes import ClientPath, Route, Subject
 from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
 from proxy.engine.dial import DialRequest
@@ -114,11 +115,11 @@ def record_of(scope: Scope, route: Route, subject: Subject, *, upstream: str) ->
         id=subject.connection_id,
         route=route.name,
         opened_at=datetime.now(UTC),
-        experience=subject.query.get("experience", ""),
+        experience=redacted(subject.query.get("experience", "")),
         user_id=subject.principal.user_id,
         email=subject.principal.email,
         client_address=scope["client_address"],
-        user_agent=one_line(header(scope, b"user-agent"), MAX_USER_AGENT_CHARS),
+        user_agent=one_line(redacted(header(scope, b"user-agent")), MAX_USER_AGENT_CHARS),
         request_id=scope["request_id"],
         upstream=upstream,
     )

@@ -168,6 +168,8 @@ def requests_that_go_wrong(server: Front) -> None:
     assert httpx.get(server.url + line, headers=referer).status_code == 502  # no gateway answers
     assert httpx.get(server.url + "/ws/experience%3Ftoken=s3cret").status_code == 502  # a "?" too many quoted
     assert httpx.get(server.url + "/ws/token=s3cret").status_code == 502
+    for path in ("/ws/a%0atoken=s3cret", "/ws/%2574oken=s3cret", f"/ws/rest.of.{'s3cret' * 7}"):
+        assert httpx.get(server.url + path).status_code == 502
     assert httpx.get(server.url + line + "x" * 40_000).status_code == 414
     assert httpx.post(server.url + line, content=b"x" * 2_000_000).status_code == 413
     for raw in (f"GET {line} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", f"GET {line} HTP\r\n\r\n"):

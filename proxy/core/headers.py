@@ -91,11 +91,11 @@ def xor_mask(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
 
 
-def _why_refused(first: int, *, in_message: bool) -> str:
+def _why_refused(first: int, *, in_message: bool, allow_rsv1: bool) -> str:
     opcode = first & 0x0F
     if opcode not in (CONT, TEXT, BINARY, CLOSE, PING, PONG):
         return "reserved opcode"
-    if first & 0x30 or (first & 0x40 and opcode not in (TEXT, BINARY)):
+    if first & 0x30 or (first & 0x40 and not (allow_rsv1 and opcode in (TEXT, BINARY))):
         return "reserved bits are set"
     if opcode >= CLOSE:
         return "fragmented control frame"
@@ -173,7 +173,8 @@ class FrameReader:
         first = chunk[position]
         kind = self._kinds[first]
         if kind == REFUSED:
-            raise ProtocolViolation(1002, _why_refused(first, in_message=self._kinds is IN_MESSAGE))
+            in_message, allow_rsv1 = self._kinds is IN_MESSAGE, self._between is BETWEEN_RSV1
+            raise ProtocolViolation(1002, _why_refused(first, in_message=in_message, allow_rsv1=allow_rsv1))
         length = chunk[position + 1] ^ self._mask_bit
         if length > 127:
             raise ProtocolViolation(1002, "incorrect masking")

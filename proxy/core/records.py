@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.redaction import redacted
 
 
 @dataclass(slots=True)
@@ -57,4 +58,4 @@ class ConnectionRecord:
         """Mark the link as closed. The first end wins; later ones change nothing."""
         if self.closed_at is None:
             self.closed_at, self.closed_by = at, by
-            self.close_code, self.close_reason = close.code, close.reason
+            self.close_code, self.close_reason = close.code, redacted(close.reason)

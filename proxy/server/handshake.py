@@ -23,6 +23,7 @@ from websockets.server import ServerProtocol
 
 from proxy.core.errors import BadRequest, GatewayError
 from proxy.core.heads import CONTROL_BYTES, TOKEN, problem_of_head
+from proxy.core.redaction import redacted
 
 Header = tuple[bytes, bytes]
 
@@ -191,7 +192,7 @@ def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:
     status, told = error.status, error.fields()
     headers: list[Header] = [(b"Content-Type", b"application/json")]
     if isinstance(error, BadHandshake):
-        status, told["message"] = error.answer_status, f"{error.message} {error.detail}"
+        status, told["message"] = error.answer_status, redacted(f"{error.message} {error.detail}")
         if status == HTTPStatus.UPGRADE_REQUIRED:
             headers.append((b"Upgrade", b"websocket"))
         elif status == HTTPStatus.METHOD_NOT_ALLOWED:

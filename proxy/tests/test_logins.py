@@ -43,6 +43,11 @@ def test_a_name_that_fails_five_times_from_an_address_is_locked_there_and_only_t
     assert login("bob", RIGHT) == 302
 
 
+def test_a_login_that_is_to_lead_to_another_site_leads_to_admin() -> None:
+    form = {"username": "ada", "password": RIGHT, "next": "https://evil.example/"}
+    assert Client().post(LOGIN, form, REMOTE_ADDR=HERE).headers["Location"] == "/admin/"
+
+
 def test_the_page_of_who_is_locked_says_how_long_and_how_to_lift_it() -> None:
     fail("ada", 5)
     answer = Client().post(LOGIN, {"username": "ada", "password": RIGHT}, REMOTE_ADDR=HERE)

@@ -7,6 +7,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import httpx
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -95,6 +96,45 @@ async def test_no_token_reaches_a_log_a_record_or_a_metric(gateway: Gateway) -> 
     assert "link opened" in gateway.program.output
     for seen in (gateway.program.output, metrics, str(gateway.records())):
         assert signature not in seen
+
+
+async def test_a_token_where_none_belongs_is_neither_logged_nor_recorded_nor_said_back(
+    gateway: Gateway,
+) -> None:
+    token = issue("a-careless-user")
+    signature = token.rpartition(".")[2]
+    async with gateway.serving(echo), asyncio.timeout(10):
+        url = gateway.url(token=issue("careful"), experience=f"x.{signature}")
+        async with gateway.connect(url, user_agent_header=f"Bearer {token}") as client:
+            await client.close(4000, f"x.{signature}")
+        if gateway.kind == "serve":  # stock Daphne writes an access log of its own, and says bad headers back
+            for path in (f"/%65{token[1:]}", f"/x/{token.replace('.', '%2E')}", f"/x/{token[20:]}"):
+                await gateway.get(path)
+            for where in ("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin"):
+                assert signature not in await told_to_a_handshake(gateway, {where: token})
+        while not gateway.records("user_id = 'careful' AND closed_at IS NOT NULL"):
+            await asyncio.sleep(0.05)
+    assert signature not in gateway.program.output
+    assert signature not in str(gateway.records())
+    record = gateway.records("user_id = 'careful'")[0]
+    assert "[redacted]" in record["experience"]
+    assert "[redacted]" in record["user_agent"]
+    assert gateway.kind == "daphne" or "[redacted]" in record["close_reason"]  # it hears of no reasons
+
+
+async def told_to_a_handshake(gateway: Gateway, headers: dict[str, str]) -> str:
+    """Status line, headers and body with which it is refused."""
+    lawful = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    async with httpx.AsyncClient(trust_env=False) as client:
+        url = f"http://127.0.0.1:{gateway.port}/ws/experience?experience=e"
+        answer = await client.get(url, headers=lawful | headers)
+    assert answer.status_code >= 400
+    return f"{answer.status_code} {answer.headers} {answer.text}"
 
 
 async def test_the_root_shows_where_to_go(gateway: Gateway) -> None:

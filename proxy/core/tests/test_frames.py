@@ -179,6 +179,14 @@ def test_compressed_messages_pass_where_they_were_negotiated() -> None:
     assert scanner.messages == 2
 
 
+@pytest.mark.parametrize("before", [b"", FIRST], ids=["between messages", "inside a message"])
+def test_a_compressed_message_that_was_not_negotiated_has_reserved_bits_set(
+    scanner: Scanner, before: bytes
+) -> None:
+    scanner.feed(before + bytes([HELLO[0] | 0x40]) + HELLO[1:])
+    assert scanner.ended == Violation(1002, "reserved bits are set")
+
+
 def test_an_empty_chunk_changes_nothing(scanner: Scanner) -> None:
     for chunk in (HELLO[:1], HELLO[1:9], HELLO[9:], FIRST, LAST):
         before = (scanner.between_messages, scanner.messages)

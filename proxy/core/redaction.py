@@ -1,0 +1,45 @@
+"""Tokens taken out of text that is logged, recorded or said back, wherever a client put them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from proxy.core.human import one_line
+
+REDACTED = "[redacted]"
+# However often it is percent-encoded: beyond, no reader would decode it either.
+_DECODINGS = 3
+# What a signature of 32 bytes has, the shortest there is, less a few that a clipping may have taken.
+_SIGNATURE_CHARS = 40
+_NAMED = re.compile(r"(?<=token=)[^&\s\"']+", re.IGNORECASE)
+# Whole runs, looked at one by one: an expression for a token would look from each of its characters on.
+_RUNS = re.compile(r"[\w.-]{8,}", re.ASCII)
+
+
+def redacted(text: str) -> str:
+    """`text` without what looks like a JWT, or the last parts of one, or follows `token=`.
+
+    Percent-encoded text is looked at as it decodes, and answered decoded, on one line, if a token was in it.
+    """
+    decoded = text
+    for _ in range(_DECODINGS):
+        if "%" not in decoded:
+            break
+        decoded = unquote(decoded)
+    clean = _RUNS.sub(_without_token, _NAMED.sub(REDACTED, decoded))
+    if clean == decoded:
+        return text
+    return clean if decoded == text else one_line(clean, len(clean))
+
+
+def _without_token(run: re.Match[str]) -> str:
+    head, *parts = run[0].split(".")
+    if len(parts) >= 2 and any("eyJ" in part for part in (head, *parts[:-2])):
+        return run[0].partition("eyJ")[0] + REDACTED
+    return REDACTED if any(map(_is_signature, parts)) else run[0]
+
+
+def _is_signature(part: str) -> bool:
+    """Or a payload: long, and of both cases, as nothing that is named by people."""
+    return len(part) >= _SIGNATURE_CHARS and part != part.lower() and part != part.upper()

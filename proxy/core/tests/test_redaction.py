@@ -1,0 +1,76 @@
+"""What is taken for a token, and what is not."""
+
+from __future__ import annotations
+
+import base64
+import time
+from urllib.parse import quote
+
+import pytest
+
+from proxy.core.redaction import redacted
+
+
+def part(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+HEADER, PAYLOAD = part(b'{"alg":"HS256","typ":"JWT"}'), part(b'{"sub":"42","exp":1790000000,"name":"a b"}')
+SIGNATURE = part(bytes(range(150, 182)))
+TOKEN = f"{HEADER}.{PAYLOAD}.{SIGNATURE}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/ws/{TOKEN}",
+        f"/%65yJ{TOKEN[3:]}",
+        f"/%2565yJ{TOKEN[3:]}",
+        f"/x/{TOKEN.replace('.', '%2E')}",
+        f"/x/{TOKEN.replace('.', '%252e')}",
+        f"/x/{TOKEN[20:]}",
+        f"/x/{PAYLOAD}.{SIGNATURE}",
+        f"/x/{PAYLOAD[30:]}.{SIGNATURE}",
+        f"Bearer x.y.{SIGNATURE}",
+        f"/ws/a%0atoken={TOKEN}",
+        f"/ws&T%6Fken={SIGNATURE}",
+        f"invalid Sec-WebSocket-Key header: {TOKEN}",
+        quote(f"eyJ.a.{SIGNATURE}", safe=""),
+    ],
+)
+def test_a_token_is_found_however_it_is_written(text: str) -> None:
+    clean = redacted(text)
+    assert "[redacted]" in clean
+    assert SIGNATURE not in clean
+    assert clean.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/ws/experience",
+        "/caf%C3%A9/100%25/a%0ab",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0",
+        "proxy.server.tests.test_resets.test_who_sends_and_resets_leaves_no_file_open_and_no_failure_in_the_log",
+        "/static/admin/css/base.27646af73deb9c9f27646af73deb9c9f27646af73deb9c9f.css",
+        "0193b3e2-8c1a-7000-8000-000000000000.node-1.example.org",
+        "eyJ",
+    ],
+)
+def test_what_is_no_token_stays_as_it_is_written(text: str) -> None:
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize("unit", ["eyJ", "a.", "eyJ.", "%25", "token=", "-"])
+def test_time_grows_with_the_text_and_no_faster(unit: str) -> None:
+    def seconds(characters: int) -> float:
+        text = unit * (characters // len(unit))
+        return min(_timed(text) for _ in range(3))
+
+    assert seconds(160_000) < 60 * max(seconds(10_000), 1e-4)
+
+
+def _timed(text: str) -> float:
+    began = time.process_time()
+    redacted(text)
+    return time.process_time() - began
