@@ -13,17 +13,23 @@ from proxy.tests.tokens import PRIVATE, claims, jwk, pem_pair
 
 
 class Issuer:
-    """Signs tokens with its newest key, and publishes `keys` (ids) at `url`. `calls` counts its readers."""
+    """Signs tokens with its newest key, and publishes `keys` (ids) at `url`. `calls` counts its readers.
+
+    Whoever reads it waits for as long as `answers` is not set.
+    """
 
     def __init__(self, algorithm: str = "RS256") -> None:
         self.algorithm, self.calls = algorithm, 0
         self.serials = [0]
         self.status = 200
+        self.answers = threading.Event()
+        self.answers.set()
         issuer = self
 
         class Endpoint(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.calls += 1
+                issuer.answers.wait(timeout=60)
                 self.send_response(issuer.status)
                 self.end_headers()
                 self.wfile.write(issuer.key_set())
@@ -50,5 +56,6 @@ class Issuer:
         return jwt.encode(claims(sub=user, **more), private, algorithm=self.algorithm, headers=headers)
 
     def close(self) -> None:
+        self.answers.set()
         self._server.shutdown()
         self._server.server_close()

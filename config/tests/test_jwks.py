@@ -80,6 +80,32 @@ async def test_an_issuer_that_is_away_costs_nobody_whose_key_is_known(
         assert await outcome(gateway, issuer.token(serial=0)) == "accepted"
 
 
+async def test_a_crowd_that_waits_for_a_start_is_served_and_not_sent_away_for_want_of_keys(
+    make_gateway: MakeGateway, issuer: Issuer
+) -> None:
+    issuer.answers.clear()
+    gateway = make_gateway(**with_keys_of(issuer))
+    async with gateway.serving(wait), asyncio.timeout(60), asyncio.TaskGroup() as clients:
+        first = clients.create_task(outcome(gateway, issuer.token()))
+        while not issuer.calls:
+            await asyncio.sleep(0.01)
+        await asyncio.wait({first}, timeout=0.5)
+        assert not first.done()
+        issuer.answers.set()
+        assert await first == "accepted"
+
+
+async def test_an_issuer_that_hangs_keeps_no_node_from_starting(
+    make_gateway: MakeGateway, issuer: Issuer
+) -> None:
+    issuer.answers.clear()
+    gateway = make_gateway(**with_keys_of(issuer))
+    async with gateway.serving(wait), asyncio.timeout(60):
+        assert await outcome(gateway, issuer.token()) == "keys_unavailable"
+        issuer.answers.set()
+        await until(gateway, issuer.token(), "accepted")
+
+
 async def test_invented_key_ids_cost_neither_the_issuer_nor_anybody_else(
     make_gateway: MakeGateway, issuer: Issuer
 ) -> None:

@@ -188,6 +188,7 @@ class Jwks:
         self._asked: set[str] = set()
         self._unknown: frozenset[str] = frozenset()
         self._wanted = asyncio.Event()
+        self._is_tried = asyncio.Event()
 
     def key(self, kid: str | None) -> Any:
         """The key of id `kid`; a token without one may use the only key there is.
@@ -236,13 +237,21 @@ class Jwks:
         self._wanted = asyncio.Event()  # of this loop
         retries = delays(self.pace.retry_seconds, longest_seconds=60.0)
         while True:
-            if await self._refresh():
+            is_fetched = await self._refresh()
+            self._is_tried.set()
+            if is_fetched:
                 retries = delays(self.pace.retry_seconds, longest_seconds=60.0)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.pace.refresh_seconds):
                         await self._demand()
             else:
                 await asyncio.sleep(jittered(next(retries), fraction=0.3, random=random.random()))  # noqa: S311
+
+    async def first_fetch(self, *, within_seconds: float) -> None:
+        """Wait for the end of the first fetch, well or not, but no longer than that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                await self._is_tried.wait()
 
     async def _demand(self) -> None:
         """Until a token names an unknown key, and we may bother the issuer for it."""

@@ -33,6 +33,8 @@ STOP_GRACE_SECONDS = 40.0
 EXIT_SECONDS = 5.0
 # What a database may take to name its migrations; then the start goes on without.
 ASK_MIGRATIONS_SECONDS = 3.0
+# What an issuer may take to answer for the first time; then the node listens without its keys.
+FIRST_KEYS_SECONDS = 3.0
 
 
 class Command(BaseCommand):
@@ -115,6 +117,9 @@ class Composition:
     async def on_started(self) -> None:
         self.runtime = await start_runtime()
         self.runtime.request_drain = self._drain_for_staff
+        jwks = self.runtime.verifier.jwks
+        if jwks is not None:  # or the crowd that waits for this start is refused, and backs off
+            await jwks.first_fetch(within_seconds=FIRST_KEYS_SECONDS)
 
     def _drain_for_staff(self) -> None:
         """Not when it drains already, for whatever reason: then it is to be replaced."""
