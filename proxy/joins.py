@@ -258,7 +258,8 @@ def policy_of(life: Life) -> Inspect | None:
             return Verdict(forward=False, close=closes.MESSAGE_RATE)
         answer = gate.answer(wait_seconds, now)
         reply = answer if answer is None or phrase is None else phrase(answer)
-        return Verdict(forward=False, reply=reply, pause_seconds=min(wait_seconds, MOST_PAUSE_SECONDS))
+        pause_seconds = max(min(wait_seconds, MOST_PAUSE_SECONDS), gate.dropped(len(payload), now))
+        return Verdict(forward=False, reply=reply, pause_seconds=pause_seconds)
 
     return gated
 

@@ -29,6 +29,11 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             f"{_CONTRACT}/test_floods.py::test_neighbours_and_newcomers_are_served_while_clients_flood",
         ),
         Attack(
+            "One, ten and thirty links that send far beyond their rate, empty, short and big messages, as fast as they can",
+            "what is dropped is read at a bounded pace: a bounded share of a processor",
+            f"{_CONTRACT}/test_flood_cpu.py::test_floods_of_what_is_dropped_cost_a_bounded_share_of_a_processor",
+        ),
+        Attack(
             "A message in any number of empty fragments",
             "1009, and no memory",
             f"{_SERVER}/test_flow_control.py::test_a_message_in_a_million_fragments_is_refused_and_costs_no_memory",

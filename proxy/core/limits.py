@@ -62,6 +62,10 @@ class Rate:
 # goes beyond is read, and answered, later.
 CONTROL_FRAME_RATE = Rate(100, 1.0)
 CONTROL_MESSAGE_RATE = Rate(60, 60.0)
+# What is read of one user, or of a link where nothing is bounded per user, to be dropped as beyond its rate:
+# so many messages, a big one counting once more for each so many bytes.
+DROPPED_RATE = Rate(1000, 1.0)
+BYTES_A_DROP = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.core.buckets import Bucket
 from proxy.core.control import encode
-from proxy.core.limits import UNLIMITED, MessageLimits, Rate
+from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, Rate
 
 # A flood of refused messages is answered at most this often, or the answers would be a flood themselves.
 ANSWER_SECONDS = 0.1
@@ -19,11 +19,12 @@ def _buckets(rate: Rate | None) -> tuple[Bucket, ...]:
 class UserBuckets:
     """What one user may still send, over all its links of one process. Shared by their gates."""
 
-    __slots__ = ("gates", "messages", "sizes")
+    __slots__ = ("dropped", "gates", "messages", "sizes")
 
     def __init__(self, limits: MessageLimits) -> None:
         self.messages = _buckets(limits.messages_per_user)
         self.sizes = _buckets(limits.bytes_per_user)
+        self.dropped = Bucket(DROPPED_RATE)
         self.gates = 0
 
 
@@ -33,12 +34,22 @@ NO_USER = UserBuckets(UNLIMITED)
 class MessageGate:
     """The gate of one link. `now` is any monotonic clock in seconds."""
 
-    __slots__ = ("_answer_at", "_bound", "_charged_bytes", "_grant", "_messages", "_sizes", "_user")
+    __slots__ = (
+        "_answer_at",
+        "_bound",
+        "_charged_bytes",
+        "_dropped",
+        "_grant",
+        "_messages",
+        "_sizes",
+        "_user",
+    )
 
     def __init__(self, limits: MessageLimits, user: UserBuckets) -> None:
         self._messages = (*_buckets(limits.messages_per_connection), *user.messages)
         self._sizes = (*_buckets(limits.bytes_per_connection), *user.sizes)
         self._user, self._grant = user, _grant(limits)
+        self._dropped = user.dropped if limits.is_per_user else Bucket(DROPPED_RATE)
         self._bound = ""
         self._answer_at = 0.0
         self._charged_bytes = 0
@@ -74,6 +85,10 @@ class MessageGate:
         for bucket in self._messages:
             bucket.take(now, tokens=self._grant)
         return self._grant, 0.0
+
+    def dropped(self, size_bytes: int, now: float) -> float:
+        """A message had to wait and was dropped: how long to read nothing more, as reading costs, too."""
+        return self._dropped.charge(now, tokens=1 + size_bytes // BYTES_A_DROP)
 
     def answer(self, wait_seconds: float, now: float) -> str | None:
         """What to tell the client of the message that had to wait; None if it was told a moment ago."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.limits import MessageLimits, Rate
+from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, MessageLimits, Rate
 from proxy.core.message_gate import MessageGates
 
 SLOW = MessageLimits(messages_per_user=Rate(4, 1), messages_per_connection=Rate(3, 1))
@@ -92,3 +92,23 @@ def test_what_a_counted_stream_has_sent_is_charged_and_waited_for() -> None:
     assert gate.grant(0, sent_bytes=0) == (1, 0)
     assert gate.grant(0, sent_bytes=3000) == (0, 2)
     assert gate.grant(2, sent_bytes=3000) == (1, 0)
+
+
+def test_what_is_dropped_is_read_no_faster_than_a_user_may_send_it_over_all_its_links() -> None:
+    gates = MessageGates(MessageLimits(messages_per_user=Rate(1, 1)))
+    one, other, somebody = gates.open("7"), gates.open("7"), gates.open("8")
+    for _ in range(int(DROPPED_RATE.count)):
+        assert one.dropped(0, 0.0) == pytest.approx(0.0)
+    assert other.dropped(0, 0.0) == pytest.approx(1 / DROPPED_RATE.per_second)
+    assert other.dropped(10 * BYTES_A_DROP, 0.0) == pytest.approx(12 / DROPPED_RATE.per_second)
+    assert somebody.dropped(0, 0.0) == 0.0
+    assert one.dropped(0, 1.0) == 0.0
+
+
+def test_links_of_nobody_in_particular_pay_for_what_is_dropped_each_by_itself() -> None:
+    gates = MessageGates(MessageLimits(messages_per_connection=Rate(1, 1)))
+    one, other = gates.open(""), gates.open("")
+    for _ in range(int(DROPPED_RATE.count)):
+        one.dropped(0, 0.0)
+    assert one.dropped(0, 0.0) > 0.0
+    assert other.dropped(0, 0.0) == 0.0
