@@ -33,6 +33,20 @@ class NodeAdmin(ReadOnlyAdmin):
         (None, {"fields": ["state", "host", "pid", "live_links", "started", "heartbeat", "stopped", "id"]})
     ]
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """To who may not see connections, their number leads nowhere."""
+        names = super().get_list_display(request)
+        if request.user.has_perm("proxy.view_connection"):
+            return names
+        return ["links_counted" if name == "live_links" else name for name in names]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if request.user.has_perm("proxy.view_connection"):
+            return self.fieldsets
+        title, options = self.fieldsets[0]
+        fields = ["links_counted" if name == "live_links" else name for name in options["fields"]]
+        return [(title, {"fields": fields})]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         live = Connection.objects.filter(closed_at=None, node=OuterRef("pk")).order_by().values("node")
         counted = Subquery(live.annotate(links=Count("pk")).values("links"), output_field=IntegerField())
@@ -55,6 +69,10 @@ class NodeAdmin(ReadOnlyAdmin):
     def live_links(self, node: Any) -> str:
         url = reverse("admin:proxy_connection_changelist")
         return format_html('<a href="{}?live=yes&amp;node={}">{}</a>', url, node.pk, node.links)
+
+    @admin.display(description="Live connections")
+    def links_counted(self, node: Any) -> str:
+        return str(node.links)
 
     @admin.display(description="Started")
     def started(self, node: Node) -> str:

@@ -143,6 +143,19 @@ def test_a_connections_node_is_a_link_only_for_who_may_see_nodes(client: Client,
     assert "/node/n1/" not in page
 
 
+def test_a_nodes_links_lead_to_the_list_only_for_who_may_see_connections(
+    client: Client, staff: Client
+) -> None:
+    add_node("n1")
+    add_connection("a")
+    pages = ("/admin/proxy/node/", "/admin/proxy/node/n1/change/")
+    assert all("node=n1" in staff.get(page).content.decode() for page in pages)
+
+    User.objects.all().delete()
+    viewer = log_in(client, "view_node")
+    assert not any("node=n1" in viewer.get(page).content.decode() for page in pages)
+
+
 def test_an_id_cannot_pass_for_another_by_what_is_not_seen(staff: Client) -> None:
     add_connection("a", user_id="\u202e24", close_reason="\u202egnop", closed=True, client_address=None)
 
