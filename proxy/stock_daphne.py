@@ -40,6 +40,7 @@ def close_before_dropping() -> None:
     WebSocketProtocol.closeHandshakeTimeout = CLOSE_HANDSHAKE_SECONDS
     WebSocketProtocol.onClose = on_close_by_whom
     bound_failed_connections()
+    drop_what_comes_too_late()
 
 
 def bound_failed_connections() -> None:
@@ -59,6 +60,17 @@ def bound_failed_connections() -> None:
 
     WebSocketProtocol.dropConnection = drop_in_time
     WebSocketProtocol._dataReceived = receive_what_can_be_used
+
+
+def drop_what_comes_too_late() -> None:
+    """Until the application has heard of an end it may send: Autobahn raises at that, as if it had failed."""
+    send = WebSocketProtocol.serverSend
+
+    def send_while_open(self: Any, content: Any, binary: bool = False) -> None:
+        if self.state != self.STATE_CLOSED:
+            send(self, content, binary)
+
+    WebSocketProtocol.serverSend = send_while_open
 
 
 def keep_queries_out_of_the_access_log() -> None:
