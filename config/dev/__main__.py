@@ -1,6 +1,7 @@
 """`python -m config.dev [manage.py arguments]`."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def main(arguments: list[str]) -> int:
         variables = environment.of_what_runs(os.environ, var_dir=var_dir)
         manage = str(BASE_DIR / "manage.py")
         os.execve(sys.executable, [sys.executable, manage, *arguments], variables)  # noqa: S606  our own command
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `make run &` begins with it ignored
     return supervisor.run(os.environ, base_dir=BASE_DIR, var_dir=var_dir)
 
 

@@ -22,6 +22,12 @@ from config.testing.program import BASE_DIR, Program, free_port
 
 COPIED = ("config", "experience", "proxy", "templates", "manage.py")
 RUN = [sys.executable, "-m", "config.dev"]
+# What a shell does to a program that a script starts with `&`.
+IGNORING_SIGINT = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+FROM_A_SCRIPT = [sys.executable, "-c", IGNORING_SIGINT]
 
 
 @pytest.fixture
@@ -170,8 +176,11 @@ def test_the_end_of_one_part_ends_all_of_it(spawn: Spawn, checkout: Path, ports:
     assert all_gone(children)
 
 
-def test_ctrl_c_while_it_starts_ends_it_too(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
-    program = spawn(RUN, name="run", env=ports, cwd=checkout)
+@pytest.mark.parametrize("before", [[], FROM_A_SCRIPT], ids=["terminal", "script"])
+def test_ctrl_c_while_it_starts_ends_it_too(
+    spawn: Spawn, checkout: Path, ports: dict[str, str], before: list[str]
+) -> None:
+    program = spawn([*before, *RUN], name="run", env=ports, cwd=checkout)
     program.wait_until(
         lambda: bool(psutil.Process(program.pid).children()), "a first child", within_seconds=15
     )
