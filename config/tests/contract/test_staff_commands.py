@@ -6,7 +6,9 @@ import asyncio
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -16,6 +18,17 @@ from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer, ValkeyServer
 
 pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """One of its own: `drain --all` would also drain the gateways that other tests share."""
+    server = ValkeyServer(tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 async def echo(upstream: ServerConnection) -> None:
@@ -82,7 +95,6 @@ async def test_with_a_frozen_valkey_a_command_says_so_and_a_block_is_saved_withi
             assert await _seconds(node, "shell", "-c", block) < idle_seconds + 5
             await client.wait_closed()
             assert client.close_code == 4003
-    valkey.ensure_running()
 
 
 async def _seconds(node: Gateway, *words: str) -> float:
