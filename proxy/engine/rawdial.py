@@ -11,8 +11,6 @@ import contextlib
 import functools
 import logging
 import re
-import ssl
-from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
@@ -30,9 +28,9 @@ from proxy.engine.dial import (
     DialRequest,
     Target,
     connect_first,
-    default_ssl_context,
     dial_error,
     refused_with,
+    tls_for,
 )
 
 MAX_RESPONSE_HEAD_BYTES = 16 * 1024
@@ -40,7 +38,7 @@ MAX_RESPONSE_HEAD_BYTES = 16 * 1024
 MAX_REFUSAL_BYTES = 4096
 REFUSAL_SECONDS = 1.0
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
-_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 DEFLATE = "permessage-deflate"
 
 # One logger for all dials: the library would otherwise look one up for each.
@@ -115,11 +113,11 @@ class RawUpstream(asyncio.Protocol):
             return
         self._head += data
         end = self._head.find(b"\r\n\r\n") + 4
-        if end > 3:
+        if 3 < end <= MAX_RESPONSE_HEAD_BYTES:
             self.transport.pause_reading()
             head, self.early, self._head = self._head[:end], self._head[end:], b""
             self._settle(head)
-        elif len(self._head) > MAX_RESPONSE_HEAD_BYTES:
+        elif end > 3 or len(self._head) > MAX_RESPONSE_HEAD_BYTES:
             self._settle(UpstreamRefused("response head too long"))
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -147,13 +145,11 @@ class _Handshake(ClientProtocol):
         return []
 
 
-async def dial_raw(
-    target: Target, request: DialRequest, *, limits: LinkLimits, ssl_context: ssl.SSLContext | None = None
-) -> RawUpstream:
+async def dial_raw(target: Target, request: DialRequest, *, limits: LinkLimits) -> RawUpstream:
     """A leg to `target` whose handshake is done, for a splice to take over. Environment proxies are not used.
 
     Of `request.extensions`, the client's own offer, permessage-deflate goes on with its parameters.
-    `ssl_context` is for wss URLs; None verifies against the system's authorities. Cancelled, nothing stays.
+    Cancelled, nothing stays.
 
     Raises:
         DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
@@ -163,7 +159,7 @@ async def dial_raw(
     handshake = _begin(uri, request)  # what cannot be said is known before there is a socket
     try:
         async with asyncio.timeout(limits.dial_timeout_seconds):
-            upstream = await _connect(uri, target, ssl_context)
+            upstream = await _connect(uri, target)
             target.is_connected = True
             await _shake_hands(handshake, upstream)
     except Exception as error:
@@ -186,14 +182,15 @@ async def _shake_hands(handshake: _Handshake, upstream: RawUpstream) -> None:
         raise
 
 
-async def _connect(uri: WebSocketURI, target: Target, ssl_context: ssl.SSLContext | None) -> RawUpstream:
+async def _connect(uri: WebSocketURI, target: Target) -> RawUpstream:
     loop = asyncio.get_running_loop()
-    tls: dict[str, Any] = {}
-    if uri.secure:
-        tls = {"ssl": ssl_context or default_ssl_context(), "server_hostname": uri.host}
+    tls = tls_for(target.url)
+    name = None if tls is None else uri.host
 
     async def connect_to(address: str) -> RawUpstream:
-        _, upstream = await loop.create_connection(RawUpstream, address, uri.port, **tls)
+        _, upstream = await loop.create_connection(
+            RawUpstream, address, uri.port, ssl=tls, server_hostname=name
+        )
         return upstream
 
     return await connect_first(target, connect_to)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import serve
 
-from proxy.core.errors import NotFound, ServiceRefused, UpstreamRefused, UpstreamTimeout
+from proxy.core.errors import NotFound, ServiceBusy, ServiceRefused, UpstreamRefused, UpstreamTimeout
 from proxy.core.framing import text_frame
 from proxy.core.limits import LinkLimits
 from proxy.engine import rawdial
@@ -125,6 +125,22 @@ BROKEN = {
 async def test_a_broken_handshake_is_a_refusal(kind: str) -> None:
     async with raw_upstream(RawEnd.ended, answer=BROKEN[kind]) as url:
         with pytest.raises(UpstreamRefused):
+            await dial(url)
+
+
+@on_both_loops
+async def test_a_busy_service_whose_retry_after_is_all_blanks_does_not_hold_the_loop() -> None:
+    answer = b"HTTP/1.1 503 No\r\nRetry-After:" + b" " * 15_000 + b"\n\r\nContent-Length: 0\r\n\r\n"
+    async with raw_upstream(RawEnd.ended, answer=answer) as url:
+        with pytest.raises(ServiceBusy):
+            await dial(url)
+
+
+@on_both_loops
+async def test_a_head_that_comes_at_once_may_be_no_longer_than_one_in_pieces() -> None:
+    answer = b"HTTP/1.1 404 No\r\nX: " + b"x" * MAX_RESPONSE_HEAD_BYTES + b"\r\n\r\n"
+    async with raw_upstream(RawEnd.ended, answer=answer) as url:
+        with pytest.raises(UpstreamRefused, match="head too long"):
             await dial(url)
 
 
