@@ -43,7 +43,7 @@ class HttpConnections:
 
     def arrive(self, connection: Connection, host: str | None) -> bool:
         """Enter a new connection of `host`, None for a Unix socket. False if it may not stay."""
-        key = self._key(host)
+        key = share_key(host, self._proxies)
         if key and self._held[key] >= self._most_per_address and not self._oust(key):
             return False
         if len(self._waiting) >= self._most_waiting:
@@ -88,6 +88,8 @@ class HttpConnections:
         self.given_way += 1
         connection.give_way()
 
-    def _key(self, host: str | None) -> str:
-        address = parse_address(host or "")
-        return "" if address is None or is_trusted(address, self._proxies) else address_key(str(address))
+
+def share_key(host: str | None, proxies: tuple[Network, ...]) -> str:
+    """Under what the client at `host` counts; "" for who has no bound of its own: a proxy, or nobody."""
+    address = parse_address(host or "")
+    return "" if address is None or is_trusted(address, proxies) else address_key(str(address))

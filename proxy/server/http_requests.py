@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from proxy.core.addresses import Network, is_trusted, parse_address
+from proxy.core.addresses import Network
 from proxy.core.buckets import Buckets
-from proxy.core.leases import address_key
 from proxy.core.limits import Rate
+from proxy.server.http_connections import share_key
 from proxy.server.options import ServerOptions
+
+# All that wait for an address's probes wake together: by then there are tokens for more than one of them.
+LEAST_PROBE_WAIT_SECONDS = 0.25
 
 
 class HttpRequests:
@@ -57,7 +60,8 @@ class HttpRequests:
     def probe_wait_seconds(self, address: str, now: float) -> float:
         """Until the client at `address` may ask for another probe; 0 takes it. Never for ""."""
         key = self._key(address)
-        return self._probes.take(key, now) if key else 0.0
+        wait_seconds = self._probes.take(key, now) if key else 0.0
+        return max(wait_seconds, LEAST_PROBE_WAIT_SECONDS) if wait_seconds else 0.0
 
     def began(self, address: str) -> None:
         self._running[self._key(address)] += 1
@@ -70,5 +74,4 @@ class HttpRequests:
             del self._running[key]
 
     def _key(self, address: str) -> str:
-        parsed = parse_address(address)
-        return "" if parsed is None or is_trusted(parsed, self._proxies) else address_key(str(parsed))
+        return share_key(address, self._proxies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from proxy.server.http_requests import HttpRequests
+from proxy.server.http_requests import LEAST_PROBE_WAIT_SECONDS, HttpRequests
 
 
 def book(**bounds: object) -> HttpRequests:
@@ -42,3 +42,11 @@ def test_a_proxy_that_names_nobody_and_a_unix_socket_have_no_share_of_their_own(
     assert not requests.is_full_for("10.0.0.1")
     assert not requests.is_full_for("")
     assert requests.is_full
+
+
+def test_probes_beyond_the_rate_wait_until_there_is_room_for_more_than_one() -> None:
+    requests, address = book(probes_per_second=50.0), "192.0.2.1"
+    assert [requests.probe_wait_seconds(address, 0.0) for _ in range(50)] == [0.0] * 50
+    assert requests.probe_wait_seconds(address, 0.0) == LEAST_PROBE_WAIT_SECONDS
+    later = [requests.probe_wait_seconds(address, LEAST_PROBE_WAIT_SECONDS) for _ in range(20)]
+    assert later.count(0.0) == 12
