@@ -62,10 +62,13 @@ def test_minutes_may_be_a_fraction() -> None:
     assert (token_verifier().verify(token).expires_at or 60) - time.time() <= 6
 
 
+@pytest.mark.parametrize("minutes", ["-1", "-0.001"])
 @pytest.mark.parametrize("leeway_seconds", [0, 119.5])
-def test_with_minutes_below_zero_the_token_has_expired(settings: Settings, leeway_seconds: float) -> None:
+def test_with_minutes_below_zero_the_token_has_expired(
+    settings: Settings, leeway_seconds: float, minutes: str
+) -> None:
     settings.JWT_LEEWAY_SECONDS = leeway_seconds
-    token = issue_token("42", "--minutes", "-1").strip()
+    token = issue_token("42", "--minutes", minutes).strip()
     with pytest.raises(AuthenticationFailed) as refused:
         token_verifier().verify(token)
     assert refused.value.reason == "expired"

@@ -78,7 +78,7 @@ def _payload(
         user_id = user_id_of(user)
     except AuthenticationFailed:
         raise CommandError("USER must be printable text of 1 to 255 characters") from None
-    now, seconds = int(time.time()), round(minutes * 60)
+    now, seconds = int(time.time()), round(minutes * 60) or (1 if minutes > 0 else -1)
     if seconds < 0:
         seconds -= math.ceil(settings.JWT_LEEWAY_SECONDS)  # within it, the token would still be taken
     return {
@@ -87,6 +87,6 @@ def _payload(
         user_claim: user_id,
         **({"email": email} if email else {}),
         "iat": now + min(0, seconds),
-        "exp": now + (seconds or 1),
+        "exp": now + seconds,
         "jti": uuid.uuid4().hex,
     }
