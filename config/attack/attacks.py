@@ -227,7 +227,7 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "A product's own code that raises, in every hook there is",
             "the client is told, everything is given back, the log names the hook",
-            "proxy/tests/test_released.py::test_a_hook_that_raises_is_named_and_answered_with_500",
+            "proxy/tests/test_failing_hooks.py::test_a_hook_that_raises_is_named_and_answered_with_500",
         ),
     ),
 }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import http.server
-import json
 import threading
 from typing import Any
 
 import jwt
 
-from proxy.tests.tokens import PRIVATE, claims, jwk, pem_pair
+from proxy.tests.tokens import PRIVATE, claims, jwk, key_set, pem_pair
 
 
 class Issuer:
@@ -41,7 +40,7 @@ class Issuer:
         self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
 
     def key_set(self) -> bytes:
-        return json.dumps({"keys": [jwk(self.algorithm, f"k{n}", n) for n in self.serials]}).encode()
+        return key_set(*(jwk(self.algorithm, f"k{n}", n) for n in self.serials))
 
     def rotate(self, *, keep: bool = True) -> None:
         """A new key signs from now on; without `keep`, the old ones are gone."""

@@ -84,6 +84,11 @@ class Server(ABC):
         if self.program is not None:
             self.program.kill()
 
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, and nothing is answered until `ensure_running`."""
+        assert self.program is not None
+        self.program.send_signal(signal.SIGSTOP)
+
     def ensure_running(self) -> None:
         """Start it unless it runs: a test before may have ended it. A frozen one is thawed."""
         if self.running:

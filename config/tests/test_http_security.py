@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from config.testing.gateway import Gateway
 from config.testing.program import BASE_DIR
+from config.tests.conftest import MakeGateway
 
 HOST = "gateway.example.org"
 PASSWORD = "correct horse battery"
@@ -99,14 +99,8 @@ def test_a_login_behind_tls_needs_no_other_setting_and_its_cookies_stay_there(ga
         assert "; Secure" in cookie
 
 
-def test_who_is_no_trusted_proxy_cannot_claim_tls(tmp_path: Path) -> None:
-    gateway = Gateway("serve", tmp_path, {})
-    gateway.migrate()
-    gateway.start()
-    try:
-        answer = ask(gateway, "/", Host="127.0.0.1", X_Forwarded_Proto="https")
-    finally:
-        gateway.close()
+def test_who_is_no_trusted_proxy_cannot_claim_tls(make_gateway: MakeGateway) -> None:
+    answer = ask(make_gateway(), "/", Host="127.0.0.1", X_Forwarded_Proto="https")
 
     assert answer.status_code == 200
     assert "Strict-Transport-Security" not in answer.headers

@@ -6,37 +6,27 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
 from config.testing.gateway import Gateway
+from config.tests.conftest import MakeGateway
 
 LOGIN = "/admin/login/"
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    yield from running(tmp_path, {"TRUSTED_PROXIES": "127.0.0.1"})
+def gateway(make_gateway: MakeGateway) -> Gateway:
+    return make_gateway(HTTPS_ONLY="false", TRUSTED_PROXIES="127.0.0.1")
 
 
 @pytest.fixture
-def untrusting(tmp_path: Path) -> Iterator[Gateway]:
-    yield from running(tmp_path, {})
-
-
-def running(directory: Path, env: dict[str, str]) -> Iterator[Gateway]:
-    gateway = Gateway("serve", directory, {"HTTPS_ONLY": "false", **env})
-    try:
-        gateway.migrate()
-        gateway.start()
-        yield gateway
-    finally:
-        gateway.close()
+def untrusting(make_gateway: MakeGateway) -> Gateway:
+    return make_gateway(HTTPS_ONLY="false")
 
 
 class Browser:

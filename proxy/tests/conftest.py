@@ -1,4 +1,4 @@
-"""Databases for the tests of what is written: SQLite, and a real PostgreSQL."""
+"""Databases for the tests of what is written, SQLite and a real PostgreSQL; and the `world` of handshakes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pytest_django import DjangoDbBlocker
 
 from config.testing.servers import PostgresServer
 from proxy.database_settings import database
+from proxy.tests.world import redis, world  # noqa: F401  fixtures
 
 WRITTEN = (
     *(

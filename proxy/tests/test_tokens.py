@@ -18,7 +18,7 @@ from pytest_django import Settings
 from proxy.control import isoformat, seconds_left
 from proxy.core.errors import TOKEN_REASONS, AuthenticationFailed, KeysUnavailable, TokenExpired
 from proxy.engine.jwks import Jwks, parse_keys
-from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, pem_pair
+from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, key_set, pem_pair
 from proxy.tokens import LAST_SECOND, MAX_TOKEN_CHARS, Backend, TokenVerifier, token_verifier
 
 NOW = int(time.time())  # when the module is read: a long suite may be minutes past it
@@ -333,7 +333,7 @@ def test_refusing_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
 # --- Keys from a JWKS -----
 def loaded_jwks(*entries: dict[str, Any], algorithm: str = "RS256") -> Jwks:
     jwks = Jwks("http://127.0.0.1:1/", algorithm=algorithm)
-    jwks._keys = parse_keys(json.dumps({"keys": entries}).encode(), algorithm=algorithm).keys
+    jwks._keys = parse_keys(key_set(*entries), algorithm=algorithm).keys
     jwks._fetched_at = time.monotonic()
     return jwks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import cache
 from typing import Any
@@ -39,6 +40,11 @@ def jwk(
     implementation = jwt.get_algorithm_by_name(algorithm)
     entry = implementation.to_jwk(implementation.prepare_key(pem), as_dict=True)
     return {**entry, **({} if kid is None else {"kid": kid}), **extra}
+
+
+def key_set(*entries: dict[str, Any]) -> bytes:
+    """The document that an issuer serves its keys in."""
+    return json.dumps({"keys": entries}).encode()
 
 
 def claims(**changes: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from websockets.asyncio.server import ServerConnection
 from config.testing.forwarder import Forwarder
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer
+from config.tests.conftest import MakeGateway
 
 
 async def echo(upstream: ServerConnection) -> None:
@@ -26,13 +27,9 @@ async def echo(upstream: ServerConnection) -> None:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Gateway]:
+def node(make_gateway: MakeGateway) -> Gateway:
     """A node of its own on SQLite."""
-    node = Gateway("serve", tmp_path, {})
-    node.migrate()
-    node.start()
-    yield node
-    node.close()
+    return make_gateway()
 
 
 async def pages(node: Gateway, *, number: int, at_once: int) -> None:

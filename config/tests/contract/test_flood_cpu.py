@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -19,6 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from config.testing.gateway import Gateway, issue
 from config.testing.program import free_port
+from config.tests.conftest import MakeGateway
 from config.tests.contract.test_floods import upgrade_request
 from proxy.core.framing import encode_frame
 from proxy.core.headers import BINARY, TEXT
@@ -45,17 +46,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Gateway]:
-    env = {
-        "STUDIO_WS_URLS": f"ws://127.0.0.1:{free_port()}",
-        "STUDIO_PROBE": "none",
-        "CONNECT_RATE_PER_IP": "1000/s",
-    }
-    gateway = Gateway("serve", tmp_path, env)
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+def node(make_gateway: MakeGateway) -> Gateway:
+    return make_gateway(
+        STUDIO_WS_URLS=f"ws://127.0.0.1:{free_port()}",
+        STUDIO_PROBE="none",
+        CONNECT_RATE_PER_IP="1000/s",
+    )
 
 
 @asynccontextmanager

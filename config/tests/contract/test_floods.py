@@ -9,13 +9,14 @@ import statistics
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from config.testing.gateway import Gateway, issue
+from config.testing.program import free_port
 from config.testing.servers import ValkeyServer
+from config.tests.conftest import MakeGateway
 from proxy.core.framing import encode_frame, ping_frame
 from proxy.core.headers import CONT, TEXT
 from proxy.engine.tests.splicing import accepting
@@ -49,20 +50,13 @@ FLOODS = {
 
 
 @pytest.fixture
-def node(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Gateway]:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    env = {
-        "REDIS_URL": valkey.url,
-        "STUDIO_WS_URLS": f"ws://127.0.0.1:{port}",
-        "STUDIO_PROBE": "none",
-        "MESSAGE_RATE_PER_USER": "1000/s",
-    }
-    gateway = Gateway("serve", tmp_path, env)
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+def node(make_gateway: MakeGateway, valkey: ValkeyServer) -> Gateway:
+    return make_gateway(
+        REDIS_URL=valkey.url,
+        STUDIO_WS_URLS=f"ws://127.0.0.1:{free_port()}",
+        STUDIO_PROBE="none",
+        MESSAGE_RATE_PER_USER="1000/s",
+    )
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection
 
 from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
+from config.tests.conftest import MakeGateway
 
 MESSAGE = bytes(range(256)) * 1024
 COUNT = 4096  # of 256 KiB: one gigabyte
@@ -18,12 +19,8 @@ MOST_GROWTH_KB = 20 * 1024
 
 
 @pytest.fixture
-def patient(tmp_path: Path, valkey: ValkeyServer):  # type: ignore[no-untyped-def]
-    gateway = Gateway("serve", tmp_path, {"REDIS_URL": valkey.url, "SLOW_CONSUMER_SECONDS": "60"})
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+def patient(make_gateway: MakeGateway, valkey: ValkeyServer) -> Gateway:
+    return make_gateway(REDIS_URL=valkey.url, SLOW_CONSUMER_SECONDS="60")
 
 
 def rss_kb(gateway: Gateway) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from config.testing.gateway import Gateway
+from config.tests.conftest import MakeGateway
 from proxy.server.tests.conftest import read_all
 
 PATHS = ("/health", "/ready", "/metrics")
@@ -53,12 +52,8 @@ async def test_head_has_no_body_and_other_methods_are_refused(gateway: Gateway, 
 
 
 @pytest.fixture(params=["daphne", "serve"])
-def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
-    gateway = Gateway(request.param, tmp_path, {"METRICS_TOKEN": TOKEN})
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+def guarded(request: pytest.FixtureRequest, make_gateway: MakeGateway) -> Gateway:
+    return make_gateway(request.param, METRICS_TOKEN=TOKEN)
 
 
 def test_metrics_still_ask_for_their_token_whatever_the_host(guarded: Gateway) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -81,8 +80,7 @@ async def test_with_a_frozen_valkey_a_command_says_so_and_a_block_is_saved_withi
     async with asyncio.timeout(120), node.serving(echo):
         await node.wait_until_ready(redis=True, database=True)
         async with node.connect(node.url()) as client:
-            assert valkey.program is not None
-            valkey.program.send_signal(signal.SIGSTOP)
+            valkey.freeze()
             idle_seconds = await _seconds(node, "check")
 
             published = await run(node, "publish", "user:42", '{"type":"hello"}')

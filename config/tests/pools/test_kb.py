@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 
 from config.testing.gateway import Gateway, issue
+from config.tests.conftest import MakeGateway
 from config.tests.pools.conftest import MakeNodes
 from config.tests.pools.test_balancing import instance_of
 
@@ -21,12 +20,8 @@ async def echo(upstream: ServerConnection) -> None:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Gateway]:
-    gateway = Gateway("serve", tmp_path, {"KB_PROBE": "websocket", "KB_PROBE_SECONDS": "1"})
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+def node(make_gateway: MakeGateway) -> Gateway:
+    return make_gateway(KB_PROBE="websocket", KB_PROBE_SECONDS="1")
 
 
 async def test_a_kb_that_is_away_is_a_503_with_retry_after_and_heals_in_seconds(node: Gateway) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,19 +38,15 @@ async def asked_while_a_beat_is_held_up(script: Script, monkeypatch: pytest.Monk
     await script.asks.reached.wait()
 
 
-@pytest.mark.parametrize("end", ["killed", "frozen"])
+@pytest.mark.parametrize("end", [ValkeyServer.kill, ValkeyServer.freeze], ids=["killed", "frozen"])
 async def test_who_waits_when_redis_goes_away_does_not_count_against_who_waits_too(
-    valkey: ValkeyServer, end: str
+    valkey: ValkeyServer, end: Callable[[ValkeyServer], None]
 ) -> None:
     async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
         script.asks.shut()
         waiting = [admitting(admission, f"a{number}", per_user=5) for number in range(12)]
         await script.asks.reached.wait()
-        if end == "killed":
-            valkey.kill()
-        else:
-            assert valkey.program is not None
-            valkey.program.send_signal(signal.SIGSTOP)
+        end(valkey)
         script.asks.open()
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         assert [isinstance(answer, TooMany) for answer in answers] == [False] * 5 + [True] * 7
@@ -71,19 +67,15 @@ async def test_who_waits_when_redis_goes_away_is_not_what_gives_way(valkey: Valk
     assert replaced == ["a0"], "the oldest of those that were let in"
 
 
-@pytest.mark.parametrize("end", ["killed", "frozen"])
+@pytest.mark.parametrize("end", [ValkeyServer.kill, ValkeyServer.freeze], ids=["killed", "frozen"])
 async def test_who_comes_while_a_beat_fails_goes_on_alone_and_does_not_wait_for_redis_return(
-    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, end: str
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, end: Callable[[ValkeyServer], None]
 ) -> None:
     async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
         await asked_while_a_beat_is_held_up(script, monkeypatch)
         waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(2)]
         await asyncio.sleep(0)
-        if end == "killed":
-            valkey.kill()
-        else:
-            assert valkey.program is not None
-            valkey.program.send_signal(signal.SIGSTOP)
+        end(valkey)
         script.asks.open()
         granted, refused = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(refused, TooMany)

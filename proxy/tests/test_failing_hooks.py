@@ -1,0 +1,104 @@
+"""What fails in an accept or in a product's hook is answered, named, and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from proxy.core.errors import NotFound
+from proxy.core.routes import Forward, Subject
+from proxy.core.verdicts import Verdict
+from proxy.tests.world import World, settle
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_an_accept_that_fails_leaves_nothing(world: World, redis: Redis, moment: str) -> None:
+    def fail_around(send: Any) -> Any:
+        async def failing(message: dict[str, Any]) -> None:
+            if message["type"] != "websocket.accept" or moment == "after":
+                await send(message)
+            if message["type"] == "websocket.accept":
+                raise ConnectionError
+
+        return failing
+
+    world.wrap_send = fail_around
+    status, _ = await world.answer()
+    assert status == (500 if moment == "before" else 101)
+    await settle(world, redis)
+
+
+def raises(error: Exception) -> Callable[..., Any]:
+    def hook(*_: Any) -> Any:
+        raise error
+
+    return hook
+
+
+class BrokenForward(Forward):
+    def query_string(self, subject: Subject) -> str:
+        raise RuntimeError("a product's mistake")
+
+
+HOOKS: dict[str, dict[str, Any]] = {
+    "topics": {"topics": raises(RuntimeError("a product's mistake"))},
+    "forward": {"forward": BrokenForward()},
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+async def test_a_hook_that_raises_is_named_and_answered_with_500(
+    world: World, redis: Redis, hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.route = replace(world.route, **HOOKS[hook])
+    with caplog.at_level(logging.ERROR):
+        status, body = await world.answer()
+    assert status == 500
+    assert b"mistake" not in body
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == [hook]
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize(
+    ("topics", "status"),
+    [
+        (raises(NotFound("no such game")), 404),
+        (lambda _: ("no topic",), 500),
+        (lambda _: (None,), 500),
+        (lambda _: None, 500),
+    ],
+)
+async def test_topics_that_are_none_are_refused_with_the_errors_own_status(
+    world: World, redis: Redis, topics: Any, status: int
+) -> None:
+    world.route = replace(world.route, topics=topics)
+    assert (await world.answer())[0] == status
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RuntimeError("a product's mistake"), 1011), (NotFound("no such game"), 1008)]
+)
+async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
+    world: World, redis: Redis, error: Exception, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    inspect: Callable[..., Verdict] = raises(error)
+    world.route = replace(world.route, inspect=inspect)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10), world.client() as client:
+        heard = await loop.sock_recv(client, 65536)
+        await loop.sock_sendall(client, b"\x81\x82\0\0\0\0hi")
+        while len(heard.partition(b"\r\n\r\n")[2]) < 4:
+            heard += await loop.sock_recv(client, 65536)
+    frame = heard.partition(b"\r\n\r\n")[2]
+    assert frame[0] == 0x88
+    assert int.from_bytes(frame[2:4], "big") == code
+    await settle(world, redis)
+    hooks = [record.hook for record in caplog.records if hasattr(record, "hook")]
+    assert hooks == (["inspect"] if code == 1011 else [])

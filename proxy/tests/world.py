@@ -1,0 +1,171 @@
+"""A gateway in the test's own process, in which every await and every turn of a handshake can be met."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from channels.layers import channel_layers, get_channel_layer
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from config.testing.servers import ValkeyServer
+from proxy import consumers, metrics, registry
+from proxy.consumers import GatewayConsumer
+from proxy.core.limits import MessageLimits, Rate
+from proxy.core.principal import Principal
+from proxy.core.routes import Resume, Route, Upstream
+from proxy.runtime import Runtime
+from proxy.server.handshake import UpgradeRequest
+from proxy.server.node import Node
+from proxy.server.options import ServerOptions
+
+WAYS = ("splice", "relay", "resume")
+HEAD = [
+    (b"host", b"localhost"),
+    (b"upgrade", b"websocket"),
+    (b"connection", b"Upgrade"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    (b"sec-websocket-version", b"13"),
+]
+
+
+class World:
+    """One gateway in this process: our server's node, a runtime with a hub and Redis, and a service."""
+
+    def __init__(self, way: str, route: Route, runtime: Runtime, service: Server) -> None:
+        self.way, self.route, self.runtime, self.service = way, route, runtime, service
+        self.wrap: Callable[[Any], Awaitable[None]] = lambda running: running
+        self.wrap_send: Callable[[Any], Any] = lambda send: send
+        self.node = Node(self._application, ServerOptions(), loop=asyncio.get_running_loop())
+        self.tasks: list[asyncio.Future[None]] = []
+
+    def _application(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        scope |= {
+            "request_id": "r",
+            "client_address": "192.0.2.1",
+            "principal": Principal(user_id="7"),
+            "refusal": None,
+            "query": {},
+            "offered_subprotocols": (),
+            "bearer_subprotocol": False,
+            "url_route": {"kwargs": {}},
+        }
+        if self.way != "splice":
+            del scope["extensions"]["sluicegate.splice"]
+        running = self.wrap(GatewayConsumer(self.route)(scope, receive, self.wrap_send(send)))
+        self.tasks.append(asyncio.ensure_future(running))
+        return self.tasks[-1]
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[socket.socket]:
+        ours, theirs = socket.socketpair()
+        for each in (ours, theirs):
+            each.setblocking(False)
+        self.node.take(theirs, UpgradeRequest(
+            method="GET", target=b"/ws", http_version="1.1", headers=list(HEAD), client=None, server=None
+        ))  # fmt: skip
+        with ours:
+            yield ours
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The status of one handshake, and all that came before its socket was closed; 0 if nothing did."""
+        heard = b""
+        async with self.client() as client:
+            loop = asyncio.get_running_loop()
+            while more := await loop.sock_recv(client, 65536):
+                heard += more
+                if b"\r\n\r\n" in heard and b" 101 " in heard[:16]:
+                    break
+        return int(heard[9:12] or b"0"), heard
+
+    async def is_empty(self, redis: Redis) -> bool:
+        layer: Any = get_channel_layer()
+        (member,) = self.runtime.pool(self.route).all_members()
+        labels = {"route": "tried", "backend": metrics_backend(self)}
+        live = REGISTRY.get_sample_value(metrics.CONNECTIONS_INNER_NAME, labels)
+        gates = self.runtime.gates(self.route)
+        return (
+            not self.node.legs
+            and not self.runtime.links
+            and not self.runtime.admission.live()
+            and member.links == 0
+            and not live
+            and gates is not None
+            and gates.is_empty
+            and len(layer.groups) == 1  # the node's own
+            and not self.service.connections
+            and not [key async for key in redis.scan_iter("gateway:lease:*") if b":user:" in key]
+        )
+
+
+def metrics_backend(world: World) -> str:
+    return world.route.upstream.members[0]
+
+
+async def quiet_service(connection: ServerConnection) -> None:
+    await connection.wait_closed()
+
+
+@pytest.fixture
+async def redis(valkey: ValkeyServer, settings: Any) -> AsyncIterator[Redis]:
+    settings.REDIS_URL = valkey.url
+    settings.REDIS_HOST = {**settings.REDIS_HOST, "address": valkey.url}
+    settings.WEBSOCKET_ENABLED = True
+    client = Redis.from_url(valkey.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=WAYS)
+async def world(
+    request: pytest.FixtureRequest, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    async with serve(quiet_service, "127.0.0.1", 0, compression=None) as service:
+        port = next(iter(service.sockets)).getsockname()[1]
+        route = Route(
+            name="tried",
+            paths=("ws",),
+            upstream=Upstream.of("tried", f"ws://127.0.0.1:{port}", path="/ws"),
+            topics=lambda subject: (f"session:{subject.connection_id}",),
+            resume=Resume.RECONNECT if request.param == "resume" else Resume.CLOSE,
+            message_limits=MessageLimits(messages_per_user=Rate(1000, 1)),
+        )
+        monkeypatch.setattr(registry, "routes", lambda: (route,))
+        channel_layers.backends.clear()
+        runtime = Runtime()
+        monkeypatch.setattr(runtime.rules, "ready", _at_once)  # there is no database
+
+        async def running() -> Runtime:
+            return runtime
+
+        monkeypatch.setattr(consumers, "running_runtime", running)
+        runtime.background.start("hub", runtime.hub.run)
+        assert runtime.admission.shared is not None
+        runtime.background.start("leases", runtime.admission.shared.run)
+        async with asyncio.timeout(5):
+            while not (runtime.hub.connected and runtime.admission.shared.connected):
+                await asyncio.sleep(0.01)
+        yield World(request.param, route, runtime, service)
+        await runtime.background.stop()
+        await runtime.admission.shared.leave()
+        script: Any = runtime.admission.shared._run_script
+        await script.close()
+
+
+async def _at_once() -> None:
+    await asyncio.sleep(0)
+
+
+async def settle(world: World, redis: Redis) -> None:
+    async with asyncio.timeout(10):
+        if world.tasks:
+            await asyncio.wait(world.tasks)
+        while not await world.is_empty(redis):
+            await asyncio.sleep(0.01)
+    world.tasks.clear()
