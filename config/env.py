@@ -26,7 +26,7 @@ T = TypeVar("T")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of every URL in a list
 _HOST = re.compile(r"\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]|\*")
 _SHOWN_CHARS = 120
-_STORES = {"postgres", "postgresql", "redis", "rediss", "nats", "tls"}
+_STORES = {"postgres", "postgresql", "redis", "rediss"}
 _QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
 # How alike a variable that nobody reads must be to one of ours, to be taken for a slip of the pen.
 _ALIKE = 0.85

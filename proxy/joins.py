@@ -42,7 +42,7 @@ Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, Lease[Any]]]
 
 
 class ClientLeft(Exception):
-    """The client went away before it was answered."""
+    """The client went away before the application answered it, or the server answered in its place."""
 
 
 class Join(Protocol):

@@ -16,7 +16,7 @@ from proxy.models import MemberReport, Node, PoolMember
 from proxy.nodes import LOST_AFTER_SECONDS
 
 # The worst first: what one node sees is what staff should see. Who has not tried yet sees nothing.
-_WORST_FIRST = ("unhealthy", "broken", FAILING, "draining", "full", "available", NOT_TRIED)
+_WORST_FIRST = ("unhealthy", "broken", FAILING, "full", "available", NOT_TRIED)
 _CSS = {
     "available": "gateway-live",
     "unhealthy": "gateway-down",

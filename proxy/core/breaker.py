@@ -90,7 +90,7 @@ class Breaker:
         return 0.0 if self._opened_until is None else max(self._opened_until - now, 0.0)
 
     def begin(self, now: float) -> int:
-        """A dial that was allowed begins; answers its number. It ends with exactly one of the three below."""
+        """A dial that was allowed begins; answers its number, for `succeeded`, `failed` and `given_up`."""
         self._begun += 1
         self._on_trial = self.state(now) is BreakerState.HALF_OPEN
         return self._begun

@@ -9,7 +9,7 @@ from proxy.core.backoff import jittered
 
 
 class ProbeKind(StrEnum):
-    """`websocket`: a handshake, a ping and its pong. `http`: a GET that must answer 2xx."""
+    """`websocket`: a handshake, a ping and its pong. `http`: a GET that answers 2xx, 401, 403 or 429."""
 
     WEBSOCKET = "websocket"
     HTTP = "http"

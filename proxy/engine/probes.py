@@ -137,7 +137,7 @@ async def _ping(target: Target) -> None:
 
 
 async def probe_http(target: Target, _: Probe) -> None:
-    """A GET that answers 2xx, 401 or 403. Raises ProbeFailed, OSError."""
+    """A GET that answers 2xx, 401, 403 or 429. Raises ProbeFailed, OSError."""
     parts = urlsplit(target.url)
     tls = tls_for(target.url)
     reader, writer = await asyncio.open_connection(

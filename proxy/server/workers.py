@@ -74,7 +74,8 @@ class Master:
                 shutil.rmtree(self._metrics_dir, ignore_errors=True)
 
     async def _keep(self, slot: int) -> int:
-        """Keep one worker running until staff drains it or everything stops; answers its last exit code.
+        """Keep one worker running until staff drains it or everything stops; answers its last exit code,
+        0 of one that was drained.
 
         One that was told to end by anybody else is replaced: capacity must not shrink in silence.
         """
