@@ -67,7 +67,7 @@ def drop_what_comes_too_late() -> None:
     send = WebSocketProtocol.serverSend
 
     def send_while_open(self: Any, content: Any, binary: bool = False) -> None:
-        if self.state != self.STATE_CLOSED:
+        if self.state not in {self.STATE_CLOSING, self.STATE_CLOSED}:
             send(self, content, binary)
 
     WebSocketProtocol.serverSend = send_while_open

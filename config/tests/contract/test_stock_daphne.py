@@ -22,6 +22,7 @@ MIB = 1 << 20
 SENT_MIB, MOST_GROWTH_KIB = 192, 64 * 1024
 ENDLESS_PING = b"\x89\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
 NOT_UTF8 = encode_frame(TEXT, b"\xff", mask=bytes(4))
+RESERVED = encode_frame(3, b"", mask=bytes(4))  # an opcode that means nothing
 
 
 @pytest.fixture
@@ -96,7 +97,10 @@ async def test_a_client_that_reads_nothing_does_not_stay_behind_its_close(
             assert await asyncio.to_thread(is_ended, client)
 
 
-async def test_what_the_service_says_after_a_client_has_broken_a_rule_is_no_failure(daphne: Gateway) -> None:
+@pytest.mark.parametrize("sent", [NOT_UTF8 * 100, RESERVED], ids=["closed", "closing"])
+async def test_what_the_service_says_after_a_client_has_broken_a_rule_is_no_failure(
+    daphne: Gateway, sent: bytes
+) -> None:
     async def talk(upstream: ServerConnection) -> None:
         with suppress(ConnectionClosed):
             while True:
@@ -105,7 +109,7 @@ async def test_what_the_service_says_after_a_client_has_broken_a_rule_is_no_fail
 
     def break_a_rule(url: str) -> None:
         with connected(url) as client, suppress(OSError):
-            client.sendall(NOT_UTF8 * 100)
+            client.sendall(sent)
             while client.recv(65_536):
                 pass
 
