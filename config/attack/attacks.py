@@ -118,6 +118,12 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             f"{_POOLS}/test_blame.py::test_a_handshake_that_cannot_be_passed_on_is_refused_and_blames_no_member",
         ),
         Attack(
+            "A service that answers a dial with 15,000 blanks where a number belongs",
+            "a refusal, read in linear time",
+            "proxy/engine/tests/test_rawdial.py::"
+            "test_a_busy_service_whose_retry_after_is_all_blanks_does_not_hold_the_loop",
+        ),
+        Attack(
             "A user whose messages make a service drop its links",
             "its links end; the members stay in for everybody else",
             f"{_POOLS}/test_blame.py::test_one_user_whose_links_make_a_service_drop_does_not_shut_its_members_to_others",
