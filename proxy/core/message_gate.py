@@ -49,7 +49,7 @@ class MessageGate:
         self._messages = (*_buckets(limits.messages_per_connection), *user.messages)
         self._sizes = (*_buckets(limits.bytes_per_connection), *user.sizes)
         self._user, self._grant = user, _grant(limits)
-        self._dropped = user.dropped if limits.is_per_user else Bucket(DROPPED_RATE)
+        self._dropped: Bucket | None = user.dropped if limits.is_per_user else None
         self._bound = ""
         self._answer_at = 0.0
         self._charged_bytes = 0
@@ -88,6 +88,8 @@ class MessageGate:
 
     def dropped(self, size_bytes: int, now: float) -> float:
         """A message had to wait and was dropped: how long to read nothing more, as reading costs, too."""
+        if self._dropped is None:
+            self._dropped = Bucket(DROPPED_RATE)
         return self._dropped.charge(now, tokens=1 + size_bytes // BYTES_A_DROP)
 
     def answer(self, wait_seconds: float, now: float) -> str | None:

@@ -18,6 +18,7 @@ from proxy.core.framing import ping_frame
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
+NOT_DUE = -1
 
 # What our pings carry and their pongs begin with. Random, so that gateways in a row swallow their own pongs
 # only.
@@ -31,7 +32,7 @@ def keep_alive_ping(*, masked: bool) -> bytes:
 
 
 class Due(Protocol):
-    """Something with deadlines. `slot` belongs to the wheel; -1 while it is not on it."""
+    """Something with deadlines. `slot` belongs to the wheel; NOT_DUE while it is not on it."""
 
     slot: int
 
@@ -71,7 +72,7 @@ class Wheel:
             waiting.discard(due)
             if not waiting:
                 del self._slots[due.slot]
-        due.slot = -1
+        due.slot = NOT_DUE
 
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()
@@ -79,7 +80,7 @@ class Wheel:
         for slot in range(self._tick + 1, int(now / TICK_SECONDS) + 1):
             self._tick = slot
             for due in self._slots.pop(slot, ()):
-                due.slot = -1
+                due.slot = NOT_DUE
                 self._look(due, now)
         self._timer = loop.call_later(TICK_SECONDS, self._turn) if self._slots else None
 

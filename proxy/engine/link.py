@@ -12,6 +12,7 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
+from proxy.engine.keepalive import NOT_DUE, running_wheel
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Link:
     """
 
     __slots__ = (
-        "__weakref__", "_phrase", "_waiting", "counted", "counters", "expiry", "record", "stream", "topics",
+        "__weakref__", "_phrase", "_waiting", "counted", "counters", "record", "slot", "stream", "topics",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +60,7 @@ class Link:
         self.counted = LinkCounters()
         self.stream: Stream | None = None
         self._waiting: list[Event | tuple[Close, ClosedBy]] | None = []
-        self.expiry: asyncio.TimerHandle | None = None
+        self.slot = NOT_DUE  # the wheel's, for the expiry: a timer a link would weigh half a kilobyte
 
     @property
     def id(self) -> str:
@@ -108,7 +109,8 @@ class Link:
     def ended(self) -> None:
         """Nothing reaches the link any more."""
         self.stream = self._waiting = None
-        self.cancel_expiry()
+        if self.slot != NOT_DUE:
+            running_wheel().forget(self)
 
     def update_record(self, *, now: datetime, loop_time: float) -> None:
         """Bring the record's counters up to date; `now` and `loop_time` are the same moment."""
@@ -121,13 +123,8 @@ class Link:
 
     def expire_in(self, seconds: float) -> None:
         """End with 4010 after `seconds`, in place of any earlier expiry."""
-        self.cancel_expiry()
-        self.expiry = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._expire)
+        running_wheel().schedule(self, asyncio.get_running_loop().time() + seconds)
 
-    def _expire(self) -> None:
+    def look(self, now: float) -> None:
+        """The token has expired."""
         self.end(closes.TOKEN_EXPIRED, ClosedBy.GATEWAY)
-
-    def cancel_expiry(self) -> None:
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None

@@ -11,6 +11,7 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord
+from proxy.engine.keepalive import NOT_DUE
 from proxy.engine.link import Link
 
 
@@ -87,7 +88,7 @@ async def test_a_link_ends_when_its_token_does_and_a_later_token_takes_the_earli
     assert stream.told == [(closes.TOKEN_EXPIRED, ClosedBy.GATEWAY)]
     link.expire_in(3600)
     link.ended()
-    assert link.expiry is None
+    assert link.slot == NOT_DUE
 
 
 def test_the_record_gets_the_counters_and_when_something_last_crossed() -> None:
