@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients lint lock leak attack fuzz chaos bench bench-check clean
+.PHONY: help run test coverage test-clients lint lock leak attack fuzz chaos bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -33,7 +33,10 @@ test: lint ## Install what is needed, then run every check and every test, a pro
 	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \
 	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
-	$(PYTHON) -m pytest $(IN_PARALLEL) --durations=40 --cov --cov-report=term
+	$(PYTHON) -m pytest $(IN_PARALLEL) --durations=40
+
+coverage: $(DEV_READY) ## The same tests under coverage, server processes included.
+	$(PYTHON) -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
 test-clients: $(DEV_READY) $(NODE_READY) ## Real clients of other makers, each on fresh gateways; says what it left out.
 	$(PYTHON) -m pytest -m clients -n 2 --dist loadscope config/tests/clients
