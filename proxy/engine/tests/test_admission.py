@@ -185,14 +185,13 @@ async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: Va
     async with node(valkey, "a") as (admission, script, _), asyncio.timeout(10):
         leases = [await admission.admit(str(n), caps, address="192.0.2.1", user_id="9") for n in range(3)]
         running = next(task for task in asyncio.all_tasks() if "SharedLeases.run" in repr(task.get_coro()))
-        calls = script.calls
-        await script.redis.execute_command("CLIENT", "PAUSE", 300, "ALL")
+        script.asks.shut()
         for lease in leases:
             admission.release(lease)
-        while script.calls == calls:
-            await asyncio.sleep(0.01)
+        await script.asks.reached.wait()
         running.cancel()  # in the middle of a call
         await asyncio.wait([running])
+        script.asks.open()
         assert admission.shared is not None
         keys = ("gateway:lease:user:default:9", "gateway:lease:address:default:192.0.2.1")
         assert await script.redis.exists(*keys)
