@@ -139,6 +139,17 @@ def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
     return valkey_server
 
 
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A Valkey of the test's own, for what gateways that others share must not hear: `drain --all`."""
+    server = ValkeyServer(tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL a test process."""

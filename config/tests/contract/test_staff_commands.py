@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -20,14 +18,9 @@ pytestmark = pytest.mark.timeout(150)
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
-    """One of its own: `drain --all` would also drain the gateways that other tests share."""
-    server = ValkeyServer(tmp_path)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
+def valkey(own_valkey: ValkeyServer) -> ValkeyServer:
+    """What the `nodes` share, and nobody else."""
+    return own_valkey
 
 
 async def echo(upstream: ServerConnection) -> None:

@@ -67,7 +67,7 @@ async def test_what_follows_a_broken_frame_is_not_kept(daphne: Gateway) -> None:
                 client.sendall(bytes(MIB))
         return peak_kib(daphne) - before_kib
 
-    async with daphne.serving(wait), asyncio.timeout(90):
+    async with daphne.serving(wait), asyncio.timeout(60):
         assert await asyncio.to_thread(flood, daphne.url(token=issue("floods"))) < MOST_GROWTH_KIB
 
 
@@ -89,7 +89,7 @@ async def test_a_client_that_reads_nothing_does_not_stay_behind_its_close(
         poll.register(client, 0)  # for a reset or a hang-up only: nothing is read
         return bool(poll.poll(20_000))
 
-    async with daphne.serving(fill), asyncio.timeout(90):
+    async with daphne.serving(fill), asyncio.timeout(60):
         client = await asyncio.to_thread(connected, daphne.url(token=issue("sleeps")))
         with client:
             await filled.wait()
@@ -113,7 +113,7 @@ async def test_what_the_service_says_after_a_client_has_broken_a_rule_is_no_fail
             while client.recv(65_536):
                 pass
 
-    async with daphne.serving(talk), asyncio.timeout(90):
+    async with daphne.serving(talk), asyncio.timeout(60):
         url = daphne.url(token=issue("breaks"))
         await asyncio.gather(*(asyncio.to_thread(break_a_rule, url) for _ in range(10)))
     assert "a link failed" not in daphne.program.output

@@ -130,9 +130,9 @@ def test_a_taken_port_is_one_line_and_a_failure(spawn: Spawn, environment: dict[
 
 
 def test_a_worker_that_staff_drained_is_not_replaced_and_the_log_says_so(
-    spawn: Spawn, environment: dict[str, str], valkey: ValkeyServer
+    spawn: Spawn, environment: dict[str, str], own_valkey: ValkeyServer
 ) -> None:
-    environment |= {"REDIS_URL": valkey.url}
+    environment |= {"REDIS_URL": own_valkey.url}
     gateway = spawn([*SERVE, "--port", "0", "--workers", "2"], name="gateway", env=environment)
     gateway.wait_for_output(r"listening on[^\n]*\n(.*\n)*?[^\n]*listening on", within_seconds=30)
     deadline = time.monotonic() + 30
