@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from proxy.core.control import encode
 from proxy.core.errors import AuthenticationFailed, GatewayError
+from proxy.core.refusals import refusal_of
 from proxy.downstream import send_close
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -40,14 +39,7 @@ def status_of(error: GatewayError, *, unauthenticated_status: int) -> int:
 
 
 async def _deny(send: Send, error: GatewayError, status: int, *, request_id: str) -> None:
-    body = encode(**error.fields()).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        (b"x-request-id", request_id.encode()),
-    ]
-    if error.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(math.ceil(error.retry_after_seconds)).encode()))
+    status, headers, body = refusal_of(error, status=status)
+    headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -7,9 +7,10 @@ from typing import Any
 
 from proxy.core.credentials import Subprotocols
 from proxy.core.errors import Forbidden, GatewayError
+from proxy.core.refusals import Header, refusal_of
 from proxy.engine.splice import SpliceRequest
 from proxy.server import handshake
-from proxy.server.handshake import Header, UpgradeRequest
+from proxy.server.handshake import UpgradeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Refused:
 
 def refusal(error: GatewayError) -> Refused:
     """The server's own refusal, with the JSON body of DESIGN.md's table."""
-    status, headers, body = handshake.refusal_of(error)
+    status, headers, body = refusal_of(error)
     return Refused(status, handshake.refusal_bytes(status, headers, body))
 
 

@@ -5,9 +5,7 @@ The rules of RFC 6455, section 4.2, are checked by the `websockets` library's sa
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,11 +19,10 @@ from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from proxy.core.errors import BadRequest, GatewayError
+from proxy.core.errors import BadRequest
 from proxy.core.heads import CONTROL_BYTES, TOKEN, problem_of_head
 from proxy.core.redaction import redacted
-
-Header = tuple[bytes, bytes]
+from proxy.core.refusals import Header
 
 _log = logging.getLogger("websockets.server")
 # Checks requests, one after the other: making a protocol for each costs as much as the check.
@@ -137,8 +134,8 @@ class BadHandshake(BadRequest):
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
-        self.answer_status = status
-        self.detail = detail
+        self.status = status
+        self.message = redacted(f"{self.message} {detail}")
 
 
 def accept_bytes(
@@ -185,30 +182,3 @@ def refusal_bytes(status: int, headers: Iterable[Header], body: bytes) -> bytes:
             head += name + b": " + value + b"\r\n"
     options = b"Upgrade, close" if status == HTTPStatus.UPGRADE_REQUIRED else b"close"  # RFC 9110, 7.8
     return head + b"Connection: %b\r\nContent-Length: %d\r\n\r\n" % (options, len(body)) + body
-
-
-def refusal_of(error: GatewayError) -> tuple[int, list[Header], bytes]:
-    """Status, headers and JSON body with which the server itself refuses."""
-    status, told = error.status, error.fields()
-    headers: list[Header] = [(b"Content-Type", b"application/json")]
-    if isinstance(error, BadHandshake):
-        status, told["message"] = error.answer_status, redacted(f"{error.message} {error.detail}")
-        if status == HTTPStatus.UPGRADE_REQUIRED:
-            headers.append((b"Upgrade", b"websocket"))
-        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers.append((b"Allow", b"GET"))
-    if error.retry_after_seconds is not None:
-        headers.append((b"Retry-After", b"%d" % math.ceil(error.retry_after_seconds)))
-    return status, headers, json.dumps(told).encode()
-
-
-def json_body(*, code: str, message: str) -> bytes:
-    return json.dumps({"code": code, "message": message}).encode()
-
-
-def json_refusal(status: int, *, code: str, message: str) -> bytes:
-    """A refusal of the server's own, of a request that is no handshake."""
-    headers: list[Header] = [(b"Content-Type", b"application/json")]
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"Allow", b"GET, HEAD"))
-    return refusal_bytes(status, headers, json_body(code=code, message=message))

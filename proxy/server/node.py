@@ -71,7 +71,7 @@ class Node:
             accept_key = handshake.accept_key_of(request)
         except BadHandshake as error:
             self.count("refused_handshake")
-            self.on_refused(request, error.answer_status)
+            self.on_refused(request, error.status)
             leg.refuse(error)
             return
         refusal = self._refusal()

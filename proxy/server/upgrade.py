@@ -16,6 +16,7 @@ from twisted.web.http import HTTPChannel
 
 from proxy.core.errors import READ_ONLY, BadRequest, GatewayError, Overloaded, TooMany
 from proxy.core.heads import CONTROL_BYTES
+from proxy.core.refusals import Refusal, refusal, refusal_of
 from proxy.server import access_log, handshake
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_connections import HttpConnections
@@ -111,7 +112,7 @@ class GatewayChannel(HTTPChannel):
         options = self.factory.server.options
         options.hooks.count(counted)
         self._is_refused = True
-        self.transport.write(handshake.json_refusal(status, code=BadRequest.code, message=message))
+        self.transport.write(handshake.refusal_bytes(*refusal(status, code=BadRequest.code, message=message)))
         if isinstance(self.transport, tcp.Connection):
             self.transport.loseWriteConnection()
         else:  # TLS knows no half
@@ -251,7 +252,7 @@ class GatewayRequest(WebRequest):
     def _refuse(self, error: GatewayError, *, counted: str) -> None:
         self.server.options.hooks.count(counted)
         self._make_last()
-        self._answer(*handshake.refusal_of(error))
+        self._answer(refusal_of(error))
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
         """With today's phrases: to Twisted a 429 is an "Unknown Status"."""
@@ -267,14 +268,13 @@ class GatewayRequest(WebRequest):
             self.server.options.hooks.count("refused_head")
             self._make_last()
             code = BadRequest.code
-        content = handshake.json_body(code=code, message=body)
-        self._answer(status, [(b"Content-Type", b"application/json")], content)
+        self._answer(refusal(status, code=code, message=body))
 
-    def _answer(self, status: int, headers: list[handshake.Header], content: bytes) -> None:
-        policy = (b"Content-Security-Policy", b"default-src 'none'")
-        headers = [*headers, policy, (b"Content-Length", b"%d" % len(content))]
-        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
-        self.handle_reply({"type": "http.response.body", "body": content})
+    def _answer(self, refused: Refusal) -> None:
+        length = (b"content-length", b"%d" % len(refused.body))
+        headers = [*refused.headers, (b"content-security-policy", b"default-src 'none'"), length]
+        self.handle_reply({"type": "http.response.start", "status": refused.status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": refused.body})
 
     def handle_exception(self, exception: BaseException) -> None:
         """A 500, or, when the answer has begun, its end in the middle: nobody may take it for whole."""

@@ -1,0 +1,38 @@
+"""What is answered to who is refused: built here alone, whichever of our servers, or anybody's, sends it."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from proxy.core.control import encode
+from proxy.core.errors import GatewayError
+
+Header = tuple[bytes, bytes]
+
+
+class Refusal(NamedTuple):
+    """An HTTP answer without what frames it: no Content-Length, Connection or Date. Names in lower case."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+def refusal_of(error: GatewayError, *, status: int | None = None) -> Refusal:
+    """What `error` is as an answer; `status` for a route that has one of its own for it."""
+    status = error.status if status is None else status
+    return refusal(status, retry_after_seconds=error.retry_after_seconds, **error.fields())
+
+
+def refusal(status: int, *, retry_after_seconds: float | None = None, **told: Any) -> Refusal:
+    """An answer that tells `told`, `code` and `message` among it, as JSON."""
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", b"GET, HEAD"))
+    if status == HTTPStatus.UPGRADE_REQUIRED:
+        headers.append((b"upgrade", b"websocket"))
+    if retry_after_seconds is not None:
+        headers.append((b"retry-after", b"%d" % math.ceil(retry_after_seconds)))
+    return Refusal(status, headers, encode(**told).encode())
