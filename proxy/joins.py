@@ -27,7 +27,7 @@ from proxy.engine.pool import Lease
 from proxy.engine.rawdial import RawUpstream, dial_raw
 from proxy.engine.relay import Relay, Screening
 from proxy.engine.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
-from proxy.engine.splice import Observer, SpliceRequest
+from proxy.engine.splice import SpliceRequest
 from proxy.lives import Life
 
 if TYPE_CHECKING:
@@ -60,24 +60,6 @@ class Join(Protocol):
 
     async def serve(self, life: Life, accept: Accept) -> None:
         """Accept with `accept`, and see to it that `life` is told of its beginning and its end."""
-
-
-class RouteObserver(Observer):
-    """Counts what happens to a route's spliced links."""
-
-    def __init__(self, route: str) -> None:
-        self._slow = metrics.SLOW_CONSUMERS_TOTAL.labels(route)
-        self._backpressure = metrics.BACKPRESSURE_EVENTS_TOTAL.labels(route)
-        self._dropped = metrics.EVENTS_TOTAL.labels("layer", "dropped")
-
-    def slow_consumer(self) -> None:
-        self._slow.inc()
-
-    def backpressure(self) -> None:
-        self._backpressure.inc()
-
-    def events_dropped(self, count: int) -> None:
-        self._dropped.inc(count)
 
 
 class SpliceJoin:

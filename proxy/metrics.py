@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import Metric
 from proxy.core.errors import GatewayError
 from proxy.engine.link import Link
 from proxy.engine.pool import PoolObserver
+from proxy.engine.splice_request import Observer
 
 MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)
 
@@ -174,6 +175,24 @@ class DialMetrics(PoolObserver):
 
     def lookup_crashed(self) -> None:
         count_crash("resolving")
+
+
+class LinkMetrics(Observer):
+    """Counts what happens to the links of a route while they live."""
+
+    def __init__(self, route: str) -> None:
+        self._slow = SLOW_CONSUMERS_TOTAL.labels(route)
+        self._backpressure = BACKPRESSURE_EVENTS_TOTAL.labels(route)
+        self._dropped = EVENTS_TOTAL.labels("layer", "dropped")
+
+    def slow_consumer(self) -> None:
+        self._slow.inc()
+
+    def backpressure(self) -> None:
+        self._backpressure.inc()
+
+    def events_dropped(self, count: int) -> None:
+        self._dropped.inc(count)
 
 
 def count_crash(work: str) -> None:

@@ -33,7 +33,6 @@ from proxy.engine.link import Link
 from proxy.engine.pool import Pool
 from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
-from proxy.joins import RouteObserver
 from proxy.kick_watch import KickWatch, end_in_turns, end_link
 from proxy.kicks import KICKS
 from proxy.member_reports import MemberReporter
@@ -164,8 +163,8 @@ class Runtime:
         """The route's pool; routes with the same upstream share it."""
         return self._served[route.name].pool
 
-    def observer(self, route: Route) -> RouteObserver:
-        """What counts the spliced links of `route`."""
+    def observer(self, route: Route) -> metrics.LinkMetrics:
+        """What counts the links of `route` while they live."""
         return self._served[route.name].observer
 
     def gates(self, route: Route) -> MessageGates | None:

@@ -11,7 +11,6 @@ from proxy import metrics
 from proxy.core.message_gate import MessageGates
 from proxy.core.routes import Route
 from proxy.engine.pool import Pool
-from proxy.joins import RouteObserver
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Served:
 
     pool: Pool
     gates: MessageGates | None
-    observer: RouteObserver
+    observer: metrics.LinkMetrics
 
 
 def serve_routes(routes: Iterable[Route]) -> dict[str, Served]:
@@ -32,7 +31,7 @@ def serve_routes(routes: Iterable[Route]) -> dict[str, Served]:
         if name not in pools:
             pools[name] = _pool(route)
         gates = None if limits.is_unlimited else MessageGates(limits)
-        served[route.name] = Served(pools[name], gates, RouteObserver(route.name))
+        served[route.name] = Served(pools[name], gates, metrics.LinkMetrics(route.name))
     return served
 
 
