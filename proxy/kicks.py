@@ -25,16 +25,14 @@ from django.db import Error, connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from proxy.core.closes import KICKED, ClosedBy, clip_reason
-from proxy.core.topics import EVERYONE, connection_topic, node_topic, user_topic
+from proxy.core.closes import KICKED, Close, ClosedBy, clip_reason
+from proxy.core.topics import EVERYONE, connection_topic, user_topic
 from proxy.models import Connection, Kick, KickReport
 from proxy.nodes import running_nodes
-from proxy.publishing import CLOSE, LayerAway, send_to_topic
+from proxy.signals import ALL_NODES, KICKS, Closing, LayerAway, Signal, send_to_topic
 
 log = logging.getLogger(__name__)
 
-KICKS = "gateway.kicks"
-ALL_NODES = node_topic("all")
 SEND_TIMEOUT_SECONDS = 2.0
 # How long to wait for the nodes to say how many links they ended.
 REPORT_SECONDS = 3.0
@@ -211,24 +209,18 @@ def whom_to_log(user_ids: Iterable[str], connection_ids: Iterable[str], *, every
 
 
 def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
-    message = {
-        "type": CLOSE,
-        "kick": kick_id,
-        "code": KICKED.code,
-        "reason": reason,
-        "closed_by": ClosedBy.STAFF.value,
-    }
-    return _tell([(topic, message) for topic in topics])
+    closing = Closing(close=Close(KICKED.code, reason), by=ClosedBy.STAFF, kick=kick_id)
+    return _tell([(topic, closing.signal()) for topic in topics])
 
 
-def _tell(messages: list[tuple[str, dict[str, Any]]]) -> bool:
+def _tell(signals: list[tuple[str, Signal]]) -> bool:
     """Whether the channel layer took them all, in time."""
 
     async def send() -> None:
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-            for first in range(0, len(messages), _SENDS_AT_ONCE):
-                some = messages[first : first + _SENDS_AT_ONCE]
-                await asyncio.gather(*(send_to_topic(topic, message) for topic, message in some))
+            for first in range(0, len(signals), _SENDS_AT_ONCE):
+                some = signals[first : first + _SENDS_AT_ONCE]
+                await asyncio.gather(*(send_to_topic(topic, signal) for topic, signal in some))
 
     try:
         async_to_sync(send)()

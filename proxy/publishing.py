@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.db import transaction
 
-from proxy.core.topics import check_topic, group_name
+from proxy import signals
+from proxy.core.topics import check_topic
+from proxy.signals import LayerAway, send_to_topic, send_to_topic_sync
 
-EVENT = "gateway.event"
-CLOSE = "gateway.close"
-DRAIN = "gateway.drain"
-SEND_SECONDS = 2.0
-
-
-class LayerAway(OSError):
-    """The channel layer did not take a message: who should have heard it may have, or may not."""
-
-
-async def send_to_topic(topic: str, message: Mapping[str, Any]) -> None:
-    """Send one message of the gateway to every node that has links on `topic`.
-
-    Raises:
-        ValueError: `topic` is none.
-        LayerAway: Redis is away, or does not answer in two seconds.
-    """
-    layer = get_channel_layer()
-    group = group_name(check_topic(topic))
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await layer.group_send(group, {**message, "topic": topic})
-    except TimeoutError:
-        raise LayerAway(f"Redis has not answered in {SEND_SECONDS:g} s") from None
-    except Exception as error:
-        raise LayerAway(f"Redis is away: {error or type(error).__name__}") from error
-
-
-def send_to_topic_sync(topic: str, message: Mapping[str, Any]) -> None:
-    """`send_to_topic` for code that is not async."""
-    async_to_sync(send_to_topic)(topic, message)
+__all__ = ["LayerAway", "encode_event", "publish", "publish_on_commit"]
 
 
 def encode_event(event: Mapping[str, Any]) -> str:
@@ -74,7 +43,7 @@ async def publish(topic: str, event: Mapping[str, Any]) -> None:
         ValueError: the topic or the event is not valid.
         LayerAway: Redis is away, or does not answer in two seconds.
     """
-    await send_to_topic(topic, {"type": EVENT, "text": encode_event(event)})
+    await send_to_topic(topic, signals.event(encode_event(event)))
 
 
 def publish_on_commit(topic: str, event: Mapping[str, Any]) -> None:
@@ -86,10 +55,10 @@ def publish_on_commit(topic: str, event: Mapping[str, Any]) -> None:
         ValueError: the topic or the event is not valid.
         LayerAway: as `publish`, where it is sent at once.
     """
-    message = {"type": EVENT, "text": encode_event(event)}
+    signal = signals.event(encode_event(event))
     check_topic(topic)
     # Django's on_commit opens the database even where no transaction is: events need none.
     if transaction.get_connection().in_atomic_block:
-        transaction.on_commit(lambda: send_to_topic_sync(topic, message))
+        transaction.on_commit(lambda: send_to_topic_sync(topic, signal))
     else:
-        send_to_topic_sync(topic, message)
+        send_to_topic_sync(topic, signal)

@@ -31,13 +31,11 @@ from proxy.engine.hub import Hub
 from proxy.engine.link import Link
 from proxy.engine.members import Member
 from proxy.engine.pool import Pool
-from proxy.kicks import ALL_NODES
 from proxy.models import Block, PoolMember
-from proxy.publishing import send_to_topic_sync
+from proxy.signals import ALL_NODES, RULES, send_to_topic_sync
 
 logger = logging.getLogger(__name__)
 
-RULES = "gateway.rules"
 LOOK_SECONDS = 2.0
 # A handshake waits this long for the first look at the rows, then goes on without.
 FIRST_LOOK_SECONDS = 2.0

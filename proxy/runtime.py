@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 from channels.layers import get_channel_layer
 from django.conf import settings
 
-from proxy import metrics, publishing, registry
+from proxy import metrics, registry, signals
 from proxy.admission import make_admission
 from proxy.core import closes
-from proxy.core.closes import Close, ClosedBy
+from proxy.core.closes import ClosedBy
 from proxy.core.control import encode
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
@@ -34,13 +34,13 @@ from proxy.engine.pool import Pool
 from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
 from proxy.kick_watch import KickWatch, end_in_turns, end_link
-from proxy.kicks import KICKS
 from proxy.member_reports import MemberReporter
 from proxy.nodes import NodeHeart, Reaper
 from proxy.records import ConnectionWriter
 from proxy.retention import Retention
-from proxy.rules import RULES, StaffRules
+from proxy.rules import StaffRules
 from proxy.served import serve_routes
+from proxy.signals import Closing
 from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
@@ -105,11 +105,11 @@ class Runtime:
             own_topic=node_topic(self.node_id),
             group_name=group_name,
             receivers={
-                publishing.EVENT: self._deliver,
-                publishing.CLOSE: self._close,
-                publishing.DRAIN: self._drain,
-                RULES: self.rules.announced,
-                KICKS: self.kicks.announced,
+                signals.EVENT: self._deliver,
+                signals.CLOSE: self._close,
+                signals.DRAIN: self._drain,
+                signals.RULES: self.rules.announced,
+                signals.KICKS: self.kicks.announced,
             },
             on_gap=self._tell_gap,
         )
@@ -212,7 +212,7 @@ class Runtime:
             yield link.record
 
     def _deliver(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
-        event = Event(message["topic"], message["text"])
+        event = signals.event_of(message)
         delivered = 0
         for link in links:
             link.inject(event)
@@ -220,15 +220,13 @@ class Runtime:
         metrics.EVENTS_TOTAL.labels("layer", "delivered").inc(delivered)
 
     def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
-        close = Close(int(message["code"]), str(message.get("reason", "")))
-        by = ClosedBy(message.get("closed_by", ClosedBy.GATEWAY))
-        kick_id, replaced = message.get("kick"), message.get("replaced")
-        if isinstance(replaced, str):
-            self._replaced_here(replaced)
+        closing = Closing.of(message)
+        if closing.replaced is not None:
+            self._replaced_here(closing.replaced)
 
         def end(link: Link) -> None:
-            if end_link(link, close, by) and isinstance(kick_id, str):
-                self.kicks.ended(kick_id, link)
+            if end_link(link, closing.close, closing.by) and closing.kick is not None:
+                self.kicks.ended(closing.kick, link)
 
         end_in_turns(iter(links), end)
 
@@ -257,19 +255,13 @@ class Runtime:
         if node_id == self.node_id:
             self._replaced_here(link_id)
             return
-        message = {
-            "type": publishing.CLOSE,
-            "code": closes.REPLACED.code,
-            "reason": closes.REPLACED.reason,
-            "closed_by": ClosedBy.GATEWAY.value,
-            "replaced": link_id,
-        }
+        signal = Closing(close=closes.REPLACED, by=ClosedBy.GATEWAY, replaced=link_id).signal()
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 # A link that is still dialled hears nothing yet; its node does.
-                await publishing.send_to_topic(node_topic(node_id), message)
+                await signals.send_to_topic(node_topic(node_id), signal)
                 # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
-                await publishing.send_to_topic(connection_topic(link_id), message)
+                await signals.send_to_topic(connection_topic(link_id), signal)
         except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
             logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from proxy import signals
 from proxy.core.topics import check_topic, group_name
-from proxy.publishing import EVENT, encode_event
+from proxy.publishing import encode_event
 
 
 class Publisher:
@@ -18,8 +19,8 @@ class Publisher:
         self._layer = RedisPubSubChannelLayer(hosts=[url], prefix="gateway")
 
     async def publish(self, topic: str, event: Mapping[str, Any]) -> None:
-        message = {"type": EVENT, "topic": check_topic(topic), "text": encode_event(event)}
-        await self._layer.group_send(group_name(topic), message)
+        signal = {**signals.event(encode_event(event)), "topic": check_topic(topic)}
+        await self._layer.group_send(group_name(topic), signal)
 
     async def close(self) -> None:
         await self._layer.flush()

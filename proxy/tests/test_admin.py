@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from proxy import kicks
 from proxy.models import Connection, Kick, Node
-from proxy.publishing import LayerAway
+from proxy.signals import ALL_NODES, LayerAway
 from proxy.tests.rows import add_connection, add_node, connection
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -31,7 +31,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     messages: dict[str, dict[str, Any]] = {}
 
     async def send_to_topic(topic: str, message: dict[str, Any]) -> None:
-        if topic != kicks.ALL_NODES:
+        if topic != ALL_NODES:
             messages[topic] = message
 
     monkeypatch.setattr(kicks, "send_to_topic", send_to_topic)

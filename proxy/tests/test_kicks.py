@@ -15,7 +15,7 @@ from django.utils import timezone
 from proxy import kicks
 from proxy.kicks import KickNotSent, kick, kick_async
 from proxy.models import Connection, Kick, KickReport
-from proxy.publishing import LayerAway
+from proxy.signals import LayerAway
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from proxy import publishing
+from proxy import publishing, signals
 from proxy.publishing import encode_event, publish, publish_on_commit
 
 DEEP: list[Any] = []
@@ -26,7 +26,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             messages.append((group, message))
 
-    monkeypatch.setattr(publishing, "get_channel_layer", Layer)
+    monkeypatch.setattr(signals, "get_channel_layer", Layer)
     return messages
 
 
@@ -100,7 +100,7 @@ def test_after_a_commit_an_outage_comes_out_of_the_block_and_the_data_are_saved(
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             raise ConnectionError("gone")
 
-    monkeypatch.setattr(publishing, "get_channel_layer", Layer)
+    monkeypatch.setattr(signals, "get_channel_layer", Layer)
     with pytest.raises(publishing.LayerAway), transaction.atomic():  # noqa: PT012  all of the block
         Group.objects.create(name="saved")
         publish_on_commit("user:1", {"type": "committed"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experience.events import publish
-from proxy import publishing
+from proxy import signals
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             groups.append(group)
 
-    monkeypatch.setattr(publishing, "get_channel_layer", Layer)
+    monkeypatch.setattr(signals, "get_channel_layer", Layer)
     return groups
 
 

@@ -11,10 +11,10 @@ from django.db import Error
 
 from proxy.core.topics import node_topic
 from proxy.database import away, bound_waits
-from proxy.kicks import ALL_NODES, reaches_other_processes
+from proxy.kicks import reaches_other_processes
 from proxy.models import Node
 from proxy.nodes import running_nodes
-from proxy.publishing import DRAIN, LayerAway, send_to_topic_sync
+from proxy.signals import ALL_NODES, DRAIN, LayerAway, send_to_topic_sync
 
 # What a node is called in the record; never mistaken for HOST:PID.
 _ID = re.compile("[0-9a-f]{32}")

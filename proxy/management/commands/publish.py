@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy import publishing
+from proxy.publishing import LayerAway, publish_on_commit
 
 
 class Command(BaseCommand):
@@ -28,9 +28,9 @@ class Command(BaseCommand):
                 f'the event is not JSON ({error}); one is like \'{{"type":"quest.updated"}}\''
             ) from error
         try:
-            publishing.publish_on_commit(topic, decoded)
+            publish_on_commit(topic, decoded)
         except ValueError as error:
             raise CommandError(str(error)) from error
-        except publishing.LayerAway as error:
+        except LayerAway as error:
             raise CommandError(f"not published: {error}") from error
         self.stdout.write(f"published to {topic}")

@@ -1,0 +1,98 @@
+"""What nodes tell each other over the channel layer: every message there is, made and read here alone.
+
+A node of the release before must understand them, and this one its: add fields, and read those that are
+missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.events import Event
+from proxy.core.topics import check_topic, group_name, node_topic
+
+EVENT = "gateway.event"  # of a publisher, for the clients of a topic
+CLOSE = "gateway.close"  # end the links of a topic
+DRAIN = "gateway.drain"  # take no more links, and end those there are
+RULES = "gateway.rules"  # rows of blocks or pool members have changed
+KICKS = "gateway.kicks"  # there are new rows of kicks
+ALL_NODES = node_topic("all")
+SEND_SECONDS = 2.0
+
+Signal = Mapping[str, Any]
+
+
+class LayerAway(OSError):
+    """The channel layer did not take a message: who should have heard it may have, or may not."""
+
+
+def event(text: str) -> Signal:
+    """`text` is the one JSON text that clients read."""
+    return {"type": EVENT, "text": text}
+
+
+def event_of(signal: Signal) -> Event:
+    return Event(signal["topic"], signal["text"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """End the links of a topic with `close`. `kick` is the id of the kick that it carries out; `replaced` is
+    a link's id, which a newer link of its user takes the place of: it may be dialled still, and hear nothing.
+    """
+
+    close: Close
+    by: ClosedBy
+    kick: str | None = None
+    replaced: str | None = None
+
+    def signal(self) -> Signal:
+        named = {"kick": self.kick, "replaced": self.replaced}
+        return {
+            "type": CLOSE,
+            "code": self.close.code,
+            "reason": self.close.reason,
+            "closed_by": self.by.value,
+            **{name: value for name, value in named.items() if value is not None},
+        }
+
+    @classmethod
+    def of(cls, signal: Signal) -> Closing:
+        """Raises KeyError or ValueError for what says no close."""
+        kick, replaced = signal.get("kick"), signal.get("replaced")
+        return cls(
+            close=Close(int(signal["code"]), str(signal.get("reason", ""))),
+            by=ClosedBy(signal.get("closed_by", ClosedBy.GATEWAY)),
+            kick=kick if isinstance(kick, str) else None,
+            replaced=replaced if isinstance(replaced, str) else None,
+        )
+
+
+async def send_to_topic(topic: str, signal: Signal) -> None:
+    """Send `signal` to every node that has links on `topic`.
+
+    Raises:
+        ValueError: `topic` is none.
+        LayerAway: Redis is away, or does not answer in two seconds.
+    """
+    layer = get_channel_layer()
+    group = group_name(check_topic(topic))
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await layer.group_send(group, {**signal, "topic": topic})
+    except TimeoutError:
+        raise LayerAway(f"Redis has not answered in {SEND_SECONDS:g} s") from None
+    except Exception as error:
+        raise LayerAway(f"Redis is away: {error or type(error).__name__}") from error
+
+
+def send_to_topic_sync(topic: str, signal: Signal) -> None:
+    """`send_to_topic` for code that is not async."""
+    async_to_sync(send_to_topic)(topic, signal)
