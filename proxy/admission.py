@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 
 from proxy.core.errors import Disabled, Draining, Overloaded
 from proxy.core.routes import Route
-from proxy.engine.admission import Admission
-from proxy.engine.shared_leases import SCRIPT, Lease
-from proxy.redis_script import RedisScript
-
-if TYPE_CHECKING:
-    from proxy.runtime import Runtime
-
-
-def make_admission(runtime: Runtime) -> Admission:
-    """What counts the links of this node; in Redis, too, where there is one."""
-    return Admission(
-        node_id=runtime.node_id,
-        replace=runtime.replace,
-        replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
-        run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
-    )
+from proxy.engine.shared_leases import Lease
+from proxy.runtime import Runtime
 
 
 async def admit(scope: Mapping[str, Any], runtime: Runtime, route: Route, *, link_id: str) -> Lease:

@@ -27,8 +27,9 @@ from proxy.engine.resume import AnyLease
 from proxy.handshake_log import log_left, log_opened, log_refused
 from proxy.joins import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, ResumeJoin, SpliceJoin, give_up
 from proxy.lives import Life
+from proxy.opening import Opening
 from proxy.refusals import refuse, status_of
-from proxy.runtime import Runtime, running_runtime
+from proxy.runtime import running_runtime
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     message; events reach the link through the runtime's hub, decoded once a process.
     """
 
-    runtime: Runtime
-
     def __init__(self, route: Route) -> None:
         super().__init__()
         self.route = route
@@ -51,7 +50,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.runtime = await running_runtime()
         self._started = time.perf_counter()
         await receive()  # websocket.connect
-        join = self._choose_join()
+        opening = Opening(scope=scope, receive=receive, send=send, route=self.route, runtime=self.runtime)
+        join = _join_for(opening)
         try:
             life = await join.until_left(self.connect(join))
         except GatewayError as error:
@@ -99,12 +99,6 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         except ServiceRefused as refused:
             raise handshake.refusal_of(refused, principal) from None
 
-    def _choose_join(self) -> Join:
-        if self.route.resume is Resume.RECONNECT:
-            return ResumeJoin(self)
-        offered = SPLICE_EXTENSION in (self.scope.get("extensions") or {})
-        return SpliceJoin(self) if offered else RelayJoin(self)
-
     def _extensions_to_offer(self, join: Join) -> str | None:
         """The client's offer, where we need not look into messages; a relay speaks for itself."""
         limits = self.route.message_limits
@@ -141,6 +135,14 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         seconds = time.perf_counter() - self._started
         metrics.child(metrics.HANDSHAKE_SECONDS, self.route.name, outcome).observe(seconds)
         metrics.child(metrics.CONNECTIONS_TOTAL, self.route.name, outcome).inc()
+
+
+def _join_for(opening: Opening) -> Join:
+    """The cheapest way that the route and the server allow."""
+    if opening.route.resume is Resume.RECONNECT:
+        return ResumeJoin(opening)
+    offered = SPLICE_EXTENSION in (opening.scope.get("extensions") or {})
+    return SpliceJoin(opening) if offered else RelayJoin(opening)
 
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]

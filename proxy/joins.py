@@ -1,4 +1,4 @@
-"""The ways in which a consumer joins its legs: one behaviour, two costs.
+"""The ways in which a link's legs are joined: one behaviour, two costs.
 
 Where the server offers a splice, bytes cross verbatim between the two sockets. Elsewhere (stock Daphne, TLS
 endpoints, any other ASGI server), and on routes whose links outlive their member, whole messages are relayed
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from structlog.contextvars import bind_contextvars
 
@@ -29,9 +29,7 @@ from proxy.engine.relay import Relay, Screening
 from proxy.engine.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.splice import SpliceRequest
 from proxy.lives import Life
-
-if TYPE_CHECKING:
-    from proxy.consumers import GatewayConsumer
+from proxy.opening import Opening
 
 SPLICE_EXTENSION = "sluicegate.splice"
 # How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
@@ -63,10 +61,10 @@ class Join(Protocol):
 
 
 class SpliceJoin:
-    """Bytes cross verbatim. Once accepted, the splice and the life go on without the consumer."""
+    """Bytes cross verbatim. Once accepted, the splice and the life go on without a task."""
 
-    def __init__(self, consumer: GatewayConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
 
     async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
         """In this task: the server says when the client leaves, so that nobody has to watch it."""
@@ -78,7 +76,7 @@ class SpliceJoin:
             if task is not None:
                 task.cancel()
 
-        offer = self._consumer.scope["extensions"][SPLICE_EXTENSION]
+        offer = self._opening.scope["extensions"][SPLICE_EXTENSION]
         offer["on_left"] = on_left
         try:
             return await connecting
@@ -94,17 +92,17 @@ class SpliceJoin:
         return lease
 
     async def _dial_raw(self, target: Target, request: DialRequest) -> RawUpstream:
-        return await dial_raw(target, request, limits=self._consumer.runtime.limits)
+        return await dial_raw(target, request, limits=self._opening.runtime.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         request: SpliceRequest | None = None
         try:
-            life.began(self._consumer.scope["principal"])
+            life.began(self._opening.scope["principal"])
             request = accept[SPLICE_EXTENSION] = self._request(life)
             leg: Any = life.lease.leg
             if leg.extensions is not None:
                 accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
-            await self._consumer.base_send(accept)
+            await self._opening.send(accept)
         except BaseException:
             if request is not None and request.splice is not None:
                 request.splice.abort()
@@ -114,19 +112,19 @@ class SpliceJoin:
             life.given_up(closes.LOST, ClosedBy.CLIENT)
         else:
             life.link.begin(request.splice)
-        self._consumer.scope.clear()  # its headers, claims and token would stay as long as the link
+        self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
 
     def _request(self, life: Life) -> SpliceRequest:
-        consumer, route = self._consumer, self._consumer.route
+        opening, route = self._opening, self._opening.route
         leg: Any = life.lease.leg
         return SpliceRequest(
             upstream=leg,
-            limits=consumer.runtime.limits,
+            limits=opening.runtime.limits,
             counters=life.link.counters,
             control=route.control,
             overflow=route.overflow,
             inspect=policy_of(life),
-            observer=consumer.runtime.observer(route),
+            observer=opening.runtime.observer(route),
             life=life,
             inspect_out=route.inspect is not None,
             gate=pacing_gate(life),
@@ -135,32 +133,32 @@ class SpliceJoin:
 
 
 class RelayJoin:
-    """Whole messages are pumped between ASGI and the upstream, while the consumer waits."""
+    """Whole messages are pumped between ASGI and the upstream, while the handshake's task waits."""
 
     relay_class: ClassVar[type[Relay]] = Relay
 
-    def __init__(self, consumer: GatewayConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
 
     async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
         """In a task of its own, beside which the client is listened to."""
-        return await while_client_waits(connecting, self._consumer.base_receive)
+        return await while_client_waits(connecting, self._opening.receive)
 
     async def dial(self, dialling: Dialling) -> AnyLease:
         return await dialling(self._dial_leg)
 
     async def _dial_leg(self, target: Target, request: DialRequest) -> UpstreamLeg:
-        return await dial_leg(target, request, limits=self._consumer.runtime.limits)
+        return await dial_leg(target, request, limits=self._opening.runtime.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
         record = life.link.record
         try:
-            life.began(self._consumer.scope["principal"])
+            life.began(self._opening.scope["principal"])
             # For whatever is logged in this task and its pumps: a context is a task's own.
             bind_contextvars(connection_id=record.id, request_id=record.request_id)
             relay = self._relay(life)
-            await self._consumer.base_send(accept)
+            await self._opening.send(accept)
             life.link.begin(relay)
             ended = await relay.run()
         except asyncio.CancelledError:
@@ -171,22 +169,21 @@ class RelayJoin:
             life.ended(ended.close, ended.by)
 
     def _relay(self, life: Life) -> Relay:
-        consumer = self._consumer
-        route = consumer.route
+        opening, route = self._opening, self._opening.route
 
         async def control(text: str) -> None:
-            await consumer.send(text_data=life.control(text))
+            await opening.send({"type": "websocket.send", "text": life.control(text)})
 
         return self.relay_class(
-            DownstreamLeg(consumer.base_receive, consumer.base_send),
+            DownstreamLeg(opening.receive, opening.send),
             self._upstream(life),
-            limits=consumer.runtime.limits,
+            limits=opening.runtime.limits,
             counters=life.link.counters,
             overflow=route.overflow,
             screening=Screening(
                 control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
             ),
-            observer=consumer.runtime.observer(route),
+            observer=opening.runtime.observer(route),
             farewell=route.farewell,
         )
 
@@ -205,7 +202,7 @@ class ResumeJoin(RelayJoin):
         return RenewableLease(lease, dial=self._dial_leg, dialling=dialling)
 
     def _upstream(self, life: Life) -> Leg:
-        lease, route = life.lease, self._consumer.route
+        lease, route = life.lease, self._opening.route
         assert isinstance(lease, RenewableLease)  # noqa: S101  it is what dial() answers
 
         def observe(outcome: Reconnected) -> None:
@@ -213,7 +210,7 @@ class ResumeJoin(RelayJoin):
             metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
 
         return ResumingLeg(
-            lease, limits=self._consumer.runtime.limits, tell=route.tell_resume, observe=observe
+            lease, limits=self._opening.runtime.limits, tell=route.tell_resume, observe=observe
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proxy import control, metrics
 from proxy.core import closes
@@ -18,9 +18,7 @@ from proxy.core.routes import Resume, Route
 from proxy.engine.link import Link
 from proxy.engine.resume import AnyLease
 from proxy.engine.shared_leases import Lease as Admitted
-
-if TYPE_CHECKING:
-    from proxy.runtime import Runtime
+from proxy.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from proxy.core.errors import AuthenticationFailed, GatewayError
 from proxy.core.refusals import refusal_of
-from proxy.downstream import send_close
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+from proxy.downstream import Send, send_close
 
 DENIAL_EXTENSION = "websocket.http.response"
 

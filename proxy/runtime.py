@@ -15,7 +15,6 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from proxy import metrics, registry, signals
-from proxy.admission import make_admission
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.control import encode
@@ -26,6 +25,7 @@ from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route
 from proxy.core.topics import EVERYONE, connection_topic, group_name, node_topic
 from proxy.database import DatabaseExecutor
+from proxy.engine.admission import Admission
 from proxy.engine.background import Background
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
@@ -33,10 +33,12 @@ from proxy.engine.link import Link
 from proxy.engine.pool import Pool
 from proxy.engine.probes import Prober
 from proxy.engine.recorder import Recorder
+from proxy.engine.shared_leases import SCRIPT
 from proxy.kick_watch import KickWatch, end_in_turns, end_link
 from proxy.member_reports import MemberReporter
 from proxy.nodes import NodeHeart, Reaper
 from proxy.records import ConnectionWriter
+from proxy.redis_script import RedisScript
 from proxy.retention import Retention
 from proxy.rules import StaffRules
 from proxy.served import serve_routes
@@ -92,7 +94,7 @@ class Runtime:
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
         self.hub = self._make_hub()
-        self.admission = make_admission(self)
+        self.admission = self._make_admission()
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
@@ -112,6 +114,15 @@ class Runtime:
                 signals.KICKS: self.kicks.announced,
             },
             on_gap=self._tell_gap,
+        )
+
+    def _make_admission(self) -> Admission:
+        """What counts the links of this node; in Redis, too, where there is one."""
+        return Admission(
+            node_id=self.node_id,
+            replace=self.replace,
+            replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
+            run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
         )
 
     async def start(self) -> None:

@@ -17,6 +17,7 @@ from proxy.core.routes import Route, Upstream
 from proxy.engine.dial import DialRequest, Target, dial_leg
 from proxy.engine.splice_request import Observer
 from proxy.joins import RelayJoin
+from proxy.opening import Opening
 
 
 @pytest.mark.parametrize("end", ["cancelled", "accept fails", "before the accept"])
@@ -56,14 +57,10 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
             began=lambda _: None,
             ended=lambda close, by: ends.append((close, by)),
         )
-        consumer: Any = SimpleNamespace(
-            scope={"principal": None},
-            runtime=SimpleNamespace(limits=LinkLimits(), observer=lambda _: Observer()),
-            route=route,
-            base_receive=asyncio.Event().wait,
-            base_send=send,
-        )
-        serving = asyncio.create_task(RelayJoin(consumer).serve(life, {}))
+        runtime: Any = SimpleNamespace(limits=LinkLimits(), observer=lambda _: Observer())
+        silent: Any = asyncio.Event().wait
+        opening = Opening(scope={"principal": None}, receive=silent, send=send, route=route, runtime=runtime)
+        serving = asyncio.create_task(RelayJoin(opening).serve(life, {}))
         await accepted.wait()
         await asyncio.sleep(0)
         serving.cancel()
