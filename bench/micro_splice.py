@@ -45,6 +45,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Life:
     """Nobody answers for these links."""
 
+    def joined(self, stream: object) -> None: ...
+
     def control(self, text: str) -> str:
         return text
 

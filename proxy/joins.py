@@ -95,23 +95,18 @@ class SpliceJoin:
         return await dial_raw(target, request, limits=self._opening.runtime.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
-        request: SpliceRequest | None = None
         try:
             life.began(self._opening.scope["principal"])
-            request = accept[SPLICE_EXTENSION] = self._request(life)
+            accept[SPLICE_EXTENSION] = self._request(life)
             leg: Any = life.lease.leg
             if leg.extensions is not None:
                 accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
             await self._opening.send(accept)
         except BaseException:
-            if request is not None and request.splice is not None:
-                request.splice.abort()
             life.given_up(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
             raise
-        if request.splice is None:  # the client left in this very moment
+        if life.link.stream is None:  # the client left in this very moment
             life.given_up(closes.LOST, ClosedBy.CLIENT)
-        else:
-            life.link.begin(request.splice)
         self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
 
     def _request(self, life: Life) -> SpliceRequest:

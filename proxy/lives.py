@@ -15,7 +15,7 @@ from proxy.core.errors import GatewayError
 from proxy.core.human import one_line
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route
-from proxy.engine.link import Link
+from proxy.engine.link import Link, Stream
 from proxy.engine.resume import AnyLease
 from proxy.engine.shared_leases import Lease as Admitted
 from proxy.runtime import Runtime
@@ -48,6 +48,10 @@ class Life:
         self.runtime.opened(self.link)
         self.runtime.recorder.note(self.link.record)
         self.extend(principal)
+
+    def joined(self, stream: Stream) -> None:
+        """Frames flow."""
+        self.link.begin(stream)
 
     def extend(self, principal: Principal) -> None:
         """Let the link live as long as this principal's token, and a grace."""
@@ -107,6 +111,8 @@ class Life:
 
     def given_up(self, close: Close, by: ClosedBy) -> None:
         """The accept came to nothing: nobody else ends the upstream's socket."""
+        if self.link.stream is not None:
+            self.link.stream.abort()
         self.lease.leg.abort()
         self.ended(close, by)
 

@@ -105,8 +105,9 @@ class Splice(Injection):
         self._timeouts = 0
         self._due_seconds = _due_seconds(request.limits)
         self._join(transport, request)
-        request.splice = self
         self._start(request.upstream, early)
+        if self._life is not None:  # else it has ended in the very moment of its beginning
+            self._life.joined(self)
 
     def _join(self, transport: asyncio.Transport, request: SpliceRequest) -> None:
         inspected, inspected_out = request.inspect is not None, request.inspects_out

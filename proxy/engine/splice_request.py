@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.farewells import Farewell
@@ -12,10 +12,8 @@ from proxy.core.message_gate import MessageGate
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.verdicts import Inspect
+from proxy.engine.link import Stream
 from proxy.engine.rawdial import RawUpstream
-
-if TYPE_CHECKING:
-    from proxy.engine.splice import Splice
 
 
 class Observer:
@@ -37,6 +35,9 @@ NO_OBSERVER = Observer()
 class Life(Protocol):
     """Who answers for a spliced link, so that no coroutine has to wait for it."""
 
+    def joined(self, stream: Stream) -> None:
+        """Frames flow, and events may be put among them. Once, unless the link has ended by then."""
+
     def control(self, text: str) -> str:
         """The answer to one in-band control message of the client; must not block or raise."""
 
@@ -46,10 +47,10 @@ class Life(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class SpliceRequest:
-    """What an application asks for in `websocket.accept`. `splice` is set once the legs are joined.
+    """What an application asks for in `websocket.accept`.
 
     The application is done once it has accepted, and may return: the link lives on without a task, and its
-    `life` is told of control messages and of the end.
+    `life` is told when it begins, of control messages, and of the end.
 
     `control`: the client's in-band control messages are taken out of its stream. `inspect`
     is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
@@ -68,7 +69,6 @@ class SpliceRequest:
     gate: MessageGate | None = None
     farewell: Farewell | None = None
     observer: Observer = field(default=NO_OBSERVER)
-    splice: Splice | None = None
 
     @property
     def inspects_out(self) -> bool:

@@ -78,6 +78,8 @@ class Told:
     def __init__(self) -> None:
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
+    def joined(self, stream: object) -> None: ...
+
     def control(self, text: str) -> str:
         return answer_to(text)
 

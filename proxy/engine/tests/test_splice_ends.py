@@ -149,6 +149,8 @@ async def test_a_control_message_that_is_refused_loses_nothing_that_came_with_it
     """The tail of a frame, a control message whose answer ends the link, and more, in one read."""
 
     class EndsIt:
+        def joined(self, stream: object) -> None: ...
+
         def control(self, text: str) -> str:
             link.splice.end(END, ClosedBy.GATEWAY)
             return "{}"

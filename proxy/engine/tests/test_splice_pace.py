@@ -97,6 +97,8 @@ async def test_control_messages_are_answered_no_faster_than_they_may_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Answers:
+        def joined(self, stream: object) -> None: ...
+
         def control(self, text: str) -> str:
             return text
 

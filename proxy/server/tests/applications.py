@@ -92,6 +92,8 @@ class Life:
     def __init__(self, query: dict[str, str]) -> None:
         self._query = query
 
+    def joined(self, stream: object) -> None: ...
+
     def control(self, text: str) -> str:
         return f"control: {text}"
 
