@@ -1,63 +1,54 @@
-"""The bounded queue of events that a client has yet to get, for links whose messages are relayed."""
+"""The bounded queue of what a client has yet to get: frames of a spliced link, events of a relayed one."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
+from typing import Generic, TypeVar
 
-from proxy.core.events import Event
 from proxy.core.routes import Overflow
+
+ItemT = TypeVar("ItemT")
 
 
 class OutboxFull(Exception):
     """The client cannot keep up, and the route's policy is to close it."""
 
 
-class Outbox:
-    """Events in order, at most `max_bytes` of text. One reader.
+class Outbox(Generic[ItemT]):
+    """Items in order, at most `max_bytes` of them, as each is said to weigh."""
 
-    When an event does not fit: `Overflow.CLOSE` raises OutboxFull, `Overflow.DROP_OLDEST` drops the oldest
-    events and counts them in `dropped`.
-    """
-
-    __slots__ = ("_bytes", "_events", "_max_bytes", "_overflow", "_waiter", "dropped")
+    __slots__ = ("_items", "_max_bytes", "_overflow", "buffered_bytes")
 
     def __init__(self, *, max_bytes: int, overflow: Overflow) -> None:
-        self._events: deque[tuple[Event, int]] = deque()
-        self._bytes = 0
+        self._items: deque[tuple[ItemT, int]] = deque()
         self._max_bytes, self._overflow = max_bytes, overflow
-        self._waiter: asyncio.Future[None] | None = None
-        self.dropped = 0
-
-    def put(self, event: Event) -> None:
-        size = len(event.text.encode())
-        if self._bytes + size > self._max_bytes:
-            self._make_room(size)
-        if size <= self._max_bytes:
-            self._events.append((event, size))
-            self._bytes += size
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _make_room(self, size: int) -> None:
-        if self._overflow is Overflow.CLOSE:
-            raise OutboxFull
-        if size > self._max_bytes:  # it can never fit, and must not cost the others
-            self.dropped += 1
-            return
-        while self._bytes + size > self._max_bytes:
-            self._bytes -= self._events.popleft()[1]
-            self.dropped += 1
-
-    async def get(self) -> Event:
-        """The oldest event; waits for one. May be cancelled without loss."""
-        while not self._events:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        event, size = self._events.popleft()
-        self._bytes -= size
-        return event
+        self.buffered_bytes = 0
 
     @property
-    def buffered_bytes(self) -> int:
-        return self._bytes
+    def is_empty(self) -> bool:
+        return not self._items
+
+    def put(self, item: ItemT, size_bytes: int) -> int:
+        """Add `item`; return how many were dropped: older ones, or itself if it can never fit.
+
+        Raises:
+            OutboxFull: it does not fit, and the policy is to close.
+        """
+        dropped = 0
+        if self.buffered_bytes + size_bytes > self._max_bytes:
+            if self._overflow is Overflow.CLOSE:
+                raise OutboxFull
+            if size_bytes > self._max_bytes:  # it must not cost the others
+                return 1
+            while self.buffered_bytes + size_bytes > self._max_bytes:
+                self.take()
+                dropped += 1
+        self._items.append((item, size_bytes))
+        self.buffered_bytes += size_bytes
+        return dropped
+
+    def take(self) -> ItemT:
+        """The oldest item; there must be one."""
+        item, size_bytes = self._items.popleft()
+        self.buffered_bytes -= size_bytes
+        return item

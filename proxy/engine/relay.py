@@ -81,19 +81,21 @@ class Relay:
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._farewell, self._has_service_spoken = farewell, False
         self._controls = Bucket(CONTROL_MESSAGE_RATE)
-        self._outbox = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
+        self._outbox: Outbox[Event] = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
+        self._has_events = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
 
     def inject(self, event: Event) -> None:
-        dropped = self._outbox.dropped
         try:
-            self._outbox.put(event)
+            dropped = self._outbox.put(event, payload_bytes(event.text))
         except OutboxFull:
             self._observer.slow_consumer()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
-        if self._outbox.dropped > dropped:
-            self._observer.events_dropped(self._outbox.dropped - dropped)
+            return
+        self._has_events.set()
+        if dropped:
+            self._observer.events_dropped(dropped)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         if not self._ended.done():
@@ -243,7 +245,11 @@ class Relay:
 
     async def _pump_events(self) -> NoReturn:
         while True:
-            event = await self._outbox.get()
+            if self._outbox.is_empty:
+                self._has_events.clear()
+                await self._has_events.wait()
+                continue
+            event = self._outbox.take()
             async with asyncio.timeout(self._limits.slow_consumer_seconds):
                 await self._downstream.send(event.text)
             self._counters.last_activity = self._loop.time()

@@ -9,10 +9,12 @@ from proxy.core.events import Event
 from proxy.core.framing import text_frame
 from proxy.core.limits import LinkLimits
 from proxy.core.routes import Overflow
-from proxy.engine.frame_outbox import FrameOutbox
-from proxy.engine.outbox import OutboxFull
+from proxy.engine.outbox import Outbox, OutboxFull
 from proxy.engine.splice_leg import SplicedLeg
 from proxy.engine.splice_request import End, Observer
+
+# Frames are written together up to this; a system call a frame would cost more than the copy.
+_BATCH_BYTES = 64 * 1024
 
 
 class Injection(ABC):
@@ -35,7 +37,7 @@ class Injection(ABC):
     def __init__(self, *, limits: LinkLimits, overflow: Overflow, observer: Observer) -> None:
         self.limits, self._overflow, self._observer = limits, overflow, observer
         self.ended: End | None = None
-        self._outbox: FrameOutbox | None = None
+        self._outbox: Outbox[bytes] | None = None  # there is one only while something waits
         self._injected = self._injected_bytes = 0
 
     @abstractmethod
@@ -65,10 +67,10 @@ class Injection(ABC):
 
     def _put_into_outbox(self, frame: bytes) -> None:
         if self._outbox is None:
-            self._outbox = FrameOutbox(max_bytes=self.limits.outbox_bytes, overflow=self._overflow)
+            self._outbox = Outbox(max_bytes=self.limits.outbox_bytes, overflow=self._overflow)
             self.up.watched = True
         try:
-            dropped = self._outbox.put(frame)
+            dropped = self._outbox.put(frame, len(frame))
         except OutboxFull:
             self.too_slow(self.down)
             return
@@ -79,7 +81,7 @@ class Injection(ABC):
         """Write what waits, at a place where whole messages fit; until the client stalls, unless `wholly`."""
         outbox, down = self._outbox, self.down
         while outbox is not None and not outbox.is_empty and (wholly or not down.stalled_at):
-            frames = outbox.take()
+            frames = _next_frames(outbox)
             down.transport.write(b"".join(frames))
             self._count_injected(frames)
         if outbox is not None and outbox.is_empty:
@@ -90,6 +92,15 @@ class Injection(ABC):
         for frame in frames:
             self._injected += 1
             self._injected_bytes += payload_bytes(frame)
+
+
+def _next_frames(outbox: Outbox[bytes]) -> list[bytes]:
+    """The next frames to write together; at least one."""
+    frames, size_bytes = [outbox.take()], 0
+    while not outbox.is_empty and size_bytes < _BATCH_BYTES:
+        size_bytes += len(frames[-1])
+        frames.append(outbox.take())
+    return frames
 
 
 def payload_bytes(frame: bytes) -> int:
