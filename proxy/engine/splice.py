@@ -33,6 +33,7 @@ from proxy.core.headers import Violation
 from proxy.core.limits import LinkLimits
 from proxy.core.messages import Message
 from proxy.core.verdicts import Direction
+from proxy.engine.inspected_leg import InspectedLeg
 from proxy.engine.keepalive import running_wheel
 from proxy.engine.rawdial import RawUpstream
 from proxy.engine.splice_injection import Injection
@@ -40,7 +41,6 @@ from proxy.engine.splice_leg import (
     HIGH_WATER_BYTES,
     LOW_WATER_BYTES,
     PING_TIMEOUT,
-    InspectedLeg,
     SplicedLeg,
     lost_as_told,
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from websockets.frames import CloseCode
 
@@ -21,16 +21,61 @@ from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.frames import FULL_READ_BYTES, Scanner
 from proxy.core.framing import close_frame
-from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
-from proxy.core.messages import Control, Message, MessageScanner
+from proxy.core.headers import Violation
+from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE, LinkLimits
+from proxy.core.messages import Message
 from proxy.engine.keepalive import keep_alive_ping
-
-if TYPE_CHECKING:
-    from proxy.engine.splice import Splice
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
 PING_TIMEOUT = Close(CloseCode.INTERNAL_ERROR, "ping timeout")
+
+
+class Owner(Protocol):
+    """What a leg tells and asks whoever has joined it with another."""
+
+    loop: asyncio.AbstractEventLoop
+    limits: LinkLimits
+
+    @property
+    def ended(self) -> object | None:
+        """None while the link lives."""
+
+    def may_read(self, leg: SplicedLeg) -> bool:
+        """Whether what `leg` reads has somewhere to go."""
+
+    def wait_seconds(self, leg: SplicedLeg) -> float:
+        """How long the next message of `leg` has to wait for its rate."""
+
+    def passes(self, leg: SplicedLeg, message: Message) -> bool:
+        """Whether a whole message goes on."""
+
+    def take_control(self, payload: bytes) -> None:
+        """A control message of the client."""
+
+    def flush_outbox(self) -> None:
+        """Whole messages may be put into the client's stream, here and now."""
+
+    def stalled(self, leg: SplicedLeg) -> None:
+        """`leg` takes no more writes."""
+
+    def unstalled(self, leg: SplicedLeg) -> None:
+        """`leg` takes writes again."""
+
+    def stream_ended(self, leg: SplicedLeg, ended: Close | Violation) -> None:
+        """A close frame or a violation came from `leg`."""
+
+    def stream_lost(self, leg: SplicedLeg) -> None:
+        """`leg` was lost before a close frame came from it."""
+
+    def unanswered(self, leg: SplicedLeg) -> None:
+        """`leg` has not answered our pings."""
+
+    def too_slow(self, leg: SplicedLeg) -> None:
+        """`leg` has taken nothing for too long."""
+
+    def leg_gone(self, leg: SplicedLeg) -> None:
+        """The socket of `leg` is closed."""
 
 
 class SplicedLeg(asyncio.Protocol):
@@ -75,7 +120,7 @@ class SplicedLeg(asyncio.Protocol):
     )
     scanner: Scanner
 
-    def __init__(self, splice: Splice, transport: asyncio.Transport, by: ClosedBy) -> None:
+    def __init__(self, splice: Owner, transport: asyncio.Transport, by: ClosedBy) -> None:
         self.splice, self.transport, self.by = splice, transport, by
         self.other: SplicedLeg = self  # until joined
         self.close_due: Close | None = None
@@ -336,28 +381,6 @@ class SplicedLeg(asyncio.Protocol):
             self._stalled_bytes, self.stalled_at = unwritten, now
         elif now - self.stalled_at >= slow_seconds:
             self.splice.too_slow(self)
-
-
-class InspectedLeg(SplicedLeg):
-    """A leg whose messages are shown whole to the route's policy before their frames go on."""
-
-    __slots__ = ()
-    scanner: MessageScanner  # type: ignore[assignment]  # never passed on as it is
-
-    def data_received(self, data: bytes) -> None:
-        self._take(self.scanner.feed(data))
-        if len(data) >= FULL_READ_BYTES:
-            self._wait_for_turn(0.0)
-
-    def _take(self, read: list[Message | Control]) -> None:  # type: ignore[override]  # as the scanner is
-        for whole in read:
-            if self.other.shut:
-                break
-            if isinstance(whole, Message) and not self.splice.passes(self, whole):
-                continue
-            if not self.other.shut:
-                self.other.transport.write(whole.wire)
-        self._finish_read()
 
 
 def lost_as_told(by: ClosedBy) -> Close:

@@ -44,7 +44,8 @@ async def read_past_timeouts(end: RawEnd, leg: SplicedLeg, *, most: int) -> tupl
     One passes whenever the gateway holds TIMEOUT_BYTES less than at the last one, or at the end of the link.
     """
     size, tail, timeouts = 0, b"", 0
-    splice, unsent = leg.splice, -1
+    splice: Any = leg.splice
+    unsent = -1
     now = splice.loop.time()
     while size < most and (chunk := await end.reader.read(1 << 14)):
         size, tail = size + len(chunk), (tail + chunk)[-100:]
