@@ -61,7 +61,7 @@ attack: $(DEV_READY) ## Try what docs/security.md lists, and write its tables; T
 	$(PYTHON) -m config.attack $(if $(TIMES),--times $(TIMES))
 
 fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
-	$(PYTHON) -m proxy.core.tests.fuzz_frames --seconds 60
+	$(PYTHON) -m proxy.core.wire.tests.fuzz_frames --seconds 60
 
 chaos: $(DEV_READY) ## Some 5 minutes: 300 clients, and each part of what a team runs killed and frozen in turn.
 	$(PYTHON) -m config.testing.chaos

@@ -17,11 +17,11 @@ from django.urls import path
 
 from experience.routes import EXPERIENCE
 from proxy import registry
-from proxy.consumers import GatewayConsumer
 from proxy.core.closes import Close
 from proxy.core.verdicts import FORWARD, Direction, Verdict
-from proxy.joins import SPLICE_EXTENSION
-from proxy.middleware import gateway_middleware
+from proxy.socket.consumer import GatewayConsumer
+from proxy.socket.middleware import gateway_middleware
+from proxy.socket.ways import SPLICE_EXTENSION
 
 INSPECTED = replace(EXPERIENCE, name="inspected", paths=("ws/inspected",), control=False)
 registry.register([INSPECTED])

@@ -30,9 +30,9 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.verdicts import FORWARD
-from proxy.engine.dial import DialRequest, Target
-from proxy.engine.rawdial import dial_raw
-from proxy.engine.splice import Splice, SpliceRequest
+from proxy.engine.links.splice import Splice, SpliceRequest
+from proxy.engine.pools.dial import DialRequest, Target
+from proxy.engine.pools.rawdial import dial_raw
 
 LIMITS = LinkLimits()
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -10,11 +10,11 @@ http_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter  # noqa: E402  needs the settings
 
 from config.routing import websocket_application  # noqa: E402
-from proxy.database import bound_waits  # noqa: E402
-from proxy.http import http_middleware  # noqa: E402
-from proxy.middleware import gateway_middleware  # noqa: E402
-from proxy.operations import Operations  # noqa: E402
+from proxy.http.guard import http_middleware  # noqa: E402
+from proxy.http.operations import Operations  # noqa: E402
+from proxy.socket.middleware import gateway_middleware  # noqa: E402
 from proxy.stock_daphne import make_safe  # noqa: E402
+from proxy.tables.executor import bound_waits  # noqa: E402
 
 bound_waits()
 make_safe()

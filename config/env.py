@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from proxy.core.blocks import parse_network
+from proxy.core.blocking import parse_network
 from proxy.core.limits import Rate
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import upstream_url

@@ -60,10 +60,10 @@ _SHARED: list[Any] = [
 
 _LOGGERS: dict[str, Any] = {
     "websockets": {"level": "WARNING"},
-    "axes": {"level": "ERROR"},  # proxy/logins.py logs each failure in one line
+    "axes": {"level": "ERROR"},  # proxy/admin/logins.py logs each failure in one line
     "daphne": {"level": "WARNING"},
     "gateway.access": {"filters": ["answered_probes"]},
-    "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/postgres.py once an outage
+    "psycopg.pool": {"level": "ERROR"},  # warns at each attempt; proxy/tables/postgres.py once an outage
     # Without the handlers that Django gives them, which print.
     "django": {"level": "INFO", "handlers": []},
     "django.server": {"level": "WARNING", "handlers": [], "propagate": True},

@@ -7,7 +7,7 @@ from django.urls import path, re_path
 
 from experience.routes import ROUTES
 from proxy import registry
-from proxy.consumers import GatewayConsumer, NoSuchPath
+from proxy.socket.consumer import GatewayConsumer, NoSuchPath
 
 registry.register(ROUTES)
 

@@ -13,7 +13,7 @@ from config import logging as gateway_logging
 from config.env import SHORTEST_TOKEN, Env, SettingError, long_enough
 from config.keys import read_token_keys
 from proxy.core.limits import ConnectionLimits
-from proxy.database_settings import database
+from proxy.tables.database_settings import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -141,7 +141,7 @@ REDIS_HOST = {
 }
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "proxy.layer.GatewayChannelLayer",
+        "BACKEND": "proxy.cluster.layer.GatewayChannelLayer",
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": "gateway"},
     }
     if REDIS_URL
@@ -164,12 +164,12 @@ INSTALLED_APPS = [
     "experience",
 ]
 MIDDLEWARE = [
-    "proxy.http.security_headers",
-    "proxy.logins.one_login_at_a_time",
+    "proxy.http.guard.security_headers",
+    "proxy.admin.logins.one_login_at_a_time",
     "django.middleware.security.SecurityMiddleware",
-    "proxy.http.clean_text",
-    "proxy.database_away.DatabaseAway",
-    "proxy.http.StaticFiles",
+    "proxy.http.guard.clean_text",
+    "proxy.http.database_away.DatabaseAway",
+    "proxy.http.guard.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -200,15 +200,15 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-# Failed logins are counted by django-axes, by the limits of proxy/logins.py.
-AXES_HANDLER = "proxy.logins.LoginLimits"
+# Failed logins are counted by django-axes, by the limits of proxy/admin/logins.py.
+AXES_HANDLER = "proxy.admin.logins.LoginLimits"
 AXES_FAILURE_LIMIT = 1
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], ["ip_address"], ["username"]]
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "proxy.logins.counted_address"
-AXES_LOCKOUT_CALLABLE = "proxy.logins.refuse_locked"
+AXES_CLIENT_IP_CALLABLE = "proxy.admin.logins.counted_address"
+AXES_LOCKOUT_CALLABLE = "proxy.admin.logins.refuse_locked"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
@@ -220,7 +220,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing is collected
 
 # --- Security -----
-# Which requests came over TLS, TRUSTED_PROXIES tell (proxy/http.py); SECURE_PROXY_SSL_HEADER
+# Which requests came over TLS, TRUSTED_PROXIES tell (proxy/http/guard.py); SECURE_PROXY_SSL_HEADER
 # would believe anybody.
 # HTTPS_ONLY is switched off where no TLS stands in front; `check --deploy` warns of it.
 HTTPS_ONLY = env.flag("HTTPS_ONLY", not DEBUG)
@@ -241,5 +241,5 @@ CSRF_TRUSTED_ORIGINS = list(env.sites("CSRF_TRUSTED_ORIGINS"))
 LOGGING_CONFIG = "config.logging.configure"
 LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)
 
-# Told at each start (proxy/runtime.py) and by `check --deploy`.
+# Told at each start (proxy/node.py) and by `check --deploy`.
 MISSPELT_VARIABLES = env.misspelt()

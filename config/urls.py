@@ -1,11 +1,11 @@
-"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/operations.py)."""
+"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/http/operations.py)."""
 
 from django.contrib import admin
 from django.urls import path
 
 from experience.routes import ROUTES
 from experience.studio.views import no_polling
-from proxy import views
+from proxy.http import views
 
 urlpatterns = [
     path("", views.landing),

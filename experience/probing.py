@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from proxy.core.health import Probe, ProbeKind
+from proxy.core.pools.health import Probe, ProbeKind
 
 
 def probe_of(kind: str, *, path: str, seconds: float, default_path: str = "/") -> Probe | None:

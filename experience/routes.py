@@ -8,8 +8,8 @@ from django.conf import settings
 
 from experience.probing import probe_of
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
-from proxy.core.breaker import BreakerLimits
 from proxy.core.limits import MessageLimits, OverRate
+from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.routes import Forward, Route, Subject, Upstream, upstream_url
 from proxy.core.topics import experience_topic
 

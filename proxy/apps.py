@@ -6,7 +6,8 @@ class ProxyConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
-        from proxy import checks, logins  # noqa: F401  importing registers them
-        from proxy.rules import announce_changes
+        from proxy import checks  # noqa: F401  importing registers them
+        from proxy.admin import logins  # noqa: F401  importing registers them
+        from proxy.cluster.rules import announce_changes
 
         announce_changes()

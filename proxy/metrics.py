@@ -21,9 +21,9 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 
 from proxy.core.errors import GatewayError
-from proxy.engine.link import Link
-from proxy.engine.pool import PoolObserver
-from proxy.engine.splice_request import Observer
+from proxy.engine.links.link import Link
+from proxy.engine.links.splice_request import Observer
+from proxy.engine.pools.pool import PoolObserver
 
 MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)
 

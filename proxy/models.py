@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from proxy.core.blocks import parse_network
+from proxy.core.blocking import parse_network
 from proxy.core.closes import ClosedBy
 from proxy.core.routes import upstream_url
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from proxy import metrics
 from proxy.core.message_gate import MessageGates
 from proxy.core.routes import Route
-from proxy.engine.pool import Pool
+from proxy.engine.pools.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

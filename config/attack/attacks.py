@@ -51,18 +51,18 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "A message smuggled past a policy: fragmented, interleaved with control frames, cut at any byte",
             "the policy sees it whole, or it goes nowhere",
-            "proxy/engine/tests/test_splice_policies.py::test_no_message_gets_past_a_policy_in_pieces",
+            "proxy/engine/links/tests/test_splice_policies.py::test_no_message_gets_past_a_policy_in_pieces",
         ),
         Attack(
             "An end of the link (kick, drain, expiry) at every byte of a stream, on every kind of scanner",
             "whole frames, then one valid close",
-            "proxy/engine/tests/test_splice_ends.py::"
+            "proxy/engine/links/tests/test_splice_ends.py::"
             "test_the_service_is_told_whole_frames_then_the_close_whichever_byte_the_end_comes_after",
         ),
         Attack(
             "A thousand random streams of lawful and broken frames, cut anywhere",
             "the same frames and the same end as the `websockets` library finds",
-            "proxy/core/tests/test_frames_reference.py::test_random_mutations_agree",
+            "proxy/core/wire/tests/test_frames_reference.py::test_random_mutations_agree",
         ),
     ),
     "Handshakes": (
@@ -120,7 +120,7 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "A service that answers a dial with 15,000 blanks where a number belongs",
             "a refusal, read in linear time",
-            "proxy/engine/tests/test_rawdial.py::"
+            "proxy/engine/pools/tests/test_rawdial.py::"
             "test_a_busy_service_whose_retry_after_is_all_blanks_does_not_hold_the_loop",
         ),
         Attack(
@@ -137,12 +137,12 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "A client that leaves, or is cancelled, at any moment of its handshake",
             "every lease, topic and socket is given back",
-            "proxy/tests/test_released.py::test_a_client_that_leaves_in_any_turn_of_the_loop_leaves_nothing",
+            "proxy/socket/tests/test_released.py::test_a_client_that_leaves_in_any_turn_of_the_loop_leaves_nothing",
         ),
         Attack(
             "Forged X-Forwarded-For and the like from who is no trusted proxy",
             "ignored",
-            "proxy/tests/test_middleware.py::test_a_strangers_headers_are_ignored",
+            "proxy/socket/tests/test_middleware.py::test_a_strangers_headers_are_ignored",
         ),
         Attack(
             "A client that says it is somebody else: `user_id`, X-User-Id",
@@ -191,12 +191,12 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "NUL, lone surrogates, bad addresses, huge numbers in every filter, id and form of admin, on PostgreSQL",
             "a page or a 4xx, never a 500",
-            "proxy/tests/test_admin_fuzz.py::test_forms_take_any_text",
+            "proxy/admin/tests/test_admin_fuzz.py::test_forms_take_any_text",
         ),
         Attack(
             "Guessing one name's password from one address",
             "locked there after five, and nowhere else",
-            "proxy/tests/test_logins.py::test_a_name_that_fails_five_times_from_an_address_is_locked_there_and_only_there",
+            "proxy/admin/tests/test_logins.py::test_a_name_that_fails_five_times_from_an_address_is_locked_there_and_only_there",
         ),
         Attack(
             "Forty guesses at once, to burn the CPU",
@@ -228,12 +228,12 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "Links that come and go for as long as Redis is away",
             "no memory; limits hold on each node",
-            "proxy/engine/tests/test_admission.py::test_links_that_come_and_go_while_redis_is_away_cost_no_memory",
+            "proxy/engine/admission/tests/test_caps.py::test_links_that_come_and_go_while_redis_is_away_cost_no_memory",
         ),
         Attack(
             "A product's own code that raises, in every hook there is",
             "the client is told, everything is given back, the log names the hook",
-            "proxy/tests/test_failing_hooks.py::test_a_hook_that_raises_is_named_and_answered_with_500",
+            "proxy/socket/tests/test_failing_hooks.py::test_a_hook_that_raises_is_named_and_answered_with_500",
         ),
     ),
 }

@@ -24,7 +24,7 @@ def main(*, own_database: bool) -> None:
 
     django.setup()
     import config.routing  # noqa: F401  registers the routes
-    from proxy.pools_overview import replaced_members
+    from proxy.admin.pools_overview import replaced_members
 
     call_command("migrate", verbosity=0, interactive=False)
     prepared: dict[str, object] = {"token": _token(), "replaced": replaced_members()}

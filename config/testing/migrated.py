@@ -1,7 +1,7 @@
 """Databases with every table, copied from one that was migrated once a test process.
 
 Migrating takes two seconds of a processor, a copy some milliseconds, and hundreds of tests want a gateway on
-a database of its own. Migrations themselves are the matter of proxy/tests/test_migrations.py.
+a database of its own. Migrations themselves are the matter of proxy/tables/tests/test_migrations.py.
 """
 
 from __future__ import annotations

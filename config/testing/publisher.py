@@ -7,9 +7,9 @@ from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from proxy import signals
+from proxy.cluster import signals
+from proxy.cluster.publishing import encode_event
 from proxy.core.topics import check_topic, group_name
-from proxy.publishing import encode_event
 
 
 class Publisher:

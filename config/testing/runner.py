@@ -11,7 +11,7 @@ from typing import Any
 class PytestRunner:
     """Django's test runner interface over pytest-django.
 
-    Labels are pytest's own (`proxy/core/tests/test_frames.py::test_x`) or dotted (`proxy.core`).
+    Labels are pytest's own (`proxy/core/wire/tests/test_frames.py::test_x`) or dotted (`proxy.core`).
     """
 
     def __init__(

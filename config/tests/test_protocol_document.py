@@ -20,7 +20,7 @@ from proxy.core import errors
 from proxy.core.closes import MEANINGS, ComeBack
 from proxy.core.errors import TOKEN_REASONS, GatewayError
 from proxy.core.principal import Principal
-from proxy.handshake import identity_headers
+from proxy.socket.scope import identity_headers
 
 DOCUMENT = documents.read("protocol.md")
 EXAMPLES = list(examples(DOCUMENT))

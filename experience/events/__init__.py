@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from proxy import publishing
+from proxy.cluster import publishing
 
 
 def publish(topic: str, event: Mapping[str, Any]) -> Awaitable[None] | None:

@@ -29,7 +29,7 @@ from experience.kb.players import PlayersUnavailable
 from proxy.core.errors import GatewayError, Overloaded
 from proxy.core.human import one_line
 from proxy.core.topics import user_topic
-from proxy.engine.probes import USER_AGENT
+from proxy.engine.pools.probes import USER_AGENT
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from django.conf import settings
 
 from experience.probing import probe_of
-from proxy.core.balancing import PolicyName
-from proxy.core.breaker import BreakerLimits
 from proxy.core.closes import Close
 from proxy.core.limits import MessageLimits, OverRate
+from proxy.core.pools.balancing import PolicyName
+from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.routes import ClientPath, Forward, Resume, Route, Upstream, upstream_url
 
 POOL = Upstream(

@@ -16,7 +16,7 @@ from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.core.addresses import parse_address
 from proxy.core.human import duration, size, visible
 from proxy.models import Connection, Node
-from proxy.nodes import running_nodes
+from proxy.tables.heart import running_nodes
 
 
 @admin.register(Connection)

@@ -14,8 +14,8 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
+from proxy.cluster.kicks import KickNotSent, kick
 from proxy.core.closes import KICKED, MAX_REASON_BYTES
-from proxy.kicks import KickNotSent, kick
 from proxy.models import Connection
 
 MOST_SHOWN = 50

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from proxy.admin.filters import RunningFilter
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.models import Connection, Node
-from proxy.nodes import LOST_AFTER_SECONDS
+from proxy.tables.heart import LOST_AFTER_SECONDS
 
 
 @admin.register(Node)

@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from proxy.admin.pages import CheckedAdmin
+from proxy.admin.pools_overview import adopt, editable_pools, pool_views, set_draining
 from proxy.models import PoolMember
-from proxy.pools_overview import adopt, editable_pools, pool_views, set_draining
 
 MOVE_SECONDS = 30
 _DONE = {

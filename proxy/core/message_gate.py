@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proxy.core.buckets import Bucket
-from proxy.core.control import encode
 from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, Rate
+from proxy.core.wire.control_messages import encode
 
 # A flood of refused messages is answered at most this often, or the answers would be a flood themselves.
 ANSWER_SECONDS = 0.1

@@ -6,8 +6,8 @@ import math
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from proxy.core.control import encode
 from proxy.core.errors import GatewayError
+from proxy.core.wire.control_messages import encode
 
 Header = tuple[bytes, bytes]
 

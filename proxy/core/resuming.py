@@ -13,7 +13,7 @@ from enum import StrEnum
 from proxy.core import closes
 from proxy.core.backoff import delays, jittered
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
-from proxy.core.control import encode
+from proxy.core.wire.control_messages import encode
 
 Message = str | bytes
 

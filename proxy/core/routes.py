@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from proxy.core.balancing import PolicyName
-from proxy.core.breaker import BreakerLimits
 from proxy.core.farewells import Farewell
-from proxy.core.health import Probe
 from proxy.core.limits import DEFAULT_CONNECTIONS, UNLIMITED, ConnectionLimits, MessageLimits
+from proxy.core.pools.balancing import PolicyName
+from proxy.core.pools.breaker import BreakerLimits
+from proxy.core.pools.health import Probe
 from proxy.core.principal import Principal
 from proxy.core.verdicts import Inspect
 

@@ -8,7 +8,7 @@ from typing import Any
 from proxy.core.credentials import Subprotocols
 from proxy.core.errors import Forbidden, GatewayError
 from proxy.core.refusals import Header, refusal_of
-from proxy.engine.splice import SpliceRequest
+from proxy.engine.links.splice import SpliceRequest
 from proxy.server import handshake
 from proxy.server.handshake import UpgradeRequest
 

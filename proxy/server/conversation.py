@@ -11,7 +11,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
 from proxy.core.closes import NO_STATUS, Close
-from proxy.core.headers import TOO_MANY_PARTS, ProtocolViolation, too_many_parts
+from proxy.core.wire.headers import TOO_MANY_PARTS, ProtocolViolation, too_many_parts
 
 Message = str | bytes
 

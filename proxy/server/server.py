@@ -22,11 +22,11 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 
 from proxy.server import access_log
-from proxy.server.drain import Drain
+from proxy.server.clients import Application, Node
+from proxy.server.draining import Drain
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_requests import HttpRequests
 from proxy.server.listening import BACKLOG
-from proxy.server.node import Application, Node
 from proxy.server.options import ServerOptions
 from proxy.server.resets import noticing_resets
 from proxy.server.upgrade import GatewayFactory, GatewayRequest

@@ -15,9 +15,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from proxy.control import isoformat, seconds_left
 from proxy.core.errors import TOKEN_REASONS, AuthenticationFailed, KeysUnavailable, TokenExpired
 from proxy.engine.jwks import Jwks, parse_keys
+from proxy.socket.control import isoformat, seconds_left
 from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, key_set, pem_pair
 from proxy.tokens import LAST_SECOND, MAX_TOKEN_CHARS, Backend, TokenVerifier, token_verifier
 

@@ -15,15 +15,16 @@ from redis.asyncio import Redis
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from config.testing.servers import ValkeyServer
-from proxy import consumers, metrics, registry
-from proxy.consumers import GatewayConsumer
+from proxy import metrics, registry
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route, Upstream
-from proxy.runtime import Runtime
+from proxy.node import Runtime
+from proxy.server.clients import Node
 from proxy.server.handshake import UpgradeRequest
-from proxy.server.node import Node
 from proxy.server.options import ServerOptions
+from proxy.socket import consumer as consumers
+from proxy.socket.consumer import GatewayConsumer
 
 WAYS = ("splice", "relay", "resume")
 HEAD = [

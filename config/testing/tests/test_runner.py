@@ -7,9 +7,9 @@ from config.testing.runner import label_to_path, pytest_options
     ("label", "path"),
     [
         ("proxy.core", "proxy/core"),
-        ("proxy.core.tests.test_frames", "proxy/core/tests/test_frames.py"),
+        ("proxy.core.wire.tests.test_frames", "proxy/core/wire/tests/test_frames.py"),
         ("proxy/core", "proxy/core"),
-        ("proxy/core/tests/test_frames.py::test_x", "proxy/core/tests/test_frames.py::test_x"),
+        ("proxy/core/wire/tests/test_frames.py::test_x", "proxy/core/wire/tests/test_frames.py::test_x"),
     ],
 )
 def test_a_label_names_a_folder_a_file_or_one_test(label: str, path: str) -> None:

@@ -10,8 +10,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
 from config.testing.gateway import Gateway, issue
-from proxy.core.framing import encode_frame
-from proxy.core.headers import BINARY, TEXT
+from proxy.core.wire.framing import encode_frame
+from proxy.core.wire.headers import BINARY, TEXT
 
 DAPHNE_CAN_SEND = {1000, *range(3000, 5000)}
 

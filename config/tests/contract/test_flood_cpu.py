@@ -21,8 +21,8 @@ from config.testing.gateway import Gateway, issue
 from config.testing.program import free_port
 from config.tests.conftest import MakeGateway
 from config.tests.contract.test_floods import upgrade_request
-from proxy.core.framing import encode_frame
-from proxy.core.headers import BINARY, TEXT
+from proxy.core.wire.framing import encode_frame
+from proxy.core.wire.headers import BINARY, TEXT
 
 logger = logging.getLogger(__name__)
 

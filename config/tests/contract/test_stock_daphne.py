@@ -15,8 +15,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from config.testing.gateway import Gateway, issue
-from proxy.core.framing import close_frame, encode_frame
-from proxy.core.headers import TEXT
+from proxy.core.wire.framing import close_frame, encode_frame
+from proxy.core.wire.headers import TEXT
 
 MIB = 1 << 20
 SENT_MIB, MOST_GROWTH_KIB = 192, 64 * 1024

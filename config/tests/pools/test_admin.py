@@ -18,13 +18,13 @@ from config.dev.banner import banner
 from config.testing.gateway import Gateway
 from experience.studio.routes import POOL, STUDIO
 from proxy import registry
-from proxy.database import DatabaseExecutor
-from proxy.engine.members import ERROR_SHOWN_SECONDS
-from proxy.engine.pool import Pool
-from proxy.member_reports import MemberReporter
+from proxy.admin.pools_overview import MemberView, pool_views, replaced_members, set_draining
+from proxy.cluster.rules import load_rules
+from proxy.engine.pools.members import ERROR_SHOWN_SECONDS
+from proxy.engine.pools.pool import Pool
 from proxy.models import Block, MemberReport, Node, PoolMember
-from proxy.pools_overview import MemberView, pool_views, replaced_members, set_draining
-from proxy.rules import load_rules
+from proxy.tables.executor import DatabaseExecutor
+from proxy.tables.member_rows import MemberReporter
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/proxy/poolmember/"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experience.events import publish
-from proxy import signals
+from proxy.cluster import signals
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from config.testing.program import BASE_DIR
 from experience.kb.tests.serving import KbProgram
 from proxy.core import closes
 from proxy.core.closes import Close, ComeBack
-from proxy.downstream import substitute
+from proxy.socket.asgi_leg import substitute
 
 UNITY = BASE_DIR / "clients" / "unity"
 CLIENT = [UNITY / name for name in ("ClientOptions.cs", "Comeback.cs", "SluicegateClient.cs")]

@@ -14,8 +14,8 @@ from django.db import Error
 from django.utils import timezone
 
 from proxy.core.human import duration, size
-from proxy.database import away, bound_waits
 from proxy.models import Connection, Node
+from proxy.tables.executor import away, bound_waits
 
 HEADINGS = [
     *("ID", "USER", "EMAIL", "ROUTE", "EXPERIENCE", "NODE", "ADDRESS"),

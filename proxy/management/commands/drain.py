@@ -9,12 +9,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from proxy.cluster.kicks import reaches_other_processes
+from proxy.cluster.signals import ALL_NODES, DRAIN, LayerAway, send_to_topic_sync
 from proxy.core.topics import node_topic
-from proxy.database import away, bound_waits
-from proxy.kicks import reaches_other_processes
 from proxy.models import Node
-from proxy.nodes import running_nodes
-from proxy.signals import ALL_NODES, DRAIN, LayerAway, send_to_topic_sync
+from proxy.tables.executor import away, bound_waits
+from proxy.tables.heart import running_nodes
 
 # What a node is called in the record; never mistaken for HOST:PID.
 _ID = re.compile("[0-9a-f]{32}")

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from proxy.database import bound_waits
-from proxy.kicks import KickNotSent, kick
+from proxy.cluster.kicks import KickNotSent, kick
+from proxy.tables.executor import bound_waits
 
 
 class Command(BaseCommand):

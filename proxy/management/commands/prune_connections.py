@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from proxy.retention import forget
+from proxy.tables.retention import forget
 
 
 class Command(BaseCommand):

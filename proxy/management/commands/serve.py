@@ -16,14 +16,15 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from proxy import metrics, operations
+from proxy import metrics
 from proxy.engine.background import end_for_sure
-from proxy.migrated import missing_migrations
-from proxy.runtime import Runtime, link_limits, start_runtime
+from proxy.http import operations
+from proxy.node import Runtime, link_limits, start_runtime
 from proxy.server import listening, open_files
 from proxy.server.line import Line
 from proxy.server.options import Hooks, ServerOptions
 from proxy.server.workers import Master
+from proxy.tables.migrated import missing_migrations
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from proxy.core.closes import Close, ClosedBy
-from proxy.engine.splice import Splice
+from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
-from proxy.server.leg import DownstreamLeg
+from proxy.server.client_leg import DownstreamLeg
 
 SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
 COUNTS: dict[str, int] = {}
@@ -70,9 +70,9 @@ async def websocket_splice(scope, receive, send, query):
     """Joins the client with the upstream `to`, and leaves; its life reports the end."""
     from proxy.core.limits import LinkLimits
     from proxy.core.records import LinkCounters
-    from proxy.engine.dial import DialRequest, Target
-    from proxy.engine.rawdial import dial_raw
-    from proxy.engine.splice import SpliceRequest
+    from proxy.engine.links.splice import SpliceRequest
+    from proxy.engine.pools.dial import DialRequest, Target
+    from proxy.engine.pools.rawdial import dial_raw
 
     await receive()
     waiting = asyncio.ensure_future(receive())  # as an application does that watches its client meanwhile

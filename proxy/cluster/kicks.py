@@ -1,0 +1,262 @@
+"""Ending links from outside, on whichever node holds them: from admin, from a shell, from Python.
+
+A kick is a message to the nodes, and a row that each of them looks for (kick_watch.py): a node that Redis
+does not reach, or that was away for a moment, ends its links all the same, and each says how many those were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.db import Error, connection
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from proxy.cluster.signals import ALL_NODES, KICKS, Closing, LayerAway, Signal, send_to_topic
+from proxy.core.closes import KICKED, Close, ClosedBy, clip_reason
+from proxy.core.topics import EVERYONE, connection_topic, user_topic
+from proxy.models import Connection, Kick, KickReport
+from proxy.tables.heart import running_nodes
+
+log = logging.getLogger(__name__)
+
+SEND_TIMEOUT_SECONDS = 2.0
+# How long to wait for the nodes to say how many links they ended.
+REPORT_SECONDS = 3.0
+_POLL_SECONDS = 0.05
+_CLOCKS_DIFFER_SECONDS = 1.0
+_SENDS_AT_ONCE = 100
+# How many ids a log line names.
+MOST_LOGGED = 20
+
+
+class KickNotSent(RuntimeError):
+    """Neither Redis nor the database took it: nobody, or not everybody, was kicked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kicked:
+    """What became of a kick. `ended` links, by what nodes said; None when nobody can say: the database is
+    away, or the caller's transaction has yet to commit. `silent` nodes end theirs as soon as they can."""
+
+    ended: int | None
+    silent: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.ended is None:
+            return "The nodes were told; how many links end is not known."
+        ended = f"{self.ended} {'link' if self.ended == 1 else 'links'} ended."
+        if not self.silent:
+            return ended
+        return f"{ended} No word yet from {', '.join(self.silent)}: links there end once it is reached."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Whose links to end. Raises ValueError when it names nobody, or both somebody and everyone."""
+
+    user_ids: frozenset[str]
+    connection_ids: frozenset[str]
+    everyone: bool = False
+
+    def __post_init__(self) -> None:
+        if self.everyone == bool(self.user_ids or self.connection_ids):
+            raise ValueError("kick somebody (user ids, connection ids) or everyone, not both and not nobody")
+        for name in self.user_ids | self.connection_ids:
+            if not isinstance(name, str) or not name.strip():
+                raise ValueError(f"a user id or connection id is a text that is not empty, got {name!r}")
+
+    @classmethod
+    def of(cls, user_ids: Iterable[str], connection_ids: Iterable[str], *, everyone: bool) -> Selection:
+        """Raises ValueError also for a text in place of a list: it would be taken for its letters."""
+        if isinstance(user_ids, str) or isinstance(connection_ids, str):
+            raise ValueError("ids come in a list or a set; a text would be taken for its letters")
+        return cls(user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone)
+
+    def links(self) -> QuerySet[Connection]:
+        """The records of the links that are meant, live or not."""
+        if self.everyone:
+            return Connection.objects.all()
+        return Connection.objects.filter(Q(pk__in=self.connection_ids) | Q(user_id__in=self.user_ids))
+
+    def topics(self) -> list[str]:
+        """What their links listen to; nobody does to that of a link that is closed."""
+        if self.everyone:
+            return [EVERYONE]
+        return sorted([*map(user_topic, self.user_ids), *map(connection_topic, self.connection_ids)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """One kick: whom to end, what they are told, and who wants it (None: a shell, or other code)."""
+
+    id: str
+    selection: Selection
+    reason: str
+    by: AbstractBaseUser | None
+
+    def log(self) -> None:
+        selection = self.selection
+        whom = whom_to_log(selection.user_ids, selection.connection_ids, everyone=selection.everyone)
+        fields = {"kick_id": self.id, "by": str(self.by or "a shell"), "reason": self.reason}
+        log.info("kick", extra=whom | fields)
+
+    def write_down(self, *, seconds_ago: float) -> None:
+        """The row that nodes look for, as of when it was sent: who came back since was let in, and stays."""
+        Kick.objects.create(
+            id=self.id,
+            user_ids=sorted(self.selection.user_ids),
+            connection_ids=sorted(self.selection.connection_ids),
+            everyone=self.selection.everyone,
+            reason=self.reason,
+            created_at=Now() - timedelta(seconds=seconds_ago),
+        )
+
+    def note(self, *, seconds_ago: float) -> None:
+        """Name in the admin log the links that were live when it was sent; nothing without a person.
+
+        Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
+        """
+        if self.by is None:
+            return
+        closed_since = Now() - timedelta(seconds=seconds_ago + _CLOCKS_DIFFER_SECONDS)
+        opened_until = Now() - timedelta(seconds=seconds_ago - _CLOCKS_DIFFER_SECONDS)
+        was_live = Q(closed_at=None) | Q(closed_at__gte=closed_since)
+        links = self.selection.links().filter(was_live, opened_at__lte=opened_until)
+        try:
+            _note_in_admin_log(links, by=self.by, reason=self.reason)
+        except Error as error:
+            log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
+
+
+def kick(
+    *,
+    user_ids: Iterable[str] = (),
+    connection_ids: Iterable[str] = (),
+    everyone: bool = False,
+    reason: str = "",
+    by: AbstractBaseUser | None = None,
+) -> Kicked:
+    """End the links of users, single links, or all, with 4001 and `reason` (clipped to 123 bytes).
+
+    Waits up to three seconds for the nodes to say how many links they ended. With `by`, each link that the
+    record knows of is noted in Django's admin log. For code that is not async; `kick_async` is its twin.
+
+    Raises:
+        ValueError: nobody is named, or an id is no text.
+        KickNotSent: neither Redis nor the database took it.
+    """
+    selection = Selection.of(user_ids, connection_ids, everyone=everyone)
+    reason = clip_reason(" ".join(reason.split())) or KICKED.reason
+    return _carry_out(_Order(id=uuid.uuid4().hex, selection=selection, reason=reason, by=by))
+
+
+def _carry_out(order: _Order) -> Kicked:
+    order.log()
+    began = time.monotonic()
+    is_taken = _send(order.selection.topics(), kick_id=order.id, reason=order.reason)
+    try:
+        order.write_down(seconds_ago=time.monotonic() - began)
+    except Error as error:
+        if not (is_taken and reaches_other_processes()):
+            raise KickNotSent("neither Redis nor the database could be reached") from error
+        log.warning("kick: not written down, the database is away", extra={"why": repr(error)})
+        return Kicked(ended=None)
+    if is_taken:
+        _tell([(ALL_NODES, {"type": KICKS})])
+    order.note(seconds_ago=time.monotonic() - began)
+    try:
+        return _reports(order.id)
+    except Error as error:
+        log.warning(
+            "kick: nobody can say how many links end, the database is away", extra={"why": repr(error)}
+        )
+        return Kicked(ended=None)
+
+
+kick_async = database_sync_to_async(kick)
+
+
+def reaches_other_processes() -> bool:
+    """False when the channel layer is in memory: only this very process hears what is sent."""
+    return type(get_channel_layer()).__name__ != "InMemoryChannelLayer"
+
+
+def whom_to_log(user_ids: Iterable[str], connection_ids: Iterable[str], *, everyone: bool) -> dict[str, Any]:
+    """The fields of a log line that say whom a kick is for: of many ids the first, and how many there are."""
+    if everyone:
+        return {"everyone": True}
+    fields: dict[str, Any] = {}
+    for name, ids in (("user_ids", sorted(user_ids)), ("connection_ids", sorted(connection_ids))):
+        if ids:
+            fields[name] = ids[:MOST_LOGGED]
+        if len(ids) > MOST_LOGGED:
+            fields[f"{name}_in_all"] = len(ids)
+    return fields
+
+
+def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
+    closing = Closing(close=Close(KICKED.code, reason), by=ClosedBy.STAFF, kick=kick_id)
+    return _tell([(topic, closing.signal()) for topic in topics])
+
+
+def _tell(signals: list[tuple[str, Signal]]) -> bool:
+    """Whether the channel layer took them all, in time."""
+
+    async def send() -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            for first in range(0, len(signals), _SENDS_AT_ONCE):
+                some = signals[first : first + _SENDS_AT_ONCE]
+                await asyncio.gather(*(send_to_topic(topic, signal) for topic, signal in some))
+
+    try:
+        async_to_sync(send)()
+    except (LayerAway, TimeoutError) as error:
+        log.warning("kick: not sent", extra={"why": repr(error)})
+        return False
+    return True
+
+
+def _reports(kick_id: str) -> Kicked:
+    """What the nodes say, once all that run have spoken, or time is up."""
+    if connection.in_atomic_block:  # they see the row once it is committed
+        return Kicked(ended=None)
+    deadline = time.monotonic() + REPORT_SECONDS
+    while True:
+        running = {node.pk: str(node) for node in running_nodes()}
+        reports = dict(KickReport.objects.filter(kick=kick_id).values_list("node_id", "links"))
+        silent = sorted(running[node_id] for node_id in running.keys() - reports.keys())
+        if not silent or time.monotonic() > deadline:
+            return Kicked(ended=sum(reports.values()), silent=tuple(silent))
+        time.sleep(_POLL_SECONDS)
+
+
+def _note_in_admin_log(links: Iterable[Connection], *, by: Any, reason: str) -> None:
+    kind = ContentType.objects.get_for_model(Connection)
+    LogEntry.objects.bulk_create(
+        [
+            LogEntry(
+                user_id=by.pk,
+                content_type=kind,
+                object_id=link.pk,
+                object_repr=f"{link.user_id or link.client_address} on {link.route} ({link.pk})"[:200],
+                action_flag=CHANGE,
+                change_message=f"Kicked: {reason}",
+            )
+            for link in links
+        ],
+        batch_size=500,
+    )

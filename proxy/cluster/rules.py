@@ -1,0 +1,225 @@
+"""What staff set in admin, live on this node: who is blocked, and which members a pool has.
+
+Rows are read when a change is announced, and every few seconds anyway, since an announcement may be lost;
+never for a handshake. While the database is away, the last rules hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.db.models.signals import post_delete, post_save
+
+from proxy.cluster.signals import ALL_NODES, RULES, send_to_topic_sync
+from proxy.core import closes
+from proxy.core.blocking import Blocklist, BlockRule, parse_network
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import Blocked
+from proxy.core.events import Event
+from proxy.core.routes import MemberSpec
+from proxy.engine.hub import Hub
+from proxy.engine.links.link import Link
+from proxy.engine.pools.members import Member
+from proxy.engine.pools.pool import Pool
+from proxy.models import Block, PoolMember
+from proxy.tables.executor import DatabaseExecutor
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+# A handshake waits this long for the first look at the rows, then goes on without.
+FIRST_LOOK_SECONDS = 2.0
+MEMBER_DRAINS = Close(1001, "member drains")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rows that matter, as plain values."""
+
+    blocks: frozenset[tuple[str, str, float | None]] = frozenset()
+    members: Mapping[str, tuple[MemberSpec, ...]] | None = None
+
+
+class AllNodes:
+    """Makes the hub listen to what concerns all nodes, as a link that nothing is delivered to."""
+
+    def inject(self, event: Event) -> None: ...
+    def end(self, close: Close, by: ClosedBy) -> None: ...
+
+
+class StaffRules:
+    """Keeps this node to the rules. `links` and `pools` are those of the node."""
+
+    def __init__(
+        self, database: DatabaseExecutor, *, links: Callable[[], Iterable[Link]], pools: Iterable[Pool]
+    ) -> None:
+        self._database, self._links = database, links
+        self._pools = {pool.name: pool for pool in pools if pool.upstream.editable}
+        self._rules = Rules()
+        self._blocklist = Blocklist()
+        self._announced, self._looked = asyncio.Event(), asyncio.Event()
+        self._away = False
+        # True once the rows were read: until then nobody knows who is blocked.
+        self.known = False
+
+    async def run(self, hub: Hub) -> None:
+        """Look at the rows, now and whenever they may have changed, until cancelled."""
+        await hub.join(AllNodes(), [ALL_NODES])
+        async with asyncio.TaskGroup() as moves:
+            while True:
+                self._announced.clear()
+                await self._look(moves)
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._announced.wait()
+                except TimeoutError:
+                    pass
+
+    def announced(self, message: Mapping[str, Any] | None = None, links: Iterable[object] = ()) -> None:
+        """Some rows may have changed: a message says so, or messages may have been lost."""
+        self._announced.set()
+
+    async def ready(self) -> None:
+        """Until the rows were looked at once, or that takes too long."""
+        if not self._looked.is_set():
+            try:
+                async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                    await self._looked.wait()
+            except TimeoutError:
+                logger.warning("blocks and pool members are not known yet; going on without")
+                self._looked.set()
+
+    def check(self, *, user_id: str, address: str) -> None:
+        """Raises Blocked if a rule keeps that client out."""
+        if self._blocklist.blocks(user_id=user_id, address=address, now=time.time()):
+            raise Blocked("a block matches")
+
+    def enforce(self, link: Link) -> None:
+        """End the link if a rule keeps its client out."""
+        record = link.record
+        if self._blocklist.rules and self._blocklist.blocks(
+            user_id=record.user_id, address=record.client_address, now=time.time()
+        ):
+            link.end(closes.BLOCKED, ClosedBy.STAFF)
+
+    async def _look(self, moves: asyncio.TaskGroup) -> None:
+        try:
+            rules = await self._database.run(load_rules)
+        except Exception as error:  # noqa: BLE001  the database raises what its driver does
+            if not self._away:
+                logger.warning("rules: the database is away, the last ones hold", extra={"why": repr(error)})
+            self._away = True
+            return
+        self._away = False
+        before = self._rules
+        if rules.blocks != before.blocks:
+            self._block(rules)
+        if rules.members != before.members:
+            self._set_members(rules.members or {}, moves)
+        if not self.known:
+            self._tell_replaced(rules.members or {})
+        self._rules, self.known = rules, True
+        self._looked.set()
+
+    def _block(self, rules: Rules) -> None:
+        self._blocklist = Blocklist(filter(None, (_block_rule(*block) for block in rules.blocks)))
+        for link in tuple(self._links()):
+            self.enforce(link)
+
+    def _set_members(self, members: Mapping[str, tuple[MemberSpec, ...]], moves: asyncio.TaskGroup) -> None:
+        for pool in self._pools.values():
+            for member in pool.apply(members.get(pool.name) or pool.upstream.declared()):
+                logger.info("member drains", extra={"pool": pool.name, "member": member.url})
+            for member in pool.all_members():
+                seconds = _move_seconds(member)
+                if seconds is not None and member.links:
+                    moves.create_task(self._move(member, seconds), name=f"move:{member.url}")
+
+    def _tell_replaced(self, members: Mapping[str, tuple[MemberSpec, ...]]) -> None:
+        """At the start, since who has changed a setting wonders why nothing came of it."""
+        for pool in self._pools.values():
+            urls = [spec.url for spec in members.get(pool.name, ())]
+            if pool.upstream.is_replaced_by(urls):
+                extra = {"pool": pool.name, "declared": list(pool.upstream.members), "in_force": urls}
+                logger.warning("the members in settings are not in force: rows replace them", extra=extra)
+
+    async def _move(self, member: Member, seconds: float) -> None:
+        """End the member's links, spread out, for as long as it drains."""
+        links = [link for link in self._links() if link.record.upstream == member.url]
+        random.shuffle(links)
+        for link in links:
+            if not member.draining:
+                return
+            link.end(MEMBER_DRAINS, ClosedBy.GATEWAY)
+            await asyncio.sleep(seconds / len(links))
+
+
+def _move_seconds(member: Member) -> float | None:
+    """Over how long to end the member's links; None: not at all."""
+    if member.removed:
+        return float(settings.DRAIN_SECONDS)
+    return member.spec.draining_seconds if member.spec.draining else None
+
+
+def load_rules() -> Rules:
+    """All blocks that still hold, and all rows of members, in two queries."""
+    now_or_later = Q(until=None) | Q(until__gt=Now())
+    rows = Block.objects.filter(now_or_later).values_list("user_id", "network", "until")
+    blocks = frozenset((user, network, until.timestamp() if until else None) for user, network, until in rows)
+    members: dict[str, tuple[MemberSpec, ...]] = {}
+    for row in PoolMember.objects.all():
+        members[row.pool] = (*members.get(row.pool, ()), _spec(row))
+    return Rules(blocks, members)
+
+
+def _block_rule(user_id: str, network: str, until: float | None) -> BlockRule | None:
+    """The rule of one row; None, and a line in the log, for a row that no form has checked."""
+    try:
+        parsed = parse_network(network) if network else None
+    except ValueError:
+        logger.error("a block's network is none; the block is left out", extra={"network": network})
+        return None
+    return BlockRule(user_id=user_id, network=parsed, until=until)
+
+
+def _spec(row: PoolMember) -> MemberSpec:
+    return MemberSpec(
+        url=row.url,
+        weight=min(max(row.weight, 1), 1000),
+        max_connections=row.max_connections or None,
+        draining=row.draining,
+        draining_seconds=row.move_seconds if row.draining else None,
+    )
+
+
+def announce_changes() -> None:
+    """From now on, announce each row of the rules that is saved or deleted. `update()` announces nothing."""
+    for model in (Block, PoolMember):
+        for signal in (post_save, post_delete):
+            signal.connect(_on_change, sender=model, dispatch_uid="proxy.cluster.rules")
+
+
+def _on_change(**_: object) -> None:
+    announce()
+
+
+def announce() -> None:
+    """Tell all nodes that rows have changed, once they are committed. Without Redis, only this process."""
+    transaction.on_commit(_announce)
+
+
+def _announce() -> None:
+    try:
+        send_to_topic_sync(ALL_NODES, {"type": RULES})
+    except Exception as error:  # noqa: BLE001  nodes look by themselves; staff's change must not fail for it
+        logger.warning("rules: not announced, nodes will see by themselves", extra={"why": repr(error)})

@@ -1,0 +1,80 @@
+"""Databases for the tests of what is written, SQLite and a real PostgreSQL; and the `world` of handshakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from config.testing.servers import PostgresServer
+from proxy.tables.database_settings import database
+from proxy.tests.world import redis, world  # noqa: F401  fixtures
+
+WRITTEN = (
+    *(
+        "proxy_connection",
+        "proxy_node",
+        "proxy_block",
+        "proxy_poolmember",
+        "proxy_memberreport",
+        "proxy_kick",
+        "proxy_kickreport",
+    ),
+    *("django_admin_log", "django_session", "auth_user", "auth_group", "axes_accessattempt"),
+)
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: PostgresServer, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The URL of a PostgreSQL database with every table."""
+    postgres_server.ensure_running()
+    url = postgres_server.create_database()
+    with django_db_blocker.unblock(), default_database(url):
+        call_command("migrate", verbosity=0)
+    yield url
+    postgres_server.ensure_running()
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def postgres_database(
+    migrated_postgres: str, postgres: PostgresServer, django_db_blocker: DjangoDbBlocker
+) -> Iterator[PostgresServer]:
+    """Django's database is PostgreSQL for the test, in every thread. Its server may be killed."""
+    with django_db_blocker.unblock(), default_database(migrated_postgres):
+        yield postgres
+        postgres.ensure_running()
+        connections["default"].close()
+        with connections["default"].cursor() as cursor:
+            cursor.execute(f"TRUNCATE {', '.join(WRITTEN)} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest, transactional_db: None) -> None:
+    """The test runs twice: on SQLite and on PostgreSQL. What it writes is committed."""
+    if request.param == "postgresql":
+        request.getfixturevalue("postgres_database")
+
+
+@contextmanager
+def default_database(url: str) -> Iterator[None]:
+    """Make `url` what code that knows nothing of it finds as the default database."""
+    kept_connection, kept_settings = connections["default"], connections.settings["default"]
+    settings = database(url, sqlite_path=Path(), most_connections=10)
+    connections.settings["default"] = connections.configure_settings({"default": settings})["default"]
+    del connections["default"]
+    ContentType.objects.clear_cache()
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
+        connections.settings["default"] = kept_settings
+        connections["default"] = kept_connection
+        ContentType.objects.clear_cache()

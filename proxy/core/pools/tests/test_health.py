@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.pools.health import Health, Probe
+
+PROBE = Probe(interval_seconds=30, failing_seconds=2, rise=2, fall=3, jitter_fraction=0.2)
+
+
+def test_a_member_starts_healthy_and_falls_after_so_many_failures_in_a_row() -> None:
+    health = Health(PROBE)
+    assert [health.saw(False) for _ in range(3)] == [False, False, True]
+    assert not health.healthy
+
+
+def test_it_rises_after_so_many_successes_in_a_row() -> None:
+    health = Health(PROBE)
+    for _ in range(3):
+        health.saw(False)
+    assert [health.saw(ok) for ok in (True, False, True, True)] == [False, False, False, True]
+    assert health.healthy
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_health_changes_exactly_when_the_last_results_agree_against_it(results: list[bool]) -> None:
+    health, healthy, run = Health(PROBE), True, 0
+    for ok in results:
+        run = 0 if ok == healthy else run + 1
+        changes = run == (PROBE.rise if ok else PROBE.fall) and ok != healthy
+        if changes:
+            healthy, run = ok, 0
+        assert health.saw(ok) is changes
+        assert health.healthy is healthy
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_probes_come_faster_while_anything_is_amiss(random: float) -> None:
+    health = Health(PROBE)
+    assert health.seconds_to_next(random=random) == pytest.approx(30, rel=0.2)
+    health.saw(False)
+    assert health.seconds_to_next(random=random) == pytest.approx(2, rel=0.2)
+    health.saw(True)
+    assert health.seconds_to_next(random=random) == pytest.approx(30, rel=0.2)
+
+
+@pytest.mark.parametrize("wrong", [{"interval_seconds": 0}, {"rise": 0}, {"jitter_fraction": 1.0}])
+def test_probes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"probe's times|rise and fall"):
+        Probe(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+-- Leases of links, counted over all nodes: see shared_caps.py, which calls this with many operations at once.
+-- ARGV: prefix, node, lease_ms, key_seconds, replace (0 or 1); then for each operation nine words: kind, link,
+-- name of the limits, address key, user, cap an address, cap a user, rate count, rate window in ms. Answers one
+-- text each.
+local prefix, node = ARGV[1], ARGV[2]
+local lease_ms, key_seconds = tonumber(ARGV[3]), ARGV[4]
+local replace = ARGV[5] == "1"
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local nodes = prefix .. "nodes"
+
+local function key_of(kind, name)
+  return prefix .. kind .. ":" .. name
+end
+
+-- Milliseconds to wait, 0 if one more may connect: a token bucket, kept as the time when it is full again.
+local function rate_wait(address, count, window_ms)
+  local key = key_of("rate", address)
+  local full_at = math.max(tonumber(redis.call("GET", key) or 0), now) + window_ms / count
+  if full_at - now > window_ms then
+    return math.ceil(full_at - now - window_ms)
+  end
+  redis.call("SET", key, string.format("%.3f", full_at), "PX", math.ceil(full_at - now) + 1)
+  return 0
+end
+
+-- Forget what dead nodes hold of this key; looked at only when the key is full.
+local function sweep(key)
+  for _, member in ipairs(redis.call("ZRANGE", key, 0, 999)) do
+    local holder = string.match(member, "^([^:]*):")
+    local beat = redis.call("ZSCORE", nodes, holder)
+    if not beat or tonumber(beat) < now - lease_ms then
+      redis.call("ZREM", key, member)
+    end
+  end
+end
+
+local function is_full(kind, name, cap)
+  local key = key_of(kind, name)
+  if redis.call("ZCARD", key) < cap then
+    return false
+  end
+  sweep(key)
+  return redis.call("ZCARD", key) >= cap
+end
+
+local function hold(kind, name, link)
+  if name ~= "" then
+    local key = key_of(kind, name)
+    redis.call("ZADD", key, "NX", now, node .. ":" .. link)
+    redis.call("EXPIRE", key, key_seconds)
+  end
+end
+
+local function let_go(kind, name, link)
+  if name ~= "" then
+    redis.call("ZREM", key_of(kind, name), node .. ":" .. link)
+  end
+end
+
+local function admit(link, address, user, address_cap, user_cap, count, window_ms)
+  if address ~= "" then
+    local wait_ms = rate_wait(address, count, window_ms)
+    if wait_ms > 0 then
+      return "rate:" .. wait_ms
+    end
+    if is_full("address", address, address_cap) then
+      return "address"
+    end
+  end
+  local replaced = ""
+  if user ~= "" and is_full("user", user, user_cap) then
+    if not replace then
+      return "user"
+    end
+    replaced = "replaces:" .. redis.call("ZPOPMIN", key_of("user", user))[1]  -- node:link
+  end
+  hold("address", address, link)
+  hold("user", user, link)
+  return replaced
+end
+
+local operations = {
+  admit = admit,
+  release = function(link, address, user)
+    let_go("address", address, link)
+    let_go("user", user, link)
+    return ""
+  end,
+  keep = function(link, address, user)
+    hold("address", address, link)
+    hold("user", user, link)
+    return ""
+  end,
+  -- "lost" if others took this node for dead meanwhile, or the store lost its memory.
+  beat = function()
+    local before = redis.call("ZSCORE", nodes, node)
+    redis.call("ZADD", nodes, now, node)
+    redis.call("ZREMRANGEBYSCORE", nodes, "-inf", now - 100 * lease_ms)
+    redis.call("EXPIRE", nodes, key_seconds)
+    return (before and tonumber(before) >= now - lease_ms) and "" or "lost"
+  end,
+  leave = function()
+    redis.call("ZREM", nodes, node)
+    return ""
+  end,
+}
+
+local function named(limits, name)
+  return name == "" and "" or limits .. ":" .. name
+end
+
+local answers = {}
+for at = 6, #ARGV, 9 do
+  local limits = ARGV[at + 2]
+  answers[#answers + 1] = operations[ARGV[at]](
+    ARGV[at + 1], named(limits, ARGV[at + 3]), named(limits, ARGV[at + 4]),
+    tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
+  )
+end
+return answers

@@ -1,0 +1,263 @@
+"""Leases of links in Redis, so that caps and rates hold for all nodes together.
+
+For each address and each user, on the routes that are counted together, there is a sorted set of the links
+that hold a lease, oldest first, each under its node's name. A node beats; what a silent one holds is swept by
+whoever finds the set full. A handshake costs one round trip, and handshakes that come while one is under way
+share the next: one script call does them all.
+
+Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live leases are written
+again, and what it may hold of ended links is taken out: no more than there was when it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from proxy.core.limits import ConnectionLimits
+from proxy.engine.calls import call_within
+
+logger = logging.getLogger(__name__)
+
+SCRIPT = Path(__file__).with_name("shared_caps.lua").read_text()
+MOST_AT_ONCE = 100
+CALL_SECONDS = 1.0
+BEAT_SECONDS = 3.0
+RELEASE_SECONDS = 0.1
+LEASE_SECONDS = 15.0
+# A key outlives its last use by this much; live leases are written again three times as often.
+KEY_SECONDS = 3600
+
+# Runs the script with these words (see leases.lua) and answers one text for each operation.
+RunScript = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+
+
+class StoreAway(Exception):
+    """Redis did not answer; limits hold for this node alone."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """What a link holds. `address` is its address key, "" where there is none; so is `user`. Both are counted
+    by the name of `limits`.
+
+    `is_shared`: Redis was asked to hold it, and may. `is_replaced`: a newer one has its place among the
+    user's, so that its link must end, however far it has come.
+    """
+
+    link_id: str
+    address: str
+    user: str
+    limits: ConnectionLimits
+    is_shared: bool = False
+    is_replaced: bool = False
+
+
+@dataclass(slots=True)
+class _Operation:
+    kind: str
+    lease: Lease
+    answer: asyncio.Future[str] | None = None
+
+    def words(self) -> tuple[str, ...]:
+        lease, limits = self.lease, self.lease.limits
+        rate = limits.connect_rate
+        return (
+            *(self.kind, lease.link_id, limits.name, lease.address, lease.user),
+            *(str(limits.per_address), str(limits.per_user), repr(rate.count), repr(rate.seconds * 1000)),
+        )
+
+
+_NOBODY = Lease("", "", "", ConnectionLimits())
+
+
+class SharedLeases:
+    """One node's view of the leases in Redis. `run()` in the background; before it runs, Redis is away."""
+
+    def __init__(
+        self,
+        run_script: RunScript,
+        *,
+        node_id: str,
+        replace_oldest: bool,
+        prefix: str = "gateway:lease:",
+        live: Callable[[], Sequence[Lease]],
+        replaced: Callable[[str, str], object],
+    ) -> None:
+        """`live` answers the leases of this node's links; `replaced` is told the node and the id of each link
+        that gave way to a newer one, and must now be ended, whoever still waits for the newer one."""
+        self._run_script, self._live, self._replaced = run_script, live, replaced
+        self._head = (
+            *(prefix, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS)),
+            str(int(replace_oldest)),
+        )
+        self._waiting: deque[_Operation] = deque()
+        self._wake = asyncio.Event()
+        self._wake_timer: asyncio.TimerHandle | None = None
+        self._written_at = float("-inf")
+        self.connected = False
+
+    async def admit(self, lease: Lease) -> str:
+        """Ask for a lease: "" if granted; `rate:MS`, `address` or `user` if not.
+
+        Raises:
+            StoreAway: nobody knows.
+        """
+        if not self.connected:
+            raise StoreAway
+        operation = _Operation("admit", lease, asyncio.get_running_loop().create_future())
+        self._put(operation)
+        assert operation.answer is not None  # noqa: S101  made above
+        try:
+            return await operation.answer
+        except asyncio.CancelledError:
+            self.release(lease)  # it may have been granted, or will be: this comes after it
+            raise
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back, in a moment or when Redis is back, together with what else waits by then."""
+        if not lease.is_shared:
+            return  # Redis never saw it
+        self._waiting.append(_Operation("release", lease))
+        if self._wake_timer is None:
+            self._wake_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._wake_now)
+
+    def _put(self, operation: _Operation) -> None:
+        self._waiting.append(operation)
+        self._wake.set()
+
+    def _wake_now(self) -> None:
+        self._wake_timer = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Beat, and carry out what waits, until cancelled; then nobody waits any more."""
+        try:
+            await self._run()
+        finally:
+            self.connected = False
+            self._give_up()
+
+    async def _run(self) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time()
+        while True:
+            if loop.time() >= beat_at:
+                await self._beat()
+                beat_at = loop.time() + BEAT_SECONDS
+            if self.connected and self._waiting:
+                await self._carry_out()
+                continue
+            self._wake.clear()
+            await _event_or_time(self._wake if self.connected else None, max(0.0, beat_at - loop.time()))
+
+    async def leave(self) -> None:
+        """Carry out what waits, and let others sweep the rest; gives up at the first call that fails.
+
+        To be called when `run` has been cancelled: what it was about to release waits again.
+        """
+        try:
+            while batch := self._take_batch():
+                await self._call(batch)
+            await self._call([_Operation("leave", _NOBODY)])
+        except StoreAway:
+            pass
+
+    async def _beat(self) -> None:
+        try:
+            (answer,) = await self._call([_Operation("beat", _NOBODY)])
+        except StoreAway:
+            self._give_up()  # who came meanwhile must not wait for its return
+            return
+        now = asyncio.get_running_loop().time()
+        if not self.connected or answer == "lost" or now - self._written_at > KEY_SECONDS / 3:
+            self._keep_all()
+            self._written_at = now
+        if not self.connected:
+            logger.info("Redis counts links: limits hold for all nodes together")
+        self.connected = True
+
+    def _keep_all(self) -> None:
+        """Write all live leases again, before anybody who waits is counted against them."""
+        live = [lease for lease in self._live() if not lease.is_replaced]
+        for lease in live:
+            lease.is_shared = True
+        self._waiting.extendleft(_Operation("keep", lease) for lease in reversed(live))
+
+    async def _carry_out(self) -> None:
+        """Take what waits, at most a hundred operations, and do it in one call."""
+        batch = self._take_batch()
+        if not batch:
+            return
+        settled = 0
+        try:
+            for answer in await self._call(batch):
+                self._settle(batch[settled], answer)
+                settled += 1
+        except BaseException as error:  # whoever is not answered waits on, or is given up
+            self._waiting.extendleft(reversed(batch[settled:]))
+            if not isinstance(error, StoreAway):
+                raise
+            self._give_up()
+
+    def _settle(self, operation: _Operation, answer: str) -> None:
+        word, _, replaced = answer.partition(":")
+        if word == "replaces":
+            node_id, _, link_id = replaced.partition(":")
+            self._replaced(node_id, link_id)
+            answer = ""
+        if operation.answer is not None and not operation.answer.done():
+            operation.answer.set_result(answer)
+
+    def _take_batch(self) -> list[_Operation]:
+        """What waits, oldest first, at most a hundred; without admissions whose client has left."""
+        batch: list[_Operation] = []
+        while self._waiting and len(batch) < MOST_AT_ONCE:
+            operation = self._waiting.popleft()
+            if operation.answer is None or not operation.answer.done():
+                operation.lease.is_shared = True
+                batch.append(operation)
+        return batch
+
+    def _give_up(self) -> None:
+        """Nobody waits for Redis while it is away; only releases are kept for when it is back.
+
+        What is to be kept is written again then.
+        """
+        kept: deque[_Operation] = deque()
+        for operation in self._waiting:
+            if operation.kind == "release":
+                kept.append(operation)
+            elif operation.answer is not None and not operation.answer.done():
+                operation.answer.set_exception(StoreAway())
+        self._waiting = kept
+
+    async def _call(self, batch: Sequence[_Operation]) -> list[str]:
+        words = [*self._head, *(word for operation in batch for word in operation.words())]
+        try:
+            answers = await call_within(CALL_SECONDS, self._run_script(words))
+            texts = [answer.decode() if isinstance(answer, bytes) else str(answer) for answer in answers]
+            if len(texts) != len(batch):
+                raise ValueError(f"{len(texts)} answers to {len(batch)} operations")
+        except Exception as error:
+            if self.connected:
+                logger.warning("Redis is away: limits hold for this node alone", extra={"why": repr(error)})
+            self.connected = False
+            raise StoreAway from error
+        return texts
+
+
+async def _event_or_time(event: asyncio.Event | None, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            if event is None:
+                await asyncio.sleep(seconds + 1)
+            else:
+                await event.wait()
+    except TimeoutError:
+        pass

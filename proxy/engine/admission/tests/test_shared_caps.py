@@ -1,0 +1,193 @@
+"""What becomes of admissions that wait while a real Valkey is killed, frozen or emptied under them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from config.testing.servers import ValkeyServer
+from proxy.core.errors import TooMany
+from proxy.core.limits import ConnectionLimits
+from proxy.engine.admission import shared_caps as shared_leases
+from proxy.engine.admission.caps import Admission
+from proxy.engine.admission.tests.test_caps import FAST, Script, node
+
+LEASES_OF_7 = "gateway:lease:user:default:7"
+
+
+def caps(per_user: int) -> ConnectionLimits:
+    return ConnectionLimits(per_address=100, per_user=per_user, connect_rate=FAST)
+
+
+def admitting(admission: Admission, link_id: str, *, per_user: int) -> asyncio.Task[Any]:
+    return asyncio.create_task(admission.admit(link_id, caps(per_user), address="", user_id="7"))
+
+
+async def links(script: Script) -> list[str]:
+    """Those that Valkey counts for the user, oldest first."""
+    return [member.decode() for member in await script.redis.zrange(LEASES_OF_7, 0, -1)]
+
+
+async def asked_while_a_beat_is_held_up(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the next beat is under way and does not come back."""
+    monkeypatch.setattr(shared_leases, "BEAT_SECONDS", 0.05)
+    script.asks.shut()
+    await script.asks.reached.wait()
+
+
+@pytest.mark.parametrize("end", [ValkeyServer.kill, ValkeyServer.freeze], ids=["killed", "frozen"])
+async def test_who_waits_when_redis_goes_away_does_not_count_against_who_waits_too(
+    valkey: ValkeyServer, end: Callable[[ValkeyServer], None]
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        script.asks.shut()
+        waiting = [admitting(admission, f"a{number}", per_user=5) for number in range(12)]
+        await script.asks.reached.wait()
+        end(valkey)
+        script.asks.open()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(answer, TooMany) for answer in answers] == [False] * 5 + [True] * 7
+        assert [lease.link_id for lease in admission.live()] == [f"a{number}" for number in range(5)]
+        valkey.ensure_running()
+        while sorted(await links(script)) != [f"a:a{number}" for number in range(5)]:
+            await asyncio.sleep(0.02)
+
+
+async def test_who_waits_when_redis_goes_away_is_not_what_gives_way(valkey: ValkeyServer) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        script.asks.shut()
+        waiting = [admitting(admission, f"a{number}", per_user=2) for number in range(3)]
+        await script.asks.reached.wait()
+        valkey.kill()
+        script.asks.open()
+        await asyncio.gather(*waiting)
+    assert replaced == ["a0"], "the oldest of those that were let in"
+
+
+@pytest.mark.parametrize("end", [ValkeyServer.kill, ValkeyServer.freeze], ids=["killed", "frozen"])
+async def test_who_comes_while_a_beat_fails_goes_on_alone_and_does_not_wait_for_redis_return(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, end: Callable[[ValkeyServer], None]
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        await asked_while_a_beat_is_held_up(script, monkeypatch)
+        waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(2)]
+        await asyncio.sleep(0)
+        end(valkey)
+        script.asks.open()
+        granted, refused = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(refused, TooMany)
+        assert admission.live() == [granted]
+
+
+async def test_who_waits_while_redis_forgets_everything_is_counted_after_all_live_links(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 20)
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        held = await admission.admit("held", caps(1), address="", user_id="7")
+        await asked_while_a_beat_is_held_up(script, monkeypatch)
+        waiting = admitting(admission, "waits", per_user=1)
+        await asyncio.sleep(0)
+        await asyncio.to_thread(valkey.flush)
+        script.asks.open()
+        with pytest.raises(TooMany):
+            await waiting
+        assert admission.live() == [held]
+        assert await links(script) == ["a:held"]
+
+
+async def test_who_waits_when_the_node_stops_counting_is_answered(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 20)
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        await asked_while_a_beat_is_held_up(script, monkeypatch)
+        waiting = admitting(admission, "waits", per_user=1)
+        await asyncio.sleep(0)
+        running = next(task for task in asyncio.all_tasks() if "SharedLeases.run" in repr(task.get_coro()))
+        running.cancel()
+        lease = await waiting
+        assert admission.live() == [lease]
+        assert admission.shared is not None
+        assert not admission.shared.connected
+
+
+async def test_a_link_gives_way_for_good_though_the_client_that_replaced_it_left_before_it_knew(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 20)
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        await admission.admit("oldest", caps(1), address="", user_id="7")
+        script.answers.shut()
+        newest = admitting(admission, "newest", per_user=1)
+        await script.answers.reached.wait()
+        newest.cancel()
+        await asyncio.wait([newest])
+        script.answers.open()
+        while not replaced or await links(script):
+            await asyncio.sleep(0.02)
+        assert replaced == ["oldest"]
+        assert [lease.link_id for lease in admission.live()] == ["oldest"], "until its link has ended"
+
+
+async def test_who_is_granted_and_replaced_in_one_call_is_known_to_be_replaced(valkey: ValkeyServer) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, _, replaced):
+        waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(3)]
+        await asyncio.gather(*waiting)
+        assert [admission.is_replaced(f"a{number}") for number in range(3)] == [True, True, False]
+    assert replaced == ["a0", "a1"]
+
+
+async def test_a_replaced_link_takes_no_place_again_when_redis_goes_or_forgets(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes its time to end, and must neither give way a second time nor be counted again meanwhile."""
+    monkeypatch.setattr(shared_leases, "BEAT_SECONDS", 0.05)
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        for number in range(2):
+            await admission.admit(f"a{number}", caps(1), address="", user_id="7")
+        await asyncio.to_thread(valkey.flush)
+        while not await links(script):
+            await asyncio.sleep(0.02)
+        assert await links(script) == ["a:a1"]
+        valkey.kill()
+        await admission.admit("a2", caps(1), address="", user_id="7")
+        await asyncio.sleep(0)
+        assert replaced == ["a0", "a1"]
+
+
+@pytest.mark.parametrize("answers", [[], [b""], [b""] * 4, None])
+async def test_who_waits_is_answered_though_redis_says_something_that_makes_no_sense(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, answers: Any
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        with monkeypatch.context() as nonsense:
+
+            async def answer(_: Any) -> Any:
+                return answers
+
+            assert admission.shared is not None
+            nonsense.setattr(admission.shared, "_run_script", answer)
+            waiting = [admitting(admission, f"a{number}", per_user=3) for number in range(3)]
+            await asyncio.gather(*waiting)
+        while sorted(await links(script)) != ["a:a0", "a:a1", "a:a2"]:
+            await asyncio.sleep(0.02)
+
+
+async def test_who_waits_is_answered_though_telling_of_a_replaced_link_fails(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, _, _):
+
+        def fail(*_: str) -> None:
+            raise RuntimeError("no task left")
+
+        await admission.admit("oldest", caps(1), address="", user_id="7")
+        assert admission.shared is not None
+        monkeypatch.setattr(admission.shared, "_replaced", fail)
+        waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(3)]
+        await asyncio.gather(*waiting)
+        assert [admission.is_replaced(f"a{number}") for number in range(3)] == [True, True, False]

@@ -1,0 +1,130 @@
+"""A link: the live object that joins a client's leg and a service's leg."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.events import Event
+from proxy.core.records import ConnectionRecord, LinkCounters
+from proxy.engine.links.wheel import NOT_DUE, running_wheel
+
+logger = logging.getLogger(__name__)
+
+# Events that may come between the join of the topics and the accept, which is a matter of milliseconds.
+MAX_WAITING = 1000
+
+
+class Stream(Protocol):
+    """Where a link's frames flow: a splice or a relay. No call waits, and none may raise."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits in the outbox."""
+
+    def inject(self, event: Event) -> None:
+        """Put an event into the client's stream, between whole messages, through the bounded outbox."""
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        """Close both legs."""
+
+    def abort(self) -> None:
+        """Drop what of the legs is left; the link ends as it was told to, if it was."""
+
+
+class Link:
+    """One client joined to one upstream. Made before it is accepted, ended once, then forgotten.
+
+    `record` holds what is known of the link; `counters` are updated by the stream as messages cross, and
+    `counted` is how far the metrics have got. `phrase` is the route's: how its clients are told of events.
+    """
+
+    __slots__ = (
+        "__weakref__", "_phrase", "_waiting", "counted", "counters", "record", "slot", "stream", "topics",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        record: ConnectionRecord,
+        *,
+        topics: tuple[str, ...],
+        phrase: Callable[[str], str] | None = None,
+    ) -> None:
+        self.record, self.topics, self._phrase = record, topics, phrase
+        self.counters = LinkCounters()
+        self.counted = LinkCounters()
+        self.stream: Stream | None = None
+        self._waiting: list[Event | tuple[Close, ClosedBy]] | None = []
+        self.slot = NOT_DUE  # the wheel's, for the expiry: a timer a link would weigh half a kilobyte
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    def begin(self, stream: Stream) -> None:
+        """Accepted: frames flow from now on; what was published meanwhile comes first."""
+        if self._waiting is None:
+            return  # it has ended in the very moment of its beginning
+        waiting, self._waiting, self.stream = self._waiting, None, stream
+        for early in waiting:
+            if isinstance(early, Event):
+                stream.inject(early)
+            else:
+                stream.end(*early)
+
+    def inject(self, event: Event) -> None:
+        """Put an event into the client's stream; dropped when the link has ended."""
+        if self._phrase is not None:
+            try:
+                event = event.phrased(self._phrase)
+            except Exception:  # the route's own code; the others who hear of the event are not to miss it
+                logger.exception("a route's hook failed", extra={"hook": "phrase"})
+                self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+                return
+        if self.stream is not None:
+            self.stream.inject(event)
+        elif self._waiting is not None:
+            if len(self._waiting) >= MAX_WAITING:
+                self._waiting = [(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)]
+            self._waiting.append(event)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        """Close both legs; ends nothing twice."""
+        if self.stream is not None:
+            self.stream.end(close, by)
+        elif self._waiting is not None:
+            self._waiting.append((close, by))
+
+    def abort(self) -> None:
+        """End with 1001 what has not been ended yet, and wait for nobody's answer."""
+        self.end(closes.GOING_AWAY, ClosedBy.GATEWAY)
+        if self.stream is not None:
+            self.stream.abort()
+
+    def ended(self) -> None:
+        """Nothing reaches the link any more."""
+        self.stream = self._waiting = None
+        if self.slot != NOT_DUE:
+            running_wheel().forget(self)
+
+    def update_record(self, *, now: datetime, loop_time: float) -> None:
+        """Bring the record's counters up to date; `now` and `loop_time` are the same moment."""
+        record, counters = self.record, self.counters
+        record.messages_in, record.bytes_in = counters.messages_in, counters.bytes_in
+        record.messages_out, record.bytes_out = counters.messages_out, counters.bytes_out
+        record.messages_dropped = counters.messages_dropped
+        if counters.last_activity:
+            record.last_activity_at = now - timedelta(seconds=loop_time - counters.last_activity)
+
+    def expire_in(self, seconds: float) -> None:
+        """End with 4010 after `seconds`, in place of any earlier expiry."""
+        running_wheel().schedule(self, asyncio.get_running_loop().time() + seconds)
+
+    def look(self, now: float) -> None:
+        """The token has expired."""
+        self.end(closes.TOKEN_EXPIRED, ClosedBy.GATEWAY)

@@ -1,0 +1,299 @@
+"""Joining two legs message by message, for servers that do not offer a splice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+from proxy.core import closes
+from proxy.core.buckets import Bucket
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
+from proxy.core.events import Event
+from proxy.core.farewells import Farewell, last_words
+from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits
+from proxy.core.message_gate import MessageGate
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.core.verdicts import Direction, Inspect
+from proxy.core.wire.control_messages import is_control
+from proxy.core.wire.headers import BINARY, TEXT
+from proxy.engine.links.legs import Leg
+from proxy.engine.links.outbox import Outbox, OutboxFull
+from proxy.engine.links.splice_request import NO_OBSERVER, Observer
+from proxy.engine.links.unsent import MOST_TIMEOUTS, still_moves
+
+logger = logging.getLogger(__name__)
+
+# Messages of one end that are passed on until others have their turn.
+_TURN_MESSAGES = 32
+# How long a client may take to take its last words; its close waits for them.
+LAST_WORDS_SECONDS = 1.0
+
+Control = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screening:
+    """What stands between the messages of one end and the other.
+
+    `control` is given the client's in-band control messages; None forwards them like any other. `inspect` is
+    asked about each other message; `gate` says how fast those of the client are read.
+    """
+
+    control: Control | None = None
+    inspect: Inspect | None = None
+    gate: MessageGate | None = None
+
+
+NO_SCREENING = Screening()
+
+
+class Relay:
+    """One link's two legs, and the pumps between them. `run()` once.
+
+    A link without traffic ends after the idle timeout.
+    """
+
+    # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
+    bounds_sends_up: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        downstream: Leg,
+        upstream: Leg,
+        *,
+        limits: LinkLimits,
+        counters: LinkCounters,
+        overflow: Overflow,
+        screening: Screening = NO_SCREENING,
+        observer: Observer = NO_OBSERVER,
+        farewell: Farewell | None = None,
+    ) -> None:
+        self._downstream, self._upstream = downstream, upstream
+        self._limits, self._counters, self._observer = limits, counters, observer
+        self._control, self._inspect, self._gate = screening.control, screening.inspect, screening.gate
+        self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
+        self._farewell, self._has_service_spoken = farewell, False
+        self._controls = Bucket(CONTROL_MESSAGE_RATE)
+        self._outbox: Outbox[Event] = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
+        self._has_events = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
+
+    def inject(self, event: Event) -> None:
+        try:
+            dropped = self._outbox.put(event, payload_bytes(event.text))
+        except OutboxFull:
+            self._observer.slow_consumer()
+            self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+            return
+        self._has_events.set()
+        if dropped:
+            self._observer.events_dropped(dropped)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        if not self._ended.done():
+            self._ended.set_result(LegClosed(close, by=by))
+
+    def abort(self) -> None:
+        self._upstream.abort()
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._outbox.buffered_bytes
+
+    async def run(self) -> LegClosed:
+        """Pump until one leg closes or `end()`, then close both. No task outlives this call.
+
+        Returns how it ended: the close as received (1005: empty, 1006: lost), and by whom.
+        """
+        pumps = self._start_pumps()
+        self._began_at = self._loop.time()
+        self._watch_idle()
+        try:
+            ended = await self._ended
+        except asyncio.CancelledError:
+            self._upstream.abort()  # nobody is left to see it off
+            raise
+        finally:
+            self._idle.cancel()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.wait(pumps)
+        await self._close_both(ended)
+        return ended
+
+    def _start_pumps(self) -> list[asyncio.Task[None]]:
+        return [
+            self._loop.create_task(self._guard(pump, stalled), name=name)
+            for name, pump, stalled in (
+                ("pump:up", self._pump_up, closes.UPSTREAM_FAILED),
+                ("pump:down", self._pump_down, closes.SLOW_CONSUMER),
+                ("pump:events", self._pump_events, closes.SLOW_CONSUMER),
+            )
+        ]
+
+    async def _guard(self, pump: Callable[[], Awaitable[NoReturn]], stalled: Close) -> None:
+        """Turn however a pump fails into the end of the link; `stalled` is for a leg that takes nothing."""
+        try:
+            await pump()
+        except LegClosed as ended:
+            self.end(ended.close, ended.by)
+        except TimeoutError:
+            if stalled is closes.SLOW_CONSUMER:
+                self._observer.slow_consumer()
+            self.end(stalled, ClosedBy.GATEWAY)
+        except GatewayError as error:
+            if isinstance(error, HookFailed):
+                logger.exception("a route's hook failed", extra={"hook": error.hook})
+            self.end(error.as_close(), ClosedBy.GATEWAY)
+        except Exception:
+            logger.exception("a link failed")
+            self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+
+    async def _pump_up(self) -> NoReturn:
+        counters, limits = self._counters, self._limits
+        for turn in itertools.count(1):
+            if turn % _TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
+            message = await self._downstream.receive()
+            counters.last_activity = self._loop.time()
+            size = payload_bytes(message)
+            if size > limits.max_message_bytes:
+                raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
+            if self._control is not None and isinstance(message, str) and is_control(message):
+                await self._control(message)
+                await asyncio.sleep(self._controls.charge(self._loop.time(), tokens=1))
+                continue
+            counters.messages_in += 1
+            counters.bytes_in += size
+            await self._wait_for_rate(size)
+            if self._inspect is not None and not await self._passes(Direction.IN, message):
+                continue
+            async with asyncio.timeout(self._send_up_seconds):
+                await self._upstream.send(message)
+        raise AssertionError("counting does not end")
+
+    async def _wait_for_rate(self, size_bytes: int) -> None:
+        """Hold the client's next message back for as long as it sends faster than it may."""
+        while self._gate is not None:
+            seconds = self._gate.wait_seconds(size_bytes, self._loop.time())
+            if not seconds:
+                return
+            await asyncio.sleep(seconds)
+
+    def _watch_idle(self) -> None:
+        """End the link once nothing has crossed it for the idle timeout; looks no more often than needed."""
+        now, last = self._loop.time(), self._counters.last_activity or self._began_at
+        left_seconds = last + self._limits.idle_timeout_seconds - now
+        if left_seconds <= 0:
+            self.end(closes.IDLE, ClosedBy.GATEWAY)
+        self._idle = self._loop.call_later(max(left_seconds, 0.1), self._watch_idle)
+
+    async def _pump_down(self) -> NoReturn:
+        counters, limits = self._counters, self._limits
+        for turn in itertools.count(1):
+            if turn % _TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
+            message = await self._upstream.receive()
+            counters.last_activity = self._loop.time()
+            if self._inspect is not None and not await self._passes(Direction.OUT, message):
+                continue
+            async with asyncio.timeout(limits.slow_consumer_seconds):
+                await self._downstream.send(message)
+            self._has_service_spoken = True
+            counters.messages_out += 1
+            counters.bytes_out += payload_bytes(message)
+        raise AssertionError("counting does not end")
+
+    async def _passes(self, direction: Direction, message: str | bytes) -> bool:
+        """Ask the route's policy about a message; its reply goes to the sender.
+
+        Raises:
+            LegClosed: the policy ends the link.
+        """
+        assert self._inspect is not None  # noqa: S101  else nobody asks
+        opcode, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
+        with calling_hook("inspect"):
+            verdict = self._inspect(direction, opcode, payload)
+        if verdict.reply is not None:
+            await self._reply(direction, verdict.reply)
+        if verdict.close is not None:
+            raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
+        if verdict.pause_seconds:
+            await asyncio.sleep(verdict.pause_seconds)
+        return verdict.forward
+
+    async def _reply(self, direction: Direction, reply: str) -> None:
+        """Answer the sender of a message; one that does not read that has itself to blame."""
+        from_client = direction is Direction.IN
+        sender = self._downstream if from_client else self._upstream
+        try:
+            async with asyncio.timeout(self._limits.slow_consumer_seconds):
+                await sender.send(reply)
+        except TimeoutError:
+            if from_client:
+                self._observer.slow_consumer()
+            stalled = closes.SLOW_CONSUMER if from_client else closes.UPSTREAM_FAILED
+            raise LegClosed(stalled, by=ClosedBy.GATEWAY) from None
+
+    async def _pump_events(self) -> NoReturn:
+        while True:
+            if self._outbox.is_empty:
+                self._has_events.clear()
+                await self._has_events.wait()
+                continue
+            event = self._outbox.take()
+            async with asyncio.timeout(self._limits.slow_consumer_seconds):
+                await self._downstream.send(event.text)
+            self._counters.last_activity = self._loop.time()
+            self._counters.messages_out += 1
+            self._counters.bytes_out += payload_bytes(event.text)
+
+    async def _close_both(self, ended: LegClosed) -> None:
+        """Tell each end that has not closed by itself."""
+        lost = closes.CLIENT_LOST if ended.by is ClosedBy.CLIENT else closes.UPSTREAM_LOST
+        close = ended.close.for_wire(lost=lost)
+        async with asyncio.TaskGroup() as tasks:
+            if ended.by is not ClosedBy.CLIENT:
+                tasks.create_task(self._close_downstream(close, ended.by), name="close:down")
+            tasks.create_task(self._close(self._upstream, close), name="close:up")
+
+    async def _close_downstream(self, close: Close, by: ClosedBy) -> None:
+        """Close the client's leg; where that is for good, its route's last words come first."""
+        hears = self._has_service_spoken and close != closes.SLOW_CONSUMER
+        words = last_words(self._farewell, close, by) if hears else ()
+        with suppress(Exception):  # each server's own at a client that is gone; both ends get their close
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                for text in words:
+                    await self._downstream.send(text)
+        await self._close(self._downstream, close)
+
+    async def _close(self, leg: Leg, close: Close) -> None:
+        """A close that is not answered in time ends the leg, unless what came before it gets through."""
+        unsent = leg.unsent_bytes
+        for _ in range(MOST_TIMEOUTS):
+            try:
+                async with asyncio.timeout(self._limits.close_timeout_seconds):
+                    await leg.close(close)
+                    return
+            except LegClosed:
+                break
+            except TimeoutError:
+                before, unsent = unsent, leg.unsent_bytes
+                if not still_moves(unsent, before):
+                    break
+        leg.abort()
+
+
+def payload_bytes(message: str | bytes) -> int:
+    """The size of a message on the wire, in bytes of payload."""
+    if isinstance(message, str) and not message.isascii():
+        return len(message.encode())
+    return len(message)

@@ -1,0 +1,370 @@
+"""Join a client's leg and a service's leg: bytes cross as they are, and both ends end together.
+
+How it ends (RFC 6455, sections 5.5.1 and 7):
+
+- One end closes: it is answered at once, and the other gets the same code and reason, after all data that
+  came before. Its answer is awaited, at most `close_timeout_seconds`; then what is left is aborted. With the
+  client, TCP is closed as soon as both close frames are out (Unity waits for that).
+- One end is lost without a close frame, or leaves pings unanswered: the service is told 1001 `client lost`,
+  the client 1011 `upstream lost`.
+- The client breaks the protocol, or its message is too big: both get the same 1002, 1007 or 1009.
+- The upstream does: it gets that code; the client gets 1009 if its message was too big, else 1011.
+- The gateway ends it (kick, expiry, drain, idle, slow consumer): both get the same code and reason. An
+  upstream that does not read is the upstream's failure: 1011.
+- Where that is for good, the route may have last words for the client: whole messages before its close frame.
+
+A close frame never cuts a frame in two: it waits for the end of the frame under way. If that cannot come any
+more, the socket is closed without one. Inside a message in fragments there are no last words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import GatewayError
+from proxy.core.farewells import last_words
+from proxy.core.limits import LinkLimits
+from proxy.core.verdicts import Direction
+from proxy.core.wire.framing import text_frame
+from proxy.core.wire.headers import Violation
+from proxy.core.wire.messages import Message
+from proxy.engine.links.inspected_leg import InspectedLeg
+from proxy.engine.links.scanners import client_scanner, upstream_scanner
+from proxy.engine.links.splice_injection import Injection
+from proxy.engine.links.splice_request import End, Life, Observer, SpliceRequest
+from proxy.engine.links.spliced_leg import (
+    HIGH_WATER_BYTES,
+    LOW_WATER_BYTES,
+    PING_TIMEOUT,
+    SplicedLeg,
+    lost_as_told,
+)
+from proxy.engine.links.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
+from proxy.engine.links.wheel import running_wheel
+from proxy.engine.pools.rawdial import RawUpstream
+
+__all__ = ["End", "Life", "Observer", "Splice", "SpliceRequest"]
+
+logger = logging.getLogger(__name__)
+
+# How often a link is looked at when nothing is due: counters and activity are up to date to this.
+LOOK_SECONDS = 2.0
+
+
+class Splice(Injection):
+    """A link whose legs are joined. Owns both transports until both are closed.
+
+    It has no task: the event loop calls the legs, and the process's wheel calls `look`.
+    """
+
+    __slots__ = (
+        "_counters",
+        "_deadline",
+        "_due_seconds",
+        "_farewell",
+        "_gate",
+        "_inspect",
+        "_is_gone",
+        "_life",
+        "_moved",
+        "_moved_at",
+        "_on_client_gone",
+        "_takes_controls",
+        "_timeouts",
+        "_unsent",
+        "loop",
+        "slot",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        request: SpliceRequest,
+        *,
+        early: bytes = b"",
+        on_client_gone: Callable[[], object] | None = None,
+    ) -> None:
+        """Take over the client's transport, on which the 101 was written, and the upstream's.
+
+        `early` is what the client sent behind its request. `on_client_gone` is called when its socket is
+        closed.
+        """
+        super().__init__(limits=request.limits, overflow=request.overflow, observer=request.observer)
+        self.loop, self.slot = asyncio.get_running_loop(), -1
+        self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
+        self._farewell, self._on_client_gone = request.farewell, on_client_gone
+        self._life: Life | None = request.life
+        self._takes_controls = request.control
+        self._is_gone = False
+        self._moved, self._moved_at, self._deadline, self._unsent = 0, self.loop.time(), 0.0, 0
+        self._timeouts = 0
+        self._due_seconds = _due_seconds(request.limits)
+        self._join(transport, request)
+        self._start(request.upstream, early)
+        if self._life is not None:  # else it has ended in the very moment of its beginning
+            self._life.joined(self)
+
+    def _join(self, transport: asyncio.Transport, request: SpliceRequest) -> None:
+        inspected, inspected_out = request.inspect is not None, request.inspects_out
+        kinds = (SplicedLeg, InspectedLeg)
+        self.down = kinds[inspected](self, transport, ClosedBy.CLIENT)
+        self.up = kinds[inspected_out](self, request.upstream.transport, ClosedBy.UPSTREAM)
+        self.down.other, self.up.other = self.up, self.down
+        max_bytes = request.limits.max_message_bytes
+        compressed = request.upstream.extensions is not None
+        self.down.scanner = client_scanner(  # type: ignore[assignment]  # each kind of leg gets its own
+            max_message_bytes=max_bytes,
+            inspected=inspected,
+            compressed=compressed,
+            diverts=request.control,
+        )
+        if self._gate is not None:
+            self.down.scanner.quota = 0  # what a link never sends costs its user nothing
+        self.up.scanner = upstream_scanner(  # type: ignore[assignment]
+            max_message_bytes=max_bytes, inspected=inspected_out, compressed=compressed
+        )
+
+    def _start(self, upstream: RawUpstream, early: bytes) -> None:
+        for leg in (self.up, self.down):
+            leg.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
+            leg.transport.set_protocol(leg)
+        greeting, upstream.early = upstream.early, b""
+        if greeting:
+            self.up.data_received(greeting)
+        if upstream.is_lost:
+            self.up.connection_lost(None)
+        if early:
+            self.down.data_received(early)
+        if not self._is_gone:
+            self.up.update_reading()
+            self.down.update_reading()
+            running_wheel().schedule(self, self.loop.time() + self._due_seconds)
+
+    def end(self, close: Close, by: ClosedBy) -> None:
+        """Close both legs with the same code and reason. The first end wins."""
+        if self.ended is None:
+            self._note_end(close, by)
+            told = close.for_wire(lost=closes.INTERNAL_ERROR)
+            self.down.send_close(told)
+            self.up.send_close(told)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits in the outbox."""
+        return self._outbox.buffered_bytes if self._outbox is not None else 0
+
+    def abort(self) -> None:
+        """Drop both sockets at once."""
+        for leg in (self.down, self.up):
+            if not leg.gone:
+                leg.transport.abort()
+
+    # --- For the legs -----
+
+    def may_read(self, leg: SplicedLeg) -> bool:
+        """Whether what `leg` reads has somewhere to go."""
+        other = leg.other
+        # With a close due, the frame under way may end, and then nothing more is passed on.
+        return not other.stalled_at or other.shut or other.close_due is not None
+
+    def stalled(self, leg: SplicedLeg) -> None:
+        """`leg` takes no more writes."""
+        self._observer.backpressure()
+        leg.other.update_reading()
+
+    def unstalled(self, leg: SplicedLeg) -> None:
+        """`leg` takes writes again: first what waits, then what comes."""
+        if leg is self.down and self.up.scanner.between_messages:
+            self.flush_outbox()
+        leg.other.update_reading()
+
+    def stream_ended(self, leg: SplicedLeg, ended: Close | Violation) -> None:
+        """A close frame or a violation came from `leg`; what came before it has been passed on."""
+        if isinstance(ended, Violation):
+            self._violated(leg, ended)
+            return
+        if self.ended is None:
+            self._note_end(ended, leg.by)
+            leg.other.send_close(ended)
+        leg.send_close(ended)
+        if leg.shut:
+            leg.hang_up()
+
+    def _violated(self, leg: SplicedLeg, violation: Violation) -> None:
+        close = Close(violation.code, violation.reason)
+        told = close
+        if leg is self.up and close.code != closes.MESSAGE_TOO_BIG.code:
+            told = closes.UPSTREAM_FAILED
+        if self.ended is None:
+            self._note_end(told, ClosedBy.GATEWAY)
+            leg.other.send_close(told)
+        leg.linger()
+        leg.send_close(close)
+
+    def stream_lost(self, leg: SplicedLeg) -> None:
+        """`leg` was lost before a close frame came from it."""
+        if self.ended is None:
+            self._note_end(closes.LOST, leg.by)
+        other = leg.other
+        other.send_close(lost_as_told(leg.by))
+        if other.close_due is not None:  # it was to follow a frame that will never be whole
+            other.hang_up()
+        other.update_reading()  # it may have been stopped because of this one
+
+    def leg_gone(self, leg: SplicedLeg) -> None:
+        """The socket of `leg` is closed."""
+        if leg is self.down and self._on_client_gone is not None:
+            self._on_client_gone()
+            self._on_client_gone = None
+        if self.down.gone and self.up.gone:
+            self._count()
+            self._is_gone = True
+            running_wheel().forget(self)
+            self._tell_life()
+            self.down.let_go()
+            self.up.let_go()
+
+    def _tell_life(self) -> None:
+        life, self._life = self._life, None
+        assert life is not None and self.ended is not None  # noqa: S101, PT018  legs end once, and say how
+        life.ended(*self.ended)
+
+    def unanswered(self, leg: SplicedLeg) -> None:
+        """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
+        self._note_end(closes.LOST, leg.by)
+        leg.send_close(PING_TIMEOUT)
+        leg.other.send_close(lost_as_told(leg.by))
+
+    def too_slow(self, leg: SplicedLeg) -> None:
+        """`leg` has taken nothing for too long, though something waits for it."""
+        if leg is self.down:
+            self._observer.slow_consumer()
+            self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+        else:
+            self.end(closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)
+
+    def passes(self, leg: SplicedLeg, message: Message) -> bool:
+        """Ask the route's policy about a message read from `leg`."""
+        if self._takes_controls and leg is self.down and message.is_control:
+            leg.take_control(message.payload)
+            return False
+        assert self._inspect is not None  # noqa: S101  else the legs would not ask
+        direction = Direction.IN if leg is self.down else Direction.OUT
+        try:
+            verdict = self._inspect(direction, message.opcode, message.payload)
+        except GatewayError as error:
+            self.end(error.as_close(), ClosedBy.GATEWAY)
+            return False
+        except Exception:  # the policy's fault, not the loop's
+            logger.exception("a route's hook failed", extra={"hook": "inspect"})
+            self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            return False
+        leg.pause(verdict.pause_seconds)
+        if verdict.reply is not None:
+            self._reply(leg, verdict.reply)
+        if verdict.close is not None:
+            self.end(verdict.close, ClosedBy.GATEWAY)
+            return False
+        return verdict.forward
+
+    def _reply(self, leg: SplicedLeg, text: str) -> None:
+        if leg is self.down:
+            self.inject_frame(text_frame(text))
+        elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
+            leg.transport.write(text_frame(text, mask=os.urandom(4)))
+
+    def wait_seconds(self, leg: SplicedLeg) -> float:
+        """How long the next message of `leg` has to wait for the route's rate; 0 when it may come."""
+        scanner = leg.scanner
+        if self._gate is None or not scanner.is_over_quota:
+            return 0.0
+        granted, seconds = self._gate.grant(self.loop.time(), sent_bytes=scanner.payload_bytes)
+        scanner.quota = scanner.messages + granted
+        return seconds
+
+    def take_control(self, payload: bytes) -> None:
+        """Answer a control message of the client."""
+        assert self._life is not None  # noqa: S101  it is told of the end last
+        text = payload.decode()  # its scanner has seen to it that it can be
+        self.inject_frame(text_frame(self._life.control(text)))
+
+    # --- The end, and the clock -----
+
+    def _note_end(self, close: Close, by: ClosedBy) -> None:
+        """From now on nothing is injected, and the close handshakes are under a deadline."""
+        if close is not closes.SLOW_CONSUMER and not self.down.shut and self.up.scanner.between_messages:
+            self.flush_outbox(wholly=True)
+        self._outbox = None
+        self.ended = End(close, by)
+        if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
+            words = last_words(self._farewell, close, by)
+            self.down.last_words = b"".join(map(text_frame, words))
+        self.up.watched = self.down.watched = True
+        self.up.hurry()
+        self.down.hurry()
+        self._unsent = self._unsent_bytes()
+        self._extend_deadline(self.loop.time())
+
+    def _extend_deadline(self, now: float) -> None:
+        self._deadline = now + self.limits.close_timeout_seconds
+        running_wheel().schedule(self, self._deadline)
+
+    def _unsent_bytes(self) -> int:
+        return sum(unsent_bytes(leg.transport) for leg in (self.down, self.up) if not leg.gone)
+
+    def _close_is_late(self, now: float) -> None:
+        """The close deadline has passed: wait on for an end that still takes what came before its close."""
+        before, self._unsent = self._unsent, self._unsent_bytes()
+        self._timeouts += 1
+        if self._timeouts < MOST_TIMEOUTS and still_moves(self._unsent, before):
+            self._extend_deadline(now)
+            return
+        for leg in (self.down, self.up):
+            if not leg.gone:
+                finish(leg.transport)
+        running_wheel().schedule(self, now + self.limits.close_timeout_seconds)
+
+    def look(self, now: float) -> None:
+        """Called by the wheel."""
+        if self._is_gone:
+            return
+        if self.ended is None:
+            self._count()
+            if now - self._moved_at >= self.limits.idle_timeout_seconds:
+                self.end(closes.IDLE, ClosedBy.GATEWAY)
+        for leg in (self.down, self.up):
+            if self.ended is None:
+                leg.look(now)
+        if self.ended is None:
+            running_wheel().schedule(self, now + self._due_seconds)
+        elif now >= self._deadline:
+            self._close_is_late(now)
+        else:
+            running_wheel().schedule(self, self._deadline)
+
+    def _count(self) -> None:
+        """Bring the link's counters up to date, and note whether any message has moved."""
+        counters, down, up = self._counters, self.down.scanner, self.up.scanner
+        counters.messages_in, counters.bytes_in = down.messages, down.payload_bytes
+        counters.messages_out = up.messages + self._injected
+        counters.bytes_out = up.payload_bytes + self._injected_bytes
+        moved = down.messages + down.payload_bytes + counters.messages_out + counters.bytes_out
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, self.loop.time()
+            counters.last_activity = self._moved_at
+
+
+def _due_seconds(limits: LinkLimits) -> float:
+    """How often to look, so that no deadline is missed by more than itself."""
+    return min(
+        LOOK_SECONDS,
+        limits.ping_interval_seconds,
+        limits.ping_timeout_seconds,
+        limits.idle_timeout_seconds,
+        limits.slow_consumer_seconds,
+    )

@@ -1,0 +1,89 @@
+"""The end of a relayed link: who still takes what came before it gets that, and the close."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.core.wire.framing import encode_frame
+from proxy.core.wire.headers import BINARY
+from proxy.engine.links.legs import UpstreamLeg
+from proxy.engine.links.relay import Relay
+from proxy.engine.links.tests.splicing import MASK, RawEnd, on_both_loops, raw_upstream, until
+from proxy.engine.links.tests.test_relay_policy import ScriptedLeg
+from proxy.engine.links.tests.test_splice_slow_closes import keep_little
+from proxy.engine.pools.dial import DialRequest, Target, dial_leg
+
+LIMITS = LinkLimits(close_timeout_seconds=0.2)
+MESSAGE = bytes(512 * 1024)
+
+
+async def read_slowly(end: RawEnd) -> tuple[int, bytes]:
+    """How many bytes came, and the last few of them, at most 16 KB every 40 ms."""
+    size, tail = 0, b""
+    while chunk := await end.reader.read(1 << 14):
+        size, tail = size + len(chunk), (tail + chunk)[-100:]
+        await asyncio.sleep(0.04)
+    return size, tail
+
+
+async def comes_to_rest(leg: UpstreamLeg) -> None:
+    """Wait until the kernels have taken what they take of it without anybody reading."""
+    before = -1
+    while (unsent := leg.unsent_bytes) != before:
+        before = unsent
+        await asyncio.sleep(0.5)
+
+
+async def kicked_in_the_middle(url: str, *, limits: LinkLimits, at_rest: bool = False) -> float:
+    """A client that is kicked while its message is on its way to a service that does not keep up.
+
+    Answers how many seconds after the kick the link was over.
+    """
+    leg = await dial_leg(Target(url), DialRequest(), limits=limits)
+    keep_little(leg._connection.transport)
+    client = ScriptedLeg(MESSAGE, close=None, by=ClosedBy.CLIENT)
+    relay = Relay(client, leg, limits=limits, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    running = asyncio.create_task(relay.run())
+    await until(lambda: leg.unsent_bytes > len(MESSAGE) // 2)
+    if at_rest:
+        await comes_to_rest(leg)
+    kicked_at = time.monotonic()
+    relay.end(closes.KICKED, ClosedBy.STAFF)
+    await running
+    return time.monotonic() - kicked_at
+
+
+@on_both_loops
+async def test_a_slow_service_gets_all_of_a_message_that_came_before_a_relayed_close() -> None:
+    received: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+    async def service(end: RawEnd) -> None:
+        keep_little(end.writer)
+        received.set_result(await read_slowly(end))
+
+    async with raw_upstream(service) as url, asyncio.timeout(20):
+        await kicked_in_the_middle(url, limits=LIMITS)
+        size, tail = await received
+    assert size > len(encode_frame(BINARY, MESSAGE, mask=MASK))
+    assert tail[-2 - 4 - 2 - len(closes.KICKED.reason)] == 0x88
+
+
+@on_both_loops
+async def test_a_service_that_reads_nothing_is_cut_off_at_the_first_deadline() -> None:
+    over = asyncio.Event()
+
+    async def service(end: RawEnd) -> None:
+        keep_little(end.writer)
+        await over.wait()
+
+    limits = LinkLimits(close_timeout_seconds=2)
+    async with raw_upstream(service) as url, asyncio.timeout(20):
+        took_seconds = await kicked_in_the_middle(url, limits=limits, at_rest=True)
+        assert took_seconds < 2 * limits.close_timeout_seconds
+        over.set()

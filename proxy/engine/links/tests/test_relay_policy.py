@@ -1,0 +1,139 @@
+"""A relayed route's policy is asked about every message, as a spliced one's is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import LegClosed
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
+from proxy.core.wire.headers import TEXT
+from proxy.engine.links.relay import Relay, Screening
+
+
+class ScriptedLeg:
+    """A leg that says what it was given, then closes, and remembers what it was told."""
+
+    def __init__(self, *messages: str | bytes, close: Close | None, by: ClosedBy) -> None:
+        self._messages, self._close, self._by = list(messages), close, by
+        self.heard: list[str | bytes] = []
+        self.closed_with: Close | None = None
+        self.unsent_bytes = 0
+
+    async def receive(self) -> str | bytes:
+        if self._messages:
+            return self._messages.pop(0)
+        if self._close is None:
+            await asyncio.get_running_loop().create_future()
+        assert self._close is not None
+        raise LegClosed(self._close, by=self._by)
+
+    async def send(self, message: str | bytes) -> None:
+        self.heard.append(message)
+
+    async def close(self, close: Close) -> None:
+        self.closed_with = close
+
+    def abort(self) -> None: ...
+
+
+def policy(direction: Direction, opcode: int, payload: bytes) -> Verdict:
+    if opcode != TEXT:
+        return Verdict(forward=False, reply=f"no binary {direction}")
+    if payload == b"drop me":
+        return DROP
+    return Verdict(forward=False, close=closes.INVALID_DATA) if payload == b"end" else FORWARD
+
+
+NORMAL = LinkLimits()
+
+
+class DeafLeg(ScriptedLeg):
+    """One that reads nothing of what it is sent."""
+
+    async def send(self, message: str | bytes) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+class FailingLeg(ScriptedLeg):
+    """One that takes one message. At each of the others it fails or, without a `failure`, waits for good."""
+
+    failure: Exception | None = None
+
+    async def send(self, message: str | bytes) -> None:
+        await super().send(message)
+        if len(self.heard) > 1:
+            if self.failure is not None:
+                raise self.failure
+            await asyncio.get_running_loop().create_future()
+
+
+async def relayed(client: ScriptedLeg, service: ScriptedLeg, *, limits: LinkLimits = NORMAL) -> LegClosed:
+    relay = Relay(
+        client,
+        service,
+        limits=limits,
+        counters=LinkCounters(),
+        overflow=Overflow.CLOSE,
+        screening=Screening(inspect=policy),
+        farewell=lambda _: ("bye",),
+    )
+    async with asyncio.timeout(5):
+        return await relay.run()
+
+
+async def test_the_policy_forwards_drops_and_answers_the_sender_either_way() -> None:
+    client = ScriptedLeg("a", "drop me", b"raw", "b", close=closes.NORMAL, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(b"raw", "drop me", "c", close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service)
+    assert (ended.close, ended.by) == (closes.NORMAL, ClosedBy.CLIENT)
+    assert [message for message in service.heard if message != "no binary out"] == ["a", "b"]
+    assert "no binary out" in service.heard
+    assert "no binary in" in client.heard
+    assert "drop me" not in client.heard
+
+
+async def test_the_policy_ends_the_link_at_both_ends() -> None:
+    client = ScriptedLeg("a", "end", "never", close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service)
+    assert (ended.close, ended.by) == (closes.INVALID_DATA, ClosedBy.GATEWAY)
+    assert service.heard == ["a"]
+    assert client.closed_with == service.closed_with == closes.INVALID_DATA
+
+
+async def test_who_does_not_read_a_policys_answer_is_to_blame_and_not_the_other_end() -> None:
+    limits = LinkLimits(slow_consumer_seconds=0.05)
+    deaf_client = DeafLeg(b"no binary here", close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    assert (await relayed(deaf_client, service, limits=limits)).close == closes.SLOW_CONSUMER
+
+    client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
+    deaf_service = DeafLeg(b"no binary here", close=None, by=ClosedBy.UPSTREAM)
+    assert (await relayed(client, deaf_service, limits=limits)).close == closes.UPSTREAM_FAILED
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("gone")])
+async def test_last_words_that_a_client_does_not_take_keep_neither_end_from_its_close(
+    failure: Exception | None,
+) -> None:
+    client = FailingLeg(close=None, by=ClosedBy.CLIENT)
+    client.failure = failure
+    service = ScriptedLeg("hello", "end", close=None, by=ClosedBy.UPSTREAM)
+    await relayed(client, service, limits=LinkLimits(close_timeout_seconds=60))
+    assert client.heard == ["hello", "bye"]
+    assert client.closed_with == service.closed_with == closes.INVALID_DATA
+
+
+async def test_a_client_that_is_too_slow_is_not_asked_to_take_last_words() -> None:
+    client = FailingLeg(close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg("hello", "more", close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service, limits=LinkLimits(slow_consumer_seconds=0.05))
+    assert ended.close == closes.SLOW_CONSUMER
+    assert client.heard == ["hello", "more"]

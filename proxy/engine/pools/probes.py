@@ -1,0 +1,173 @@
+"""Active health checks: every member of a pool is asked again and again whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from proxy.core.errors import NotFound
+from proxy.core.pools.health import Probe, ProbeKind
+from proxy.core.routes import at_path, own_path
+from proxy.engine.pools.dial import Target, connect_socket, tls_for
+from proxy.engine.pools.members import Member
+from proxy.engine.pools.pool import Pool
+from proxy.engine.pools.resolving import is_our_own
+
+logger = logging.getLogger(__name__)
+
+USER_AGENT = "sluicegate-probe"
+PROBE_USER = "gateway-probe"
+# Alive, and careful about whom it serves.
+_KNOWS_US_NOT = frozenset({401, 403, 429})
+
+
+class ProbeFailed(Exception):
+    """The member is not well; str() says why."""
+
+
+class Prober:
+    """Probes the members of one pool, each in a task of its own, for as long as it is a member.
+
+    A member that failed a dial is probed at once, without waiting for its turn.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        on_change: Callable[[Member], None] = lambda member: None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._pool, self._on_change, self._random = pool, on_change, random
+
+    async def run(self) -> None:
+        """Until cancelled; ends at once where the upstream declares no probe."""
+        probe = self._pool.upstream.probe
+        if probe is None:
+            return
+        watched: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._pool.changed.clear()
+                members = {member.url: member for member in self._pool.all_members() if not member.removed}
+                for url in watched.keys() - members.keys():
+                    watched.pop(url).cancel()
+                for url in members.keys() - watched.keys():
+                    watched[url] = tasks.create_task(self._watch(members[url], probe), name=f"probe:{url}")
+                await self._pool.changed.wait()
+
+    async def _watch(self, member: Member, probe: Probe) -> None:
+        await asyncio.sleep(self._random() * probe.jitter_fraction * probe.failing_seconds)
+        while True:
+            member.suspected.clear()
+            await self.probe_once(member, probe)
+            assert member.health is not None  # noqa: S101  the upstream declares a probe
+            await _event_or_time(member.suspected, member.health.seconds_to_next(random=self._random()))
+            # However often dials fail, probes do not come faster than this.
+            await asyncio.sleep(probe.failing_seconds * 0.1)
+
+    async def probe_once(self, member: Member, probe: Probe) -> None:
+        """Ask once, and note the answer."""
+        try:
+            async with asyncio.timeout(probe.timeout_seconds):
+                target = Target(url_of(member, probe), member.addresses, seconds=probe.timeout_seconds)
+                await _PROBES[probe.kind](target, probe)
+        except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
+            if is_our_own(error):
+                return  # it says nothing about the member
+            why = f"probe: {type(error).__name__}: {error}".removesuffix(": ")
+            changed = member.probed(ok=False, why=why)
+        else:
+            why, changed = "", member.probed(ok=True)
+        if changed:
+            self._tell(member, why)
+
+    def _tell(self, member: Member, why: str) -> None:
+        """The member has become well or ill."""
+        fields = {"pool": self._pool.name, "member": member.url, "healthy": member.healthy, "why": why}
+        logger.warning("upstream member changed", extra=fields)
+        try:
+            self._on_change(member)
+        except Exception:
+            logger.exception("a hook failed", extra={"hook": "on_change", "pool": self._pool.name})
+
+
+def url_of(member: Member, probe: Probe) -> str:
+    """What is asked of the member; a probe's WebSocket says whose it is, unless its path has a query."""
+    path = probe.path or own_path(member.url) or probe.default_path
+    if probe.kind is ProbeKind.WEBSOCKET and "?" not in path:
+        path += f"?user_id={PROBE_USER}"
+    return at_path(member.url, path)
+
+
+async def probe_websocket(target: Target, probe: Probe) -> None:
+    """A handshake, a ping, its pong; or a refusal that says that the member is there, and what it wants.
+
+    The caller sets the deadline.
+    """
+    try:
+        await _ping(target)
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        # A path that nobody configured is a guess: not to know it is no illness (a Socket.IO server's /ws).
+        if status not in _KNOWS_US_NOT and (status != NotFound.status or probe.path):
+            raise ProbeFailed(f"answered {status}") from None
+
+
+async def _ping(target: Target) -> None:
+    async with connect(
+        target.url,
+        sock=await connect_socket(target),
+        ssl=tls_for(target.url),
+        open_timeout=None,
+        user_agent_header=USER_AGENT,
+        compression=None,
+        proxy=None,
+        ping_interval=None,
+        close_timeout=1,
+        max_queue=1,
+    ) as connection:
+        await (await connection.ping())
+
+
+async def probe_http(target: Target, _: Probe) -> None:
+    """A GET that answers 2xx, 401, 403 or 429. Raises ProbeFailed, OSError."""
+    parts = urlsplit(target.url)
+    tls = tls_for(target.url)
+    reader, writer = await asyncio.open_connection(
+        sock=await connect_socket(target),
+        ssl=tls,
+        server_hostname=None if tls is None else parts.hostname,
+    )
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {USER_AGENT}\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n".encode()
+        )
+        words = (await reader.readline()).split(maxsplit=2)
+    finally:
+        writer.close()
+    is_http = len(words) >= 2 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+    if not is_http or not (words[1].startswith(b"2") or int(words[1]) in _KNOWS_US_NOT):
+        raise ProbeFailed(f"answered {b' '.join(words[:2]).decode('latin-1') or 'nothing'}")
+
+
+async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+_PROBES: dict[ProbeKind, Callable[[Target, Probe], Awaitable[None]]] = {
+    ProbeKind.WEBSOCKET: probe_websocket,
+    ProbeKind.HTTP: probe_http,
+}

@@ -1,0 +1,317 @@
+"""What one gateway process keeps running: its node, hub, recorder, pools and live links."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from proxy import metrics, registry
+from proxy.cluster import signals
+from proxy.cluster.kick_watch import KickWatch, end_in_turns, end_link
+from proxy.cluster.redis_script import RedisScript
+from proxy.cluster.rules import StaffRules
+from proxy.cluster.signals import Closing
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
+from proxy.core.events import Event
+from proxy.core.limits import LinkLimits
+from proxy.core.message_gate import MessageGates
+from proxy.core.records import ConnectionRecord
+from proxy.core.routes import Route
+from proxy.core.topics import EVERYONE, connection_topic, group_name, node_topic
+from proxy.core.wire.control_messages import encode
+from proxy.engine.admission.caps import Admission
+from proxy.engine.admission.shared_caps import SCRIPT
+from proxy.engine.background import Background
+from proxy.engine.hub import Hub
+from proxy.engine.lag import LoopLag
+from proxy.engine.links.link import Link
+from proxy.engine.pools.pool import Pool
+from proxy.engine.pools.probes import Prober
+from proxy.engine.recorder import Recorder
+from proxy.served import serve_routes
+from proxy.tables.connection_rows import ConnectionWriter
+from proxy.tables.executor import DatabaseExecutor
+from proxy.tables.heart import NodeHeart, Reaper
+from proxy.tables.member_rows import MemberReporter
+from proxy.tables.retention import Retention
+from proxy.tokens import token_verifier
+
+logger = logging.getLogger(__name__)
+
+_SEND_SECONDS = 2.0
+_MEASURE_SECONDS = 2.0
+_CUT_SECONDS = 1.0
+RESYNC = encode(type="gateway.resync", reason="events may have been lost")
+
+
+def link_limits() -> LinkLimits:
+    """The bounds on every link, from settings."""
+    return LinkLimits(
+        dial_timeout_seconds=settings.DIAL_TIMEOUT_SECONDS,
+        idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
+        slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
+        # From when handshakes refuse the token: one that was just accepted must not be closed at once.
+        token_grace_seconds=settings.JWT_LEEWAY_SECONDS + settings.TOKEN_GRACE_SECONDS,
+        reconnect_seconds=settings.RECONNECT_SECONDS,
+        max_message_bytes=settings.MAX_MESSAGE_BYTES,
+        outbox_bytes=settings.OUTBOX_BYTES,
+    )
+
+
+class Runtime:
+    """Created and started once an event loop; `stop()` leaves nothing running and no record open."""
+
+    def __init__(self) -> None:
+        self.node_id = uuid.uuid4().hex
+        self.limits = link_limits()
+        self.links: dict[str, Link] = {}
+        self.draining = False
+        self.verifier = token_verifier()
+        self.background = Background(on_crash=metrics.count_crash)
+        # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
+        self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
+        self._writer = ConnectionWriter(self.database, node_id=self.node_id)
+        self.recorder = Recorder(self._writer, progress=self._progress)
+        self._reaper = Reaper()
+        self.heart = NodeHeart(
+            self._heart_database,
+            node_id=self.node_id,
+            on_returned=self.recorder.note_all,
+            may_reap=self._reaper.wake,
+        )
+        self.lag = LoopLag()
+        self._records_dropped = 0
+        self._served = serve_routes(registry.routes())
+        self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
+        self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
+        self.hub = self._make_hub()
+        self.admission = self._make_admission()
+        self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
+        # What makes this process drain; `serve` puts its server here.
+        self.request_drain: Callable[[], None] | None = None
+        self.no_links = asyncio.Event()
+        self.no_links.set()
+
+    def _make_hub(self) -> Hub:
+        return Hub(
+            get_channel_layer(),
+            own_topic=node_topic(self.node_id),
+            group_name=group_name,
+            receivers={
+                signals.EVENT: self._deliver,
+                signals.CLOSE: self._close,
+                signals.DRAIN: self._drain,
+                signals.RULES: self.rules.announced,
+                signals.KICKS: self.kicks.announced,
+            },
+            on_gap=self._tell_gap,
+        )
+
+    def _make_admission(self) -> Admission:
+        """What counts the links of this node; in Redis, too, where there is one."""
+        return Admission(
+            node_id=self.node_id,
+            replace=self.replace,
+            replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
+            run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
+        )
+
+    async def start(self) -> None:
+        """Start all background work; returns at once, whatever of it cannot be reached yet."""
+        for name, meant in settings.MISSPELT_VARIABLES.items():
+            logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
+        self.background.start("node", self.heart.run)
+        self.background.start("reaper", self._reaper.run)
+        self.background.start("recorder", self.recorder.run)
+        self.background.start("hub", self.hub.run)
+        self.background.start("lag", self.lag.run)
+        self.background.start("gauges", self._measure_forever)
+        self.background.start("rules", lambda: self.rules.run(self.hub))
+        self.background.start("kicks", self.kicks.run)
+        self.background.start("members", self.reporter.run)
+        if settings.RECORD_RETENTION_DAYS:
+            retention = Retention(node_id=self.node_id, days=settings.RECORD_RETENTION_DAYS)
+            self.background.start("retention", retention.run)
+        if self.admission.shared is not None:
+            self.background.start("leases", self.admission.shared.run)
+        for pool in self.pools():
+            self.background.start(f"probes:{pool.name}", Prober(pool).run)
+        if self.verifier.jwks is not None:
+            self.background.start("jwks", self.verifier.jwks.run)
+
+    async def stop(self, *, deadline_seconds: float = 8.0) -> None:
+        """Wait for links that are ending, write what the record still lacks, and leave."""
+        self.draining = True
+        if not await self._links_end_within(deadline_seconds / 2):
+            logger.warning("links do not end and are cut", extra={"links": len(self.links)})
+            for link in tuple(self.links.values()):
+                link.abort()
+            await self._links_end_within(_CUT_SECONDS)
+        await self.background.stop()
+        if self.admission.shared is not None:
+            await self.admission.shared.leave()
+        await self.recorder.close(deadline_seconds / 2)
+        await self.heart.stop()
+        await asyncio.gather(self.database.close(), self._heart_database.close())
+
+    async def _links_end_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.no_links.wait()
+        except TimeoutError:
+            return False
+
+    def pool(self, route: Route) -> Pool:
+        """The route's pool; routes with the same upstream share it."""
+        return self._served[route.name].pool
+
+    def observer(self, route: Route) -> metrics.LinkMetrics:
+        """What counts the links of `route` while they live."""
+        return self._served[route.name].observer
+
+    def gates(self, route: Route) -> MessageGates | None:
+        """What bounds the clients' messages on `route`; None where nothing does."""
+        return self._served[route.name].gates
+
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools of all registered routes."""
+        return tuple(dict.fromkeys(served.pool for served in self._served.values()))
+
+    def opened(self, link: Link) -> None:
+        """The link is accepted and live from now on."""
+        self.links[link.id] = link
+        self.no_links.clear()
+        # A block, a kick or a newer link of its user may have come while it was dialled.
+        self._end_if_replaced(link)
+        self.rules.enforce(link)
+        self.kicks.opened(link)
+
+    def closed(self, link: Link) -> None:
+        self.links.pop(link.id, None)
+        if not self.links:
+            self.no_links.set()
+
+    async def _measure_forever(self) -> None:
+        """Bring the gauges up to date, every few seconds."""
+        while True:
+            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
+            metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+            streams = [link.stream for link in self.links.values() if link.stream is not None]
+            metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams))
+            for pool in self.pools():
+                metrics.UPSTREAM_HEALTHY.labels(pool.name).set(pool.available)
+            dropped = self.recorder.dropped + self._writer.dropped
+            metrics.RECORDS_DROPPED_TOTAL.inc(dropped - self._records_dropped)
+            self._records_dropped = dropped
+            await asyncio.sleep(_MEASURE_SECONDS)
+
+    def _progress(self) -> Iterator[ConnectionRecord]:
+        """Every live link's record, its counters brought up to date; what crossed since is counted, too."""
+        clock = asyncio.get_running_loop().time
+        for link in tuple(self.links.values()):
+            link.update_record(now=datetime.now(UTC), loop_time=clock())  # walked over seconds
+            metrics.count_traffic(link)
+            yield link.record
+
+    def _deliver(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
+        event = signals.event_of(message)
+        delivered = 0
+        for link in links:
+            link.inject(event)
+            delivered += 1
+        metrics.EVENTS_TOTAL.labels("layer", "delivered").inc(delivered)
+
+    def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
+        closing = Closing.of(message)
+        if closing.replaced is not None:
+            self._replaced_here(closing.replaced)
+
+        def end(link: Link) -> None:
+            if end_link(link, closing.close, closing.by) and closing.kick is not None:
+                self.kicks.ended(closing.kick, link)
+
+        end_in_turns(iter(links), end)
+
+    def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
+        """Somebody told this node to drain; `serve` knows how, other servers at least take no new links."""
+        logger.info("told to drain")
+        if self.request_drain is not None:
+            self.request_drain()
+        else:
+            self.draining = True
+            self.heart.set_draining(True)
+
+    def _replaced_here(self, link_id: str) -> None:
+        """End a link of this node, at once or when it opens."""
+        self.admission.replaced(link_id)
+        link = self.links.get(link_id)
+        if link is not None:
+            self._end_if_replaced(link)
+
+    def _end_if_replaced(self, link: Link) -> None:
+        if self.admission.is_replaced(link.id):
+            link.end(closes.REPLACED, ClosedBy.GATEWAY)
+
+    async def replace(self, node_id: str, link_id: str) -> None:
+        """End a link of that node because its user has opened a newer one."""
+        if node_id == self.node_id:
+            self._replaced_here(link_id)
+            return
+        signal = Closing(close=closes.REPLACED, by=ClosedBy.GATEWAY, replaced=link_id).signal()
+        try:
+            async with asyncio.timeout(_SEND_SECONDS):
+                # A link that is still dialled hears nothing yet; its node does.
+                await signals.send_to_topic(node_topic(node_id), signal)
+                # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
+                await signals.send_to_topic(connection_topic(link_id), signal)
+        except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
+            logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})
+
+    def _tell_gap(self) -> None:
+        self.rules.announced()
+        self.kicks.announced()
+        event = Event(EVERYONE, RESYNC)
+        for link in tuple(self.links.values()):
+            link.inject(event)
+
+
+_runtimes: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
+
+
+async def start_runtime() -> Runtime:
+    """Make and start the running event loop's runtime; the caller stops it."""
+    runtime = _runtimes[asyncio.get_running_loop()] = Runtime()
+    await runtime.start()
+    return runtime
+
+
+async def running_runtime() -> Runtime:
+    """The running event loop's runtime; made and started at first use, for servers without a start hook."""
+    runtime = _runtimes.get(asyncio.get_running_loop())
+    if runtime is None:
+        runtime = await start_runtime()
+        _stop_with_twisted(runtime)
+    return runtime
+
+
+def _stop_with_twisted(runtime: Runtime) -> None:
+    """On stock Daphne, which has no lifespan, leave when its reactor does."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if reactor is None or not reactor.running:
+        return
+    from twisted.internet.defer import Deferred
+
+    def stop() -> Deferred[None]:
+        return Deferred.fromFuture(asyncio.ensure_future(runtime.stop()))
+
+    reactor.addSystemEventTrigger("before", "shutdown", stop)

@@ -1,0 +1,134 @@
+"""The live legs of this process: who may join, who has to go, and what the clock says. Knows no Twisted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from proxy.core import errors
+from proxy.server import handshake
+from proxy.server.client_leg import DownstreamLeg, State
+from proxy.server.handshake import BadHandshake, UpgradeRequest
+from proxy.server.options import ServerOptions
+
+log = logging.getLogger("gateway.server")
+
+Application = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
+
+
+class Node:
+    """Everything that the legs of one process share."""
+
+    def __init__(
+        self,
+        application: Application,
+        options: ServerOptions,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        on_refused: Callable[[UpgradeRequest, int], None] = lambda request, status: None,
+    ) -> None:
+        self.application, self.options, self.loop = application, options, loop
+        self.count = options.hooks.count
+        self.legs: set[DownstreamLeg] = set()
+        self.is_draining = False
+        self.is_empty = asyncio.Event()
+        self.is_empty.set()
+        self.on_orphaned: Callable[[], None] = lambda: None
+        self.on_refused = on_refused
+        self._ending: dict[DownstreamLeg, float] = {}
+        self._upgrades: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    # --- Legs come and go -----
+
+    def take(self, connection: socket.socket, request: UpgradeRequest) -> None:
+        """Serve an upgrade on its own socket, which is no longer anybody else's."""
+        leg = DownstreamLeg(self, request)
+        self.legs.add(leg)
+        self.is_empty.clear()
+        task = self.loop.create_task(self._connect(leg, connection, request), name="upgrade")
+        self._upgrades.add(task)
+        task.add_done_callback(self._upgrades.discard)
+
+    async def _connect(self, leg: DownstreamLeg, connection: socket.socket, request: UpgradeRequest) -> None:
+        """A short life: attach the socket to the loop, then answer, or let the application answer."""
+        try:
+            await self.loop.connect_accepted_socket(lambda: leg, connection)
+        except OSError as error:
+            log.info("client lost during the upgrade", extra={"error": str(error)})
+            connection.close()
+            leg.connection_lost(error)
+            return
+        if leg.state is State.CONNECTING:
+            self._answer(leg, request)
+
+    def _answer(self, leg: DownstreamLeg, request: UpgradeRequest) -> None:
+        try:
+            accept_key = handshake.accept_key_of(request)
+        except BadHandshake as error:
+            self.count("refused_handshake")
+            self.on_refused(request, error.status)
+            leg.refuse(error)
+            return
+        refusal = self._refusal()
+        if refusal is None:
+            leg.open(request, accept_key)
+            return
+        self.count(f"refused_{refusal.code}")
+        self.on_refused(request, refusal.status)
+        if request.wants_refusal_as_close:
+            leg.refuse_with_close(refusal, request, accept_key)
+        else:
+            leg.refuse(refusal)
+
+    def _refusal(self) -> errors.GatewayError | None:
+        if self.is_draining:
+            return errors.Draining()
+        if len(self.legs) > self.options.max_connections:
+            return errors.Overloaded()
+        return None
+
+    def let_go(self, leg: DownstreamLeg) -> None:
+        """Called when the leg's socket is gone, and when its application has ended."""
+        if leg.task is None and leg.is_gone:
+            self._ending.pop(leg, None)
+            self.legs.discard(leg)
+            if not self.legs:
+                self.is_empty.set()
+        elif leg.is_gone:
+            self._ending[leg] = self.loop.time()
+
+    # --- The clock -----
+
+    def start_clock(self) -> None:
+        self._sweep = self.loop.call_later(self.options.sweep_seconds, self._tick)
+
+    def stop_clock(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def _tick(self) -> None:
+        self.start_clock()  # first: whatever fails below, the clock goes on
+        now = self.loop.time()
+        if self.options.parent_pid not in {None, os.getppid()}:
+            self.on_orphaned()
+        for leg in tuple(self.legs):
+            self._look_at(leg, now)
+        for leg, ended_at in tuple(self._ending.items()):
+            if now - ended_at > self.options.application_close_seconds and leg.task is not None:
+                log.warning("application outlived its socket and was cancelled")
+                self.count("application_killed")
+                self._ending[leg] = now
+                leg.task.cancel()
+
+    def _look_at(self, leg: DownstreamLeg, now: float) -> None:
+        try:
+            leg.tick(now)
+        except Exception:  # one leg's fault must not stop the clock of all others
+            log.exception("looking after a leg failed")
+            self.count("tick_failed")
+            leg.abort()

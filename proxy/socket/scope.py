@@ -1,0 +1,125 @@
+"""What a handshake says, worked out from the ASGI scope: the subject, the upstream request, the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from proxy.core.errors import BadRequest, GatewayError, ServiceRefused, TokenExpired, calling_hook
+from proxy.core.human import one_line
+from proxy.core.principal import Principal
+from proxy.core.records import ConnectionRecord
+from proxy.core.redaction import redacted
+from proxy.core.routes import ClientPath, Route, Subject
+from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
+from proxy.engine.pools.dial import DialRequest
+from proxy.socket.control import seconds_left
+from proxy.socket.middleware import told_by_proxy
+
+Scope = Mapping[str, Any]
+# A service's clock may be this far ahead of ours; and what our leeway lets in, it need not take.
+SERVICE_AHEAD_SECONDS = 5.0
+MAX_USER_AGENT_CHARS = 255  # what its column holds; the rest would stay in memory with the link
+_PATH_SAFE = "!$&'()*+,/:;=@~"
+_USER_ID_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The first header of that (lower-case) name, or ""."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
+    """Raises BadRequest when a query parameter that the route needs is missing or unusable."""
+    query = scope["query"]
+    for name in route.required_query:
+        if not 0 < len(query.get(name, "")) <= 128:
+            raise BadRequest(f"query parameter {name!r} is missing or longer than 128 characters")
+    return Subject(
+        connection_id=connection_id,
+        principal=scope["principal"],
+        query=query,
+        params=scope["url_route"]["kwargs"],
+    )
+
+
+def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
+    """All topics that the link hears: itself, its user, everyone, and the route's own.
+
+    Raises:
+        GatewayError: the route's own code raised it, or anything else, or names what is no topic.
+    """
+    own = (connection_topic(subject.connection_id), user_topic(subject.principal.user_id), EVERYONE)
+    with calling_hook("topics"):
+        return tuple(dict.fromkeys((*own, *map(check_topic, route.topics(subject)))))
+
+
+def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:
+    """What the upstream is asked: only what the route's Forward names, plus the request id.
+
+    Raises:
+        BadRequest: the client says what cannot be passed on.
+    """
+    headers = [(name, value) for name in route.forward.headers if (value := header(scope, name.encode()))]
+    headers.append(("x-request-id", scope["request_id"]))
+    if route.forward.identity:
+        headers.extend(identity_headers(scope, subject))
+    forwards = route.forward.path
+    path = "" if forwards is ClientPath.STOPS else quote(scope["path"], safe=_PATH_SAFE)
+    with calling_hook("forward"):
+        query = route.forward.query_string(subject)
+    try:
+        return DialRequest(
+            path=path,
+            query=query,
+            headers=tuple(headers),
+            subprotocols=scope["offered_subprotocols"],
+            extensions=extensions,
+            replaces_path=forwards is ClientPath.REPLACES,
+        )
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
+    """Who the client is and where it came in, as the upstream may believe it.
+
+    A user id that is not plain ASCII is percent-encoded. Scheme and host are those that a trusted proxy in
+    front names and `middleware.Head` let through, else those of the handshake itself.
+    """
+    proto = told_by_proxy(scope, b"x-forwarded-proto")
+    host = told_by_proxy(scope, b"x-forwarded-host")
+    secure = scope.get("scheme") == "wss"
+    named = [
+        ("x-user-id", quote(subject.principal.user_id, safe=_USER_ID_SAFE)),
+        ("x-forwarded-for", scope["client_address"]),
+        ("x-forwarded-proto", proto or ("https" if secure else "http")),
+        ("x-forwarded-host", host or header(scope, b"host")),
+    ]
+    return [(name, value) for name, value in named if value]
+
+
+def refusal_of(refused: ServiceRefused, principal: Principal) -> GatewayError:
+    """What a service's refusal means: one that fits the end of the token asks for a fresh one."""
+    left_seconds = seconds_left(principal, grace_seconds=0.0)
+    if refused.status != TokenExpired.status or left_seconds is None or left_seconds > SERVICE_AHEAD_SECONDS:
+        return refused
+    return TokenExpired(f"{refused}, as the token expires")
+
+
+def record_of(scope: Scope, route: Route, subject: Subject, *, upstream: str) -> ConnectionRecord:
+    """The record of a link to the member `upstream`, opened now."""
+    return ConnectionRecord(
+        id=subject.connection_id,
+        route=route.name,
+        opened_at=datetime.now(UTC),
+        experience=redacted(subject.query.get("experience", "")),
+        user_id=subject.principal.user_id,
+        email=subject.principal.email,
+        client_address=scope["client_address"],
+        user_agent=one_line(redacted(header(scope, b"user-agent")), MAX_USER_AGENT_CHARS),
+        request_id=scope["request_id"],
+        upstream=upstream,
+    )

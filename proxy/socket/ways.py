@@ -1,0 +1,268 @@
+"""The ways in which a link's legs are joined: one behaviour, two costs.
+
+Where the server offers a splice, bytes cross verbatim between the two sockets. Elsewhere (stock Daphne, TLS
+endpoints, any other ASGI server), and on routes whose links outlive their member, whole messages are relayed
+between ASGI and a `websockets` client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Protocol
+
+from structlog.contextvars import bind_contextvars
+
+from proxy import metrics
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
+from proxy.core.errors import LegClosed
+from proxy.core.limits import OverRate
+from proxy.core.message_gate import MessageGate
+from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
+from proxy.engine.links.legs import Leg, UpstreamLeg
+from proxy.engine.links.relay import Relay, Screening
+from proxy.engine.links.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
+from proxy.engine.links.splice import SpliceRequest
+from proxy.engine.pools.dial import Dial, DialRequest, Target, dial_leg
+from proxy.engine.pools.pool import Lease
+from proxy.engine.pools.rawdial import RawUpstream, dial_raw
+from proxy.socket.asgi_leg import DownstreamLeg, Receive
+from proxy.socket.life import Life
+from proxy.socket.opening import Opening
+
+SPLICE_EXTENSION = "sluicegate.splice"
+# How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
+MOST_PAUSE_SECONDS = 1.0
+
+Accept = dict[str, Any]
+Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, Lease[Any]]]
+
+
+class ClientLeft(Exception):
+    """The client went away before the application answered it, or the server answered in its place."""
+
+
+class Join(Protocol):
+    """How one link's legs are joined: all before the accept `until_left`, the dial in it, then `serve`."""
+
+    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+        """What `connecting` gives; it is cancelled as soon as the client leaves.
+
+        Raises:
+            ClientLeft, and what `connecting` raises.
+        """
+
+    async def dial(self, dialling: Dialling) -> AnyLease:
+        """What `dialling` gives when called with how to dial. Raises what the dial raises."""
+
+    async def serve(self, life: Life, accept: Accept) -> None:
+        """Accept with `accept`, and see to it that `life` is told of its beginning and its end."""
+
+
+class SpliceJoin:
+    """Bytes cross verbatim. Once accepted, the splice and the life go on without a task."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+
+    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+        """In this task: the server says when the client leaves, so that nobody has to watch it."""
+        left, task = False, asyncio.current_task()
+
+        def on_left() -> None:
+            nonlocal left
+            left = True
+            if task is not None:
+                task.cancel()
+
+        offer = self._opening.scope["extensions"][SPLICE_EXTENSION]
+        offer["on_left"] = on_left
+        try:
+            return await connecting
+        except asyncio.CancelledError:
+            if left and task is not None and not task.uncancel():
+                raise ClientLeft from None
+            raise
+        finally:
+            del offer["on_left"]
+
+    async def dial(self, dialling: Dialling) -> Lease[Any]:
+        lease: Lease[Any] = await dialling(self._dial_raw)
+        return lease
+
+    async def _dial_raw(self, target: Target, request: DialRequest) -> RawUpstream:
+        return await dial_raw(target, request, limits=self._opening.runtime.limits)
+
+    async def serve(self, life: Life, accept: Accept) -> None:
+        try:
+            life.began(self._opening.scope["principal"])
+            accept[SPLICE_EXTENSION] = self._request(life)
+            leg: Any = life.lease.leg
+            if leg.extensions is not None:
+                accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
+            await self._opening.send(accept)
+        except BaseException:
+            life.given_up(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            raise
+        if life.link.stream is None:  # the client left in this very moment
+            life.given_up(closes.LOST, ClosedBy.CLIENT)
+        self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
+
+    def _request(self, life: Life) -> SpliceRequest:
+        opening, route = self._opening, self._opening.route
+        leg: Any = life.lease.leg
+        return SpliceRequest(
+            upstream=leg,
+            limits=opening.runtime.limits,
+            counters=life.link.counters,
+            control=route.control,
+            overflow=route.overflow,
+            inspect=policy_of(life),
+            observer=opening.runtime.observer(route),
+            life=life,
+            inspect_out=route.inspect is not None,
+            gate=pacing_gate(life),
+            farewell=route.farewell,
+        )
+
+
+class RelayJoin:
+    """Whole messages are pumped between ASGI and the upstream, while the handshake's task waits."""
+
+    relay_class: ClassVar[type[Relay]] = Relay
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+
+    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+        """In a task of its own, beside which the client is listened to."""
+        return await while_client_waits(connecting, self._opening.receive)
+
+    async def dial(self, dialling: Dialling) -> AnyLease:
+        return await dialling(self._dial_leg)
+
+    async def _dial_leg(self, target: Target, request: DialRequest) -> UpstreamLeg:
+        return await dial_leg(target, request, limits=self._opening.runtime.limits)
+
+    async def serve(self, life: Life, accept: Accept) -> None:
+        ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
+        record = life.link.record
+        try:
+            life.began(self._opening.scope["principal"])
+            # For whatever is logged in this task and its pumps: a context is a task's own.
+            bind_contextvars(connection_id=record.id, request_id=record.request_id)
+            relay = self._relay(life)
+            await self._opening.send(accept)
+            life.link.begin(relay)
+            ended = await relay.run()
+        except asyncio.CancelledError:
+            ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)
+            raise
+        finally:
+            life.lease.leg.abort()  # nothing more to do after a close; else nobody else would end it
+            life.ended(ended.close, ended.by)
+
+    def _relay(self, life: Life) -> Relay:
+        opening, route = self._opening, self._opening.route
+
+        async def control(text: str) -> None:
+            await opening.send({"type": "websocket.send", "text": life.control(text)})
+
+        return self.relay_class(
+            DownstreamLeg(opening.receive, opening.send),
+            self._upstream(life),
+            limits=opening.runtime.limits,
+            counters=life.link.counters,
+            overflow=route.overflow,
+            screening=Screening(
+                control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
+            ),
+            observer=opening.runtime.observer(route),
+            farewell=route.farewell,
+        )
+
+    def _upstream(self, life: Life) -> Leg:
+        leg: Leg = life.lease.leg
+        return leg
+
+
+class ResumeJoin(RelayJoin):
+    """A relay whose upstream may be another member from one message to the next."""
+
+    relay_class = ResumingRelay
+
+    async def dial(self, dialling: Dialling) -> AnyLease:
+        lease = await dialling(self._dial_leg)
+        return RenewableLease(lease, dial=self._dial_leg, dialling=dialling)
+
+    def _upstream(self, life: Life) -> Leg:
+        lease, route = life.lease, self._opening.route
+        assert isinstance(lease, RenewableLease)  # noqa: S101  it is what dial() answers
+
+        def observe(outcome: Reconnected) -> None:
+            life.lost_member(lease.member)
+            metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
+
+        return ResumingLeg(
+            lease, limits=self._opening.runtime.limits, tell=route.tell_resume, observe=observe
+        )
+
+
+def pacing_gate(life: Life) -> MessageGate | None:
+    """What says how fast the client's messages are read, where a rate makes them wait."""
+    return life.gate if life.route.message_limits.over is OverRate.WAIT else None
+
+
+def policy_of(life: Life) -> Inspect | None:
+    """What is asked about each message: may the client send so much, then the route's own policy."""
+    gate, inspect, over = life.gate, life.route.inspect, life.route.message_limits.over
+    phrase = life.route.phrase
+    if gate is None or over is OverRate.WAIT:
+        return inspect
+    clock, counters = asyncio.get_running_loop().time, life.link.counters
+
+    def gated(direction: Direction, opcode: int, payload: bytes) -> Verdict:
+        now = clock()
+        wait_seconds = gate.wait_seconds(len(payload), now) if direction is Direction.IN else 0.0
+        if wait_seconds == 0.0:
+            return FORWARD if inspect is None else inspect(direction, opcode, payload)
+        counters.messages_dropped += 1
+        if over is OverRate.CLOSE:
+            return Verdict(forward=False, close=closes.MESSAGE_RATE)
+        answer = gate.answer(wait_seconds, now)
+        reply = answer if answer is None or phrase is None else phrase(answer)
+        pause_seconds = max(min(wait_seconds, MOST_PAUSE_SECONDS), gate.dropped(len(payload), now))
+        return Verdict(forward=False, reply=reply, pause_seconds=pause_seconds)
+
+    return gated
+
+
+async def while_client_waits(connecting: Coroutine[Any, Any, Life], receive: Receive) -> Life:
+    """The result of `connecting`, given up as soon as `receive` tells that the client left."""
+    connect = asyncio.create_task(connecting, name="connect")
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({connect, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise ClientLeft
+        return connect.result()
+    except BaseException:
+        connect.add_done_callback(_drop_what_was_won)  # also if this wait is cancelled as well
+        connect.cancel()
+        await asyncio.wait({connect})
+        raise
+    finally:
+        leaving.cancel()
+
+
+def _drop_what_was_won(connect: asyncio.Task[Life]) -> None:
+    """What was given up may have been won in the same moment."""
+    if not connect.cancelled() and connect.exception() is None:
+        connect.result().dropped()
+
+
+def give_up(lease: AnyLease) -> None:
+    """Drop a leg that nobody will use, and give the use of its member back."""
+    lease.leg.abort()
+    lease.release()

@@ -1,0 +1,208 @@
+"""A node's sign of life in the database, and the closing of what a lost node left open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import Error, transaction
+from django.db.models import QuerySet
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from proxy.core.closes import LOST, ClosedBy
+from proxy.models import Connection, Node
+from proxy.tables.executor import DatabaseExecutor
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+LOST_AFTER_SECONDS = 15.0
+# A beat may take so long before we say that the database does not answer.
+OVERDUE_SECONDS = 2.0
+
+
+class NodeHeart:
+    """Registers this process as a node, and beats.
+
+    All times are the database's, so clocks do not matter. `on_returned` is called on the event loop whenever
+    our row had to be written anew (at the start, and after others took us for lost) and after an outage: all
+    live links must be noted again. `may_reap` is called after each beat, but for a while after an outage: it
+    silenced every node, and the others need time to beat before we call them lost.
+    """
+
+    def __init__(
+        self,
+        executor: DatabaseExecutor,
+        *,
+        node_id: str,
+        on_returned: Callable[[], None] = lambda: None,
+        may_reap: Callable[[], None] = lambda: None,
+        host: str = "",
+        beat_seconds: float = BEAT_SECONDS,
+        lost_after_seconds: float = LOST_AFTER_SECONDS,
+    ) -> None:
+        self._executor = executor
+        self._node = Node(id=node_id, host=host or socket.gethostname(), pid=os.getpid())
+        self._on_returned, self._may_reap = on_returned, may_reap
+        self._beat_seconds = beat_seconds
+        self._lost_after_seconds = lost_after_seconds
+        self._away = False
+        self._beaten_at: float | None = None
+        self._reap_after = 0.0
+
+    @property
+    def beating(self) -> bool:
+        """True while the database takes our heartbeats; False before the first, and when one is overdue."""
+        if self._beaten_at is None or self._away:
+            return False
+        since_seconds = asyncio.get_running_loop().time() - self._beaten_at
+        return since_seconds < self._beat_seconds + OVERDUE_SECONDS
+
+    @property
+    def has_beaten(self) -> bool:
+        """True once the database has taken a heartbeat."""
+        return self._beaten_at is not None
+
+    def set_draining(self, draining: bool) -> None:
+        """Show the node as draining, from the next beat on."""
+        self._node.draining = draining
+
+    async def run(self) -> None:
+        """Beat until cancelled. The database being away is logged once an outage and never raises."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + self._beat_seconds
+            try:
+                await self.beat()
+            except Exception as error:  # noqa: BLE001  the task's outermost edge: no outage may end the heart
+                self._note_outage(error)
+            await asyncio.sleep(max(0.0, due - clock()))
+
+    async def beat(self) -> bool:
+        """Beat once; whether our row had to be written anew.
+
+        Raises django.db.Error or TimeoutError when the database is away.
+        """
+        registered = await self._executor.run(_beat, self._node)
+        # A beat that we gave up may have taken effect unseen, so that an outage counts as a return, too.
+        if registered or self._away:
+            self._on_returned()
+        if self._away:
+            log.info("node: beating again")
+        self._away = False
+        self._beaten_at = asyncio.get_running_loop().time()
+        if self._beaten_at >= self._reap_after:
+            self._may_reap()
+        return registered
+
+    async def stop(self) -> None:
+        """Mark the node as stopped; call it last, after the recorder's `close`. Logs what fails."""
+        try:
+            await self._executor.run(_stop, self._node.id)
+        except Exception as error:  # noqa: BLE001  a stop goes on; others will find the node lost
+            log.warning("node: cannot mark it stopped: %r", error)
+
+    def _note_outage(self, error: Exception) -> None:
+        if not self._away:
+            log.warning("node: cannot beat: %r", error)
+        self._away = True
+        self._reap_after = asyncio.get_running_loop().time() + self._beat_seconds + self._lost_after_seconds
+
+
+class Reaper:
+    """Closes what lost nodes left open, beside the heart: no beat waits for it, however long it takes."""
+
+    def __init__(self, *, lost_after_seconds: float = LOST_AFTER_SECONDS) -> None:
+        self._lost_after_seconds = lost_after_seconds
+        self._due = asyncio.Event()
+        self._fails = False
+
+    def wake(self) -> None:
+        """Reap now, or as soon as the reap under way is over."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Reap whenever woken, one at a time, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self.reap()
+
+    async def reap(self) -> tuple[int, int]:
+        """Reap once; (0, 0) if that fails, on a table that somebody locks, say, which is no outage."""
+        database = DatabaseExecutor()  # of its own: neither a beat nor the record waits for it
+        try:
+            nodes_lost, closed = await database.run(reap, lost_after_seconds=self._lost_after_seconds)
+        except (Error, TimeoutError) as error:
+            if not self._fails:
+                log.warning("node: cannot close what lost nodes left open: %r", error)
+            self._fails = True
+            return 0, 0
+        finally:
+            await database.close()
+        self._fails = False
+        if nodes_lost or closed:
+            log.warning("node: %d nodes lost, %d links closed for them", nodes_lost, closed)
+        return nodes_lost, closed
+
+
+def _beat(node: Node) -> bool:
+    """Answers whether our row had to be written anew."""
+    beaten = Node.objects.filter(pk=node.pk, stopped_at=None).update(
+        heartbeat_at=Now(), draining=node.draining
+    )
+    if not beaten:
+        _register(node)
+    return not beaten
+
+
+def _register(node: Node) -> None:
+    """Write our row: a new one, or ours again after it was deleted or marked lost."""
+    row = Node(
+        id=node.id, host=node.host, pid=node.pid, draining=node.draining, started_at=Now(), heartbeat_at=Now()
+    )
+    Node.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["heartbeat_at", "stopped_at", "draining"],
+    )
+
+
+def _stop(node_id: str) -> None:
+    Node.objects.filter(pk=node_id).update(stopped_at=Now(), heartbeat_at=Now())
+
+
+def running_nodes(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> QuerySet[Node]:
+    """Nodes that beat lately and were not stopped."""
+    return Node.objects.filter(stopped_at=None, heartbeat_at__gte=_silence(lost_after_seconds))
+
+
+def reap(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> tuple[int, int]:
+    """Mark silent nodes as stopped and close what no running node holds. Answers (nodes, connections)."""
+    with transaction.atomic():
+        nodes_lost = Node.objects.filter(
+            stopped_at=None, heartbeat_at__lt=_silence(lost_after_seconds)
+        ).update(stopped_at=Now())
+        running = Node.objects.filter(stopped_at=None).values_list("pk", flat=True)
+        connections_closed = (
+            Connection.objects.filter(closed_at=None)
+            .exclude(node_id__in=list(running))
+            .update(
+                closed_at=Now(),
+                closed_by=ClosedBy.NODE_LOST.value,
+                close_code=LOST.code,
+                close_reason="node lost",
+            )
+        )
+    return nodes_lost, connections_closed
+
+
+def _silence(lost_after_seconds: float) -> CombinedExpression:
+    """The database's time before which the last heartbeat of a lost node was."""
+    return Now() - timedelta(seconds=lost_after_seconds)

@@ -1,0 +1,87 @@
+"""What this node knows of its pools' members, written for admin every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from proxy.engine.pools.members import Member, MemberState
+from proxy.engine.pools.pool import Pool
+from proxy.models import MemberReport
+from proxy.tables.executor import DatabaseExecutor
+
+logger = logging.getLogger(__name__)
+
+REPORT_SECONDS = 2.0
+# What does not change is written this often all the same; what is older than three times that is gone.
+STEADY_SECONDS = 10.0
+GONE_SECONDS = 3 * STEADY_SECONDS
+FAILING, NOT_TRIED = "failing", "not tried yet"
+_FIELDS = ["state", "breaker", "links", "dial_ms", "last_error", "updated_at"]
+
+
+class MemberReporter:
+    """Writes one row a member, when something about it changed, and every ten seconds."""
+
+    def __init__(self, database: DatabaseExecutor, *, node_id: str, pools: Iterable[Pool]) -> None:
+        self._database, self._node_id, self._pools = database, node_id, tuple(pools)
+
+    async def run(self) -> None:
+        """Until cancelled. The database being away is logged once an outage."""
+        loop = asyncio.get_running_loop()
+        written: list[tuple[object, ...]] = []
+        written_at, away = float("-inf"), False
+        while True:
+            rows = self.rows()
+            seen = [_values(row) for row in rows]
+            if seen != written or loop.time() - written_at > STEADY_SECONDS:
+                try:
+                    await self._database.run(write_reports, rows)
+                except Exception as error:  # noqa: BLE001  the task's outermost edge
+                    if not away:
+                        logger.warning("members: cannot report", extra={"why": repr(error)})
+                    away = True
+                else:
+                    written, written_at, away = seen, loop.time(), False
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def rows(self) -> list[MemberReport]:
+        return [
+            MemberReport(
+                node_id=self._node_id,
+                pool=pool.name,
+                url=member.url[:255],
+                state=_shown_state(member),
+                breaker=member.breaker_state.value,
+                links=member.links,
+                dial_ms=None if member.dial_seconds is None else round(member.dial_seconds * 1000, 2),
+                last_error=member.last_error[:255],
+                updated_at=Now(),
+            )
+            for pool in self._pools
+            for member in pool.all_members()
+        ]
+
+
+def _shown_state(member: Member) -> str:
+    """As people understand it: one that may be dialled, and has never answered, is not yet available."""
+    if member.state is MemberState.AVAILABLE and not member.answered:
+        return FAILING if member.last_error else NOT_TRIED
+    return member.state.value
+
+
+def _values(row: MemberReport) -> tuple[object, ...]:
+    return (row.pool, row.url, row.state, row.breaker, row.links, row.last_error)
+
+
+def write_reports(rows: list[MemberReport]) -> None:
+    """Upsert `rows`, and delete what nobody has confirmed for a while."""
+    if rows:
+        MemberReport.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["node", "pool", "url"], update_fields=_FIELDS
+        )
+    MemberReport.objects.filter(updated_at__lt=Now() - timedelta(seconds=GONE_SECONDS)).delete()

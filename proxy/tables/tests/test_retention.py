@@ -1,0 +1,107 @@
+"""What is forgotten, when, and by which node."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from proxy.models import Connection, Kick, KickReport, Node
+from proxy.tables import retention
+from proxy.tables.retention import Retention, forget
+from proxy.tests.rows import add_connection, add_node
+
+pytestmark = pytest.mark.usefixtures("any_database")
+LONG_AGO = timedelta(days=40)
+
+
+def add_old_rows() -> None:
+    long_ago = timezone.now() - LONG_AGO
+    add_node("old", stopped_at=long_ago)
+    add_node("n1", silent_seconds=1)
+    add_connection("old", node_id="old", closed_at=long_ago)
+    add_connection("old but live", age_seconds=LONG_AGO.total_seconds())
+    add_connection("closed today", closed=True)
+    for session_key, left in (("over", -1), ("valid", 1)):
+        Session.objects.create(
+            session_key=session_key, session_data="", expire_date=timezone.now() + timedelta(days=left)
+        )
+    for kick_id, age in (("long ago", 2), ("today", 0)):
+        kick = Kick.objects.create(id=kick_id, everyone=True, created_at=Now() - timedelta(days=age))
+        KickReport.objects.create(kick=kick, node_id="n1", links=1)
+
+
+def kept() -> list[set[str]]:
+    return [
+        set(Connection.objects.values_list("pk", flat=True)),
+        set(Node.objects.values_list("pk", flat=True)),
+        set(Session.objects.values_list("pk", flat=True)),
+        set(KickReport.objects.values_list("kick_id", flat=True)),
+    ]
+
+
+KEPT = [{"old but live", "closed today"}, {"n1"}, {"valid"}, {"today"}]
+
+
+def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1)
+    add_old_rows()
+    add_connection("old too", closed_at=timezone.now() - LONG_AGO)
+    assert str(forget(30)) == "2 connections, 1 nodes and 1 sessions deleted"
+    assert kept() == KEPT
+
+
+async def test_the_node_that_has_run_longest_forgets_and_no_other() -> None:
+    await asyncio.to_thread(add_old_rows)
+    await asyncio.to_thread(add_node, "n2")
+    assert await Retention(node_id="n2", days=30).forget_if_first() is None
+    forgotten = await Retention(node_id="n1", days=30).forget_if_first()
+    assert forgotten is not None
+    assert forgotten.connections == 1
+    assert (await asyncio.to_thread(kept))[0] == KEPT[0]
+
+
+async def test_a_round_that_fails_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, third = list[int](), asyncio.Event()
+
+    async def forget_if_first(self: Retention) -> None:
+        rounds.append(1)
+        if len(rounds) == 3:
+            third.set()
+        raise OperationalError("away")
+
+    monkeypatch.setattr(Retention, "forget_if_first", forget_if_first)
+    task = asyncio.create_task(Retention(node_id="n1", days=30, round_seconds=0.01).run(), name="retention")
+    async with asyncio.timeout(20):
+        await third.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("any_database", ["postgresql"], indirect=True)
+async def test_a_table_that_is_locked_puts_a_round_off_for_a_minute_and_not_for_an_hour(
+    migrated_postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await asyncio.to_thread(add_old_rows)
+    retention = Retention(node_id="n1", days=30)
+    with psycopg.connect(migrated_postgres) as other:
+        other.execute("LOCK TABLE proxy_connection")
+        assert [await retention.round() for _ in range(2)] == [60, 60]
+    assert caplog.text.count("retention: not done") == 1
+    assert await retention.round() == 3600
+    assert (await asyncio.to_thread(kept))[0] == KEPT[0]
+
+
+def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) -> None:
+    add_old_rows()
+    call_command("prune_connections")
+    assert capsys.readouterr().out == "1 connections, 1 nodes and 1 sessions deleted\n"
+    with pytest.raises(CommandError, match="--days"):
+        call_command("prune_connections", "--days=-1")
