@@ -68,7 +68,7 @@ def link_limits() -> LinkLimits:
     )
 
 
-class Runtime:
+class GatewayNode:
     """Created and started once an event loop; `stop()` leaves nothing running and no record open."""
 
     def __init__(self) -> None:
@@ -285,26 +285,26 @@ class Runtime:
             link.inject(event)
 
 
-_runtimes: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
+_nodes: WeakKeyDictionary[asyncio.AbstractEventLoop, GatewayNode] = WeakKeyDictionary()
 
 
-async def start_runtime() -> Runtime:
-    """Make and start the running event loop's runtime; the caller stops it."""
-    runtime = _runtimes[asyncio.get_running_loop()] = Runtime()
-    await runtime.start()
-    return runtime
+async def start_node() -> GatewayNode:
+    """Make and start the running event loop's node; the caller stops it."""
+    node = _nodes[asyncio.get_running_loop()] = GatewayNode()
+    await node.start()
+    return node
 
 
-async def running_runtime() -> Runtime:
-    """The running event loop's runtime; made and started at first use, for servers without a start hook."""
-    runtime = _runtimes.get(asyncio.get_running_loop())
-    if runtime is None:
-        runtime = await start_runtime()
-        _stop_with_twisted(runtime)
-    return runtime
+async def running_node() -> GatewayNode:
+    """The running event loop's node; made and started at first use, for servers without a start hook."""
+    node = _nodes.get(asyncio.get_running_loop())
+    if node is None:
+        node = await start_node()
+        _stop_with_twisted(node)
+    return node
 
 
-def _stop_with_twisted(runtime: Runtime) -> None:
+def _stop_with_twisted(node: GatewayNode) -> None:
     """On stock Daphne, which has no lifespan, leave when its reactor does."""
     reactor = sys.modules.get("twisted.internet.reactor")
     if reactor is None or not reactor.running:
@@ -312,6 +312,6 @@ def _stop_with_twisted(runtime: Runtime) -> None:
     from twisted.internet.defer import Deferred
 
     def stop() -> Deferred[None]:
-        return Deferred.fromFuture(asyncio.ensure_future(runtime.stop()))
+        return Deferred.fromFuture(asyncio.ensure_future(node.stop()))
 
     reactor.addSystemEventTrigger("before", "shutdown", stop)

@@ -14,7 +14,7 @@ from proxy.engine.pools.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedRoute:
     """What a node keeps for one route. `gates` is None where nothing bounds the clients' messages."""
 
     pool: Pool
@@ -22,16 +22,16 @@ class Served:
     observer: metrics.LinkMetrics
 
 
-def serve_routes(routes: Iterable[Route]) -> dict[str, Served]:
+def serve_routes(routes: Iterable[Route]) -> dict[str, ServedRoute]:
     """What to keep, by the route's name. Routes with the same upstream share a pool."""
     pools: dict[str, Pool] = {}
-    served: dict[str, Served] = {}
+    served: dict[str, ServedRoute] = {}
     for route in routes:
         name, limits = route.upstream.name, route.message_limits
         if name not in pools:
             pools[name] = _pool(route)
         gates = None if limits.is_unlimited else MessageGates(limits)
-        served[route.name] = Served(pools[name], gates, metrics.LinkMetrics(route.name))
+        served[route.name] = ServedRoute(pools[name], gates, metrics.LinkMetrics(route.name))
     return served
 
 

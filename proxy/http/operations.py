@@ -19,12 +19,12 @@ from proxy import metrics
 from proxy.core.errors import READ_ONLY, BadRequest
 from proxy.http.exposition import Exposition
 from proxy.http.readiness import Readiness
-from proxy.node import Runtime, running_runtime
+from proxy.node import GatewayNode, running_node
 from proxy.socket.middleware import Application, Receive, Scope, Send, header_values
 
 _UNHEALTHY_LAG_SECONDS = 5.0
 _exposition = Exposition()
-_readiness: WeakKeyDictionary[Runtime, Readiness] = WeakKeyDictionary()
+_readiness: WeakKeyDictionary[GatewayNode, Readiness] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +42,19 @@ class Answer:
 
 async def health(_: Scope) -> Answer:
     """Is the process alive, and how late is its event loop? 503 when the loop is seconds late."""
-    runtime = await running_runtime()
-    lag_seconds = runtime.lag.seconds
+    node = await running_node()
+    lag_seconds = node.lag.seconds
     alive = lag_seconds < _UNHEALTHY_LAG_SECONDS
-    parts = {"alive": alive, "node": runtime.node_id, "loop_lag_ms": round(lag_seconds * 1000, 1)}
+    parts = {"alive": alive, "node": node.node_id, "loop_lag_ms": round(lag_seconds * 1000, 1)}
     return Answer.of_parts(parts, status=200 if alive else 503)
 
 
 async def ready(_: Scope) -> Answer:
     """Should clients be sent here? 503 when they should not; the body tells of each part."""
-    runtime = await running_runtime()
-    if runtime not in _readiness:
-        _readiness[runtime] = Readiness(runtime)
-    parts = await _readiness[runtime].parts()
+    node = await running_node()
+    if node not in _readiness:
+        _readiness[node] = Readiness(node)
+    parts = await _readiness[node].parts()
     return Answer.of_parts(parts, status=200 if parts["ready"] else 503)
 
 

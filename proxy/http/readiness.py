@@ -6,7 +6,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 from proxy.engine.pools.pool import Pool
-from proxy.node import Runtime
+from proxy.node import GatewayNode
 
 _REACH_SECONDS = 1.0
 _KEPT_SECONDS = 2.0
@@ -19,8 +19,8 @@ class Readiness:
     that does not answer piles none of them up.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, node: GatewayNode) -> None:
+        self._node = node
         self._reached: dict[str, bool] = {}
         self._looked_at = float("-inf")
         self._is_looking = False
@@ -31,26 +31,26 @@ class Readiness:
         Draining, keys and upstreams decide. Stores are told, and decide only for a node that has never
         reached them: their outage stops no socket, and would else take all nodes from their clients at once.
         """
-        runtime = self._runtime
+        node = self._node
         await self._look_if_due()
         upstreams = self._upstreams()
-        tokens = runtime.verifier.jwks is None or runtime.verifier.jwks.state.ready
-        stores_reached = runtime.hub.has_connected and runtime.heart.has_beaten and runtime.rules.known
+        tokens = node.verifier.jwks is None or node.verifier.jwks.state.ready
+        stores_reached = node.hub.has_connected and node.heart.has_beaten and node.rules.known
         return {
-            "ready": stores_reached and tokens and not runtime.draining and any(upstreams.values()),
-            "redis": runtime.hub.connected,
-            "database": runtime.heart.beating,
-            "rules": runtime.rules.known,
+            "ready": stores_reached and tokens and not node.draining and any(upstreams.values()),
+            "redis": node.hub.connected,
+            "database": node.heart.beating,
+            "rules": node.rules.known,
             "upstreams": upstreams,
             "tokens": tokens,
-            "draining": runtime.draining,
+            "draining": node.draining,
         }
 
     def _upstreams(self) -> dict[str, bool]:
         """Whether a new link would find a member: what probes say, or else the last look at their ports."""
         return {
             pool.name: self._reached.get(pool.name, False) if _has_no_probe(pool) else pool.available > 0
-            for pool in self._runtime.pools()
+            for pool in self._node.pools()
             if pool.members
         }
 
@@ -60,7 +60,7 @@ class Readiness:
             return
         self._is_looking = True
         try:
-            pools = [pool for pool in self._runtime.pools() if pool.members and _has_no_probe(pool)]
+            pools = [pool for pool in self._node.pools() if pool.members and _has_no_probe(pool)]
             found = await asyncio.gather(*(_any_reachable(pool.members) for pool in pools))
             self._reached = {pool.name: up for pool, up in zip(pools, found, strict=True)}
             self._looked_at = now

@@ -24,7 +24,7 @@ from proxy.server.inbox import Event, Inbox
 from proxy.server.reading import Reading
 
 if TYPE_CHECKING:
-    from proxy.server.clients import Node
+    from proxy.server.clients import Clients
 
 log = logging.getLogger("gateway.server")
 
@@ -41,18 +41,18 @@ class State(IntEnum):
     CLOSED = 4
 
 
-class DownstreamLeg(FlowControlled):
+class ClientLeg(FlowControlled):
     """One client. Its node keeps it until its socket is gone and its application has ended."""
 
     __slots__ = (
         "_answer",
+        "_clients",
         "_disconnect",
         "_early",
         "_heard_at",
         "_inbox",
         "_is_unsplicing",
         "_moved_at",
-        "_node",
         "_offer",
         "_pinged_at",
         "_reading",
@@ -61,9 +61,9 @@ class DownstreamLeg(FlowControlled):
         "task",
     )
 
-    def __init__(self, node: Node, request: UpgradeRequest) -> None:
-        super().__init__(node.loop)
-        self._node = node
+    def __init__(self, clients: Clients, request: UpgradeRequest) -> None:
+        super().__init__(clients.loop)
+        self._clients = clients
         self.state = State.CONNECTING
         self.task: asyncio.Future[None] | None = None
         self._answer: PendingAnswer | None = None
@@ -71,11 +71,11 @@ class DownstreamLeg(FlowControlled):
         self._reading: Reading | None = None
         self._splice: Splice | None = None
         self._inbox = Inbox(
-            max_bytes=node.options.receive_queue_bytes, max_events=node.options.receive_queue_messages
+            max_bytes=clients.options.receive_queue_bytes, max_events=clients.options.receive_queue_messages
         )
         self._disconnect: Event | None = None
         # On the loop's clock: when anything was heard, when a message passed, when we pinged (0: never).
-        self._heard_at = self._moved_at = node.loop.time()
+        self._heard_at = self._moved_at = clients.loop.time()
         self._pinged_at = 0.0
         self._is_unsplicing = False
         self._offer: dict[str, Any] = {}  # may hold `on_left`, for an end before the application's answer
@@ -123,13 +123,13 @@ class DownstreamLeg(FlowControlled):
             self._reading.end()
             self._reading = None
         self._end(closes.LOST, by=ClosedBy.CLIENT)
-        self._node.let_go(self)
+        self._clients.let_go(self)
 
     def pause_writing(self) -> None:
         self.stop_writers()
         if self.state is State.OPEN:
-            self._node.count("backpressure")
-            self.watch_stall(self._node.options.limits.slow_consumer_seconds, self._on_stall)
+            self._clients.count("backpressure")
+            self.watch_stall(self._clients.options.limits.slow_consumer_seconds, self._on_stall)
 
     def resume_writing(self) -> None:
         if self.state is State.OPEN:
@@ -137,14 +137,14 @@ class DownstreamLeg(FlowControlled):
         self.release_writers()
 
     def _on_stall(self) -> None:
-        self._node.count("slow_consumer")
+        self._clients.count("slow_consumer")
         self.close(closes.SLOW_CONSUMER, by=ClosedBy.GATEWAY)
 
     # --- The opening handshake -----
 
     def open(self, request: UpgradeRequest, accept_key: str) -> None:
         """Let the application decide about a valid request."""
-        options = self._node.options
+        options = self._clients.options
         self._answer = PendingAnswer(request, accept_key, max_body_bytes=options.max_refusal_bytes)
         if not self._check_early():
             return
@@ -153,7 +153,7 @@ class DownstreamLeg(FlowControlled):
         try:
             scope = handshake.scope_of(request)
             self._offer = scope["extensions"]["sluicegate.splice"]
-            running = self._node.application(scope, self.receive, self.send)
+            running = self._clients.application(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001  an application's outermost edge
             self._application_failed(error)
             self.refuse(errors.GatewayError())
@@ -163,13 +163,13 @@ class DownstreamLeg(FlowControlled):
 
     def _check_early(self) -> bool:
         """A client has to wait for the answer; a little impatience is kept, more is refused."""
-        if len(self._early) <= self._node.options.max_early_bytes:
+        if len(self._early) <= self._clients.options.max_early_bytes:
             return True
         self.refuse(BadHandshake(400, "bytes before the answer to the handshake"), linger=True)
         return False
 
     def _on_no_answer(self) -> None:
-        self._node.count("handshake_timeout")
+        self._clients.count("handshake_timeout")
         self.refuse(errors.UpstreamTimeout())
 
     def _answer_with(self, message: dict[str, Any]) -> None:
@@ -195,7 +195,7 @@ class DownstreamLeg(FlowControlled):
 
     def _begin_to_read(self) -> Reading:
         self.state = State.OPEN
-        max_message_bytes = self._node.options.limits.max_message_bytes
+        max_message_bytes = self._clients.options.limits.max_message_bytes
         self._reading = Reading(self, self._transport, self._inbox, max_message_bytes=max_message_bytes)
         return self._reading
 
@@ -214,14 +214,14 @@ class DownstreamLeg(FlowControlled):
         """What `connection_lost` is for a leg of its own; the splice still has to see the upstream off."""
         self.state = State.CLOSED
         self._end(closes.LOST, by=ClosedBy.CLIENT)
-        self._node.let_go(self)
+        self._clients.let_go(self)
 
     def refuse(self, error: errors.GatewayError, *, linger: bool = False) -> None:
         """Answer with `error`'s status, if nothing has been answered yet."""
         if self.state is State.CONNECTING:
             refused = refusal(error)
             if self._answer is not None:
-                self._node.on_refused(self._answer.request, refused.status)
+                self._clients.on_refused(self._answer.request, refused.status)
             self._refuse(refused, linger=linger)
 
     def _refuse(self, refused: Refused, *, linger: bool = False) -> None:
@@ -276,7 +276,7 @@ class DownstreamLeg(FlowControlled):
         self.state = max(self.state, State.CLOSING)
         if linger and self._reading is not None:
             self._reading.go_on()
-        self.hang_up(deadline_seconds=self._node.options.limits.close_timeout_seconds, linger=linger)
+        self.hang_up(deadline_seconds=self._clients.options.limits.close_timeout_seconds, linger=linger)
 
     def close(self, close: Close, *, by: ClosedBy) -> None:
         """Start to close an accepted leg, under a deadline. The application hears of it at once."""
@@ -289,7 +289,7 @@ class DownstreamLeg(FlowControlled):
             conversation.close(close)
             self._flush()
             self.release_writers()
-            self.set_close_deadline(self._node.options.limits.close_timeout_seconds)
+            self.set_close_deadline(self._clients.options.limits.close_timeout_seconds)
             self._end(close, by=by)
             reading.go_on()
 
@@ -314,7 +314,7 @@ class DownstreamLeg(FlowControlled):
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second: idle links end, silent ones are pinged, dead ones end."""
-        limits = self._node.options.limits
+        limits = self._clients.options.limits
         reading, conversation = self._reading, self._conversation
         if self.state is not State.OPEN or reading is None or conversation is None or self.is_stalled:
             return
@@ -324,7 +324,7 @@ class DownstreamLeg(FlowControlled):
             return
         elif self._pinged_at:
             if now - self._pinged_at > limits.ping_timeout_seconds:
-                self._node.count("ping_timeout")
+                self._clients.count("ping_timeout")
                 self.close(PING_TIMEOUT, by=ClosedBy.GATEWAY)
         elif now - self._heard_at > limits.ping_interval_seconds:
             self._pinged_at = now
@@ -391,8 +391,8 @@ class DownstreamLeg(FlowControlled):
         elif error is not None or task.cancelled() or self._splice is None:
             ended_well = error is None and not task.cancelled()
             self.close(closes.NORMAL if ended_well else closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
-        self._node.let_go(self)
+        self._clients.let_go(self)
 
     def _application_failed(self, error: BaseException) -> None:
         log.error("application failed", exc_info=error)
-        self._node.count("application_error")
+        self._clients.count("application_error")

@@ -11,7 +11,7 @@ from typing import Any
 
 from proxy.core import errors
 from proxy.server import handshake
-from proxy.server.client_leg import DownstreamLeg, State
+from proxy.server.client_leg import ClientLeg, State
 from proxy.server.handshake import BadHandshake, UpgradeRequest
 from proxy.server.options import ServerOptions
 
@@ -20,7 +20,7 @@ log = logging.getLogger("gateway.server")
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
 
 
-class Node:
+class Clients:
     """Everything that the legs of one process share."""
 
     def __init__(
@@ -33,13 +33,13 @@ class Node:
     ) -> None:
         self.application, self.options, self.loop = application, options, loop
         self.count = options.hooks.count
-        self.legs: set[DownstreamLeg] = set()
+        self.legs: set[ClientLeg] = set()
         self.is_draining = False
         self.is_empty = asyncio.Event()
         self.is_empty.set()
         self.on_orphaned: Callable[[], None] = lambda: None
         self.on_refused = on_refused
-        self._ending: dict[DownstreamLeg, float] = {}
+        self._ending: dict[ClientLeg, float] = {}
         self._upgrades: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -47,14 +47,14 @@ class Node:
 
     def take(self, connection: socket.socket, request: UpgradeRequest) -> None:
         """Serve an upgrade on its own socket, which is no longer anybody else's."""
-        leg = DownstreamLeg(self, request)
+        leg = ClientLeg(self, request)
         self.legs.add(leg)
         self.is_empty.clear()
         task = self.loop.create_task(self._connect(leg, connection, request), name="upgrade")
         self._upgrades.add(task)
         task.add_done_callback(self._upgrades.discard)
 
-    async def _connect(self, leg: DownstreamLeg, connection: socket.socket, request: UpgradeRequest) -> None:
+    async def _connect(self, leg: ClientLeg, connection: socket.socket, request: UpgradeRequest) -> None:
         """A short life: attach the socket to the loop, then answer, or let the application answer."""
         try:
             await self.loop.connect_accepted_socket(lambda: leg, connection)
@@ -66,7 +66,7 @@ class Node:
         if leg.state is State.CONNECTING:
             self._answer(leg, request)
 
-    def _answer(self, leg: DownstreamLeg, request: UpgradeRequest) -> None:
+    def _answer(self, leg: ClientLeg, request: UpgradeRequest) -> None:
         try:
             accept_key = handshake.accept_key_of(request)
         except BadHandshake as error:
@@ -92,7 +92,7 @@ class Node:
             return errors.Overloaded()
         return None
 
-    def let_go(self, leg: DownstreamLeg) -> None:
+    def let_go(self, leg: ClientLeg) -> None:
         """Called when the leg's socket is gone, and when its application has ended."""
         if leg.task is None and leg.is_gone:
             self._ending.pop(leg, None)
@@ -125,7 +125,7 @@ class Node:
                 self._ending[leg] = now
                 leg.task.cancel()
 
-    def _look_at(self, leg: DownstreamLeg, now: float) -> None:
+    def _look_at(self, leg: ClientLeg, now: float) -> None:
         try:
             leg.tick(now)
         except Exception:  # one leg's fault must not stop the clock of all others

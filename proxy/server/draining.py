@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 
 from proxy.core.closes import RESTART, ClosedBy, retry_in
-from proxy.server.client_leg import DownstreamLeg
-from proxy.server.clients import Node
+from proxy.server.client_leg import ClientLeg
+from proxy.server.clients import Clients
 
 log = logging.getLogger("gateway.server")
 
@@ -21,8 +21,8 @@ _STEP_SECONDS = 0.05
 class Drain:
     """One drain: that it is `requested`, what it does, and how to hurry it."""
 
-    def __init__(self, node: Node, *, http_requests: Callable[[], int]) -> None:
-        self._node = node
+    def __init__(self, clients: Clients, *, http_requests: Callable[[], int]) -> None:
+        self._clients = clients
         self._http_requests = http_requests
         self.requested = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -36,14 +36,14 @@ class Drain:
 
         Links that are still in their handshake are let through it, and closed after it.
         """
-        loop, options = self._node.loop, self._node.options
+        loop, options = self._clients.loop, self._clients.options
         began = loop.time()
-        log.info("draining", extra={"links": len(self._node.legs), "seconds": options.drain_seconds})
+        log.info("draining", extra={"links": len(self._clients.legs), "seconds": options.drain_seconds})
         await self._close_evenly(began)
         grace_seconds = options.limits.close_timeout_seconds + options.application_close_seconds
         deadline = loop.time() + (1.0 if self._hurried.is_set() else grace_seconds)
         while self._is_busy() and loop.time() < deadline:
-            self._close_up_to(len(self._node.legs))
+            self._close_up_to(len(self._clients.legs))
             await self._pause(_STEP_SECONDS)
             if self._hurried.is_set():
                 deadline = min(deadline, loop.time() + 1.0)
@@ -51,32 +51,32 @@ class Drain:
         log.info("drained", extra={"seconds": round(loop.time() - began, 3)})
 
     def _is_busy(self) -> bool:
-        return bool(self._node.legs) or self._http_requests() > 0
+        return bool(self._clients.legs) or self._http_requests() > 0
 
     async def _close_evenly(self, began: float) -> None:
         """Close a growing share of the links, so that the last one is due when `drain_seconds` are over."""
-        seconds = self._node.options.drain_seconds
-        total = max(1, len(self._node.legs))
+        seconds = self._clients.options.drain_seconds
+        total = max(1, len(self._clients.legs))
         closed = 0
         while self._is_busy() and not self._hurried.is_set():
-            elapsed = self._node.loop.time() - began
+            elapsed = self._clients.loop.time() - began
             if elapsed >= seconds:
                 return
             due = 1 + int(total * elapsed / seconds)
             closed += self._close_up_to(due - closed)
             next_due = seconds * closed / total
-            await self._pause(max(_STEP_SECONDS, next_due - elapsed) if self._node.legs else _STEP_SECONDS)
+            await self._pause(max(_STEP_SECONDS, next_due - elapsed) if self._clients.legs else _STEP_SECONDS)
 
     def _close_up_to(self, count: int) -> int:
         """Close that many of the accepted legs; answers how many it found."""
         closed = 0
-        for leg in tuple(self._node.legs):
+        for leg in tuple(self._clients.legs):
             if closed >= count:
                 break
             closed += self._close(leg)
         return closed
 
-    def _close(self, leg: DownstreamLeg) -> bool:
+    def _close(self, leg: ClientLeg) -> bool:
         if not leg.is_live:
             return False
         retry_ms = random.randint(RETRY_MS_LEAST, RETRY_MS_MOST)  # noqa: S311  a jitter
@@ -86,8 +86,8 @@ class Drain:
     async def _pause(self, seconds: float) -> None:
         """Wait; not past the last link, and not past a hurry unless we hurry already."""
         ends = [] if self._hurried.is_set() else [self._hurried]
-        if self._node.legs:
-            ends.append(self._node.is_empty)
+        if self._clients.legs:
+            ends.append(self._clients.is_empty)
         waits = [asyncio.ensure_future(end.wait()) for end in ends]
         if not waits:
             await asyncio.sleep(seconds)
@@ -97,7 +97,7 @@ class Drain:
             wait.cancel()
 
     def _force(self) -> None:
-        for leg in tuple(self._node.legs):
+        for leg in tuple(self._clients.legs):
             leg.abort()
             if leg.task is not None:
                 leg.task.cancel()

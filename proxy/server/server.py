@@ -22,7 +22,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 
 from proxy.server import access_log
-from proxy.server.clients import Application, Node
+from proxy.server.clients import Application, Clients
 from proxy.server.draining import Drain
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_requests import HttpRequests
@@ -63,12 +63,12 @@ class GatewayServer(Server):
             server_name="sluicegate",
         )
         self.options, self.loop = options, reactor._asyncioEventloop
-        self.node = Node(application, options, loop=self.loop, on_refused=self._log_refused)
-        self.node.on_orphaned = self.request_drain
+        self.clients = Clients(application, options, loop=self.loop, on_refused=self._log_refused)
+        self.clients.on_orphaned = self.request_drain
         self.http_requests = HttpRequests.within(options)
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
         self._ports: list[Any] = []
-        self._drain = Drain(self.node, http_requests=self._count_http_requests)
+        self._drain = Drain(self.clients, http_requests=self._count_http_requests)
 
     # --- Life -----
 
@@ -108,7 +108,7 @@ class GatewayServer(Server):
         try:
             await self._listen()
             _spare_the_collector()
-            self.node.start_clock()
+            self.clients.start_clock()
             hooks.on_serving()
             await self._drain.requested.wait()
             await self._leave_the_sockets()
@@ -120,7 +120,7 @@ class GatewayServer(Server):
             await self._stop()
 
     async def _stop(self) -> None:
-        self.node.stop_clock()
+        self.clients.stop_clock()
         try:
             async with asyncio.timeout(self.options.stop_timeout_seconds):
                 await self.options.hooks.on_stopped()
@@ -184,7 +184,7 @@ class GatewayServer(Server):
     async def _leave_the_sockets(self) -> None:
         """Accept no more, but for those who would be left to nobody."""
         hooks = self.options.hooks
-        self.node.is_draining = True
+        self.clients.is_draining = True
         hooks.on_draining()
         for port in self._ports:
             port.stopReading()  # until it is known whether others accept, who comes may be theirs

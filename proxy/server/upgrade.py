@@ -216,7 +216,7 @@ class GatewayRequest(WebRequest):
                 return None
         elif self._refuse_for_want_of_a_place():
             return None
-        if self.server.node.is_draining:
+        if self.server.clients.is_draining:
             self._make_last()
         return super().process()
 
@@ -323,7 +323,7 @@ class GatewayRequest(WebRequest):
         connection, early = channel.take_socket()
         self.channel = self.transport = None
         self.content.close()
-        server.node.take(connection, self._upgrade_request(early))
+        server.clients.take(connection, self._upgrade_request(early))
 
     def _upgrade_request(self, early: bytes) -> UpgradeRequest:
         return UpgradeRequest(

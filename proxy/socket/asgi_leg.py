@@ -30,7 +30,7 @@ async def send_close(send: Send, close: Close) -> None:
         await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 
-class DownstreamLeg:
+class AsgiLeg:
     """The client's side of a relayed link."""
 
     __slots__ = ("_receive", "_send")

@@ -23,14 +23,14 @@ from proxy.core.limits import OverRate
 from proxy.core.routes import Resume, Route, Subject
 from proxy.engine.links.link import Link
 from proxy.engine.links.resume import AnyLease
-from proxy.node import running_runtime
+from proxy.node import running_node
 from proxy.socket import scope as handshake
 from proxy.socket.admission import admit
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
 from proxy.socket.refusing import refuse, status_of
-from proxy.socket.ways import SPLICE_EXTENSION, ClientLeft, Join, RelayJoin, ResumeJoin, SpliceJoin, give_up
+from proxy.socket.ways import SPLICE_EXTENSION, ClientLeft, RelayWay, ResumeWay, SpliceWay, Way, give_up
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     """Joins a client to its route's upstream: admit, dial, hear topics, and only then accept.
 
     It has its own `__call__`, since the stock dispatch costs three times the connection and a thread hop a
-    message; events reach the link through the runtime's hub, decoded once a process.
+    message; events reach the link through the node's hub, decoded once a process.
     """
 
     def __init__(self, route: Route) -> None:
@@ -48,13 +48,13 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope, self.base_receive, self.base_send = scope, receive, send
-        self.runtime = await running_runtime()
+        self.node = await running_node()
         self._started = time.perf_counter()
         await receive()  # websocket.connect
-        opening = Opening(scope=scope, receive=receive, send=send, route=self.route, runtime=self.runtime)
-        join = _join_for(opening)
+        opening = Opening(scope=scope, receive=receive, send=send, route=self.route, node=self.node)
+        way = _way_for(opening)
         try:
-            life = await join.until_left(self.connect(join))
+            life = await way.until_left(self.connect(way))
         except GatewayError as error:
             await self._refuse(error)
         except ClientLeft:
@@ -66,46 +66,46 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         else:
             self._count_handshake("accepted")
             log_opened(self.scope, life.link.record, started=self._started)
-            await join.serve(life, {"type": "websocket.accept", "subprotocol": self._subprotocol(life)})
+            await way.serve(life, {"type": "websocket.accept", "subprotocol": self._subprotocol(life)})
 
-    async def connect(self, join: Join) -> Life:
-        """Admit, dial, and join the topics. Nothing is accepted yet; whatever is raised, nothing is held.
+    async def connect(self, way: Way) -> Life:
+        """Admit, dial, and way the topics. Nothing is accepted yet; whatever is raised, nothing is held.
 
         Raises:
             GatewayError: the handshake must be refused.
         """
-        runtime, route, connection_id = self.runtime, self.route, secrets.token_hex(16)
+        node, route, connection_id = self.node, self.route, secrets.token_hex(16)
         with ExitStack() as held:
-            admitted = await admit(self.scope, runtime, route, link_id=connection_id)
-            held.callback(runtime.admission.release, admitted)
+            admitted = await admit(self.scope, node, route, link_id=connection_id)
+            held.callback(node.admission.release, admitted)
             subject = handshake.subject_of(self.scope, route, connection_id=connection_id)
             topics = handshake.topics_of(route, subject)
-            lease = await self._dial(join, subject)
+            lease = await self._dial(way, subject)
             held.callback(give_up, lease)
             record = handshake.record_of(self.scope, route, subject, upstream=lease.member)
             link = Link(record, topics=topics, phrase=route.phrase)
-            held.callback(runtime.hub.leave, link, topics)
-            await runtime.hub.join(link, topics)
-            life = Life(runtime, route, link, lease, admitted)
+            held.callback(node.hub.leave, link, topics)
+            await node.hub.join(link, topics)
+            life = Life(node, route, link, lease, admitted)
             held.pop_all()
         return life
 
-    async def _dial(self, join: Join, subject: Subject) -> AnyLease:
+    async def _dial(self, way: Way, subject: Subject) -> AnyLease:
         request = handshake.dial_request(
-            self.scope, self.route, subject, extensions=self._extensions_to_offer(join)
+            self.scope, self.route, subject, extensions=self._extensions_to_offer(way)
         )
-        pool, principal = self.runtime.pool(self.route), subject.principal
+        pool, principal = self.node.pool(self.route), subject.principal
         try:
-            return await join.dial(lambda dial: pool.dial(dial, request, key=principal.user_id))
+            return await way.dial(lambda dial: pool.dial(dial, request, key=principal.user_id))
         except ServiceRefused as refused:
             raise handshake.refusal_of(refused, principal) from None
 
-    def _extensions_to_offer(self, join: Join) -> str | None:
+    def _extensions_to_offer(self, way: Way) -> str | None:
         """The client's offer, where we need not look into messages; a relay speaks for itself."""
         limits = self.route.message_limits
         judged = not limits.is_unlimited and limits.over is not OverRate.WAIT
         inspected = self.route.inspect is not None or judged
-        if self.route.control or inspected or isinstance(join, RelayJoin):
+        if self.route.control or inspected or isinstance(way, RelayWay):
             return None
         return handshake.header(self.scope, b"sec-websocket-extensions") or None
 
@@ -138,12 +138,12 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         metrics.child(metrics.CONNECTIONS_TOTAL, self.route.name, outcome).inc()
 
 
-def _join_for(opening: Opening) -> Join:
+def _way_for(opening: Opening) -> Way:
     """The cheapest way that the route and the server allow."""
     if opening.route.resume is Resume.RECONNECT:
-        return ResumeJoin(opening)
+        return ResumeWay(opening)
     offered = SPLICE_EXTENSION in (opening.scope.get("extensions") or {})
-    return SpliceJoin(opening) if offered else RelayJoin(opening)
+    return SpliceWay(opening) if offered else RelayWay(opening)
 
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from typing import Any
 from proxy.core.errors import AuthenticationFailed, Disabled, Draining, GatewayError, ServiceRefused
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
-from proxy.socket import scope as handshake
+from proxy.socket.scope import header
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def _fields(scope: Mapping[str, Any], *, route: str, started: float) -> dict[str
         "route": route,
         "path": one_line(scope["path"], MOST_CHARS),
         "client_address": scope["client_address"],
-        "user_agent": one_line(handshake.header(scope, b"user-agent"), MOST_CHARS),
+        "user_agent": one_line(header(scope, b"user-agent"), MOST_CHARS),
         "user_id": principal.user_id if principal is not None else None,
         "seconds": round(time.perf_counter() - started, 4),
     }

@@ -15,10 +15,10 @@ from proxy.core.human import one_line
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route
 from proxy.core.wire.control_messages import encode_error
-from proxy.engine.admission.shared_caps import Lease as Admitted
+from proxy.engine.admission.shared_caps import Seat
 from proxy.engine.links.link import Link, Stream
 from proxy.engine.links.resume import AnyLease
-from proxy.node import Runtime
+from proxy.node import GatewayNode
 from proxy.socket import control
 
 logger = logging.getLogger(__name__)
@@ -31,23 +31,21 @@ class Life:
     splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("_is_over", "_member", "admitted", "gate", "lease", "link", "route", "runtime")
+    __slots__ = ("_is_over", "_member", "admitted", "gate", "lease", "link", "node", "route")
 
-    def __init__(
-        self, runtime: Runtime, route: Route, link: Link, lease: AnyLease, admitted: Admitted
-    ) -> None:
-        self.runtime, self.route, self.link = runtime, route, link
+    def __init__(self, node: GatewayNode, route: Route, link: Link, lease: AnyLease, admitted: Seat) -> None:
+        self.node, self.route, self.link = node, route, link
         self.lease, self.admitted = lease, admitted
         self._is_over = False
         self._member = link.record.upstream
-        gates = runtime.gates(route)
+        gates = node.gates(route)
         self.gate = gates.open(link.record.user_id) if gates is not None else None
 
     def began(self, principal: Principal) -> None:
         """The link is accepted."""
         metrics.child(metrics.CONNECTIONS, self.route.name, self._member).inc()
-        self.runtime.opened(self.link)
-        self.runtime.recorder.note(self.link.record)
+        self.node.opened(self.link)
+        self.node.recorder.note(self.link.record)
         self.extend(principal)
 
     def joined(self, stream: Stream) -> None:
@@ -56,7 +54,7 @@ class Life:
 
     def extend(self, principal: Principal) -> None:
         """Let the link live as long as this principal's token, and a grace."""
-        left = control.seconds_left(principal, grace_seconds=self.runtime.limits.token_grace_seconds)
+        left = control.seconds_left(principal, grace_seconds=self.node.limits.token_grace_seconds)
         if left is not None:
             self.link.expire_in(left)
 
@@ -73,7 +71,7 @@ class Life:
     def control(self, text: str) -> str:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
         try:
-            return control.answer(self.link, text, verify=self.runtime.verifier.verify, extend=self.extend)
+            return control.answer(self.link, text, verify=self.node.verifier.verify, extend=self.extend)
         except Exception:
             logger.exception("a control message failed", extra=self._log_fields())
             return encode_error(GatewayError.code, GatewayError.message)
@@ -87,9 +85,9 @@ class Life:
         link.ended()
         link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
         link.record.end(close, by=by, at=now)
-        self.runtime.recorder.note(link.record)
+        self.node.recorder.note(link.record)
         self._release(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL)
-        self.runtime.closed(link)
+        self.node.closed(link)
         lived_seconds = (now - link.record.opened_at).total_seconds()
         self._count_end(close, by, lived_seconds=lived_seconds)
         self._log_end(close, by, lived_seconds=lived_seconds)
@@ -102,11 +100,11 @@ class Life:
 
     def _release(self, *, lost: bool) -> None:
         """Give back all that it holds; `lost`: the member went without a close."""
-        link, runtime = self.link, self.runtime
-        runtime.hub.leave(link, link.topics)
+        link, node = self.link, self.node
+        node.hub.leave(link, link.topics)
         self.lease.release(lost=lost)
-        runtime.admission.release(self.admitted)
-        gates = runtime.gates(self.route)
+        node.admission.release(self.admitted)
+        gates = node.gates(self.route)
         if gates is not None:
             gates.close(link.record.user_id)
 

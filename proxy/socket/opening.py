@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.routes import Route
-from proxy.node import Runtime
+from proxy.node import GatewayNode
 from proxy.socket.asgi_leg import Receive, Send
 
 
@@ -18,4 +18,4 @@ class Opening:
     receive: Receive
     send: Send
     route: Route
-    runtime: Runtime
+    node: GatewayNode

@@ -25,9 +25,9 @@ from proxy.engine.links.relay import Relay, Screening
 from proxy.engine.links.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.links.splice import SpliceRequest
 from proxy.engine.pools.dial import Dial, DialRequest, Target, dial_leg
-from proxy.engine.pools.pool import Lease
+from proxy.engine.pools.pool import MemberLease
 from proxy.engine.pools.rawdial import RawUpstream, dial_raw
-from proxy.socket.asgi_leg import DownstreamLeg, Receive
+from proxy.socket.asgi_leg import AsgiLeg, Receive
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
 
@@ -36,14 +36,14 @@ SPLICE_EXTENSION = "sluicegate.splice"
 MOST_PAUSE_SECONDS = 1.0
 
 Accept = dict[str, Any]
-Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, Lease[Any]]]
+Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, MemberLease[Any]]]
 
 
 class ClientLeft(Exception):
     """The client went away before the application answered it, or the server answered in its place."""
 
 
-class Join(Protocol):
+class Way(Protocol):
     """How one link's legs are joined: all before the accept `until_left`, the dial in it, then `serve`."""
 
     async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
@@ -60,7 +60,7 @@ class Join(Protocol):
         """Accept with `accept`, and see to it that `life` is told of its beginning and its end."""
 
 
-class SpliceJoin:
+class SpliceWay:
     """Bytes cross verbatim. Once accepted, the splice and the life go on without a task."""
 
     def __init__(self, opening: Opening) -> None:
@@ -87,12 +87,12 @@ class SpliceJoin:
         finally:
             del offer["on_left"]
 
-    async def dial(self, dialling: Dialling) -> Lease[Any]:
-        lease: Lease[Any] = await dialling(self._dial_raw)
+    async def dial(self, dialling: Dialling) -> MemberLease[Any]:
+        lease: MemberLease[Any] = await dialling(self._dial_raw)
         return lease
 
     async def _dial_raw(self, target: Target, request: DialRequest) -> RawUpstream:
-        return await dial_raw(target, request, limits=self._opening.runtime.limits)
+        return await dial_raw(target, request, limits=self._opening.node.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         try:
@@ -114,12 +114,12 @@ class SpliceJoin:
         leg: Any = life.lease.leg
         return SpliceRequest(
             upstream=leg,
-            limits=opening.runtime.limits,
+            limits=opening.node.limits,
             counters=life.link.counters,
             control=route.control,
             overflow=route.overflow,
             inspect=policy_of(life),
-            observer=opening.runtime.observer(route),
+            observer=opening.node.observer(route),
             life=life,
             inspect_out=route.inspect is not None,
             gate=pacing_gate(life),
@@ -127,7 +127,7 @@ class SpliceJoin:
         )
 
 
-class RelayJoin:
+class RelayWay:
     """Whole messages are pumped between ASGI and the upstream, while the handshake's task waits."""
 
     relay_class: ClassVar[type[Relay]] = Relay
@@ -143,7 +143,7 @@ class RelayJoin:
         return await dialling(self._dial_leg)
 
     async def _dial_leg(self, target: Target, request: DialRequest) -> UpstreamLeg:
-        return await dial_leg(target, request, limits=self._opening.runtime.limits)
+        return await dial_leg(target, request, limits=self._opening.node.limits)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
@@ -170,15 +170,15 @@ class RelayJoin:
             await opening.send({"type": "websocket.send", "text": life.control(text)})
 
         return self.relay_class(
-            DownstreamLeg(opening.receive, opening.send),
+            AsgiLeg(opening.receive, opening.send),
             self._upstream(life),
-            limits=opening.runtime.limits,
+            limits=opening.node.limits,
             counters=life.link.counters,
             overflow=route.overflow,
             screening=Screening(
                 control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
             ),
-            observer=opening.runtime.observer(route),
+            observer=opening.node.observer(route),
             farewell=route.farewell,
         )
 
@@ -187,7 +187,7 @@ class RelayJoin:
         return leg
 
 
-class ResumeJoin(RelayJoin):
+class ResumeWay(RelayWay):
     """A relay whose upstream may be another member from one message to the next."""
 
     relay_class = ResumingRelay
@@ -204,9 +204,7 @@ class ResumeJoin(RelayJoin):
             life.lost_member(lease.member)
             metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
 
-        return ResumingLeg(
-            lease, limits=self._opening.runtime.limits, tell=route.tell_resume, observe=observe
-        )
+        return ResumingLeg(lease, limits=self._opening.node.limits, tell=route.tell_resume, observe=observe)
 
 
 def pacing_gate(life: Life) -> MessageGate | None:

@@ -19,11 +19,11 @@ from proxy import metrics, registry
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route, Upstream
-from proxy.node import Runtime
-from proxy.server.clients import Node
+from proxy.node import GatewayNode
+from proxy.server.clients import Clients
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.options import ServerOptions
-from proxy.socket import consumer as consumers
+from proxy.socket import consumer
 from proxy.socket.consumer import GatewayConsumer
 
 WAYS = ("splice", "relay", "resume")
@@ -37,13 +37,13 @@ HEAD = [
 
 
 class World:
-    """One gateway in this process: our server's node, a runtime with a hub and Redis, and a service."""
+    """One gateway in this process: our server's clients, a node with a hub and Redis, and a service."""
 
-    def __init__(self, way: str, route: Route, runtime: Runtime, service: Server) -> None:
-        self.way, self.route, self.runtime, self.service = way, route, runtime, service
+    def __init__(self, way: str, route: Route, node: GatewayNode, service: Server) -> None:
+        self.way, self.route, self.node, self.service = way, route, node, service
         self.wrap: Callable[[Any], Awaitable[None]] = lambda running: running
         self.wrap_send: Callable[[Any], Any] = lambda send: send
-        self.node = Node(self._application, ServerOptions(), loop=asyncio.get_running_loop())
+        self.clients = Clients(self._application, ServerOptions(), loop=asyncio.get_running_loop())
         self.tasks: list[asyncio.Future[None]] = []
 
     def _application(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
@@ -68,7 +68,7 @@ class World:
         ours, theirs = socket.socketpair()
         for each in (ours, theirs):
             each.setblocking(False)
-        self.node.take(theirs, UpgradeRequest(
+        self.clients.take(theirs, UpgradeRequest(
             method="GET", target=b"/ws", http_version="1.1", headers=list(HEAD), client=None, server=None
         ))  # fmt: skip
         with ours:
@@ -87,14 +87,14 @@ class World:
 
     async def is_empty(self, redis: Redis) -> bool:
         layer: Any = get_channel_layer()
-        (member,) = self.runtime.pool(self.route).all_members()
+        (member,) = self.node.pool(self.route).all_members()
         labels = {"route": "tried", "backend": metrics_backend(self)}
         live = REGISTRY.get_sample_value(metrics.CONNECTIONS_INNER_NAME, labels)
-        gates = self.runtime.gates(self.route)
+        gates = self.node.gates(self.route)
         return (
-            not self.node.legs
-            and not self.runtime.links
-            and not self.runtime.admission.live()
+            not self.clients.legs
+            and not self.node.links
+            and not self.node.admission.live()
             and member.links == 0
             and not live
             and gates is not None
@@ -139,23 +139,23 @@ async def world(
         )
         monkeypatch.setattr(registry, "routes", lambda: (route,))
         channel_layers.backends.clear()
-        runtime = Runtime()
-        monkeypatch.setattr(runtime.rules, "ready", _at_once)  # there is no database
+        node = GatewayNode()
+        monkeypatch.setattr(node.rules, "ready", _at_once)  # there is no database
 
-        async def running() -> Runtime:
-            return runtime
+        async def running() -> GatewayNode:
+            return node
 
-        monkeypatch.setattr(consumers, "running_runtime", running)
-        runtime.background.start("hub", runtime.hub.run)
-        assert runtime.admission.shared is not None
-        runtime.background.start("leases", runtime.admission.shared.run)
+        monkeypatch.setattr(consumer, "running_node", running)
+        node.background.start("hub", node.hub.run)
+        assert node.admission.shared is not None
+        node.background.start("leases", node.admission.shared.run)
         async with asyncio.timeout(5):
-            while not (runtime.hub.connected and runtime.admission.shared.connected):
+            while not (node.hub.connected and node.admission.shared.connected):
                 await asyncio.sleep(0.01)
-        yield World(request.param, route, runtime, service)
-        await runtime.background.stop()
-        await runtime.admission.shared.leave()
-        script: Any = runtime.admission.shared._run_script
+        yield World(request.param, route, node, service)
+        await node.background.stop()
+        await node.admission.shared.leave()
+        script: Any = node.admission.shared._run_script
         await script.close()
 
 

@@ -11,14 +11,14 @@ from proxy.core.buckets import Buckets
 from proxy.core.errors import TooMany
 from proxy.core.leases import LeaseBook, address_key
 from proxy.core.limits import ConnectionLimits
-from proxy.engine.admission.shared_caps import Lease, RunScript, SharedLeases, StoreAway
+from proxy.engine.admission.shared_caps import RunScript, Seat, SharedCaps, StoreAway
 
 # A cap frees up when somebody leaves; nobody knows when.
 CAP_RETRY_SECONDS = 5.0
 
 
 class Admission:
-    """Grants leases to links. Memory: one entry a live link, and a bounded map of recent addresses.
+    """Grants seats to links. Memory: one entry a live link, and a bounded map of recent addresses.
 
     `replace(node_id, link_id)` is called to end the oldest link of a user, wherever it is, when the policy is
     to replace it (`replace_oldest`); it has a deadline of its own and raises nothing. Without `run_script`
@@ -38,12 +38,12 @@ class Admission:
         self._replace, self._replace_oldest = replace, replace_oldest
         self._rates: dict[str, Buckets] = {}  # by the name of the limits
         self._addresses, self._users = LeaseBook(), LeaseBook()
-        self._leases: dict[str, Lease] = {}
-        self._asked: dict[str, Lease] = {}  # Redis may have granted them, or has by now
+        self._seats: dict[str, Seat] = {}
+        self._asked: dict[str, Seat] = {}  # Redis may have granted them, or has by now
         self._replacing: set[asyncio.Task[None]] = set()
-        self.shared: SharedLeases | None = None
+        self.shared: SharedCaps | None = None
         if run_script is not None:
-            self.shared = SharedLeases(
+            self.shared = SharedCaps(
                 run_script,
                 node_id=node_id,
                 replace_oldest=replace_oldest,
@@ -51,9 +51,9 @@ class Admission:
                 replaced=self._end_replaced,
             )
 
-    def live(self) -> list[Lease]:
-        """All leases of this node."""
-        return list(self._leases.values())
+    def live(self) -> list[Seat]:
+        """All seats of this node."""
+        return list(self._seats.values())
 
     def check_rate(self, limits: ConnectionLimits, address: str) -> None:
         """Count one handshake of `address` on this node, whatever becomes of it.
@@ -70,54 +70,54 @@ class Admission:
         if wait_seconds > 0:
             raise _too_many(limits, "rate_per_ip", wait_seconds)
 
-    async def admit(self, link_id: str, limits: ConnectionLimits, *, address: str, user_id: str) -> Lease:
-        """A lease for a new link; `release` it when the link has ended, or never came to be.
+    async def admit(self, link_id: str, limits: ConnectionLimits, *, address: str, user_id: str) -> Seat:
+        """A seat for a new link; `release` it when the link has ended, or never came to be.
 
         Raises:
             TooMany: a cap or a rate is reached, here or over all nodes.
         """
-        lease = Lease(link_id, address_key(address), user_id, limits)
+        seat = Seat(link_id, address_key(address), user_id, limits)
         shared = self.shared
         if shared is None or not shared.connected:
-            self._take_here(lease)
-            return lease
-        self._asked[link_id] = lease
+            self._take_here(seat)
+            return seat
+        self._asked[link_id] = seat
         try:
-            _check(limits, await shared.admit(lease))
-            self._hold(lease)  # not before: while it waits it holds nothing that others could lack
+            _check(limits, await shared.admit(seat))
+            self._hold(seat)  # not before: while it waits it holds nothing that others could lack
         except StoreAway:
-            self._take_alone(lease, shared)
+            self._take_alone(seat, shared)
         finally:
             del self._asked[link_id]
-        return lease
+        return seat
 
-    def release(self, lease: Lease) -> None:
-        """Give a lease back. Once; a second time changes nothing."""
-        if self._leases.get(lease.link_id) is lease:
-            self._forget(lease)
+    def release(self, seat: Seat) -> None:
+        """Give a seat back. Once; a second time changes nothing."""
+        if self._seats.get(seat.link_id) is seat:
+            self._forget(seat)
             if self.shared is not None:
-                self.shared.release(lease)
+                self.shared.release(seat)
 
-    def _take_alone(self, lease: Lease, shared: SharedLeases) -> None:
-        """As `_take_here`, for a lease that the store may hold all the same."""
+    def _take_alone(self, seat: Seat, shared: SharedCaps) -> None:
+        """As `_take_here`, for a seat that the store may hold all the same."""
         try:
-            self._take_here(lease)
+            self._take_here(seat)
         except TooMany:
-            shared.release(lease)
+            shared.release(seat)
             raise
 
-    def _take_here(self, lease: Lease) -> None:
-        limits = lease.limits
-        user = _named(limits, lease.user)
-        if lease.address and self._addresses.count(_named(limits, lease.address)) >= limits.per_address:
+    def _take_here(self, seat: Seat) -> None:
+        limits = seat.limits
+        user = _named(limits, seat.user)
+        if seat.address and self._addresses.count(_named(limits, seat.address)) >= limits.per_address:
             raise _too_many(limits, "per_ip")
-        if lease.user and self._users.count(user) >= limits.per_user:
+        if seat.user and self._users.count(user) >= limits.per_user:
             if not self._replace_oldest:
                 raise _too_many(limits, "per_user")
             replaced = self._users.oldest(user)
             assert replaced is not None  # noqa: S101  a cap is at least one
             self._end_replaced(self._node_id, replaced)
-        self._hold(lease)
+        self._hold(seat)
 
     def _end_replaced(self, node_id: str, link_id: str) -> None:
         """It is counted no more, so it has to end, also if who replaced it leaves meanwhile."""
@@ -128,27 +128,27 @@ class Admission:
 
     def replaced(self, link_id: str) -> None:
         """A newer link has the place of this one, which may be on its way still: see `is_replaced`."""
-        lease = self._leases.get(link_id, self._asked.get(link_id))
-        if lease is not None:
-            lease.is_replaced = True
-            self._users.remove(_named(lease.limits, lease.user), link_id)
+        seat = self._seats.get(link_id, self._asked.get(link_id))
+        if seat is not None:
+            seat.is_replaced = True
+            self._users.remove(_named(seat.limits, seat.user), link_id)
 
     def is_replaced(self, link_id: str) -> bool:
         """Whether a link that opens now has been replaced while it was dialled, and must end."""
-        lease = self._leases.get(link_id)
-        return lease is not None and lease.is_replaced
+        seat = self._seats.get(link_id)
+        return seat is not None and seat.is_replaced
 
-    def _hold(self, lease: Lease) -> None:
-        self._leases[lease.link_id] = lease
-        if lease.address:
-            self._addresses.add(_named(lease.limits, lease.address), lease.link_id)
-        if lease.user and not lease.is_replaced:
-            self._users.add(_named(lease.limits, lease.user), lease.link_id)
+    def _hold(self, seat: Seat) -> None:
+        self._seats[seat.link_id] = seat
+        if seat.address:
+            self._addresses.add(_named(seat.limits, seat.address), seat.link_id)
+        if seat.user and not seat.is_replaced:
+            self._users.add(_named(seat.limits, seat.user), seat.link_id)
 
-    def _forget(self, lease: Lease) -> None:
-        self._leases.pop(lease.link_id, None)
-        self._addresses.remove(_named(lease.limits, lease.address), lease.link_id)
-        self._users.remove(_named(lease.limits, lease.user), lease.link_id)
+    def _forget(self, seat: Seat) -> None:
+        self._seats.pop(seat.link_id, None)
+        self._addresses.remove(_named(seat.limits, seat.address), seat.link_id)
+        self._users.remove(_named(seat.limits, seat.user), seat.link_id)
 
 
 def _named(limits: ConnectionLimits, key: str) -> str:
@@ -157,7 +157,7 @@ def _named(limits: ConnectionLimits, key: str) -> str:
 
 
 def _check(limits: ConnectionLimits, answer: str) -> None:
-    """Raises TooMany unless the store's answer grants the lease; see SharedLeases.admit."""
+    """Raises TooMany unless the store's answer grants the seat; see SharedCaps.admit."""
     word, _, rest = answer.partition(":")
     if word == "rate":
         raise _too_many(limits, "rate_per_ip", int(rest) / 1000)

@@ -1,11 +1,11 @@
 """Leases of links in Redis, so that caps and rates hold for all nodes together.
 
 For each address and each user, on the routes that are counted together, there is a sorted set of the links
-that hold a lease, oldest first, each under its node's name. A node beats; what a silent one holds is swept by
+that hold a seat, oldest first, each under its node's name. A node beats; what a silent one holds is swept by
 whoever finds the set full. A handshake costs one round trip, and handshakes that come while one is under way
 share the next: one script call does them all.
 
-Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live leases are written
+Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live seats are written
 again, and what it may hold of ended links is taken out: no more than there was when it went.
 """
 
@@ -30,10 +30,10 @@ CALL_SECONDS = 1.0
 BEAT_SECONDS = 3.0
 RELEASE_SECONDS = 0.1
 LEASE_SECONDS = 15.0
-# A key outlives its last use by this much; live leases are written again three times as often.
+# A key outlives its last use by this much; live seats are written again three times as often.
 KEY_SECONDS = 3600
 
-# Runs the script with these words (see leases.lua) and answers one text for each operation.
+# Runs the script with these words (see shared_caps.lua) and answers one text for each operation.
 RunScript = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
 
 
@@ -42,7 +42,7 @@ class StoreAway(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class Lease:
+class Seat:
     """What a link holds. `address` is its address key, "" where there is none; so is `user`. Both are counted
     by the name of `limits`.
 
@@ -61,23 +61,23 @@ class Lease:
 @dataclass(slots=True)
 class _Operation:
     kind: str
-    lease: Lease
+    seat: Seat
     answer: asyncio.Future[str] | None = None
 
     def words(self) -> tuple[str, ...]:
-        lease, limits = self.lease, self.lease.limits
+        seat, limits = self.seat, self.seat.limits
         rate = limits.connect_rate
         return (
-            *(self.kind, lease.link_id, limits.name, lease.address, lease.user),
+            *(self.kind, seat.link_id, limits.name, seat.address, seat.user),
             *(str(limits.per_address), str(limits.per_user), repr(rate.count), repr(rate.seconds * 1000)),
         )
 
 
-_NOBODY = Lease("", "", "", ConnectionLimits())
+_NOBODY = Seat("", "", "", ConnectionLimits())
 
 
-class SharedLeases:
-    """One node's view of the leases in Redis. `run()` in the background; before it runs, Redis is away."""
+class SharedCaps:
+    """One node's view of the seats in Redis. `run()` in the background; before it runs, Redis is away."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class SharedLeases:
         node_id: str,
         replace_oldest: bool,
         prefix: str = "gateway:lease:",
-        live: Callable[[], Sequence[Lease]],
+        live: Callable[[], Sequence[Seat]],
         replaced: Callable[[str, str], object],
     ) -> None:
-        """`live` answers the leases of this node's links; `replaced` is told the node and the id of each link
+        """`live` answers the seats of this node's links; `replaced` is told the node and the id of each link
         that gave way to a newer one, and must now be ended, whoever still waits for the newer one."""
         self._run_script, self._live, self._replaced = run_script, live, replaced
         self._head = (
@@ -102,28 +102,28 @@ class SharedLeases:
         self._written_at = float("-inf")
         self.connected = False
 
-    async def admit(self, lease: Lease) -> str:
-        """Ask for a lease: "" if granted; `rate:MS`, `address` or `user` if not.
+    async def admit(self, seat: Seat) -> str:
+        """Ask for a seat: "" if granted; `rate:MS`, `address` or `user` if not.
 
         Raises:
             StoreAway: nobody knows.
         """
         if not self.connected:
             raise StoreAway
-        operation = _Operation("admit", lease, asyncio.get_running_loop().create_future())
+        operation = _Operation("admit", seat, asyncio.get_running_loop().create_future())
         self._put(operation)
         assert operation.answer is not None  # noqa: S101  made above
         try:
             return await operation.answer
         except asyncio.CancelledError:
-            self.release(lease)  # it may have been granted, or will be: this comes after it
+            self.release(seat)  # it may have been granted, or will be: this comes after it
             raise
 
-    def release(self, lease: Lease) -> None:
-        """Give a lease back, in a moment or when Redis is back, together with what else waits by then."""
-        if not lease.is_shared:
+    def release(self, seat: Seat) -> None:
+        """Give a seat back, in a moment or when Redis is back, together with what else waits by then."""
+        if not seat.is_shared:
             return  # Redis never saw it
-        self._waiting.append(_Operation("release", lease))
+        self._waiting.append(_Operation("release", seat))
         if self._wake_timer is None:
             self._wake_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._wake_now)
 
@@ -183,11 +183,11 @@ class SharedLeases:
         self.connected = True
 
     def _keep_all(self) -> None:
-        """Write all live leases again, before anybody who waits is counted against them."""
-        live = [lease for lease in self._live() if not lease.is_replaced]
-        for lease in live:
-            lease.is_shared = True
-        self._waiting.extendleft(_Operation("keep", lease) for lease in reversed(live))
+        """Write all live seats again, before anybody who waits is counted against them."""
+        live = [seat for seat in self._live() if not seat.is_replaced]
+        for seat in live:
+            seat.is_shared = True
+        self._waiting.extendleft(_Operation("keep", seat) for seat in reversed(live))
 
     async def _carry_out(self) -> None:
         """Take what waits, at most a hundred operations, and do it in one call."""
@@ -220,7 +220,7 @@ class SharedLeases:
         while self._waiting and len(batch) < MOST_AT_ONCE:
             operation = self._waiting.popleft()
             if operation.answer is None or not operation.answer.done():
-                operation.lease.is_shared = True
+                operation.seat.is_shared = True
                 batch.append(operation)
         return batch
 

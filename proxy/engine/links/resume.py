@@ -23,11 +23,11 @@ from proxy.core.resuming import Phase, Resumption, is_loss, notice
 from proxy.engine.links.legs import UpstreamLeg
 from proxy.engine.links.relay import Relay, payload_bytes
 from proxy.engine.pools.dial import Dial, DialRequest, Target
-from proxy.engine.pools.pool import Lease
+from proxy.engine.pools.pool import MemberLease
 
 logger = logging.getLogger(__name__)
 
-Dialling = Callable[[Dial[UpstreamLeg]], Awaitable[Lease[UpstreamLeg]]]
+Dialling = Callable[[Dial[UpstreamLeg]], Awaitable[MemberLease[UpstreamLeg]]]
 
 
 class Reconnected(StrEnum):
@@ -39,7 +39,7 @@ class Reconnected(StrEnum):
 
 
 class RenewableLease:
-    """The use of whichever member serves the link now: like a Lease, but it can be renewed.
+    """The use of whichever member serves the link now: like a MemberLease, but it can be renewed.
 
     `dialling` leases a member of the same pool, dialled as it is told. Once released and until renewed it
     holds none; `leg` and `member` are those of the last one.
@@ -47,7 +47,9 @@ class RenewableLease:
 
     __slots__ = ("_dial", "_dialling", "_held", "_lease", "_subprotocol")
 
-    def __init__(self, lease: Lease[UpstreamLeg], *, dial: Dial[UpstreamLeg], dialling: Dialling) -> None:
+    def __init__(
+        self, lease: MemberLease[UpstreamLeg], *, dial: Dial[UpstreamLeg], dialling: Dialling
+    ) -> None:
         self._lease, self._dial, self._dialling = lease, dial, dialling
         self._held = True
         self._subprotocol = lease.leg.subprotocol
@@ -85,7 +87,7 @@ class RenewableLease:
         return leg
 
 
-AnyLease = Lease[Any] | RenewableLease
+AnyLease = MemberLease[Any] | RenewableLease
 
 
 class ResumingRelay(Relay):

@@ -26,7 +26,7 @@ from proxy.engine.pools.dial import Dial, DialFailed, Dialler, DialRequest, LegT
 from proxy.engine.pools.members import Member, MemberState, Use
 
 
-class Lease(Generic[LegT]):
+class MemberLease(Generic[LegT]):
     """A dialled leg, and the member that it leads to. `release()` gives the use of the member back, once."""
 
     __slots__ = ("_use", "leg")
@@ -191,7 +191,7 @@ class Pool:
         self._members[spec.url] = member
         return member
 
-    async def dial(self, dial: Dial[LegT], request: DialRequest, *, key: str = "") -> Lease[LegT]:
+    async def dial(self, dial: Dial[LegT], request: DialRequest, *, key: str = "") -> MemberLease[LegT]:
         """Lease the member that the policy chooses; if it does not let the client in, another, in time.
 
         `key` says whose dial it is: affinity sticks to it, and one alone cannot make a member look bad.
@@ -212,7 +212,7 @@ class Pool:
 
     async def _ask_in_turn(
         self, search: _Search, dial: Dial[LegT], request: DialRequest
-    ) -> Lease[LegT] | None:
+    ) -> MemberLease[LegT] | None:
         """One member after another until one lets the client in; None if nobody does.
 
         Whoever has a turn keeps it: the time of a dial does not pass in the queue.
@@ -245,7 +245,7 @@ class Pool:
 
     async def _dial_one(
         self, member: Member, search: _Search, dial: Dial[LegT], request: DialRequest
-    ) -> Lease[LegT] | None:
+    ) -> MemberLease[LegT] | None:
         """None if it does not let the client in."""
         target = Target(request.target(member.url), member.addresses, seconds=search.seconds)
         use = member.use(by=search.key)
@@ -258,7 +258,7 @@ class Pool:
             use.given_up()
             raise
         self._observer.dialled(member.url, use.dialled())
-        return Lease(use, leg)
+        return MemberLease(use, leg)
 
     def _candidates(self, search: _Search) -> Sequence[Member]:
         """Whom to choose from; where probes say that nobody is well, those whom they say it of.

@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 from proxy import metrics
 from proxy.engine.background import end_for_sure
 from proxy.http import operations
-from proxy.node import Runtime, link_limits, start_runtime
+from proxy.node import GatewayNode, link_limits, start_node
 from proxy.server import listening, open_files
 from proxy.server.line import Line
 from proxy.server.options import Hooks, ServerOptions
@@ -104,9 +104,9 @@ class Command(BaseCommand):
 
 
 class Composition:
-    """Ties the server's life to the runtime's."""
+    """Ties the server's life to the node's."""
 
-    runtime: Runtime
+    node: GatewayNode
     request_drain: Callable[[], None]
 
     def __init__(self, line: Line | None) -> None:
@@ -116,9 +116,9 @@ class Composition:
         self._drained_by_staff = False
 
     async def on_started(self) -> None:
-        self.runtime = await start_runtime()
-        self.runtime.request_drain = self._drain_for_staff
-        jwks = self.runtime.verifier.jwks
+        self.node = await start_node()
+        self.node.request_drain = self._drain_for_staff
+        jwks = self.node.verifier.jwks
         if jwks is not None:  # or the crowd that waits for this start is refused, and backs off
             await jwks.first_fetch(within_seconds=FIRST_KEYS_SECONDS)
 
@@ -134,8 +134,8 @@ class Composition:
 
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
-        self.runtime.draining = True
-        self.runtime.heart.set_draining(True)
+        self.node.draining = True
+        self.node.heart.set_draining(True)
 
     async def others_accept(self) -> bool:
         return self._line is not None and await self._line.others_accept(for_good=self._drained_by_staff)
@@ -143,7 +143,7 @@ class Composition:
     async def on_stopped(self) -> None:
         if self._drain_began is not None:
             metrics.DRAIN_SECONDS.observe(time.monotonic() - self._drain_began)
-        await self.runtime.stop()
+        await self.node.stop()
 
     def count(self, what: str) -> None:
         """The server knows no routes: what it refuses and ends by itself has the route `none`."""

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from proxy.core.closes import Close, ClosedBy
 from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
-from proxy.server.client_leg import DownstreamLeg
+from proxy.server.client_leg import ClientLeg
 
 SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
 COUNTS: dict[str, int] = {}
@@ -293,7 +293,7 @@ async def http_pid(scope, receive, send, query):
 async def http_memory(scope, receive, send, query):
     """What is in use once the garbage is gone."""
     gc.collect()
-    links = sum(isinstance(found, DownstreamLeg | Splice | PendingAnswer) for found in gc.get_objects())
+    links = sum(isinstance(found, ClientLeg | Splice | PendingAnswer) for found in gc.get_objects())
     files = len(os.listdir("/proc/self/fd"))
     await answer(send, {"rss_bytes": rss_bytes(), "files": files, "links": links})
 

@@ -13,7 +13,7 @@ from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import Route, Upstream
 from proxy.engine.links.link import Link
-from proxy.node import Runtime, link_limits
+from proxy.node import GatewayNode, link_limits
 from proxy.socket.life import Life
 from proxy.tests.tokens import issue
 
@@ -31,11 +31,11 @@ async def test_a_fault_in_the_gateways_own_code_costs_a_control_message_and_not_
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "routes", lambda: (ROUTE,))
-    runtime: Any = Runtime()
-    runtime.verifier = FailingVerifier()
+    node: Any = GatewayNode()
+    node.verifier = FailingVerifier()
     record = ConnectionRecord(id="c1", route="experience", opened_at=datetime.now(UTC), request_id="r1")
     unused: Any = None
-    life = Life(runtime, ROUTE, Link(record, topics=()), unused, unused)
+    life = Life(node, ROUTE, Link(record, topics=()), unused, unused)
 
     answer = json.loads(life.control(json.dumps({"type": "gateway.refresh", "token": issue()})))
 

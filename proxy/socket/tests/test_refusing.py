@@ -10,7 +10,7 @@ import pytest
 from proxy.core import errors
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError, LegClosed
-from proxy.socket.asgi_leg import DownstreamLeg, send_close
+from proxy.socket.asgi_leg import AsgiLeg, send_close
 from proxy.socket.refusing import DENIAL_EXTENSION, refuse
 
 DENIAL: dict[str, Any] = {"extensions": {DENIAL_EXTENSION: {}}}
@@ -105,7 +105,7 @@ async def test_the_clients_leg_reads_texts_binaries_empties_and_the_end() -> Non
         return messages.pop(0)
 
     server = Server()
-    leg = DownstreamLeg(receive, server.send)
+    leg = AsgiLeg(receive, server.send)
     assert [await leg.receive() for _ in range(3)] == ["", b"", b"b"]
     for close in (Close(4321, "over"), Close(1005)):
         with pytest.raises(LegClosed) as ended:

@@ -15,9 +15,9 @@ from proxy.core.records import LinkCounters
 from proxy.core.routes import Route, Upstream
 from proxy.engine.links.splice_request import Observer
 from proxy.engine.pools.dial import DialRequest, Target, dial_leg
-from proxy.socket import ways as joins
+from proxy.socket import ways
 from proxy.socket.opening import Opening
-from proxy.socket.ways import RelayJoin
+from proxy.socket.ways import RelayWay
 
 
 @pytest.mark.parametrize("end", ["cancelled", "accept fails", "before the accept"])
@@ -40,7 +40,7 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
         raise ConnectionError
 
     if end == "before the accept":
-        monkeypatch.setattr(joins, "bind_contextvars", fail)
+        monkeypatch.setattr(ways, "bind_contextvars", fail)
     async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         leg = await dial_leg(Target(url), DialRequest(), limits=LinkLimits())
@@ -57,10 +57,10 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
             began=lambda _: None,
             ended=lambda close, by: ends.append((close, by)),
         )
-        runtime: Any = SimpleNamespace(limits=LinkLimits(), observer=lambda _: Observer())
+        node: Any = SimpleNamespace(limits=LinkLimits(), observer=lambda _: Observer())
         silent: Any = asyncio.Event().wait
-        opening = Opening(scope={"principal": None}, receive=silent, send=send, route=route, runtime=runtime)
-        serving = asyncio.create_task(RelayJoin(opening).serve(life, {}))
+        opening = Opening(scope={"principal": None}, receive=silent, send=send, route=route, node=node)
+        serving = asyncio.create_task(RelayWay(opening).serve(life, {}))
         await accepted.wait()
         await asyncio.sleep(0)
         serving.cancel()

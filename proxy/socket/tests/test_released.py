@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from config.testing.servers import ValkeyServer
 from proxy.cluster import rules
 from proxy.cluster.rules import StaffRules
-from proxy.engine.admission import shared_caps as shared_leases
+from proxy.engine.admission import shared_caps
 from proxy.engine.pools.dial import Dialler
 from proxy.tests.world import World, settle
 
@@ -88,9 +88,9 @@ def waits_for_rules(world: World, _: ValkeyServer, monkeypatch: pytest.MonkeyPat
 
     async def ready() -> None:
         waiting.append(None)
-        await StaffRules.ready(world.runtime.rules)
+        await StaffRules.ready(world.node.rules)
 
-    monkeypatch.setattr(world.runtime.rules, "ready", ready)
+    monkeypatch.setattr(world.node.rules, "ready", ready)
     return lambda: bool(waiting)
 
 
@@ -98,8 +98,8 @@ def waits_for_redis(
     world: World, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], bool]:
     """Redis is frozen when it is asked to admit."""
-    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 60)
-    shared: Any = world.runtime.admission.shared
+    monkeypatch.setattr(shared_caps, "CALL_SECONDS", 60)
+    shared: Any = world.node.admission.shared
     admit, asked = shared.admit, asyncio.Event()
 
     async def tells(lease: Any) -> Any:
@@ -113,7 +113,7 @@ def waits_for_redis(
 
 def waits_for_a_turn(world: World, _: ValkeyServer, __: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Others dial, as many as may."""
-    pool: Any = world.runtime.pool(world.route)
+    pool: Any = world.node.pool(world.route)
     pool._dialler = Dialler(max_concurrent=1, queue_seconds=60)
     pool._dialler._turns._value = 0
     return lambda: bool(pool._dialler._turns._waiters)
@@ -127,7 +127,7 @@ def waits_for_topics(world: World, _: ValkeyServer, monkeypatch: pytest.MonkeyPa
         asked.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(world.runtime.hub, "_call_seconds", 60)
+    monkeypatch.setattr(world.node.hub, "_call_seconds", 60)
     monkeypatch.setattr(get_channel_layer(), "group_add", group_add)
     return asked.is_set
 
@@ -152,7 +152,7 @@ async def test_a_client_that_leaves_while_it_waits_for_whatever_is_noticed_and_l
         valkey.ensure_running()
     assert REGISTRY.get_sample_value("gateway_websocket_connections_total", labels) == before + 1
     await settle(world, redis)
-    assert world.runtime.recorder.queue_length == 0
+    assert world.node.recorder.queue_length == 0
 
 
 async def test_a_client_that_is_refused_for_its_impatience_keeps_no_turn_to_dial(

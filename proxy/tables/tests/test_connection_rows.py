@@ -11,7 +11,7 @@ from proxy.core.closes import KICKED, ClosedBy
 from proxy.core.records import ConnectionRecord
 from proxy.engine.recorder import Recorder
 from proxy.models import Connection
-from proxy.tables import connection_rows as records
+from proxy.tables import connection_rows
 from proxy.tables.connection_rows import ConnectionWriter, connection_row, write_records
 from proxy.tables.executor import DatabaseExecutor
 
@@ -92,24 +92,24 @@ def test_a_database_that_is_away_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) 
     def away(rows: list[Connection]) -> None:
         raise OperationalError("server closed the connection")
 
-    monkeypatch.setattr(records, "_upsert", away)
+    monkeypatch.setattr(connection_rows, "_upsert", away)
     with pytest.raises(OperationalError):
         write_records([record("a")], node_id="n1")
 
 
 def test_a_table_with_a_column_of_a_newer_release_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    old_columns = [column for column in records._COLUMNS if column != "user_agent"]
-    old_fields = [field for field in records._FIELDS if field != "user_agent"]
-    monkeypatch.setattr(records, "_COLUMNS", old_columns)
-    monkeypatch.setattr(records, "_FIELDS", old_fields)
-    records._upsert_sql.cache_clear()
+    old_columns = [column for column in connection_rows._COLUMNS if column != "user_agent"]
+    old_fields = [field for field in connection_rows._FIELDS if field != "user_agent"]
+    monkeypatch.setattr(connection_rows, "_COLUMNS", old_columns)
+    monkeypatch.setattr(connection_rows, "_FIELDS", old_fields)
+    connection_rows._upsert_sql.cache_clear()
     try:
         with pytest.raises(IntegrityError):
             write_records([record("a"), record("b")], node_id="n1")
         with pytest.raises(IntegrityError):
             write_records([record("a")], node_id="n1")
     finally:
-        records._upsert_sql.cache_clear()
+        connection_rows._upsert_sql.cache_clear()
 
 
 def test_a_row_keeps_text_that_fits_as_it_is() -> None:

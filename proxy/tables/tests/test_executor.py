@@ -24,8 +24,7 @@ from config.testing.servers import PostgresServer
 from proxy import metrics
 from proxy.conftest import default_database
 from proxy.models import Node
-from proxy.node import Runtime
-from proxy.tables import executor as database
+from proxy.node import GatewayNode
 from proxy.tables.executor import MOST_STUCK_THREADS, DatabaseBusy, DatabaseExecutor, bound_waits
 
 
@@ -106,7 +105,7 @@ async def test_calls_go_on_beside_threads_that_hang_and_are_bounded_in_number() 
 async def test_calls_are_refused_and_counted_once_so_many_wait_that_none_can_be_served(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(database, "MOST_WAITING", 3)
+    monkeypatch.setattr("proxy.tables.executor.MOST_WAITING", 3)
     before = metrics.DATABASE_REFUSED_TOTAL._value.get()
     executor, release = DatabaseExecutor(timeout_seconds=0.5), threading.Event()
     try:
@@ -254,16 +253,16 @@ async def test_a_heartbeat_waits_for_no_slow_query_of_another_kind() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(3)")
 
-    runtime = Runtime()
-    sleeping = [asyncio.ensure_future(runtime.database.run(sleep)) for _ in range(3)]
+    node = GatewayNode()
+    sleeping = [asyncio.ensure_future(node.database.run(sleep)) for _ in range(3)]
     try:
-        assert await runtime.heart.beat()
+        assert await node.heart.beat()
         assert not sleeping[-1].done()
-        assert runtime.heart.beating
+        assert node.heart.beating
     finally:
         for task in sleeping:
             task.cancel()
-        await runtime.stop()
+        await node.stop()
 
 
 @pytest.mark.usefixtures("transactional_db", "postgres_database")

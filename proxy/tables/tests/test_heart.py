@@ -12,10 +12,9 @@ from django.utils import timezone
 
 from proxy.core.records import ConnectionRecord
 from proxy.models import Connection, Node
-from proxy.tables import heart as nodes
 from proxy.tables.connection_rows import write_records
 from proxy.tables.executor import DatabaseExecutor
-from proxy.tables.heart import NodeHeart, Reaper, reap
+from proxy.tables.heart import NodeHeart, Reaper, _beat, reap
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -133,7 +132,7 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
     )
     await heart.beat()
     returned.clear()
-    beat_for_real, failures = nodes._beat, list[int]()
+    beat_for_real, failures = _beat, list[int]()
 
     def beat(node: Node) -> bool:
         if len(failures) < 3:
@@ -141,7 +140,7 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
             raise OperationalError("away")
         return beat_for_real(node)
 
-    monkeypatch.setattr(nodes, "_beat", beat)
+    monkeypatch.setattr("proxy.tables.heart._beat", beat)
     async with asyncio.timeout(10):
         task = asyncio.create_task(heart.run(), name="heart")
         await returned.wait()
@@ -158,7 +157,7 @@ async def test_after_an_outage_others_get_time_to_beat_before_they_are_lost(
 async def test_no_heartbeat_waits_for_a_reap_however_long_that_takes_and_only_one_is_under_way(
     executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beat_for_real, beats, reaps, over = nodes._beat, list[int](), list[int](), threading.Event()
+    beat_for_real, beats, reaps, over = _beat, list[int](), list[int](), threading.Event()
     fourth = threading.Event()
 
     def beat(node: Node) -> bool:
@@ -173,8 +172,8 @@ async def test_no_heartbeat_waits_for_a_reap_however_long_that_takes_and_only_on
         over.wait(30)
         return 0, 0
 
-    monkeypatch.setattr(nodes, "_beat", beat)
-    monkeypatch.setattr(nodes, "reap", reap_until_told)
+    monkeypatch.setattr("proxy.tables.heart._beat", beat)
+    monkeypatch.setattr("proxy.tables.heart.reap", reap_until_told)
     async with beating(executor, beat_seconds=0.05):
         assert await asyncio.to_thread(fourth.wait, 9)
         assert len(reaps) == 1
@@ -187,7 +186,7 @@ async def test_a_table_of_connections_that_is_locked_is_no_database_that_is_away
     def locked(**_: Any) -> None:
         raise OperationalError("canceling statement due to lock timeout")
 
-    monkeypatch.setattr(nodes, "reap", locked)
+    monkeypatch.setattr("proxy.tables.heart.reap", locked)
     reaper = Reaper()
     heart = NodeHeart(executor, node_id="me", may_reap=reaper.wake)
     for _ in range(2):
@@ -204,6 +203,6 @@ async def test_a_beat_that_is_overdue_is_no_beat(
     assert not heart.has_beaten
     await heart.beat()
     assert heart.beating
-    monkeypatch.setattr(nodes, "OVERDUE_SECONDS", -0.01)
+    monkeypatch.setattr("proxy.tables.heart.OVERDUE_SECONDS", -0.01)
     assert not heart.beating
     assert heart.has_beaten

@@ -184,7 +184,7 @@ async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: Va
     caps = ConnectionLimits(per_address=9, per_user=9, connect_rate=FAST)
     async with node(valkey, "a") as (admission, script, _), asyncio.timeout(10):
         leases = [await admission.admit(str(n), caps, address="192.0.2.1", user_id="9") for n in range(3)]
-        running = next(task for task in asyncio.all_tasks() if "SharedLeases.run" in repr(task.get_coro()))
+        running = next(task for task in asyncio.all_tasks() if "SharedCaps.run" in repr(task.get_coro()))
         script.asks.shut()
         for lease in leases:
             admission.release(lease)

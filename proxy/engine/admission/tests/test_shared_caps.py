@@ -11,7 +11,7 @@ import pytest
 from config.testing.servers import ValkeyServer
 from proxy.core.errors import TooMany
 from proxy.core.limits import ConnectionLimits
-from proxy.engine.admission import shared_caps as shared_leases
+from proxy.engine.admission import shared_caps
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.tests.test_caps import FAST, Script, node
 
@@ -33,7 +33,7 @@ async def links(script: Script) -> list[str]:
 
 async def asked_while_a_beat_is_held_up(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the next beat is under way and does not come back."""
-    monkeypatch.setattr(shared_leases, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(shared_caps, "BEAT_SECONDS", 0.05)
     script.asks.shut()
     await script.asks.reached.wait()
 
@@ -85,7 +85,7 @@ async def test_who_comes_while_a_beat_fails_goes_on_alone_and_does_not_wait_for_
 async def test_who_waits_while_redis_forgets_everything_is_counted_after_all_live_links(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 20)
+    monkeypatch.setattr(shared_caps, "CALL_SECONDS", 20)
     async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
         held = await admission.admit("held", caps(1), address="", user_id="7")
         await asked_while_a_beat_is_held_up(script, monkeypatch)
@@ -102,12 +102,12 @@ async def test_who_waits_while_redis_forgets_everything_is_counted_after_all_liv
 async def test_who_waits_when_the_node_stops_counting_is_answered(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 20)
+    monkeypatch.setattr(shared_caps, "CALL_SECONDS", 20)
     async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
         await asked_while_a_beat_is_held_up(script, monkeypatch)
         waiting = admitting(admission, "waits", per_user=1)
         await asyncio.sleep(0)
-        running = next(task for task in asyncio.all_tasks() if "SharedLeases.run" in repr(task.get_coro()))
+        running = next(task for task in asyncio.all_tasks() if "SharedCaps.run" in repr(task.get_coro()))
         running.cancel()
         lease = await waiting
         assert admission.live() == [lease]
@@ -118,7 +118,7 @@ async def test_who_waits_when_the_node_stops_counting_is_answered(
 async def test_a_link_gives_way_for_good_though_the_client_that_replaced_it_left_before_it_knew(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_leases, "CALL_SECONDS", 20)
+    monkeypatch.setattr(shared_caps, "CALL_SECONDS", 20)
     async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
         await admission.admit("oldest", caps(1), address="", user_id="7")
         script.answers.shut()
@@ -145,7 +145,7 @@ async def test_a_replaced_link_takes_no_place_again_when_redis_goes_or_forgets(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes its time to end, and must neither give way a second time nor be counted again meanwhile."""
-    monkeypatch.setattr(shared_leases, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(shared_caps, "BEAT_SECONDS", 0.05)
     async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
         for number in range(2):
             await admission.admit(f"a{number}", caps(1), address="", user_id="7")

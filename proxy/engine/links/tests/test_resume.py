@@ -21,7 +21,7 @@ from proxy.core.routes import Overflow, Upstream
 from proxy.engine.links.legs import UpstreamLeg
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.pools.dial import Dial, DialRequest, Target, dial_leg
-from proxy.engine.pools.pool import Lease, Pool
+from proxy.engine.pools.pool import MemberLease, Pool
 
 LIMITS = LinkLimits(reconnect_seconds=5, close_timeout_seconds=1, outbox_bytes=4096)
 
@@ -84,7 +84,7 @@ class World:
         async def dial(target: Target, request: DialRequest) -> UpstreamLeg:
             return await dial_leg(target, request, limits=LIMITS)
 
-        async def dialling(how: Dial[UpstreamLeg]) -> Lease[UpstreamLeg]:
+        async def dialling(how: Dial[UpstreamLeg]) -> MemberLease[UpstreamLeg]:
             return await self.pool.dial(how, DialRequest())
 
         self.lease = RenewableLease(await dialling(dial), dial=dial, dialling=dialling)

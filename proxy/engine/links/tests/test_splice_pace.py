@@ -13,7 +13,7 @@ from proxy.core.message_gate import MessageGates
 from proxy.core.verdicts import FORWARD, Direction, Verdict
 from proxy.core.wire.framing import close_frame, encode_frame, ping_frame
 from proxy.core.wire.headers import CLOSE, TEXT
-from proxy.engine.links import spliced_leg as splice_leg
+from proxy.engine.links import spliced_leg
 from proxy.engine.links.tests.dialogue import Dialogue
 
 KEY = b"\x01\x02\x03\x04"
@@ -81,7 +81,7 @@ async def test_an_end_does_not_wait_for_the_rate() -> None:
 async def test_who_pings_too_much_is_read_later_and_its_pings_all_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(splice_leg, "CONTROL_FRAME_RATE", Rate(20, 0.2))
+    monkeypatch.setattr(spliced_leg, "CONTROL_FRAME_RATE", Rate(20, 0.2))
     link, ping = Dialogue(), ping_frame(b"?", mask=KEY)
     began = link.splice.loop.time()
     link.client(ping * 40)
@@ -104,7 +104,7 @@ async def test_control_messages_are_answered_no_faster_than_they_may_come(
 
         def ended(self, close: Close, by: ClosedBy) -> None: ...
 
-    monkeypatch.setattr(splice_leg, "CONTROL_MESSAGE_RATE", Rate(10, 0.2))
+    monkeypatch.setattr(spliced_leg, "CONTROL_MESSAGE_RATE", Rate(10, 0.2))
     link = Dialogue(control=True, life=Answers())
     texts = [f'{{"type":"gateway.{number}"}}' for number in range(30)]
     began = link.splice.loop.time()

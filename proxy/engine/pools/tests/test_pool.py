@@ -14,7 +14,7 @@ from proxy.core.pools.health import Probe
 from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
 from proxy.engine.pools.members import Member, MemberState
-from proxy.engine.pools.pool import Lease, Pool
+from proxy.engine.pools.pool import MemberLease, Pool
 
 A, B, C = "ws://a/", "ws://b/", "ws://c/"
 BREAKER = BreakerLimits(failures_to_open=2, first_wait_seconds=1, jitter_fraction=0)
@@ -69,7 +69,7 @@ def member(pool: Pool, url: str) -> Member:
     return next(member for member in pool.all_members() if member.url == url)
 
 
-async def dial(pool: Pool, service: Service, *, key: str = "") -> Lease[str]:
+async def dial(pool: Pool, service: Service, *, key: str = "") -> MemberLease[str]:
     async with asyncio.timeout(5):
         return await pool.dial(service, DialRequest(), key=key)
 
@@ -363,4 +363,4 @@ async def test_who_waits_for_a_turn_goes_to_whoever_is_well_when_it_comes() -> N
     service.down = {A: None}  # it is new, so it draws everybody, and hangs
     dials = [dial(pool, service, key=str(number)) for number in range(25)]
     answers = await asyncio.gather(*dials, return_exceptions=True)
-    assert sum(isinstance(answer, Lease) for answer in answers) == 25
+    assert sum(isinstance(answer, MemberLease) for answer in answers) == 25
