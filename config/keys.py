@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 
-from config.env import Env, SettingError
+from proxy.env import Env, SettingError
 
 MIN_RSA_BITS = 2048
 

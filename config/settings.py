@@ -1,6 +1,6 @@
 """Django settings: every variable of the environment is read here, once, typed and validated.
 
-docs/settings.md lists them all; a wrong value stops the start with one line (config/env.py).
+docs/settings.md lists them all; a wrong value stops the start with one line (proxy/env.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from config import logging as gateway_logging
-from config.env import SHORTEST_TOKEN, Env, SettingError, long_enough
 from config.keys import read_token_keys
 from proxy.core.limits import ConnectionLimits
+from proxy.env import SHORTEST_TOKEN, Env, SettingError, long_enough
 from proxy.tables.database_settings import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent

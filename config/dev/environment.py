@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.env import Env, SettingError
+from proxy.env import Env, SettingError
 
 DEFAULT_PORT = 8666  # of the gateway
 RUNNING_DIR = "running"  # in var/: how `python -m config.dev COMMAND` finds what runs, a file a gateway

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.env import Env, SettingError
 from proxy.core.limits import Rate
 from proxy.core.origins import OriginPattern
+from proxy.env import Env, SettingError
 
 
 def env(**variables: str) -> Env:
