@@ -317,3 +317,7 @@ class LegClosed(Exception):
     def __init__(self, close: Close, *, by: closes.ClosedBy) -> None:
         super().__init__(f"{by} closed: {close.code} {close.reason}")
         self.close, self.by = close, by
+
+
+class ClientLeft(Exception):
+    """The client went away before the application answered it, or the server answered in its place."""

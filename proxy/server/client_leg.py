@@ -21,6 +21,7 @@ from proxy.server.conversation import Conversation, Message
 from proxy.server.flow import FlowControlled
 from proxy.server.handshake import BadHandshake, UpgradeRequest
 from proxy.server.inbox import Event, Inbox
+from proxy.server.offer import SpliceOffer
 from proxy.server.reading import Reading
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ClientLeg(FlowControlled):
         self._heard_at = self._moved_at = clients.loop.time()
         self._pinged_at = 0.0
         self._is_unsplicing = False
-        self._offer: dict[str, Any] = {}  # may hold `on_left`, for an end before the application's answer
+        self._offer: SpliceOffer | None = None
 
     @property
     def is_live(self) -> bool:
@@ -151,8 +152,8 @@ class ClientLeg(FlowControlled):
         self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
         self._inbox.put({"type": "websocket.connect"})
         try:
-            scope = handshake.scope_of(request)
-            self._offer = scope["extensions"]["sluicegate.splice"]
+            self._offer = SpliceOffer()
+            scope = handshake.scope_of(request, offer=self._offer)
             running = self._clients.application(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001  an application's outermost edge
             self._application_failed(error)
@@ -181,7 +182,7 @@ class ClientLeg(FlowControlled):
             self._accept(answer)
 
     def _accept(self, accepted: Accepted) -> None:
-        self._answer, self._offer = None, {}
+        self._answer = self._offer = None
         self.clear_deadline()
         early, self._early = self._early, b""
         self._transport.write(accepted.head)
@@ -309,8 +310,8 @@ class ClientLeg(FlowControlled):
                 "sluicegate.closed_by": by,
             }
             self._inbox.wake()
-            if "on_left" in self._offer:
-                self._offer["on_left"]()
+            if self._offer is not None:
+                self._offer.leave()
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second: idle links end, silent ones are pinged, dead ones end."""

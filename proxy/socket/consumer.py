@@ -13,6 +13,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from proxy import metrics
 from proxy.core.errors import (
     AuthenticationFailed,
+    ClientLeft,
     GatewayError,
     HookFailed,
     NotFound,
@@ -30,7 +31,7 @@ from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
 from proxy.socket.refusing import refuse, status_of
-from proxy.socket.ways import SPLICE_EXTENSION, ClientLeft, RelayWay, ResumeWay, SpliceWay, Way, give_up
+from proxy.socket.ways import SPLICE_EXTENSION, RelayWay, ResumeWay, SpliceWay, Way, give_up
 
 logger = logging.getLogger(__name__)
 

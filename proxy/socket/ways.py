@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
-from proxy.core.errors import LegClosed
+from proxy.core.errors import ClientLeft, LegClosed
 from proxy.core.limits import OverRate
 from proxy.core.message_gate import MessageGate
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
@@ -37,10 +37,6 @@ MOST_PAUSE_SECONDS = 1.0
 
 Accept = dict[str, Any]
 Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, MemberLease[Any]]]
-
-
-class ClientLeft(Exception):
-    """The client went away before the application answered it, or the server answered in its place."""
 
 
 class Way(Protocol):
@@ -67,25 +63,10 @@ class SpliceWay:
         self._opening = opening
 
     async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
-        """In this task: the server says when the client leaves, so that nobody has to watch it."""
-        left, task = False, asyncio.current_task()
-
-        def on_left() -> None:
-            nonlocal left
-            left = True
-            if task is not None:
-                task.cancel()
-
+        """In this task: the server cancels it when the client leaves, so that nobody has to watch it."""
         offer = self._opening.scope["extensions"][SPLICE_EXTENSION]
-        offer["on_left"] = on_left
-        try:
-            return await connecting
-        except asyncio.CancelledError:
-            if left and task is not None and not task.uncancel():
-                raise ClientLeft from None
-            raise
-        finally:
-            del offer["on_left"]
+        life: Life = await offer["until_left"](connecting)
+        return life
 
     async def dial(self, dialling: Dialling) -> MemberLease[Any]:
         lease: MemberLease[Any] = await dialling(self._dial_raw)

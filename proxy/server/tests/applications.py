@@ -115,8 +115,9 @@ async def websocket_scope(scope, receive, send, query):
     shown = {
         key: value.decode() if isinstance(value, bytes) else value
         for key, value in scope.items()
-        if key != "headers"
+        if key not in {"headers", "extensions"}
     }
+    shown["extensions"] = sorted(scope["extensions"])
     shown["headers"] = [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"]]
     await send({"type": "websocket.send", "text": json.dumps(shown)})
     await receive()

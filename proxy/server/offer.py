@@ -1,0 +1,44 @@
+"""What the server offers an application beside plain ASGI: `scope["extensions"]["sluicegate.splice"]`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from proxy.core.errors import ClientLeft
+
+T = TypeVar("T")
+
+
+class SpliceOffer:
+    """A `websocket.accept` may carry a `SpliceRequest`; and who dials for it need not watch the client."""
+
+    __slots__ = ("_has_left", "_waiting")
+
+    def __init__(self) -> None:
+        self._has_left = False
+        self._waiting: asyncio.Task[object] | None = None
+
+    async def until_left(self, connecting: Awaitable[T]) -> T:
+        """What `connecting` gives, in the caller's task; it is cancelled as soon as nobody waits for it.
+
+        Raises:
+            ClientLeft: the client has gone, or the server has answered in the application's place.
+            CancelledError: this task was cancelled by others, a client that left as well or not.
+        """
+        self._waiting = task = asyncio.current_task()
+        try:
+            return await connecting
+        except asyncio.CancelledError:
+            if self._has_left and task is not None and not task.uncancel():
+                raise ClientLeft from None
+            raise
+        finally:
+            self._waiting = None
+
+    def leave(self) -> None:
+        """For the server: nobody waits for the application's answer any more."""
+        if self._waiting is not None:
+            self._has_left = True
+            self._waiting.cancel()
