@@ -120,7 +120,7 @@ namespace Sluicegate
 
         private static bool IsTheGateways(int code)
         {
-            return code == 4001 || code == 4003 || code == 4009 || code == 4011;
+            return code == 4001 || code == 4003 || code == 4009;
         }
 
         /// <summary>The token, or null when there is none this time.</summary>

@@ -142,7 +142,7 @@ class KickWatch:
     def _end_if_meant(self, row: KickRow, link: Link) -> bool:
         if link.id in self._ended.get(row.id, ()) or not row.hits(link):
             return False
-        if not end_link(link, Close(KICKED.code, row.reason), ClosedBy.STAFF):
+        if not end_link(link, KICKED.saying(row.reason), ClosedBy.STAFF):
             return False
         self.ended(row.id, link)
         return True

@@ -26,7 +26,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from proxy.cluster.signals import ALL_NODES, KICKS, Closing, LayerAway, Signal, send_to_topic
-from proxy.core.closes import KICKED, Close, ClosedBy, clip_reason
+from proxy.core.closes import KICKED, ClosedBy, clip_reason
 from proxy.core.topics import EVERYONE, connection_topic, user_topic
 from proxy.models import Connection, Kick, KickReport
 from proxy.tables.heart import running_nodes
@@ -209,7 +209,7 @@ def whom_to_log(user_ids: Iterable[str], connection_ids: Iterable[str], *, every
 
 
 def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
-    closing = Closing(close=Close(KICKED.code, reason), by=ClosedBy.STAFF, kick=kick_id)
+    closing = Closing(close=KICKED.saying(reason), by=ClosedBy.STAFF, kick=kick_id)
     return _tell([(topic, closing.signal()) for topic in topics])
 
 

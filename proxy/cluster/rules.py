@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 # A handshake waits this long for the first look at the rows, then goes on without.
 FIRST_LOOK_SECONDS = 2.0
-MEMBER_DRAINS = Close(1001, "member drains")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ class StaffRules:
         for link in links:
             if not member.draining:
                 return
-            link.end(MEMBER_DRAINS, ClosedBy.GATEWAY)
+            link.end(closes.MEMBER_DRAINS, ClosedBy.GATEWAY)
             await asyncio.sleep(seconds / len(links))
 
 

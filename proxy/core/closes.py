@@ -37,12 +37,31 @@ def clip_reason(reason: str) -> str:
     return raw[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
+class ComeBack(StrEnum):
+    """What a client does after a close."""
+
+    NO = "no"
+    BACKOFF = "yes, with backoff"
+    WHEN_TOLD = "yes, after the milliseconds in the reason; with backoff where it names none"
+    FRESH_TOKEN = "yes, with a fresh token"  # noqa: S105  no password
+
+
 @dataclass(frozen=True, slots=True)
 class Close:
     """One close. Code 1005 stands for a close frame with no code, 1006 for no close frame at all."""
 
     code: int = 1000
     reason: str = ""
+
+    @property
+    def comes_back(self) -> ComeBack | None:
+        """What a client does after it; None for a code that is not the gateway's own: its sender knows."""
+        meaning = MEANINGS.get(self.code)
+        return None if meaning is None else meaning.come_back
+
+    def saying(self, reason: str) -> Close:
+        """The same code with a reason of its own, cut to what a close frame can carry."""
+        return Close(self.code, clip_reason(reason))
 
     def for_wire(self, *, lost: Close | None = None) -> Close:
         """What to send to the other end for this close.
@@ -61,15 +80,6 @@ class Close:
 def retry_in(close: Close, seconds: float) -> Close:
     """`close`, its reason saying when to come back: clients look for the number before ` ms`."""
     return Close(close.code, f"{close.reason}; retry in {math.ceil(seconds * 1000)} ms")
-
-
-class ComeBack(StrEnum):
-    """What a client does after a close."""
-
-    NO = "no"
-    BACKOFF = "yes, with backoff"
-    WHEN_TOLD = "yes, after the milliseconds in the reason; with backoff where it names none"
-    FRESH_TOKEN = "yes, with a fresh token"  # noqa: S105  no password
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +103,37 @@ MEANINGS = {
     4008: Meaning("nothing crossed the link for too long", ComeBack.BACKOFF),
     4009: Meaning("replaced by a newer connection of the same user", ComeBack.NO),
     4010: Meaning("the token has expired", ComeBack.FRESH_TOKEN),
-    4011: Meaning("the token or the identity was revoked", ComeBack.NO),
     4013: Meaning("overloaded or switched off; too many connections", ComeBack.WHEN_TOLD),
 }
 
+# Every close of the gateway's own. Nothing else in the house names a code; a reason may be said anew
+# (`saying`), and a violation of the protocol (1002, 1007) brings what the parser found.
 NORMAL = Close(1000, "")
 LOST = Close(ABNORMAL, "")
+CLIENT_LOST = Close(1001, "client lost")
+DRAINING = Close(1001, "draining")
 GOING_AWAY = Close(1001, "going away")
+MEMBER_DRAINS = Close(1001, "member drains")
 RESTART = Close(1001, "restart")
-PROTOCOL_ERROR = Close(1002, "protocol error")
-INVALID_DATA = Close(1008, "invalid data")
 AUTHENTICATION_FAILED = Close(1008, "authentication failed")
+INVALID_DATA = Close(1008, "invalid data")
 MESSAGE_RATE = Close(1008, "message rate")
+NOT_FOUND = Close(1008, "not found")
+NOT_PERMITTED = Close(1008, "not permitted")
 SLOW_CONSUMER = Close(1008, "slow consumer")
 MESSAGE_TOO_BIG = Close(1009, "message too big")
 INTERNAL_ERROR = Close(1011, "internal error")
+PING_TIMEOUT = Close(1011, "ping timeout")
 UPSTREAM_FAILED = Close(1011, "upstream failed")
 UPSTREAM_LOST = Close(1011, "upstream lost")
-CLIENT_LOST = Close(1001, "client lost")
-OVERLOADED = Close(4013, "overloaded")
-DISABLED = Close(4013, "disabled")
+UPSTREAM_TIMEOUT = Close(1011, "upstream timeout")
+UPSTREAM_UNAVAILABLE = Close(1011, "upstream unavailable")
 KICKED = Close(4001, "kicked by staff")
 BLOCKED = Close(4003, "blocked")
 IDLE = Close(4008, "idle")
 REPLACED = Close(4009, "replaced by a newer connection")
 TOKEN_EXPIRED = Close(4010, "token expired")
-TOKEN_REVOKED = Close(4011, "token or identity revoked")
+DISABLED = Close(4013, "disabled")
+OVERLOADED = Close(4013, "overloaded")
+SERVICE_BUSY = Close(4013, "service busy")
+TOO_MANY_CONNECTIONS = Close(4013, "too many connections")

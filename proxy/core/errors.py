@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from proxy.core import closes
-from proxy.core.closes import MEANINGS, Close, ComeBack
+from proxy.core.closes import Close, ComeBack
 
 
 class GatewayError(Exception):
@@ -38,8 +38,7 @@ class GatewayError(Exception):
 
     def as_close(self) -> Close:
         """What a client that can see no status is told instead, when to come back included."""
-        meaning = MEANINGS.get(self.close.code)  # a product may have codes of its own
-        if self.retry_after_seconds is None or meaning is None or meaning.come_back is not ComeBack.WHEN_TOLD:
+        if self.retry_after_seconds is None or self.close.comes_back is not ComeBack.WHEN_TOLD:
             return self.close
         return closes.retry_in(self.close, self.retry_after_seconds)
 
@@ -129,7 +128,7 @@ class Forbidden(GatewayError):
     """Known, but not allowed: a refused origin, a session token mismatch."""
 
     status = 403
-    close = Close(1008, "not permitted")
+    close = closes.NOT_PERMITTED
     code = "forbidden"
     message = "Not permitted."
 
@@ -175,7 +174,7 @@ class NotFound(GatewayError):
     """No such path or experience."""
 
     status = 404
-    close = Close(1008, "not found")
+    close = closes.NOT_FOUND
     code = "not_found"
     message = "No such path or experience."
 
@@ -199,7 +198,7 @@ class TooMany(GatewayError):
         self.which, self.retry_after_seconds = which, retry_after_seconds
         what = _BOUNDS[which]
         self.message = f"Too many {what}: at most {limit}."
-        self.close = Close(closes.OVERLOADED.code, f"too many {what}, at most {limit}")
+        self.close = closes.TOO_MANY_CONNECTIONS.saying(f"too many {what}, at most {limit}")
 
     @property
     def outcome(self) -> str:
@@ -237,14 +236,14 @@ class ServiceRefused(GatewayError):
         super().__init__(f"the service refused the client: status {status} {words}".rstrip())
         self.status, self.message = status, words or self.message
         reason = f"refused by the service: {words}" if words else "refused by the service"
-        self.close = Close(closes.AUTHENTICATION_FAILED.code, closes.clip_reason(reason))
+        self.close = closes.AUTHENTICATION_FAILED.saying(reason)
 
 
 class ServiceBusy(GatewayError):
     """The service itself asks for patience (429, 503), and perhaps says how much."""
 
     status = 503
-    close = Close(closes.OVERLOADED.code, "service busy")
+    close = closes.SERVICE_BUSY
     code = "service_busy"
     message = "The service takes no more clients right now; try again later."
     retry_after_seconds: float = 2.0
@@ -260,7 +259,7 @@ class UpstreamUnavailable(GatewayError):
     """No member of the pool could be dialled. Clients may come back."""
 
     status = 503
-    close = Close(1011, "upstream unavailable")
+    close = closes.UPSTREAM_UNAVAILABLE
     code = "upstream_unavailable"
     message = "The service is not available."
     retry_after_seconds = 2.0
@@ -276,7 +275,7 @@ class UpstreamTimeout(GatewayError):
     """The upstream, or Redis, did not answer in time."""
 
     status = 504
-    close = Close(1011, "upstream timeout")
+    close = closes.UPSTREAM_TIMEOUT
     code = "upstream_timeout"
     message = "The service did not answer in time."
 
@@ -295,7 +294,7 @@ class Draining(GatewayError):
     """This node takes no new links."""
 
     status = 503
-    close = Close(1001, "draining")
+    close = closes.DRAINING
     code = "draining"
     message = "The gateway is restarting; try again."
     retry_after_seconds = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from proxy.core.closes import MEANINGS, Close, ClosedBy, ComeBack
+from proxy.core.closes import Close, ClosedBy, ComeBack
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +19,11 @@ def last_words(farewell: Farewell | None, close: Close, by: ClosedBy) -> tuple[s
     What a service has to say before a close of its own it says itself. Never raises: what fails here must not
     keep a link open.
     """
-    if farewell is None or by not in {ClosedBy.GATEWAY, ClosedBy.STAFF}:
-        return ()
-    meaning = MEANINGS.get(close.code)
-    if meaning is None or meaning.come_back is not ComeBack.NO:
+    if (
+        farewell is None
+        or by not in {ClosedBy.GATEWAY, ClosedBy.STAFF}
+        or close.comes_back is not ComeBack.NO
+    ):
         return ()
     try:
         words = tuple(farewell(close))

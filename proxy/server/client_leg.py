@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway.server")
 
-PING_TIMEOUT = Close(1011, "ping timeout")
-
 
 class State(IntEnum):
     """Where a leg stands; it only ever moves forward."""
@@ -326,7 +324,7 @@ class ClientLeg(FlowControlled):
         elif self._pinged_at:
             if now - self._pinged_at > limits.ping_timeout_seconds:
                 self._clients.count("ping_timeout")
-                self.close(PING_TIMEOUT, by=ClosedBy.GATEWAY)
+                self.close(closes.PING_TIMEOUT, by=ClosedBy.GATEWAY)
         elif now - self._heard_at > limits.ping_interval_seconds:
             self._pinged_at = now
             conversation.ping()

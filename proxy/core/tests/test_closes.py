@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import closes
-from proxy.core.closes import MAX_REASON_BYTES, Close, clip_reason, is_sendable
+from proxy.core.closes import MAX_REASON_BYTES, Close, ComeBack, clip_reason, is_sendable
 
-OWN_CLOSES = [close for close in vars(closes).values() if isinstance(close, Close) and close != closes.LOST]
+NAMED = {name: close for name, close in vars(closes).items() if isinstance(close, Close)}
+OWN_CLOSES = [close for close in NAMED.values() if close != closes.LOST]
+# Codes that only a parser closes with: the reason is what it found.
+VIOLATIONS = {1002, 1007}
+HOUSE = Path(closes.__file__).parents[1]
+SOURCES = [
+    path for path in HOUSE.rglob("*.py") if "tests" not in path.parts and path != Path(closes.__file__)
+]
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
@@ -63,6 +73,43 @@ def test_the_gateways_own_closes_reach_a_unity_client_and_fit_a_frame(close: Clo
 def test_every_close_of_the_gateway_has_one_meaning(close: Close) -> None:
     """All but 1000: whoever closes with it has said all it had to say."""
     assert close == closes.NORMAL or close.code in closes.MEANINGS
+
+
+def test_every_code_that_has_a_meaning_is_closed_with() -> None:
+    assert {close.code for close in OWN_CLOSES} | VIOLATIONS == closes.MEANINGS.keys() | {closes.NORMAL.code}
+
+
+def test_no_close_is_declared_outside_of_the_table() -> None:
+    calls = [
+        (path.name, call)
+        for path in SOURCES
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Close"
+    ]
+    assert len(calls) > 5
+    assert not [
+        (name, ast.unparse(call))
+        for name, call in calls
+        if call.args and (isinstance(call.args[0], ast.Constant) or "CloseCode" in ast.unparse(call.args[0]))
+    ]
+
+
+def test_every_close_of_the_table_is_used() -> None:
+    words = {
+        word
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        for word in (getattr(node, "attr", ""), getattr(node, "id", ""))
+    }
+    assert NAMED.keys() <= words
+
+
+def test_a_close_says_whether_its_client_comes_back() -> None:
+    assert closes.KICKED.saying("go away").comes_back is ComeBack.NO
+    assert closes.TOKEN_EXPIRED.comes_back is ComeBack.FRESH_TOKEN
+    assert closes.retry_in(closes.OVERLOADED, 1).comes_back is ComeBack.WHEN_TOLD
+    assert Close(3333, "a service's own").comes_back is None
+    assert Close().comes_back is None
 
 
 def test_the_time_to_come_back_is_named_in_whole_milliseconds() -> None:

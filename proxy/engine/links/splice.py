@@ -40,7 +40,6 @@ from proxy.engine.links.splice_request import End, Life, Observer, SpliceRequest
 from proxy.engine.links.spliced_leg import (
     HIGH_WATER_BYTES,
     LOW_WATER_BYTES,
-    PING_TIMEOUT,
     SplicedLeg,
     lost_as_told,
 )
@@ -237,7 +236,7 @@ class Splice(Injection):
     def unanswered(self, leg: SplicedLeg) -> None:
         """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
         self._note_end(closes.LOST, leg.by)
-        leg.send_close(PING_TIMEOUT)
+        leg.send_close(closes.PING_TIMEOUT)
         leg.other.send_close(lost_as_told(leg.by))
 
     def too_slow(self, leg: SplicedLeg) -> None:

@@ -14,8 +14,6 @@ import os
 import sys
 from typing import Protocol
 
-from websockets.frames import CloseCode
-
 from proxy.core import closes
 from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
@@ -28,7 +26,6 @@ from proxy.engine.links.wheel import keep_alive_ping
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
-PING_TIMEOUT = Close(CloseCode.INTERNAL_ERROR, "ping timeout")
 
 
 class Owner(Protocol):
