@@ -24,9 +24,7 @@ from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
-from proxy.core.message_gate import MessageGates
 from proxy.core.records import ConnectionRecord
-from proxy.core.routes import Route
 from proxy.core.topics import EVERYONE, connection_topic, group_name, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
@@ -91,7 +89,7 @@ class GatewayNode:
         )
         self.lag = LoopLag()
         self._records_dropped = 0
-        self._served = serve_routes(registry.routes())
+        self.served = serve_routes(registry.routes(), limits=self.limits)
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
         self.hub = self._make_hub()
@@ -171,21 +169,9 @@ class GatewayNode:
         except TimeoutError:
             return False
 
-    def pool(self, route: Route) -> Pool:
-        """The route's pool; routes with the same upstream share it."""
-        return self._served[route.name].pool
-
-    def observer(self, route: Route) -> metrics.LinkMetrics:
-        """What counts the links of `route` while they live."""
-        return self._served[route.name].observer
-
-    def gates(self, route: Route) -> MessageGates | None:
-        """What bounds the clients' messages on `route`; None where nothing does."""
-        return self._served[route.name].gates
-
     def pools(self) -> tuple[Pool, ...]:
         """The pools of all registered routes."""
-        return tuple(dict.fromkeys(served.pool for served in self._served.values()))
+        return tuple(dict.fromkeys(served.pool for served in self.served.values()))
 
     def opened(self, link: Link) -> None:
         """The link is accepted and live from now on."""

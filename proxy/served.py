@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from proxy import metrics
+from proxy.core.limits import LinkLimits
 from proxy.core.message_gate import MessageGates
 from proxy.core.routes import Route
 from proxy.engine.pools.pool import Pool
@@ -17,21 +18,23 @@ from proxy.engine.pools.pool import Pool
 class ServedRoute:
     """What a node keeps for one route. `gates` is None where nothing bounds the clients' messages."""
 
+    route: Route
     pool: Pool
     gates: MessageGates | None
     observer: metrics.LinkMetrics
+    limits: LinkLimits
 
 
-def serve_routes(routes: Iterable[Route]) -> dict[str, ServedRoute]:
+def serve_routes(routes: Iterable[Route], *, limits: LinkLimits) -> dict[str, ServedRoute]:
     """What to keep, by the route's name. Routes with the same upstream share a pool."""
     pools: dict[str, Pool] = {}
     served: dict[str, ServedRoute] = {}
     for route in routes:
-        name, limits = route.upstream.name, route.message_limits
+        name, bounds = route.upstream.name, route.message_limits
         if name not in pools:
             pools[name] = _pool(route)
-        gates = None if limits.is_unlimited else MessageGates(limits)
-        served[route.name] = ServedRoute(pools[name], gates, metrics.LinkMetrics(route.name))
+        gates = None if bounds.is_unlimited else MessageGates(bounds)
+        served[route.name] = ServedRoute(route, pools[name], gates, metrics.LinkMetrics(route.name), limits)
     return served
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from contextlib import ExitStack
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -17,21 +16,18 @@ from proxy.core.errors import (
     GatewayError,
     HookFailed,
     NotFound,
-    ServiceRefused,
     UpstreamUnavailable,
 )
-from proxy.core.limits import OverRate
-from proxy.core.routes import Resume, Route, Subject
+from proxy.core.routes import Route
 from proxy.engine.links.link import Link
-from proxy.engine.links.resume import AnyLease
 from proxy.node import running_node
-from proxy.socket import scope as handshake
-from proxy.socket.admission import admit
+from proxy.socket.admission import check
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
 from proxy.socket.refusing import refuse, status_of
-from proxy.socket.ways import SPLICE_EXTENSION, RelayWay, ResumeWay, SpliceWay, Way, give_up
+from proxy.socket.scope import record_of, subject_of, topics_of
+from proxy.socket.ways import Way, way_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +45,14 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope, self.base_receive, self.base_send = scope, receive, send
-        self.node = await running_node()
         self._started = time.perf_counter()
+        node = await running_node()
+        served = node.served[self.route.name]
+        opening = Opening(scope=scope, receive=receive, send=send, served=served, node=node)
+        way = way_of(opening)
         await receive()  # websocket.connect
-        opening = Opening(scope=scope, receive=receive, send=send, route=self.route, node=self.node)
-        way = _way_for(opening)
         try:
-            life = await way.until_left(self.connect(way))
+            life = await way.until_left(self.open(opening, way))
         except GatewayError as error:
             await self._refuse(error)
         except ClientLeft:
@@ -69,46 +66,27 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             log_opened(self.scope, life.link.record, started=self._started)
             await way.serve(life, {"type": "websocket.accept", "subprotocol": self._subprotocol(life)})
 
-    async def connect(self, way: Way) -> Life:
-        """Admit, dial, and way the topics. Nothing is accepted yet; whatever is raised, nothing is held.
+    async def open(self, opening: Opening, way: Way) -> Life:
+        """Admit, open what is behind the route, and join the topics. Nothing is accepted yet.
 
         Raises:
-            GatewayError: the handshake must be refused.
+            GatewayError: the handshake must be refused. Whatever is raised, nothing is held.
         """
-        node, route, connection_id = self.node, self.route, secrets.token_hex(16)
-        with ExitStack() as held:
-            admitted = await admit(self.scope, node, route, link_id=connection_id)
-            held.callback(node.admission.release, admitted)
-            subject = handshake.subject_of(self.scope, route, connection_id=connection_id)
-            topics = handshake.topics_of(route, subject)
-            lease = await self._dial(way, subject)
-            held.callback(give_up, lease)
-            record = handshake.record_of(self.scope, route, subject, upstream=lease.member)
-            link = Link(record, topics=topics, phrase=route.phrase)
-            held.callback(node.hub.leave, link, topics)
-            await node.hub.join(link, topics)
-            life = Life(node, route, link, lease, admitted)
-            held.pop_all()
-        return life
-
-    async def _dial(self, way: Way, subject: Subject) -> AnyLease:
-        request = handshake.dial_request(
-            self.scope, self.route, subject, extensions=self._extensions_to_offer(way)
-        )
-        pool, principal = self.node.pool(self.route), subject.principal
+        scope, route, link_id = opening.scope, opening.route, secrets.token_hex(16)
+        life = Life(opening.node, opening.served)
         try:
-            return await way.dial(lambda dial: pool.dial(dial, request, key=principal.user_id))
-        except ServiceRefused as refused:
-            raise handshake.refusal_of(refused, principal) from None
-
-    def _extensions_to_offer(self, way: Way) -> str | None:
-        """The client's offer, where we need not look into messages; a relay speaks for itself."""
-        limits = self.route.message_limits
-        judged = not limits.is_unlimited and limits.over is not OverRate.WAIT
-        inspected = self.route.inspect is not None or judged
-        if self.route.control or inspected or isinstance(way, RelayWay):
-            return None
-        return handshake.header(self.scope, b"sec-websocket-extensions") or None
+            await check(opening)
+            user_id = scope["principal"].user_id
+            await life.admit(link_id, address=scope["client_address"], user_id=user_id)
+            subject = subject_of(scope, route, connection_id=link_id)
+            topics = topics_of(route, subject)
+            life.hold(await way.open(subject))
+            record = record_of(scope, route, subject, upstream=life.lease.member)
+            await life.hear(Link(record, topics=topics, phrase=route.phrase))
+        except BaseException:
+            life.give_up()
+            raise
+        return life
 
     def _subprotocol(self, life: Life) -> str | None:
         """What to answer: the upstream's choice, else `bearer` if the token came that way."""
@@ -137,14 +115,6 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         seconds = time.perf_counter() - self._started
         metrics.child(metrics.HANDSHAKE_SECONDS, self.route.name, outcome).observe(seconds)
         metrics.child(metrics.CONNECTIONS_TOTAL, self.route.name, outcome).inc()
-
-
-def _way_for(opening: Opening) -> Way:
-    """The cheapest way that the route and the server allow."""
-    if opening.route.resume is Resume.RECONNECT:
-        return ResumeWay(opening)
-    offered = SPLICE_EXTENSION in (opening.scope.get("extensions") or {})
-    return SpliceWay(opening) if offered else RelayWay(opening)
 
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]

@@ -1,10 +1,11 @@
-"""The life of an accepted link: what is counted, recorded and logged from its accept to its end."""
+"""A link from its admission to its end: what it holds, and what is counted, recorded and logged of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 from proxy import metrics
@@ -12,6 +13,7 @@ from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.errors import GatewayError
 from proxy.core.human import one_line
+from proxy.core.message_gate import MessageGate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route
 from proxy.core.wire.control_messages import encode_error
@@ -19,31 +21,60 @@ from proxy.engine.admission.shared_caps import Seat
 from proxy.engine.links.link import Link, Stream
 from proxy.engine.links.resume import AnyLease
 from proxy.node import GatewayNode
+from proxy.served import ServedRoute
 from proxy.socket import control
 
 logger = logging.getLogger(__name__)
 
 
-class Life:
-    """One live link and what it holds: its member's lease, its topics, its place in the record.
+class _Phase(Enum):
+    OPENING = "opening"
+    LIVE = "live"
+    OVER = "over"
 
-    It outlives the handshake: on a spliced link it is all of the gateway's own that stays in memory, and the
-    splice calls it for control messages and once at the end.
+
+class Life:
+    """One link and all that it holds: a seat, the use of a member, its topics, a gate, a place in the record.
+
+    It acquires them in this order (what it has not got yet is None or not there), and its end gives back what
+    it holds by then, whatever step failed or was cancelled. On a spliced link it is all of the gateway's own
+    that stays in memory: the splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("_is_over", "_member", "admitted", "gate", "lease", "link", "node", "route")
+    __slots__ = ("_phase", "gate", "lease", "link", "node", "seat", "served")
+    lease: AnyLease
+    link: Link
 
-    def __init__(self, node: GatewayNode, route: Route, link: Link, lease: AnyLease, admitted: Seat) -> None:
-        self.node, self.route, self.link = node, route, link
-        self.lease, self.admitted = lease, admitted
-        self._is_over = False
-        self._member = link.record.upstream
-        gates = node.gates(route)
-        self.gate = gates.open(link.record.user_id) if gates is not None else None
+    def __init__(self, node: GatewayNode, served: ServedRoute) -> None:
+        self.node, self.served = node, served
+        self._phase = _Phase.OPENING
+        self.seat: Seat | None = None
+        self.gate: MessageGate | None = None
+
+    @property
+    def route(self) -> Route:
+        return self.served.route
+
+    async def admit(self, link_id: str, *, address: str, user_id: str) -> None:
+        """Take a seat among the links of that address and user. Raises TooMany."""
+        limits = self.route.connection_limits
+        self.seat = await self.node.admission.admit(link_id, limits, address=address, user_id=user_id)
+
+    def hold(self, lease: AnyLease) -> None:
+        """What is behind the link is open; from now on the life sees to its end."""
+        self.lease = lease
+
+    async def hear(self, link: Link) -> None:
+        """Join the link's topics, and open its gate for the client's messages."""
+        self.link = link
+        await self.node.hub.join(link, link.topics)
+        if self.served.gates is not None:
+            self.gate = self.served.gates.open(link.record.user_id)
 
     def began(self, principal: Principal) -> None:
         """The link is accepted."""
-        metrics.child(metrics.CONNECTIONS, self.route.name, self._member).inc()
+        self._phase = _Phase.LIVE
+        self._count_live(1)
         self.node.opened(self.link)
         self.node.recorder.note(self.link.record)
         self.extend(principal)
@@ -54,19 +85,17 @@ class Life:
 
     def extend(self, principal: Principal) -> None:
         """Let the link live as long as this principal's token, and a grace."""
-        left = control.seconds_left(principal, grace_seconds=self.node.limits.token_grace_seconds)
+        left = control.seconds_left(principal, grace_seconds=self.served.limits.token_grace_seconds)
         if left is not None:
             self.link.expire_in(left)
 
     def lost_member(self, next_member: str) -> None:
         """An outage is over, and the link leads to `next_member` now: the same one, if no other was found."""
-        name = self.route.name
-        metrics.child(metrics.ERRORS_TOTAL, "upstream_lost", self._member).inc()
-        if self._is_over:
-            return
-        metrics.child(metrics.CONNECTIONS, name, self._member).dec()
-        self._member = self.link.record.upstream = next_member
-        metrics.child(metrics.CONNECTIONS, name, self._member).inc()
+        self._count_error("upstream_lost")
+        if self._phase is _Phase.LIVE:
+            self._count_live(-1)
+            self.link.record.upstream = next_member
+            self._count_live(1)
 
     def control(self, text: str) -> str:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
@@ -78,9 +107,9 @@ class Life:
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom. Once."""
-        if self._is_over:
+        if self._phase is _Phase.OVER:
             return
-        self._is_over = True
+        self._phase = _Phase.OVER
         link, now = self.link, datetime.now(UTC)
         link.ended()
         link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
@@ -92,45 +121,49 @@ class Life:
         self._count_end(close, by, lived_seconds=lived_seconds)
         self._log_end(close, by, lived_seconds=lived_seconds)
 
-    def dropped(self) -> None:
-        """It never began: the client left in the moment in which it could have."""
-        self._is_over = True
-        self.lease.leg.abort()
-        self._release(lost=False)
+    def give_up(self, close: Close = closes.INTERNAL_ERROR, by: ClosedBy = ClosedBy.GATEWAY) -> None:
+        """The handshake or its accept came to nothing: nobody else ends what is behind the link."""
+        if self._phase is _Phase.LIVE and self.link.stream is not None:
+            self.link.stream.abort()
+        if hasattr(self, "lease"):
+            self.lease.leg.abort()
+        if self._phase is _Phase.OPENING:
+            self._phase = _Phase.OVER
+            self._release(lost=False)
+        else:
+            self.ended(close, by)
 
     def _release(self, *, lost: bool) -> None:
-        """Give back all that it holds; `lost`: the member went without a close."""
-        link, node = self.link, self.node
-        node.hub.leave(link, link.topics)
-        self.lease.release(lost=lost)
-        node.admission.release(self.admitted)
-        gates = node.gates(self.route)
-        if gates is not None:
-            gates.close(link.record.user_id)
-
-    def given_up(self, close: Close, by: ClosedBy) -> None:
-        """The accept came to nothing: nobody else ends the upstream's socket."""
-        if self.link.stream is not None:
-            self.link.stream.abort()
-        self.lease.leg.abort()
-        self.ended(close, by)
+        """Give back all that it holds, the last first; `lost`: the member went without a close."""
+        node, gates = self.node, self.served.gates
+        if self.gate is not None and gates is not None:
+            gates.close(self.link.record.user_id)
+        if hasattr(self, "link"):
+            node.hub.leave(self.link, self.link.topics)
+        if hasattr(self, "lease"):
+            self.lease.release(lost=lost)
+        if self.seat is not None:
+            node.admission.release(self.seat)
 
     def _count_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
-        name = self.route.name
-        metrics.child(metrics.CONNECTIONS, name, self._member).dec()
-        duration = metrics.child(metrics.CONNECTION_DURATION_SECONDS, name, f"closed_by_{by.value}")
+        self._count_live(-1)
+        duration = metrics.child(
+            metrics.CONNECTION_DURATION_SECONDS, self.route.name, f"closed_by_{by.value}"
+        )
         duration.observe(lived_seconds)
         metrics.count_traffic(self.link)
-        self._count_failure(close, by)
-
-    def _count_failure(self, close: Close, by: ClosedBy) -> None:
-        """A member lost or given up in mid-link; one that can be replaced was counted when it was lost."""
         if self.route.resume is Resume.RECONNECT:
-            return
+            return  # a member that was lost has been counted then
         if by is ClosedBy.UPSTREAM and close.code == ABNORMAL:
-            metrics.child(metrics.ERRORS_TOTAL, "upstream_lost", self._member).inc()
+            self._count_error("upstream_lost")
         elif by is ClosedBy.GATEWAY and close == closes.UPSTREAM_FAILED:
-            metrics.child(metrics.ERRORS_TOTAL, "upstream_failed", self._member).inc()
+            self._count_error("upstream_failed")
+
+    def _count_live(self, change: int) -> None:
+        metrics.child(metrics.CONNECTIONS, self.route.name, self.link.record.upstream).inc(change)
+
+    def _count_error(self, kind: str) -> None:
+        metrics.child(metrics.ERRORS_TOTAL, kind, self.link.record.upstream).inc()
 
     def _log_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
         fields = {

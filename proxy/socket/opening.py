@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.core.routes import Route
 from proxy.node import GatewayNode
+from proxy.served import ServedRoute
 from proxy.socket.asgi_leg import Receive, Send
 
 
@@ -17,5 +18,9 @@ class Opening:
     scope: dict[str, Any]
     receive: Receive
     send: Send
-    route: Route
+    served: ServedRoute
     node: GatewayNode
+
+    @property
+    def route(self) -> Route:
+        return self.served.route

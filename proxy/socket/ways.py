@@ -8,7 +8,8 @@ between ASGI and a `websockets` client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from structlog.contextvars import bind_contextvars
@@ -16,44 +17,64 @@ from structlog.contextvars import bind_contextvars
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
-from proxy.core.errors import ClientLeft, LegClosed
+from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused
 from proxy.core.limits import OverRate
 from proxy.core.message_gate import MessageGate
+from proxy.core.principal import Principal
+from proxy.core.routes import Resume, Subject
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
-from proxy.engine.links.legs import Leg, UpstreamLeg
+from proxy.engine.links.legs import Leg
 from proxy.engine.links.relay import Relay, Screening
 from proxy.engine.links.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.links.splice import SpliceRequest
-from proxy.engine.pools.dial import Dial, DialRequest, Target, dial_leg
+from proxy.engine.pools.dial import Dial, DialRequest, LegT, dial_leg
 from proxy.engine.pools.pool import MemberLease
 from proxy.engine.pools.rawdial import RawUpstream, dial_raw
 from proxy.socket.asgi_leg import AsgiLeg, Receive
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
+from proxy.socket.scope import dial_request, header, refusal_of
 
 SPLICE_EXTENSION = "sluicegate.splice"
 # How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
 MOST_PAUSE_SECONDS = 1.0
 
 Accept = dict[str, Any]
-Dialling = Callable[[Dial[Any]], Coroutine[Any, Any, MemberLease[Any]]]
 
 
 class Way(Protocol):
-    """How one link's legs are joined: all before the accept `until_left`, the dial in it, then `serve`."""
+    """How one link's legs are joined: all before the accept in `until_left`, then `serve`."""
 
-    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
-        """What `connecting` gives; it is cancelled as soon as the client leaves.
+    async def until_left(self, opening: Coroutine[Any, Any, Life]) -> Life:
+        """What `opening` gives; it is cancelled as soon as the client leaves.
 
         Raises:
-            ClientLeft, and what `connecting` raises.
+            ClientLeft, and what `opening` raises.
         """
 
-    async def dial(self, dialling: Dialling) -> AnyLease:
-        """What `dialling` gives when called with how to dial. Raises what the dial raises."""
+    async def open(self, subject: Subject) -> AnyLease:
+        """Open what is behind the route, for this link. Raises GatewayError."""
 
     async def serve(self, life: Life, accept: Accept) -> None:
         """Accept with `accept`, and see to it that `life` is told of its beginning and its end."""
+
+
+def way_of(opening: Opening) -> Way:
+    """The cheapest way that the route and the server allow."""
+    if opening.route.resume is Resume.RECONNECT:
+        return ResumeWay(opening)
+    offered = SPLICE_EXTENSION in (opening.scope.get("extensions") or {})
+    return SpliceWay(opening) if offered else RelayWay(opening)
+
+
+async def _dial(
+    opening: Opening, request: DialRequest, dial: Dial[LegT], principal: Principal
+) -> MemberLease[LegT]:
+    """Lease and dial a member of the route's pool. Raises as `Pool.dial` does."""
+    try:
+        return await opening.served.pool.dial(dial, request, key=principal.user_id)
+    except ServiceRefused as refused:
+        raise refusal_of(refused, principal) from None
 
 
 class SpliceWay:
@@ -62,18 +83,26 @@ class SpliceWay:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
 
-    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+    async def until_left(self, opening: Coroutine[Any, Any, Life]) -> Life:
         """In this task: the server cancels it when the client leaves, so that nobody has to watch it."""
         offer = self._opening.scope["extensions"][SPLICE_EXTENSION]
-        life: Life = await offer["until_left"](connecting)
+        life: Life = await offer["until_left"](opening)
         return life
 
-    async def dial(self, dialling: Dialling) -> MemberLease[Any]:
-        lease: MemberLease[Any] = await dialling(self._dial_raw)
-        return lease
+    async def open(self, subject: Subject) -> MemberLease[RawUpstream]:
+        opening = self._opening
+        request = dial_request(opening.scope, opening.route, subject, extensions=self._extensions_to_offer())
+        dial = partial(dial_raw, limits=opening.served.limits)
+        return await _dial(opening, request, dial, subject.principal)
 
-    async def _dial_raw(self, target: Target, request: DialRequest) -> RawUpstream:
-        return await dial_raw(target, request, limits=self._opening.node.limits)
+    def _extensions_to_offer(self) -> str | None:
+        """The client's offer, where we need not look into messages."""
+        route = self._opening.route
+        limits = route.message_limits
+        judged = not limits.is_unlimited and limits.over is not OverRate.WAIT
+        if route.control or route.inspect is not None or judged:
+            return None
+        return header(self._opening.scope, b"sec-websocket-extensions") or None
 
     async def serve(self, life: Life, accept: Accept) -> None:
         try:
@@ -84,10 +113,10 @@ class SpliceWay:
                 accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
             await self._opening.send(accept)
         except BaseException:
-            life.given_up(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            life.give_up()
             raise
         if life.link.stream is None:  # the client left in this very moment
-            life.given_up(closes.LOST, ClosedBy.CLIENT)
+            life.give_up(closes.LOST, ClosedBy.CLIENT)
         self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
 
     def _request(self, life: Life) -> SpliceRequest:
@@ -95,12 +124,12 @@ class SpliceWay:
         leg: Any = life.lease.leg
         return SpliceRequest(
             upstream=leg,
-            limits=opening.node.limits,
+            limits=opening.served.limits,
             counters=life.link.counters,
             control=route.control,
             overflow=route.overflow,
             inspect=policy_of(life),
-            observer=opening.node.observer(route),
+            observer=opening.served.observer,
             life=life,
             inspect_out=route.inspect is not None,
             gate=pacing_gate(life),
@@ -116,15 +145,18 @@ class RelayWay:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
 
-    async def until_left(self, connecting: Coroutine[Any, Any, Life]) -> Life:
+    async def until_left(self, opening: Coroutine[Any, Any, Life]) -> Life:
         """In a task of its own, beside which the client is listened to."""
-        return await while_client_waits(connecting, self._opening.receive)
+        return await while_client_waits(opening, self._opening.receive)
 
-    async def dial(self, dialling: Dialling) -> AnyLease:
-        return await dialling(self._dial_leg)
+    async def open(self, subject: Subject) -> AnyLease:
+        opening = self._opening
+        request = dial_request(opening.scope, opening.route, subject, extensions=None)
+        return await self._lease(request, subject.principal)
 
-    async def _dial_leg(self, target: Target, request: DialRequest) -> UpstreamLeg:
-        return await dial_leg(target, request, limits=self._opening.node.limits)
+    async def _lease(self, request: DialRequest, principal: Principal) -> AnyLease:
+        dial = partial(dial_leg, limits=self._opening.served.limits)
+        return await _dial(self._opening, request, dial, principal)
 
     async def serve(self, life: Life, accept: Accept) -> None:
         ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
@@ -153,13 +185,13 @@ class RelayWay:
         return self.relay_class(
             AsgiLeg(opening.receive, opening.send),
             self._upstream(life),
-            limits=opening.node.limits,
+            limits=opening.served.limits,
             counters=life.link.counters,
             overflow=route.overflow,
             screening=Screening(
                 control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
             ),
-            observer=opening.node.observer(route),
+            observer=opening.served.observer,
             farewell=route.farewell,
         )
 
@@ -173,9 +205,11 @@ class ResumeWay(RelayWay):
 
     relay_class = ResumingRelay
 
-    async def dial(self, dialling: Dialling) -> AnyLease:
-        lease = await dialling(self._dial_leg)
-        return RenewableLease(lease, dial=self._dial_leg, dialling=dialling)
+    async def _lease(self, request: DialRequest, principal: Principal) -> AnyLease:
+        dial, pool = partial(dial_leg, limits=self._opening.served.limits), self._opening.served.pool
+        lease = await _dial(self._opening, request, dial, principal)
+        again = partial(pool.dial, request=request, key=principal.user_id)
+        return RenewableLease(lease, dial=dial, dialling=again)
 
     def _upstream(self, life: Life) -> Leg:
         lease, route = life.lease, self._opening.route
@@ -185,7 +219,7 @@ class ResumeWay(RelayWay):
             life.lost_member(lease.member)
             metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
 
-        return ResumingLeg(lease, limits=self._opening.node.limits, tell=route.tell_resume, observe=observe)
+        return ResumingLeg(lease, limits=self._opening.served.limits, tell=route.tell_resume, observe=observe)
 
 
 def pacing_gate(life: Life) -> MessageGate | None:
@@ -217,9 +251,9 @@ def policy_of(life: Life) -> Inspect | None:
     return gated
 
 
-async def while_client_waits(connecting: Coroutine[Any, Any, Life], receive: Receive) -> Life:
-    """The result of `connecting`, given up as soon as `receive` tells that the client left."""
-    connect = asyncio.create_task(connecting, name="connect")
+async def while_client_waits(opening: Coroutine[Any, Any, Life], receive: Receive) -> Life:
+    """The result of `opening`, given up as soon as `receive` tells that the client left."""
+    connect = asyncio.create_task(opening, name="connect")
     leaving = asyncio.ensure_future(receive())
     try:
         await asyncio.wait({connect, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -238,10 +272,4 @@ async def while_client_waits(connecting: Coroutine[Any, Any, Life], receive: Rec
 def _drop_what_was_won(connect: asyncio.Task[Life]) -> None:
     """What was given up may have been won in the same moment."""
     if not connect.cancelled() and connect.exception() is None:
-        connect.result().dropped()
-
-
-def give_up(lease: AnyLease) -> None:
-    """Drop a leg that nobody will use, and give the use of its member back."""
-    lease.leg.abort()
-    lease.release()
+        connect.result().give_up()

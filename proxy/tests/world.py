@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,11 +41,21 @@ class World:
     """One gateway in this process: our server's clients, a node with a hub and Redis, and a service."""
 
     def __init__(self, way: str, route: Route, node: GatewayNode, service: Server) -> None:
-        self.way, self.route, self.node, self.service = way, route, node, service
+        self.way, self.node, self.service = way, node, service
+        self.route = route
         self.wrap: Callable[[Any], Awaitable[None]] = lambda running: running
         self.wrap_send: Callable[[Any], Any] = lambda send: send
         self.clients = Clients(self._application, ServerOptions(), loop=asyncio.get_running_loop())
         self.tasks: list[asyncio.Future[None]] = []
+
+    @property
+    def route(self) -> Route:
+        return self.node.served["tried"].route
+
+    @route.setter
+    def route(self, route: Route) -> None:
+        """What each handshake from now on is served by."""
+        self.node.served["tried"] = replace(self.node.served["tried"], route=route)
 
     def _application(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         scope |= {
@@ -87,10 +98,11 @@ class World:
 
     async def is_empty(self, redis: Redis) -> bool:
         layer: Any = get_channel_layer()
-        (member,) = self.node.pool(self.route).all_members()
+        served = self.node.served["tried"]
+        (member,) = served.pool.all_members()
         labels = {"route": "tried", "backend": metrics_backend(self)}
         live = REGISTRY.get_sample_value(metrics.CONNECTIONS_INNER_NAME, labels)
-        gates = self.node.gates(self.route)
+        gates = served.gates
         return (
             not self.clients.legs
             and not self.node.links

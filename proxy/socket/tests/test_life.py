@@ -34,8 +34,8 @@ async def test_a_fault_in_the_gateways_own_code_costs_a_control_message_and_not_
     node: Any = GatewayNode()
     node.verifier = FailingVerifier()
     record = ConnectionRecord(id="c1", route="experience", opened_at=datetime.now(UTC), request_id="r1")
-    unused: Any = None
-    life = Life(node, ROUTE, Link(record, topics=()), unused, unused)
+    life = Life(node, node.served["experience"])
+    life.link = Link(record, topics=())
 
     answer = json.loads(life.control(json.dumps({"type": "gateway.refresh", "token": issue()})))
 

@@ -57,9 +57,10 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
             began=lambda _: None,
             ended=lambda close, by: ends.append((close, by)),
         )
-        node: Any = SimpleNamespace(limits=LinkLimits(), observer=lambda _: Observer())
+        served: Any = SimpleNamespace(route=route, limits=LinkLimits(), observer=Observer())
+        node: Any = None
         silent: Any = asyncio.Event().wait
-        opening = Opening(scope={"principal": None}, receive=silent, send=send, route=route, node=node)
+        opening = Opening(scope={"principal": None}, receive=silent, send=send, served=served, node=node)
         serving = asyncio.create_task(RelayWay(opening).serve(life, {}))
         await accepted.wait()
         await asyncio.sleep(0)

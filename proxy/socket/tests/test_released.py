@@ -113,7 +113,7 @@ def waits_for_redis(
 
 def waits_for_a_turn(world: World, _: ValkeyServer, __: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Others dial, as many as may."""
-    pool: Any = world.node.pool(world.route)
+    pool: Any = world.node.served["tried"].pool
     pool._dialler = Dialler(max_concurrent=1, queue_seconds=60)
     pool._dialler._turns._value = 0
     return lambda: bool(pool._dialler._turns._waiters)
