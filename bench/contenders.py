@@ -63,6 +63,7 @@ CONTENDERS = (
         command=(*_SERVE, "--workers", "1"),
         settings="bench.gateway_settings",
         path="/ws/inspected",
+        env={"ROUTES": "experience.routes.ROUTES,bench.inspected.INSPECTED"},
     ),
     Contender(
         name="relay",

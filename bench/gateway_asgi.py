@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from config.asgi import http_application  # first: it sets Django up  # isort: skip
@@ -15,16 +14,13 @@ from config.asgi import http_application  # first: it sets Django up  # isort: s
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path
 
-from experience.routes import EXPERIENCE
-from proxy import registry
+from bench.inspected import INSPECTED
 from proxy.core.closes import Close
 from proxy.core.verdicts import FORWARD, Direction, Verdict
 from proxy.socket.consumer import GatewayConsumer
 from proxy.socket.middleware import gateway_middleware
 from proxy.socket.ways import SPLICE_EXTENSION
 
-INSPECTED = replace(EXPERIENCE, name="inspected", paths=("ws/inspected",), control=False)
-registry.register([INSPECTED])
 INVALID = Verdict(forward=False, close=Close(1008, "invalid data"))
 Application = Callable[..., Awaitable[Any]]
 

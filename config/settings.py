@@ -113,6 +113,10 @@ DIAL_TIMEOUT_SECONDS = env.seconds("DIAL_TIMEOUT_SECONDS", 5)
 MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
+# --- The product -----
+ROUTES = env.dotted_paths("ROUTES", ("experience.routes.ROUTES",))  # imported by proxy/registry.py
+EXTRA_APPS = env.apps("EXTRA_APPS", ("experience",))
+
 # --- Stores -----
 DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
 REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
@@ -161,8 +165,8 @@ INSTALLED_APPS = [
     "django_prometheus",
     "axes",
     "proxy",
-    "experience",
 ]
+INSTALLED_APPS += [app for app in EXTRA_APPS if app not in INSTALLED_APPS]
 MIDDLEWARE = [
     "proxy.http.guard.security_headers",
     "proxy.admin.logins.one_login_at_a_time",

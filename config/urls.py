@@ -1,15 +1,26 @@
-"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/http/operations.py)."""
+"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/http/operations.py).
 
+An app of EXTRA_APPS that has a `urls` module answers plain HTTP by it, where the gateway itself does not.
+"""
+
+from importlib.util import find_spec
+
+from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-from experience.routes import ROUTES
-from experience.studio.views import no_polling
 from proxy.http import views
+from proxy.registry import routes
+
+_with_pages = [app for app in settings.EXTRA_APPS if find_spec(f"{app}.urls") is not None]
 
 urlpatterns = [
     path("", views.landing),
-    path("socket.io/", no_polling),
     path("admin/", admin.site.urls),
-    *(path(pattern, views.upgrade_required) for route in ROUTES for pattern in route.paths),
+    *(
+        path("", include(f"{app}.urls"))
+        for app in settings.EXTRA_APPS
+        if find_spec(f"{app}.urls") is not None
+    ),
+    *(path(pattern, views.upgrade_required) for route in routes() for pattern in route.paths),
 ]

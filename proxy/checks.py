@@ -1,6 +1,6 @@
 """System checks: what starts, but should not be left so. Ids are stable (SILENCED_SYSTEM_CHECKS).
 
-`manage.py check` asks the first, `manage.py check --deploy` all of them.
+`manage.py check` asks those that are not for deployments, `manage.py check --deploy` all of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004  Django's name
 
+from proxy import registry
 from proxy.core.addresses import parse_address
 
 # RFC 7518, section 3.2: a key as long as the hash, or the hash is not what has to be guessed.
@@ -27,6 +28,35 @@ def check_signing_key_length(**_: Any) -> list[CheckMessage]:
     hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(64))'"
     kind, identity = (Warning, "gateway.W001") if settings.DEBUG else (Error, "gateway.E001")
     return [kind(text, hint=hint, id=identity)]
+
+
+@register
+def check_paths_can_be_asked_for(**_: Any) -> list[CheckMessage]:
+    """gateway.W011."""
+    return [
+        Warning(
+            f"The path {path!r} of the route {route.name!r} begins with a slash: no client reaches it.",
+            hint="Write it without: a pattern is what comes behind the first slash.",
+            id="gateway.W011",
+        )
+        for route in registry.routes()
+        for path in route.paths
+        if path.startswith("/")
+    ]
+
+
+@register
+def check_routes_lead_somewhere(**_: Any) -> list[CheckMessage]:
+    """gateway.W012."""
+    return [
+        Warning(
+            f"The route {route.name!r} has no service: each of its clients is refused with 503.",
+            hint=f"Is the setting unset that names the members of {route.upstream.name!r}?",
+            id="gateway.W012",
+        )
+        for route in registry.routes()
+        if not route.upstream.members and not route.upstream.editable
+    ]
 
 
 @register(Tags.security, deploy=True)

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from proxy.core.routes import upstream_url
 T = TypeVar("T")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of every URL in a list
 _HOST = re.compile(r"\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]|\*")
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _SHOWN_CHARS = 120
 _STORES = {"postgres", "postgresql", "redis", "rediss"}
 _QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
@@ -230,6 +232,24 @@ class Env:
         nobody: tuple[tuple[Network, ...], bool] = ((), False)
         return self.read(name, nobody, parse, expected=expected)
 
+    def dotted_paths(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Dotted paths of what modules hold; nothing is imported."""
+
+        def parse(raw: str) -> tuple[str, ...]:
+            return tuple(word if _DOTTED_PATH.fullmatch(word) else _wrong() for word in _split(raw))
+
+        expected = "dotted paths separated by commas, such as orders.routes.ROUTES"
+        return self.read(name, default, parse, expected=expected)
+
+    def apps(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Django apps, by the names of their packages, which are looked for but not imported."""
+
+        def parse(raw: str) -> tuple[str, ...]:
+            return tuple(word if _is_package(word) else _wrong() for word in _split(raw))
+
+        expected = "packages that can be imported (see PYTHONPATH), separated by commas"
+        return self.read(name, default, parse, expected=expected)
+
     def origins(self, name: str) -> tuple[OriginPattern, ...]:
         def parse(raw: str) -> tuple[OriginPattern, ...]:
             return tuple(OriginPattern.parse(word) for word in _split(raw))
@@ -304,6 +324,14 @@ def _has_bare_password(url: str) -> bool:
         return False
     has_port = re.fullmatch(r".*:\d*|[^:]*", authority) is not None
     return not has_port or beyond[0] in "?#" or "@" in beyond.partition("?")[0]
+
+
+def _is_package(name: str) -> bool:
+    try:
+        spec = find_spec(name)
+    except (ModuleNotFoundError, ValueError):  # of a package around it; of no name at all
+        return False
+    return spec is not None and spec.submodule_search_locations is not None
 
 
 def _whole_number(raw: str, *, least: int, most: int) -> int:

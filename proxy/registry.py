@@ -1,25 +1,62 @@
-"""The routes of this gateway, told by the product at import, asked by the engine at run time."""
+"""The routes of this gateway: what ROUTES names, imported once; router, node and pages ask here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import import_module
+
+from django.conf import settings
 
 from proxy.core.routes import Route
+from proxy.env import SettingError
 
-_routes: dict[str, Route] = {}
+_PARAMETER = re.compile(r"<(?:([^>:]+):)?[^>]+>")
 
 
-def register(routes: Iterable[Route]) -> None:
-    """Make `routes` known; done once, by the composition root.
+@cache
+def routes() -> tuple[Route, ...]:
+    """All routes, in the order in which their paths are tried.
 
     Raises:
-        ValueError: a name is taken by another route.
+        SettingError: ROUTES names what is not there or is no route, or two routes have a name or a path in
+            common. What fails inside of an imported module is raised as it is.
     """
-    for route in routes:
-        if _routes.setdefault(route.name, route) is not route:
-            raise ValueError(f"two routes are named {route.name!r}")
+    found = tuple(route for name in settings.ROUTES for route in _named(name))
+    for what, twice in (("named", _twice(route.name for route in found)), ("at", _twice(_paths(found)))):
+        if twice is not None:
+            raise SettingError("ROUTES", f"different routes; two are {what} {twice!r}")
+    return found
 
 
-def routes() -> tuple[Route, ...]:
-    """All registered routes."""
-    return tuple(_routes.values())
+def _named(name: str) -> tuple[Route, ...]:
+    """The route, or the routes, at the dotted path `name`."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise SettingError("ROUTES", f"importable; {name} is not: {error}") from None
+    except AttributeError:
+        raise SettingError("ROUTES", f"importable; {module} has no {attribute}") from None
+    among = (found,) if isinstance(found, Route) else found
+    if not isinstance(among, Iterable) or not (held := tuple(among)):
+        raise SettingError("ROUTES", f"routes, or tuples of them; {name} is none and holds none")
+    for each in held:
+        if not isinstance(each, Route):
+            raise SettingError("ROUTES", f"routes, or tuples of them; {name} holds a {type(each).__name__}")
+    return held
+
+
+def _paths(found: Iterable[Route]) -> Iterator[str]:
+    """Every path pattern, without the names of its parameters: they make no difference to what it matches."""
+    for route in found:
+        for path in route.paths:
+            yield _PARAMETER.sub(lambda match: f"<{match[1] or 'str'}>", path)
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    return next((name for name, times in Counter(names).items() if times > 1), None)

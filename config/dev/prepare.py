@@ -23,7 +23,6 @@ def main(*, own_database: bool) -> None:
     from django.core.management import call_command
 
     django.setup()
-    import config.routing  # noqa: F401  registers the routes
     from proxy.admin.pools_overview import replaced_members
 
     call_command("migrate", verbosity=0, interactive=False)

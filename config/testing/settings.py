@@ -4,6 +4,8 @@ import os
 
 # A shell that points at real stores or services must not lend them to tests.
 for _name in (
+    "ROUTES",
+    "EXTRA_APPS",
     "DATABASE_URL",
     "REDIS_URL",
     "KB_SERVICE_URL",

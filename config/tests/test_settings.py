@@ -27,12 +27,14 @@ ES_PAIR = {
 # Reads many environments, each by a fresh run of the settings, and tells what became of each.
 READ_MANY = """
 import json, os, runpy, sys
+def shown(value):
+    return ",".join(value) if isinstance(value, tuple) and value and isinstance(value[0], str) else str(value)
 for variables in json.load(sys.stdin):
     os.environ.clear()
     os.environ.update(variables)
     try:
         values = runpy.run_path("config/settings.py")
-        defaults = {name: str(value) for name, value in values["env"].defaults.items()}
+        defaults = {name: shown(value) for name, value in values["env"].defaults.items()}
         print(json.dumps({"line": None, "defaults": defaults, "key": values["JWT_SIGNING_KEY"]}))
     except SystemExit as stopped:
         print(json.dumps({"line": stopped.code}))
@@ -102,6 +104,11 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"STUDIO_PROBE_PATH": "ws"}, "a path like /ws"),
     ({"STUDIO_PROBE_SECONDS": "0"}, "a number of seconds from 0.1"),
     ({"STUDIO_MEMBER_MAX_CONNECTIONS": "-1"}, "a whole number of 0 or more"),
+    ({"ROUTES": "orders/routes.py"}, "dotted paths separated by commas"),
+    ({"ROUTES": "ROUTES"}, "dotted paths separated by commas"),
+    ({"EXTRA_APPS": "no_such_app"}, "packages that can be imported"),
+    ({"EXTRA_APPS": "experience.apps"}, "packages that can be imported"),
+    ({"EXTRA_APPS": "no.such.app,.b"}, "packages that can be imported"),
     ({"RECONNECT_SECONDS": "0"}, "a number of seconds from 0.001"),
     ({"MAX_MESSAGE_BYTES": "127"}, "a whole number of 128 or more"),
     ({"OUTBOX_BYTES": "1MiB"}, "a whole number of 1024 or more"),
@@ -190,9 +197,13 @@ def test_every_variable_has_a_wrong_value_in_this_table() -> None:
 
 # --- As an operator meets it -----
 def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`manage.py` with nothing of this process's environment but the path."""
+    return run("manage.py", *arguments, **variables)
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Python with nothing of this process's environment but the path."""
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *arguments],
         capture_output=True, text=True, cwd=BASE_DIR, timeout=50, check=False,
         env={"PATH": os.environ["PATH"], **variables},
     )  # fmt: skip
@@ -204,6 +215,20 @@ def test_the_line_is_all_that_the_operator_sees() -> None:
     assert ran.stderr.count("\n") == 1
     assert ran.stderr.startswith("DATABASE_URL: must be ")
     assert MARK not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["manage.py check", "manage.py serve --port 0", "-m daphne -p 0 config.asgi:application"]
+)
+def test_routes_that_are_not_there_stop_every_start_with_one_line(command: str, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'gateway.sqlite3'}"
+    ran = run(
+        *command.split(), **GOOD, ROUTES="market.routes.ROUTES", DATABASE_URL=database, LOG_FORMAT="console"
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "ROUTES: must be importable; market.routes.ROUTES is not: No module named 'market'\n"
+    )
 
 
 def test_a_secret_may_come_from_a_file_and_one_token_is_all_that_is_printed(tmp_path: Path) -> None:

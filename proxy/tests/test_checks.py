@@ -1,5 +1,6 @@
 import ipaddress
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.core.checks.registry import registry
 
 from proxy import checks
 from proxy.core.origins import OriginPattern
+from proxy.core.routes import Route, Upstream
 
 Ask = Callable[..., list[CheckMessage]]
 
@@ -28,6 +30,7 @@ GOOD: dict[str, Any] = {
     "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
     "MISSPELT_VARIABLES": {},
 }
+ROUTE = Route(name="chat", paths=("ws/chat",), upstream=Upstream.of("chat", "ws://127.0.0.1:1"))
 JWKS = {"JWT_ALGORITHM": "RS256", "JWT_SIGNING_KEY": "", "JWT_AUDIENCE": "gateway"}
 
 
@@ -97,6 +100,19 @@ def test_what_should_not_be_left_so_is_named_with_a_hint(
 )
 def test_what_is_fine_is_not_warned_of(gateway_checks: Ask, changes: dict[str, Any]) -> None:
     assert gateway_checks(**changes) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "identity"),
+    [({"paths": ("/ws",)}, "gateway.W011"), ({"upstream": Upstream.of("chat")}, "gateway.W012")],
+)
+def test_a_route_that_serves_nobody_is_named(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], identity: str
+) -> None:
+    routes = (replace(ROUTE, **changes),)
+    monkeypatch.setattr("proxy.registry.routes", lambda: routes)
+    [found] = gateway_checks(deploy=False)
+    assert (found.id, "'chat'" in found.msg) == (identity, True)
 
 
 def test_a_short_key_is_found_without_asking_for_deployment_checks(gateway_checks: Ask) -> None:

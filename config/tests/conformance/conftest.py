@@ -69,7 +69,7 @@ def start(service: EchoService, tmp_path_factory: pytest.TempPathFactory) -> Ite
         key = (kind, *sorted(env.items()))
         if key not in running:
             shared = {
-                "DJANGO_SETTINGS_MODULE": "config.tests.conformance.settings",
+                "ROUTES": "experience.routes.ROUTES,config.tests.conformance.routes.TRANSPARENT",
                 "KB_SERVICE_URL": f"http://127.0.0.1:{service.port}",
                 "STUDIO_WS_URLS": f"ws://127.0.0.1:{service.port}",
                 "STUDIO_PROBE": "none",

@@ -214,7 +214,7 @@ def test_a_block_names_who_made_it_and_what_it_means(admin_client: Client) -> No
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings declare A and B as the studio's members."""
     route = replace(STUDIO, upstream=replace(POOL, members=(A, B)))
-    monkeypatch.setattr(registry, "_routes", {route.name: route})
+    monkeypatch.setattr(registry, "routes", lambda: (route,))
 
 
 def test_a_member_that_settings_declare_is_taken_over_with_what_staff_say(

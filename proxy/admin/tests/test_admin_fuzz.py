@@ -41,7 +41,7 @@ OWN_PARAMETERS = [
 def superuser(postgres_database: object, monkeypatch: pytest.MonkeyPatch) -> Client:
     """Logged in where there is one pool that staff may change."""
     route = Route(name="studio", paths=("ws",), upstream=Upstream(name="studio", members=(), editable=True))
-    monkeypatch.setattr(registry, "_routes", {"studio": route})
+    monkeypatch.setattr(registry, "routes", lambda: (route,))
     user = User.objects.create_superuser("ada", password=None)
     client = Client()
     client.force_login(user)

@@ -1,0 +1,63 @@
+"""What ROUTES names, as a start takes it or says why not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.core.routes import Route, Upstream
+from proxy.env import SettingError
+
+ROUTE = Route(name="a", paths=("a",), upstream=Upstream.of("a", "ws://127.0.0.1:1"))
+OTHER = replace(ROUTE, name="b", paths=("b",))
+
+
+def told(monkeypatch: pytest.MonkeyPatch, settings: Any, *names: str, **held: object) -> tuple[Route, ...]:
+    """The routes of ROUTES=`names`, where the module `shop` holds `held`."""
+    module = ModuleType("shop")
+    vars(module).update(held)
+    monkeypatch.setitem(sys.modules, "shop", module)
+    settings.ROUTES = names
+    return registry.routes.__wrapped__()
+
+
+def test_a_route_and_tuples_of_routes_are_taken_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    found = told(monkeypatch, settings, "shop.B", "shop.ROUTES", B=OTHER, ROUTES=[ROUTE])
+    assert found == (OTHER, ROUTE)
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "line"),
+    [
+        ("market.routes.ROUTES", None, "importable; market.routes.ROUTES is not: No module named 'market'"),
+        ("shop.ROUTES", None, "importable; shop has no ROUTES"),
+        ("shop.R", (), "routes, or tuples of them; shop.R is none and holds none"),
+        ("shop.R", None, "routes, or tuples of them; shop.R is none and holds none"),
+        ("shop.R", [ROUTE, "b"], "routes, or tuples of them; shop.R holds a str"),
+        ("shop.R", [ROUTE, replace(OTHER, name="a")], "different routes; two are named 'a'"),
+        ("shop.R", [ROUTE, replace(OTHER, paths=("c", "a"))], "different routes; two are at 'a'"),
+        ("shop.R", [replace(ROUTE, paths=("<a>", "<str:b>"))], "different routes; two are at '<str>'"),
+    ],
+)
+def test_what_is_wrong_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, held: object, line: str
+) -> None:
+    with pytest.raises(SettingError) as stopped:
+        told(monkeypatch, settings, name, R=held)
+    assert str(stopped.value) == f"ROUTES: must be {line}"
+
+
+def test_what_a_module_of_routes_lacks_itself_is_told_with_where(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Any
+) -> None:
+    (tmp_path / "stall.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        told(monkeypatch, settings, "stall.ROUTES")
