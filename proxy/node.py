@@ -22,6 +22,7 @@ from proxy.cluster.rules import StaffRules
 from proxy.cluster.signals import Closing
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
+from proxy.core.errors import Draining, GatewayError, Overloaded
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
@@ -73,7 +74,8 @@ class GatewayNode:
         self.node_id = uuid.uuid4().hex
         self.limits = link_limits()
         self.links: dict[str, Link] = {}
-        self.draining = False
+        self.draining = False  # nobody else remembers it: the server asks, and the heart as it beats
+        self.max_links = settings.MAX_CONNECTIONS
         self.verifier = token_verifier()
         self.background = Background(on_crash=metrics.count_crash)
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
@@ -84,6 +86,7 @@ class GatewayNode:
         self.heart = NodeHeart(
             self._heart_database,
             node_id=self.node_id,
+            is_draining=lambda: self.draining,
             on_returned=self.recorder.note_all,
             may_reap=self._reaper.wake,
         )
@@ -173,6 +176,14 @@ class GatewayNode:
         """The pools of all registered routes."""
         return tuple(dict.fromkeys(served.pool for served in self.served.values()))
 
+    def refusal(self, links: int) -> GatewayError | None:
+        """Why no link may begin beside `links` others: this node drains, or is full. None: it may."""
+        if self.draining:
+            return Draining("this node drains")
+        if links >= self.max_links:
+            return Overloaded("MAX_CONNECTIONS reached")
+        return None
+
     def opened(self, link: Link) -> None:
         """The link is accepted and live from now on."""
         self.links[link.id] = link
@@ -235,7 +246,6 @@ class GatewayNode:
             self.request_drain()
         else:
             self.draining = True
-            self.heart.set_draining(True)
 
     def _replaced_here(self, link_id: str) -> None:
         """End a link of this node, at once or when it opens."""

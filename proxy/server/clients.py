@@ -9,7 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from proxy.core import errors
 from proxy.server import handshake
 from proxy.server.client_leg import ClientLeg, State
 from proxy.server.handshake import BadHandshake, UpgradeRequest
@@ -34,7 +33,6 @@ class Clients:
         self.application, self.options, self.loop = application, options, loop
         self.count = options.hooks.count
         self.legs: set[ClientLeg] = set()
-        self.is_draining = False
         self.is_empty = asyncio.Event()
         self.is_empty.set()
         self.on_orphaned: Callable[[], None] = lambda: None
@@ -74,7 +72,7 @@ class Clients:
             self.on_refused(request, error.status)
             leg.refuse(error)
             return
-        refusal = self._refusal()
+        refusal = self.options.hooks.refusal(len(self.legs) - 1)
         if refusal is None:
             leg.open(request, accept_key)
             return
@@ -84,13 +82,6 @@ class Clients:
             leg.refuse_with_close(refusal, request, accept_key)
         else:
             leg.refuse(refusal)
-
-    def _refusal(self) -> errors.GatewayError | None:
-        if self.is_draining:
-            return errors.Draining()
-        if len(self.legs) > self.options.max_connections:
-            return errors.Overloaded()
-        return None
 
     def let_go(self, leg: ClientLeg) -> None:
         """Called when the leg's socket is gone, and when its application has ended."""

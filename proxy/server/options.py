@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from proxy.core.addresses import Network
+from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
 
 
@@ -18,6 +19,10 @@ async def _no() -> bool:
 
 
 def _ignore(*_: object) -> None:
+    return None
+
+
+def _none(_: int) -> None:
     return None
 
 
@@ -34,14 +39,17 @@ class Hooks:
     """What the composition wants to be told.
 
     `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_serving` is
-    called once connections are accepted. `on_draining` is called once, at once. `others_accept` is asked
-    next: whether other processes go on accepting from the same sockets, so that those who wait there are
-    theirs. `on_stopped` runs after the last link is gone, under a deadline. `count` is called with a bounded
-    word (see `COUNTED`) each time that thing happens.
+    called once connections are accepted. `refusal` is asked from then on, at each handshake and with how many
+    others there are: why it may not go on to the application. Its `code` is counted as `refused_CODE`.
+    `on_draining` is called once, at once; what `refusal` says from then on is up to the composition.
+    `others_accept` is asked next: whether other processes go on accepting from the same sockets, so that
+    those who wait there are theirs. `on_stopped` runs after the last link is gone, under a deadline. `count`
+    is called with a bounded word (see `COUNTED`) each time that thing happens.
     """
 
     on_started: Callable[[], Awaitable[None]] = _nothing
     on_serving: Callable[[], None] = _ignore
+    refusal: Callable[[int], GatewayError | None] = _none
     on_draining: Callable[[], None] = _ignore
     others_accept: Callable[[], Awaitable[bool]] = _no
     on_stopped: Callable[[], Awaitable[None]] = _nothing
@@ -88,7 +96,6 @@ class ServerOptions:
 
     limits: LinkLimits = field(default_factory=LinkLimits)
     hooks: Hooks = field(default_factory=Hooks)
-    max_connections: int = 9_500
     max_http_connections: int = 500
     max_http_connections_per_address: int = 250
     max_http_requests: int = 200

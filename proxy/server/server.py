@@ -90,6 +90,10 @@ class GatewayServer(Server):
         """Start to drain; a second time changes nothing. What `manage.py drain` and a lost master call."""
         self._drain.requested.set()
 
+    @property
+    def is_draining(self) -> bool:
+        return self._drain.requested.is_set()
+
     def _on_signal(self) -> None:
         """The first signal drains, a second one hurries."""
         if self._drain.requested.is_set():
@@ -184,7 +188,6 @@ class GatewayServer(Server):
     async def _leave_the_sockets(self) -> None:
         """Accept no more, but for those who would be left to nobody."""
         hooks = self.options.hooks
-        self.clients.is_draining = True
         hooks.on_draining()
         for port in self._ports:
             port.stopReading()  # until it is known whether others accept, who comes may be theirs

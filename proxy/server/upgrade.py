@@ -216,7 +216,7 @@ class GatewayRequest(WebRequest):
                 return None
         elif self._refuse_for_want_of_a_place():
             return None
-        if self.server.clients.is_draining:
+        if self.server.is_draining:
             self._make_last()
         return super().process()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from proxy.core.errors import Disabled, Draining, Overloaded
+from proxy.core.errors import Disabled
 from proxy.socket.opening import Opening
 
 
@@ -23,7 +23,6 @@ async def check(opening: Opening) -> None:
         raise scope["refusal"]
     if not settings.WEBSOCKET_ENABLED:
         raise Disabled("WEBSOCKET_ENABLED is false")
-    if node.draining:
-        raise Draining("this node drains")
-    if len(node.links) >= settings.MAX_CONNECTIONS:
-        raise Overloaded("MAX_CONNECTIONS reached")
+    refusal = node.refusal(len(node.links))  # our server has asked at the door; no other does
+    if refusal is not None:
+        raise refusal

@@ -29,10 +29,11 @@ OVERDUE_SECONDS = 2.0
 class NodeHeart:
     """Registers this process as a node, and beats.
 
-    All times are the database's, so clocks do not matter. `on_returned` is called on the event loop whenever
-    our row had to be written anew (at the start, and after others took us for lost) and after an outage: all
-    live links must be noted again. `may_reap` is called after each beat, but for a while after an outage: it
-    silenced every node, and the others need time to beat before we call them lost.
+    All times are the database's, so clocks do not matter. `is_draining` is asked at each beat. `on_returned`
+    is called on the event loop whenever our row had to be written anew (at the start, and after others took
+    us for lost) and after an outage: all live links must be noted again. `may_reap` is called after each
+    beat, but for a while after an outage: it silenced every node, and the others need time to beat before we
+    call them lost.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class NodeHeart:
         executor: DatabaseExecutor,
         *,
         node_id: str,
+        is_draining: Callable[[], bool] = lambda: False,
         on_returned: Callable[[], None] = lambda: None,
         may_reap: Callable[[], None] = lambda: None,
         host: str = "",
@@ -48,7 +50,7 @@ class NodeHeart:
     ) -> None:
         self._executor = executor
         self._node = Node(id=node_id, host=host or socket.gethostname(), pid=os.getpid())
-        self._on_returned, self._may_reap = on_returned, may_reap
+        self._is_draining, self._on_returned, self._may_reap = is_draining, on_returned, may_reap
         self._beat_seconds = beat_seconds
         self._lost_after_seconds = lost_after_seconds
         self._away = False
@@ -68,10 +70,6 @@ class NodeHeart:
         """True once the database has taken a heartbeat."""
         return self._beaten_at is not None
 
-    def set_draining(self, draining: bool) -> None:
-        """Show the node as draining, from the next beat on."""
-        self._node.draining = draining
-
     async def run(self) -> None:
         """Beat until cancelled. The database being away is logged once an outage and never raises."""
         clock = asyncio.get_running_loop().time
@@ -88,6 +86,7 @@ class NodeHeart:
 
         Raises django.db.Error or TimeoutError when the database is away.
         """
+        self._node.draining = self._is_draining()
         registered = await self._executor.run(_beat, self._node)
         # A beat that we gave up may have taken effect unseen, so that an outage counts as a return, too.
         if registered or self._away:

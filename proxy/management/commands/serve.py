@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from proxy import metrics
+from proxy.core.errors import GatewayError
 from proxy.engine.background import end_for_sure
 from proxy.http import operations
 from proxy.node import GatewayNode, link_limits, start_node
@@ -81,11 +82,13 @@ class Command(BaseCommand):
     def _serve(self, listening_socket: socket.socket, options: dict[str, Any], *, most_links: int) -> int:
         from proxy.server.server import GatewayServer
 
-        composition = Composition(None if options["line"] is None else Line(options["line"]))
+        composition = Composition(
+            None if options["line"] is None else Line(options["line"]), max_links=_max_links(most_links)
+        )
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
-            options=server_options(composition, parent_pid=options["parent"], most_links=most_links),
+            options=server_options(composition, parent_pid=options["parent"]),
             endpoints=options["endpoint"],
         )
         composition.request_drain = server.request_drain
@@ -109,14 +112,15 @@ class Composition:
     node: GatewayNode
     request_drain: Callable[[], None]
 
-    def __init__(self, line: Line | None) -> None:
+    def __init__(self, line: Line | None, *, max_links: int) -> None:
         """`line` leads to the master of a worker; None without one."""
-        self._line = line
+        self._line, self._max_links = line, max_links
         self._drain_began: float | None = None
         self._drained_by_staff = False
 
     async def on_started(self) -> None:
         self.node = await start_node()
+        self.node.max_links = self._max_links
         self.node.request_drain = self._drain_for_staff
         jwks = self.node.verifier.jwks
         if jwks is not None:  # or the crowd that waits for this start is refused, and backs off
@@ -135,7 +139,9 @@ class Composition:
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
         self.node.draining = True
-        self.node.heart.set_draining(True)
+
+    def refusal(self, links: int) -> GatewayError | None:
+        return self.node.refusal(links)
 
     async def others_accept(self) -> bool:
         return self._line is not None and await self._line.others_accept(for_good=self._drained_by_staff)
@@ -157,16 +163,22 @@ class Composition:
             metrics.ERRORS_TOTAL.labels(what, "none").inc()
 
 
-def server_options(composition: Composition, *, parent_pid: int | None, most_links: int) -> ServerOptions:
-    """The server's bounds, from settings, and no more links than there are open files for."""
+def _max_links(most_links: int) -> int:
+    """MAX_CONNECTIONS, but no more links than there are open files for."""
     if most_links < settings.MAX_CONNECTIONS:
         logger.warning(
             "MAX_CONNECTIONS is more than the limit of open files (ulimit -n) allows, and is lowered",
             extra={"max_connections": most_links, "asked_for": settings.MAX_CONNECTIONS},
         )
+    return min(settings.MAX_CONNECTIONS, most_links)
+
+
+def server_options(composition: Composition, *, parent_pid: int | None) -> ServerOptions:
+    """The server's bounds, from settings."""
     hooks = Hooks(
         on_started=composition.on_started,
         on_serving=composition.on_serving,
+        refusal=composition.refusal,
         on_draining=composition.on_draining,
         others_accept=composition.others_accept,
         on_stopped=composition.on_stopped,
@@ -175,7 +187,6 @@ def server_options(composition: Composition, *, parent_pid: int | None, most_lin
     return ServerOptions(
         limits=link_limits(),
         hooks=hooks,
-        max_connections=min(settings.MAX_CONNECTIONS, most_links),
         drain_seconds=settings.DRAIN_SECONDS,
         parent_pid=parent_pid,
         trusted_proxies=settings.TRUSTED_PROXIES,

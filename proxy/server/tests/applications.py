@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import Draining, GatewayError, Overloaded
 from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
 from proxy.server.client_leg import ClientLeg
@@ -22,6 +23,12 @@ STATE = {"ready": True, "drained_by_staff": False}
 
 def count(what: str) -> None:
     COUNTS[what] = COUNTS.get(what, 0) + 1
+
+
+def refusal(links: int) -> GatewayError | None:
+    if not STATE["ready"]:
+        return Draining()
+    return Overloaded() if links >= STATE["max_connections"] else None
 
 
 def report(query: dict[str, str], event: dict[str, Any]) -> None:

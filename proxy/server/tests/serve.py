@@ -1,7 +1,8 @@
 """The server under test as a program: `python -m proxy.server.tests.serve FD OPTIONS-AS-JSON`.
 
 The option `workers` puts that many under a master; `body_paths` are those that take a body (all), and
-`probe_paths` those that are never refused (none); `proxies` are networks; `loop` may be "asyncio".
+`probe_paths` those that are never refused (none); `max_connections` links are taken (any number); `proxies`
+are networks; `loop` may be "asyncio".
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def main() -> int:
         if line is not None:
             line.serves()
 
+    applications.STATE["max_connections"] = given.pop("max_connections", sys.maxsize)
+
     def on_draining() -> None:
         applications.STATE["ready"] = False
 
@@ -53,6 +56,7 @@ def main() -> int:
 
     hooks = Hooks(
         on_serving=on_serving,
+        refusal=applications.refusal,
         on_draining=on_draining,
         others_accept=others_accept,
         on_stopped=on_stopped,

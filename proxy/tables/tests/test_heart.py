@@ -42,10 +42,11 @@ async def beating(executor: DatabaseExecutor, **options: Any) -> AsyncIterator[N
 
 
 async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> None:
-    heart = NodeHeart(executor, node_id="me", host="box")
+    draining = False
+    heart = NodeHeart(executor, node_id="me", host="box", is_draining=lambda: draining)
     assert await heart.beat()
     first = await executor.run(Node.objects.get, pk="me")
-    heart.set_draining(True)
+    draining = True
     assert not await heart.beat()
     second = await executor.run(Node.objects.get, pk="me")
     await heart.stop()
