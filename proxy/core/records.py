@@ -24,6 +24,11 @@ class LinkCounters:
     messages_dropped: int = 0
     last_activity: float = 0.0
 
+    @property
+    def moved(self) -> int:
+        """Differs after anything has crossed."""
+        return self.messages_in + self.bytes_in + self.messages_out + self.bytes_out
+
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionRecord:

@@ -30,6 +30,12 @@ def encode_frame(opcode: int, payload: bytes, *, mask: bytes | None = None, fin:
     return header + payload if mask is None else header + mask + xor_mask(payload, mask)
 
 
+def frame_payload_bytes(frame: bytes) -> int:
+    """Payload in one whole unmasked frame."""
+    length = frame[1]
+    return len(frame) - (2 if length < 126 else 4 if length == 126 else 10)
+
+
 def text_frame(text: str, *, mask: bytes | None = None) -> bytes:
     """One whole text message."""
     return encode_frame(TEXT, text.encode(), mask=mask)

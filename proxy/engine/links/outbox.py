@@ -52,3 +52,11 @@ class Outbox(Generic[ItemT]):
         item, size_bytes = self._items.popleft()
         self.buffered_bytes -= size_bytes
         return item
+
+    def take_batch(self, size_bytes: int) -> list[ItemT]:
+        """The oldest item, and more until they weigh `size_bytes` together; there must be one."""
+        rest_bytes = self.buffered_bytes - size_bytes
+        batch = [self.take()]
+        while self._items and self.buffered_bytes > rest_bytes:
+            batch.append(self.take())
+        return batch

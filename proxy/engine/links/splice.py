@@ -27,6 +27,7 @@ from collections.abc import Callable
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
+from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.limits import LinkLimits
 from proxy.core.verdicts import Direction
@@ -35,16 +36,10 @@ from proxy.core.wire.headers import Violation
 from proxy.core.wire.messages import Message
 from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.scanners import client_scanner, upstream_scanner
-from proxy.engine.links.splice_injection import Injection
 from proxy.engine.links.splice_request import End, Life, Observer, SpliceRequest
-from proxy.engine.links.spliced_leg import (
-    HIGH_WATER_BYTES,
-    LOW_WATER_BYTES,
-    SplicedLeg,
-    lost_as_told,
-)
+from proxy.engine.links.spliced_leg import HIGH_WATER_BYTES, LOW_WATER_BYTES, SplicedLeg
 from proxy.engine.links.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
-from proxy.engine.links.wheel import running_wheel
+from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.pools.rawdial import RawUpstream
 
 __all__ = ["End", "Life", "Observer", "Splice", "SpliceRequest"]
@@ -55,7 +50,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 
 
-class Splice(Injection):
+class Splice:
     """A link whose legs are joined. Owns both transports until both are closed.
 
     It has no task: the event loop calls the legs, and the process's wheel calls `look`.
@@ -68,16 +63,20 @@ class Splice(Injection):
         "_farewell",
         "_gate",
         "_inspect",
-        "_is_gone",
         "_life",
-        "_moved",
         "_moved_at",
         "_on_client_gone",
         "_takes_controls",
         "_timeouts",
         "_unsent",
+        "down",
+        "ended",
+        "limits",
         "loop",
+        "observer",
+        "overflow",
         "slot",
+        "up",
     )
 
     def __init__(
@@ -93,15 +92,15 @@ class Splice(Injection):
         `early` is what the client sent behind its request. `on_client_gone` is called when its socket is
         closed.
         """
-        super().__init__(limits=request.limits, overflow=request.overflow, observer=request.observer)
-        self.loop, self.slot = asyncio.get_running_loop(), -1
+        self.loop, self.slot = asyncio.get_running_loop(), NOT_DUE
+        self.limits, self.overflow, self.observer = request.limits, request.overflow, request.observer
+        self.ended: End | None = None
         self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
         self._farewell, self._on_client_gone = request.farewell, on_client_gone
-        self._life: Life | None = request.life
+        self._life: Life | None = request.life  # until both sockets are gone
         self._takes_controls = request.control
-        self._is_gone = False
-        self._moved, self._moved_at, self._deadline, self._unsent = 0, self.loop.time(), 0.0, 0
-        self._timeouts = 0
+        self._moved_at, self._deadline = self.loop.time(), 0.0
+        self._unsent = self._timeouts = 0
         self._due_seconds = _due_seconds(request.limits)
         self._join(transport, request)
         self._start(request.upstream, early)
@@ -139,10 +138,16 @@ class Splice(Injection):
             self.up.connection_lost(None)
         if early:
             self.down.data_received(early)
-        if not self._is_gone:
+        if self._life is not None:
             self.up.update_reading()
             self.down.update_reading()
             running_wheel().schedule(self, self.loop.time() + self._due_seconds)
+
+    def inject(self, event: Event) -> None:
+        """Put an event into the client's stream; its frame is made once for all links."""
+        if event.frame is None:
+            event.frame = text_frame(event.text)
+        self.down.inject(event.frame)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         """Close both legs with the same code and reason. The first end wins."""
@@ -155,7 +160,8 @@ class Splice(Injection):
     @property
     def buffered_bytes(self) -> int:
         """What waits in the outbox."""
-        return self._outbox.buffered_bytes if self._outbox is not None else 0
+        outbox = self.down.outbox
+        return 0 if outbox is None else outbox.buffered_bytes
 
     def abort(self) -> None:
         """Drop both sockets at once."""
@@ -164,23 +170,6 @@ class Splice(Injection):
                 leg.transport.abort()
 
     # --- For the legs -----
-
-    def may_read(self, leg: SplicedLeg) -> bool:
-        """Whether what `leg` reads has somewhere to go."""
-        other = leg.other
-        # With a close due, the frame under way may end, and then nothing more is passed on.
-        return not other.stalled_at or other.shut or other.close_due is not None
-
-    def stalled(self, leg: SplicedLeg) -> None:
-        """`leg` takes no more writes."""
-        self._observer.backpressure()
-        leg.other.update_reading()
-
-    def unstalled(self, leg: SplicedLeg) -> None:
-        """`leg` takes writes again: first what waits, then what comes."""
-        if leg is self.down and self.up.scanner.between_messages:
-            self.flush_outbox()
-        leg.other.update_reading()
 
     def stream_ended(self, leg: SplicedLeg, ended: Close | Violation) -> None:
         """A close frame or a violation came from `leg`; what came before it has been passed on."""
@@ -210,7 +199,7 @@ class Splice(Injection):
         if self.ended is None:
             self._note_end(closes.LOST, leg.by)
         other = leg.other
-        other.send_close(lost_as_told(leg.by))
+        other.send_close(_lost_as_told(leg.by))
         if other.close_due is not None:  # it was to follow a frame that will never be whole
             other.hang_up()
         other.update_reading()  # it may have been stopped because of this one
@@ -222,7 +211,6 @@ class Splice(Injection):
             self._on_client_gone = None
         if self.down.gone and self.up.gone:
             self._count()
-            self._is_gone = True
             running_wheel().forget(self)
             self._tell_life()
             self.down.let_go()
@@ -237,12 +225,12 @@ class Splice(Injection):
         """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
         self._note_end(closes.LOST, leg.by)
         leg.send_close(closes.PING_TIMEOUT)
-        leg.other.send_close(lost_as_told(leg.by))
+        leg.other.send_close(_lost_as_told(leg.by))
 
     def too_slow(self, leg: SplicedLeg) -> None:
         """`leg` has taken nothing for too long, though something waits for it."""
         if leg is self.down:
-            self._observer.slow_consumer()
+            self.observer.slow_consumer()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
         else:
             self.end(closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)
@@ -273,7 +261,7 @@ class Splice(Injection):
 
     def _reply(self, leg: SplicedLeg, text: str) -> None:
         if leg is self.down:
-            self.inject_frame(text_frame(text))
+            leg.inject(text_frame(text))
         elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
             leg.transport.write(text_frame(text, mask=os.urandom(4)))
 
@@ -290,15 +278,13 @@ class Splice(Injection):
         """Answer a control message of the client."""
         assert self._life is not None  # noqa: S101  it is told of the end last
         text = payload.decode()  # its scanner has seen to it that it can be
-        self.inject_frame(text_frame(self._life.control(text)))
+        self.down.inject(text_frame(self._life.control(text)))
 
     # --- The end, and the clock -----
 
     def _note_end(self, close: Close, by: ClosedBy) -> None:
         """From now on nothing is injected, and the close handshakes are under a deadline."""
-        if close is not closes.SLOW_CONSUMER and not self.down.shut and self.up.scanner.between_messages:
-            self.flush_outbox(wholly=True)
-        self._outbox = None
+        self.down.end_outbox(delivers=close is not closes.SLOW_CONSUMER)
         self.ended = End(close, by)
         if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
             words = last_words(self._farewell, close, by)
@@ -330,7 +316,7 @@ class Splice(Injection):
 
     def look(self, now: float) -> None:
         """Called by the wheel."""
-        if self._is_gone:
+        if self._life is None:
             return
         if self.ended is None:
             self._count()
@@ -349,13 +335,17 @@ class Splice(Injection):
     def _count(self) -> None:
         """Bring the link's counters up to date, and note whether any message has moved."""
         counters, down, up = self._counters, self.down.scanner, self.up.scanner
+        moved = counters.moved
         counters.messages_in, counters.bytes_in = down.messages, down.payload_bytes
-        counters.messages_out = up.messages + self._injected
-        counters.bytes_out = up.payload_bytes + self._injected_bytes
-        moved = down.messages + down.payload_bytes + counters.messages_out + counters.bytes_out
-        if moved != self._moved:
-            self._moved, self._moved_at = moved, self.loop.time()
-            counters.last_activity = self._moved_at
+        counters.messages_out = up.messages + self.down.injected_messages
+        counters.bytes_out = up.payload_bytes + self.down.injected_bytes
+        if counters.moved != moved:
+            counters.last_activity = self._moved_at = self.loop.time()
+
+
+def _lost_as_told(by: ClosedBy) -> Close:
+    """What the other end is told when `by` was lost without a close."""
+    return closes.CLIENT_LOST if by is ClosedBy.CLIENT else closes.UPSTREAM_LOST
 
 
 def _due_seconds(limits: LinkLimits) -> float:

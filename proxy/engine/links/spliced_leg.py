@@ -12,67 +12,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Protocol
 
-from proxy.core import closes
 from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE, LinkLimits
+from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
 from proxy.core.wire.frames import FULL_READ_BYTES, Scanner
-from proxy.core.wire.framing import close_frame
-from proxy.core.wire.headers import Violation
-from proxy.core.wire.messages import Message
+from proxy.core.wire.framing import close_frame, frame_payload_bytes
+from proxy.engine.links.outbox import Outbox, OutboxFull
+from proxy.engine.links.owner import Owner
 from proxy.engine.links.wheel import keep_alive_ping
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
-
-
-class Owner(Protocol):
-    """What a leg tells and asks whoever has joined it with another."""
-
-    loop: asyncio.AbstractEventLoop
-    limits: LinkLimits
-
-    @property
-    def ended(self) -> object | None:
-        """None while the link lives."""
-
-    def may_read(self, leg: SplicedLeg) -> bool:
-        """Whether what `leg` reads has somewhere to go."""
-
-    def wait_seconds(self, leg: SplicedLeg) -> float:
-        """How long the next message of `leg` has to wait for its rate."""
-
-    def passes(self, leg: SplicedLeg, message: Message) -> bool:
-        """Whether a whole message goes on."""
-
-    def take_control(self, payload: bytes) -> None:
-        """A control message of the client."""
-
-    def flush_outbox(self) -> None:
-        """Whole messages may be put into the client's stream, here and now."""
-
-    def stalled(self, leg: SplicedLeg) -> None:
-        """`leg` takes no more writes."""
-
-    def unstalled(self, leg: SplicedLeg) -> None:
-        """`leg` takes writes again."""
-
-    def stream_ended(self, leg: SplicedLeg, ended: Close | Violation) -> None:
-        """A close frame or a violation came from `leg`."""
-
-    def stream_lost(self, leg: SplicedLeg) -> None:
-        """`leg` was lost before a close frame came from it."""
-
-    def unanswered(self, leg: SplicedLeg) -> None:
-        """`leg` has not answered our pings."""
-
-    def too_slow(self, leg: SplicedLeg) -> None:
-        """`leg` has taken nothing for too long."""
-
-    def leg_gone(self, leg: SplicedLeg) -> None:
-        """The socket of `leg` is closed."""
+# What waited is written together up to this; a system call a frame would cost more than the copy.
+BATCH_BYTES = 64 * 1024
 
 
 class SplicedLeg(asyncio.Protocol):
@@ -82,6 +35,9 @@ class SplicedLeg(asyncio.Protocol):
         by: who closed, if this one did: CLIENT or UPSTREAM.
         watched: what is read here needs a second look before it goes on.
         stalled_at: loop time since when the transport takes no more writes, 0 while it does.
+        outbox: frames that wait for the end of the message under way to this leg, or of a stall; None while
+            none does.
+        injected_messages, injected_bytes: messages put into the stream to this leg, and their payload.
         close_due: the close to send as soon as the frame under way to this leg is whole.
         last_words: whole messages to write before the close, unless that comes inside a message.
         shut: nothing more may be written: the close frame was, or there is nobody left to read it.
@@ -104,8 +60,11 @@ class SplicedLeg(asyncio.Protocol):
         "by",
         "close_due",
         "gone",
+        "injected_bytes",
+        "injected_messages",
         "last_words",
         "other",
+        "outbox",
         "over",
         "scanner",
         "shut",
@@ -117,9 +76,11 @@ class SplicedLeg(asyncio.Protocol):
     )
     scanner: Scanner
 
-    def __init__(self, splice: Owner, transport: asyncio.Transport, by: ClosedBy) -> None:
+    def __init__(self, splice: Owner[SplicedLeg], transport: asyncio.Transport, by: ClosedBy) -> None:
         self.splice, self.transport, self.by = splice, transport, by
         self.other: SplicedLeg = self  # until joined
+        self.outbox: Outbox[bytes] | None = None
+        self.injected_messages = self.injected_bytes = 0
         self.close_due: Close | None = None
         self.last_words = b""
         self.watched = self.shut = self.over = self.gone = self._is_closed = self._lingers = False
@@ -140,9 +101,10 @@ class SplicedLeg(asyncio.Protocol):
         if passed is data and not self.watched and not self.scanner.noted:
             self.other.transport.write(passed)
         else:
-            self._look_at(passed)
+            self._take(passed)
 
-    def _look_at(self, passed: bytes) -> None:
+    def _take(self, passed: bytes) -> None:
+        """Act on what the scanner returned."""
         if self.other.shut:
             pass  # it has been told to go; what still comes for it is dropped
         elif self.watched:
@@ -169,7 +131,9 @@ class SplicedLeg(asyncio.Protocol):
 
     def _finish_read(self) -> None:
         """What was read has been passed on; see whether that was the end, and whether there is more of it."""
-        self._check_end()
+        if self.scanner.ended is not None and not self.over:
+            self.over = True
+            self.splice.stream_ended(self, self.scanner.ended)
         sent = self.scanner.control_frames - self._control_frames
         if sent and self.is_client:
             self._control_frames += sent
@@ -193,14 +157,8 @@ class SplicedLeg(asyncio.Protocol):
             sink.transport.write(passed)
         else:
             sink.transport.write(passed[:at])
-            self.splice.flush_outbox()
+            sink.flush()
             sink.transport.write(passed[at:])
-
-    def _check_end(self) -> None:
-        ended = self.scanner.ended
-        if ended is not None and not self.over:
-            self.over = True
-            self.splice.stream_ended(self, ended)
 
     def eof_received(self) -> None:
         if not self.scanner.unread:  # else it is lost when that has been passed on
@@ -239,11 +197,18 @@ class SplicedLeg(asyncio.Protocol):
 
     # --- Turns -----
 
+    @property
+    def may_read(self) -> bool:
+        """Whether what is read has somewhere to go."""
+        sink = self.other
+        # With a close due, the frame under way may end, and then nothing more is passed on.
+        return not sink.stalled_at or sink.shut or sink.close_due is not None
+
     def update_reading(self) -> None:
         """Read as long as what is read has somewhere to go; what was read already comes first."""
         if self.gone or self.turn is not None:
             return
-        may_read = self.splice.may_read(self)
+        may_read = self.may_read
         if self.scanner.unread and may_read:
             self._wait_for_turn(0.0)
         elif self.transport.is_closing():
@@ -280,7 +245,7 @@ class SplicedLeg(asyncio.Protocol):
     def _go_on(self) -> None:
         """It is our turn again."""
         self.turn = None
-        if self.scanner.unread and self.splice.may_read(self):
+        if self.scanner.unread and self.may_read:
             seconds = self.splice.wait_seconds(self)
             if seconds:
                 self._wait_for_turn(seconds)
@@ -291,21 +256,68 @@ class SplicedLeg(asyncio.Protocol):
         else:
             self.update_reading()
 
-    def _take(self, read: bytes) -> None:
-        """Act on what the scanner returned."""
-        self._look_at(read)
-
     # --- Writing -----
 
     def pause_writing(self) -> None:
         self.stalled_at = self.splice.loop.time()
         self._stalled_bytes = self.transport.get_write_buffer_size()
-        self.splice.stalled(self)
+        self.splice.observer.backpressure()
+        self.other.update_reading()
 
     def resume_writing(self) -> None:
         self.stalled_at = 0.0
         self._pinged_at = 0.0  # our ping was behind all that; ask again
-        self.splice.unstalled(self)
+        if self.other.scanner.between_messages:
+            self.flush()  # first what waits, then what comes
+        self.other.update_reading()
+
+    def inject(self, frame: bytes) -> None:
+        """Put one whole message into the stream to this leg: now, or between the messages under way.
+
+        Until then it waits in the outbox. When that is full, the route's policy ends the link or drops the
+        oldest. Once the link has ended, or nobody reads here any more, nothing is injected.
+        """
+        if self.shut or self.splice.ended is not None:
+            return
+        if self.outbox is None and not self.stalled_at and self.other.scanner.between_messages:
+            self.transport.write(frame)
+            self._count_injected(frame)
+        else:
+            self._put_into_outbox(frame)
+
+    def _put_into_outbox(self, frame: bytes) -> None:
+        splice = self.splice
+        if self.outbox is None:
+            self.outbox = Outbox(max_bytes=splice.limits.outbox_bytes, overflow=splice.overflow)
+            self.other.watched = True
+        try:
+            dropped = self.outbox.put(frame, len(frame))
+        except OutboxFull:
+            splice.too_slow(self)
+            return
+        if dropped:
+            splice.observer.events_dropped(dropped)
+
+    def flush(self, *, wholly: bool = False) -> None:
+        """Write what waits, here where whole messages fit: until this leg stalls, unless `wholly`."""
+        outbox = self.outbox
+        while outbox is not None and not outbox.is_empty and (wholly or not self.stalled_at):
+            frames = outbox.take_batch(BATCH_BYTES)
+            self.transport.write(b"".join(frames))
+            for frame in frames:
+                self._count_injected(frame)
+        if outbox is not None and outbox.is_empty:
+            self.outbox, self.other.watched = None, self.splice.ended is not None
+
+    def _count_injected(self, frame: bytes) -> None:
+        self.injected_messages += 1
+        self.injected_bytes += frame_payload_bytes(frame)
+
+    def end_outbox(self, *, delivers: bool) -> None:
+        """Let nothing wait any more; `delivers`: it still goes out, if whole messages fit here and now."""
+        if delivers and not self.shut and self.other.scanner.between_messages:
+            self.flush(wholly=True)
+        self.outbox = None
 
     def send_close(self, close: Close) -> None:
         """Send the last words and a close frame: now, or when the frame under way is whole.
@@ -363,7 +375,7 @@ class SplicedLeg(asyncio.Protocol):
             self._look_at_stall(now, limits.slow_consumer_seconds)
             return
         heard = self.scanner.heard
-        if heard != self._heard or self.turn is not None or not self.splice.may_read(self):
+        if heard != self._heard or self.turn is not None or not self.may_read:
             self._heard, self._heard_at, self._pinged_at = heard, now, 0.0
         elif self._pinged_at:
             if now - self._pinged_at >= limits.ping_timeout_seconds:
@@ -378,8 +390,3 @@ class SplicedLeg(asyncio.Protocol):
             self._stalled_bytes, self.stalled_at = unwritten, now
         elif now - self.stalled_at >= slow_seconds:
             self.splice.too_slow(self)
-
-
-def lost_as_told(by: ClosedBy) -> Close:
-    """What the other end is told when `by` was lost without a close."""
-    return closes.CLIENT_LOST if by is ClosedBy.CLIENT else closes.UPSTREAM_LOST

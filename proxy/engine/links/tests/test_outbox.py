@@ -56,3 +56,17 @@ def test_what_can_never_fit_does_not_cost_the_others() -> None:
     assert outbox.put("too long", 8) == 1
     assert outbox.take() == "abc"
     assert outbox.is_empty
+
+
+@given(SIZES, st.integers(0, 5 * MAX_BYTES))
+def test_a_batch_ends_with_the_item_that_fills_it(sizes: list[int], batch_bytes: int) -> None:
+    outbox, batches = Outbox[int](max_bytes=sum(sizes), overflow=Overflow.CLOSE), list[list[int]]()
+    for item, size in enumerate(sizes):
+        outbox.put(item, size)
+    while not outbox.is_empty:
+        batches.append(outbox.take_batch(batch_bytes))
+    assert [item for batch in batches for item in batch] == list(range(len(sizes)))
+    for batch in batches:
+        assert sum(sizes[item] for item in batch[:-1]) < max(batch_bytes, 1)
+    for batch in batches[:-1]:
+        assert sum(sizes[item] for item in batch) >= batch_bytes

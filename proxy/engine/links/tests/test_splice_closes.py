@@ -272,7 +272,7 @@ async def test_events_that_wait_are_delivered_before_the_services_close() -> Non
     async with raw_upstream(upstream) as url, gateway_to(url) as gateway, raw_client(gateway) as client:
         splice = await gateway.joined.get()
         await client.frame()
-        splice.inject_frame(text_frame("event"))
+        splice.down.inject(text_frame("event"))
         proceed.set()
         assert [await client.frame() for _ in range(3)] == [
             (0x80, b"two"),

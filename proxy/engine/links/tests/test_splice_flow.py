@@ -184,7 +184,7 @@ async def test_a_slow_client_that_makes_progress_is_kept() -> None:
 async def stall(splice: Splice) -> None:
     """Fill the client's socket until its transport takes no more."""
     while not splice.down.stalled_at:
-        splice.inject_frame(text_frame("x" * 100_000))
+        splice.down.inject(text_frame("x" * 100_000))
         await asyncio.sleep(0)
 
 
@@ -195,9 +195,9 @@ async def test_events_that_overflow_the_outbox_close_the_client() -> None:
         splice = await gateway.joined.get()
         await stall(splice)
         for _ in range(2):
-            splice.inject_frame(text_frame("y" * 100_000))
+            splice.down.inject(text_frame("y" * 100_000))
         assert splice.ended is None
-        splice.inject_frame(text_frame("y" * 100_000))
+        splice.down.inject(text_frame("y" * 100_000))
         assert splice.ended is not None
         assert splice.ended.close.code == 1008
         assert gateway.seen.slow == 1
@@ -212,10 +212,10 @@ async def test_events_that_overflow_the_outbox_push_out_the_oldest() -> None:
             splice = await gateway.joined.get()
             await stall(splice)
             for number in range(100):
-                splice.inject_frame(text_frame(f"{number:098}"))
-            splice.inject_frame(text_frame("z" * 2000))
+                splice.down.inject(text_frame(f"{number:098}"))
+            splice.down.inject(text_frame("z" * 2000))
             assert gateway.seen.dropped == 91
-            splice.inject_frame(text_frame("last"))
+            splice.down.inject(text_frame("last"))
             received = []
             while (frame := await client.frame()) != (0x81, b"last"):
                 received.append(frame[1])
@@ -284,7 +284,7 @@ async def test_messages_and_events_keep_flowing_after_a_stall() -> None:
     async with raw_upstream(upstream) as url, gateway_to(url) as gateway, client_of(gateway) as client:
         splice = await gateway.joined.get()
         await until(lambda: bool(splice.down.stalled_at))
-        splice.inject_frame(text_frame("event"))
+        splice.down.inject(text_frame("event"))
         received = [await client.recv() for _ in range(MEGABYTES + 2)]
         assert received.count("event") == 1
         assert received[-1] in ("after", "event")

@@ -1,0 +1,52 @@
+"""What a spliced leg tells and asks whoever has joined it with another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, TypeVar
+
+from proxy.core.closes import Close
+from proxy.core.limits import LinkLimits
+from proxy.core.routes import Overflow
+from proxy.core.wire.headers import Violation
+from proxy.core.wire.messages import Message
+from proxy.engine.links.splice_request import Observer
+
+LegT_contra = TypeVar("LegT_contra", contravariant=True)
+
+
+class Owner(Protocol[LegT_contra]):
+    """Who has joined two legs."""
+
+    loop: asyncio.AbstractEventLoop
+    limits: LinkLimits
+    overflow: Overflow
+    observer: Observer
+
+    @property
+    def ended(self) -> object | None:
+        """None while the link lives."""
+
+    def wait_seconds(self, leg: LegT_contra) -> float:
+        """How long the next message of `leg` has to wait for its rate."""
+
+    def passes(self, leg: LegT_contra, message: Message) -> bool:
+        """Whether a whole message goes on."""
+
+    def take_control(self, payload: bytes) -> None:
+        """A control message of the client."""
+
+    def stream_ended(self, leg: LegT_contra, ended: Close | Violation) -> None:
+        """A close frame or a violation came from `leg`."""
+
+    def stream_lost(self, leg: LegT_contra) -> None:
+        """`leg` was lost before a close frame came from it."""
+
+    def unanswered(self, leg: LegT_contra) -> None:
+        """`leg` has not answered our pings."""
+
+    def too_slow(self, leg: LegT_contra) -> None:
+        """`leg` has taken nothing for too long."""
+
+    def leg_gone(self, leg: LegT_contra) -> None:
+        """The socket of `leg` is closed."""
