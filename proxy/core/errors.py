@@ -125,12 +125,19 @@ class KeysUnavailable(GatewayError):
 
 
 class Forbidden(GatewayError):
-    """Known, but not allowed: a refused origin, a session token mismatch."""
+    """Known, but not allowed: a refused origin, a route's own `authorize`."""
 
     status = 403
     close = closes.NOT_PERMITTED
     code = "forbidden"
     message = "Not permitted."
+
+    def __init__(self, why: str = "", *, message: str = "") -> None:
+        """`why` is for the log alone; `message`, which is not "", is told to the client, too."""
+        super().__init__(why or message)
+        if message:
+            self.message = message
+            self.close = Close(self.close.code, closes.clip_reason(message))
 
 
 class OriginRefused(Forbidden):

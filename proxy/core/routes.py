@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -179,6 +179,10 @@ class Upstream:
 _OWN_QUERY = frozenset({"user_id", "token", "refuse"})
 
 
+# Answers None, at once or when awaited, or raises Forbidden (or another GatewayError).
+Authorize = Callable[[Subject], Awaitable[None] | None]
+
+
 def _no_topics(_: Subject) -> Iterable[str]:
     return ()
 
@@ -188,13 +192,15 @@ class Route:
     """A path and how its links behave. Instances are declared once, at import of the product's routes.
 
     `paths` are Django path patterns without a leading slash. `topics` names what a link hears beside its own
-    connection, its user and everyone. `control` switches the in-band control messages on. `required_query`
-    must be present and not empty, or the handshake is refused with 400. With `resume` RECONNECT a client
-    outlives its member; `tell_resume` lets it know. `connection_limits` bound how many links there are,
-    `message_limits` what clients send. `inspect` is asked about each whole message before it goes on, either
-    way. `phrase` makes a message of this route's own protocol of a JSON text that the gateway has to say
-    (events, errors); None where clients read it as it is. `farewell` answers the messages that tell clients
-    of that protocol, before the close frame, that a link has ended for good; once the service has spoken.
+    connection, its user and everyone. `authorize` is asked once, before the dial, whether an authenticated
+    client may come in; None: whoever is authenticated may. `control` switches the in-band control
+    messages on. `required_query` must be present and not empty, or the handshake is refused with 400.
+    With `resume` RECONNECT a client outlives its member; `tell_resume` lets it know. `connection_limits`
+    bound how many links there are, `message_limits` what clients send. `inspect` is asked about each
+    whole message before it goes on, either way. `phrase` makes a message of this route's own protocol of
+    a JSON text that the gateway has to say (events, errors); None where clients read it as it is.
+    `farewell` answers the messages that tell clients of that protocol, before the close frame, that a
+    link has ended for good; once the service has spoken.
     """
 
     name: str
@@ -202,6 +208,7 @@ class Route:
     upstream: Upstream
     forward: Forward = Forward()
     topics: Callable[[Subject], Iterable[str]] = _no_topics
+    authorize: Authorize | None = None
     control: bool = False
     unauthenticated_status: int = 401
     required_query: tuple[str, ...] = ()

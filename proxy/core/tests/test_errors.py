@@ -174,3 +174,11 @@ def test_a_products_failure_may_have_a_close_code_of_its_own() -> None:
         retry_after_seconds = 60.0
 
     assert Closed().as_close() == Close(4100, "the shop is closed")
+
+
+def test_what_a_client_may_know_of_why_it_is_forbidden_is_told_and_nothing_else() -> None:
+    told = errors.Forbidden(SECRET, message="Not yours. " + "é" * 100)
+    assert SECRET not in str(told.fields()) + told.as_close().reason
+    assert told.fields()["message"] == told.message
+    assert told.as_close().reason.startswith("Not yours. é")
+    assert len(told.as_close().reason.encode()) <= 123

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from proxy.core.errors import NotFound
+from proxy.core.errors import Forbidden, NotFound
 from proxy.core.routes import Forward, Subject
 from proxy.core.verdicts import Verdict
 from proxy.tests.world import World, settle
@@ -46,9 +46,17 @@ class BrokenForward(Forward):
         raise RuntimeError("a product's mistake")
 
 
+async def waits_for_a_broken_one(_: Subject) -> None:
+    await asyncio.sleep(0)
+    raise TimeoutError("a product's mistake")  # its own, not the gateway's deadline
+
+
 HOOKS: dict[str, dict[str, Any]] = {
     "topics": {"topics": raises(RuntimeError("a product's mistake"))},
     "forward": {"forward": BrokenForward()},
+    "authorize": {"authorize": raises(RuntimeError("a product's mistake"))},
+    "authorize, awaited": {"authorize": waits_for_a_broken_one},
+    "authorize, false": {"authorize": lambda _: False},
 }
 
 
@@ -61,7 +69,9 @@ async def test_a_hook_that_raises_is_named_and_answered_with_500(
         status, body = await world.answer()
     assert status == 500
     assert b"mistake" not in body
-    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == [hook]
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == [
+        hook.split(",", maxsplit=1)[0]
+    ]
     await settle(world, redis)
 
 
@@ -102,3 +112,41 @@ async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
     await settle(world, redis)
     hooks = [record.hook for record in caplog.records if hasattr(record, "hook")]
     assert hooks == (["inspect"] if code == 1011 else [])
+
+
+async def stranger(subject: Subject) -> None:
+    await asyncio.sleep(0)
+    raise Forbidden(f"{subject.principal.user_id} is in none", message="Not a member of this shop.")
+
+
+@pytest.mark.parametrize(
+    ("authorize", "told"),
+    [(raises(Forbidden("an inner detail")), b"Not permitted."), (stranger, b"Not a member of this shop.")],
+)
+async def test_a_client_that_the_route_does_not_authorize_is_a_403_before_any_dial(
+    world: World, redis: Redis, authorize: Any, told: bytes
+) -> None:
+    world.route = replace(world.route, authorize=authorize)
+    status, body = await world.answer()
+    assert (status, told in body, b"detail" in body) == (403, True, False)
+    assert not world.service.connections
+    await settle(world, redis)
+
+
+async def test_a_client_that_the_route_authorizes_comes_in(world: World, redis: Redis) -> None:
+    asked: list[Subject] = []
+    world.route = replace(world.route, authorize=asked.append)
+    status, _ = await world.answer()
+    assert (status, len(asked)) == (101, 1)
+    await settle(world, redis)
+
+
+async def test_a_route_that_does_not_say_in_time_whether_is_a_504(world: World, redis: Redis) -> None:
+    async def never(_: Subject) -> None:
+        await asyncio.Event().wait()
+
+    world.node.limits = replace(world.node.limits, dial_timeout_seconds=0.05)
+    world.route = replace(world.route, authorize=never)
+    status, _ = await world.answer()
+    assert status == 504
+    await settle(world, redis)
