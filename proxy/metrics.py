@@ -1,39 +1,27 @@
-"""Every metric of the gateway, in one file. Labels are bounded by code and settings, never by clients."""
+"""Every metric of the gateway, in one file, and the one way to count, from any floor but the core.
+
+A metric is declared here and counted where the thing happens: `child(REJECTIONS_TOTAL, route, reason).inc()`.
+Labels are bounded by code and settings, never by clients. This file imports nothing of the house.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from copy import copy
 from functools import lru_cache
 from typing import TypeVar
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    multiprocess,
-)
-from prometheus_client.metrics_core import Metric
+from prometheus_client import Counter, Gauge, Histogram
 
-from proxy.core.errors import GatewayError
-from proxy.engine.links.link import Link
-from proxy.engine.links.splice_request import Observer
-from proxy.engine.pools.pool import PoolObserver
+# What happens before, or without, a route; the server knows none.
+NO_ROUTE = "none"
 
 MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 _PREFIX = "gateway_websocket_"
 _QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 # prometheus_client cannot hold a gauge `connections` beside a counter `connections_total`: the gauge gets its
 # contracted name at the exposition, where no such rule stands.
-CONNECTIONS_INNER_NAME = _PREFIX + "connections_live"
+CONNECTIONS_NAME, CONNECTIONS_INNER_NAME = _PREFIX + "connections", _PREFIX + "connections_live"
 CONNECTIONS = Gauge(
     CONNECTIONS_INNER_NAME,
     "Live links, by route and member.",
@@ -144,85 +132,3 @@ BACKGROUND_CRASHES_TOTAL = Counter(
 def child(metric: MetricT, *labels: str) -> MetricT:
     """`metric.labels(*labels)`, looked up once: the client library takes a lock and some 2 µs each time."""
     return metric.labels(*labels)
-
-
-def count_traffic(link: Link) -> None:
-    """Add what crossed `link` since it was last counted; the hot path never touches a metric."""
-    route, now, before = link.record.route, link.counters, link.counted
-    for direction, messages, size in (
-        ("in", now.messages_in - before.messages_in, now.bytes_in - before.bytes_in),
-        ("out", now.messages_out - before.messages_out, now.bytes_out - before.bytes_out),
-    ):
-        if messages:
-            child(MESSAGES_TOTAL, route, direction).inc(messages)
-            child(BYTES_TOTAL, route, direction).inc(size)
-            child(MESSAGE_SIZE_BYTES, route, direction).observe(size / messages)
-    if now.messages_dropped > before.messages_dropped:
-        dropped = now.messages_dropped - before.messages_dropped
-        child(MESSAGES_DROPPED_TOTAL, route, "rate").inc(dropped)
-    link.counted = copy(now)
-
-
-class DialMetrics(PoolObserver):
-    """Counts dials by member: bounded by settings and by staff."""
-
-    def dialled(self, member: str, seconds: float) -> None:
-        child(DIAL_SECONDS, member).observe(seconds)
-
-    def dial_failed(self, member: str, error: Exception) -> None:
-        kind = error.code if isinstance(error, GatewayError) else "dial_failed"
-        child(ERRORS_TOTAL, kind, member).inc()
-
-    def lookup_crashed(self) -> None:
-        count_crash("resolving")
-
-
-class LinkMetrics(Observer):
-    """Counts what happens to the links of a route while they live."""
-
-    def __init__(self, route: str) -> None:
-        self._slow = SLOW_CONSUMERS_TOTAL.labels(route)
-        self._backpressure = BACKPRESSURE_EVENTS_TOTAL.labels(route)
-        self._dropped = EVENTS_TOTAL.labels("layer", "dropped")
-
-    def slow_consumer(self) -> None:
-        self._slow.inc()
-
-    def backpressure(self) -> None:
-        self._backpressure.inc()
-
-    def events_dropped(self, count: int) -> None:
-        self._dropped.inc(count)
-
-
-def count_crash(work: str) -> None:
-    BACKGROUND_CRASHES_TOTAL.labels(work).inc()
-
-
-class _Contracted:
-    """Collects from another registry, giving the live gauge its contracted name."""
-
-    def __init__(self, inner: CollectorRegistry) -> None:
-        self._inner = inner
-
-    def collect(self) -> Iterator[Metric]:
-        name = _PREFIX + "connections"
-        for metric in self._inner.collect():
-            if metric.name == CONNECTIONS_INNER_NAME:
-                metric.name = name
-                metric.samples = [sample._replace(name=name) for sample in metric.samples]
-            yield metric
-
-    def describe(self) -> list[Metric]:
-        return []  # the names are known to the inner registry, and two of them would seem to clash
-
-
-def exposition() -> bytes:
-    """All metrics as Prometheus' text; of all workers where PROMETHEUS_MULTIPROC_DIR is set."""
-    inner = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        inner = CollectorRegistry()
-        multiprocess.MultiProcessCollector(inner)  # type: ignore[no-untyped-call]
-    outer = CollectorRegistry()
-    outer.register(_Contracted(inner))
-    return generate_latest(outer)

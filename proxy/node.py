@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -34,9 +35,11 @@ from proxy.engine.background import Background
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
 from proxy.engine.links.link import Link
+from proxy.engine.links.traffic import count_forever
 from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.probes import Prober
 from proxy.engine.recorder import Recorder
+from proxy.gauges import measure_forever
 from proxy.served import serve_routes
 from proxy.tables.connection_rows import ConnectionWriter
 from proxy.tables.executor import DatabaseExecutor
@@ -48,7 +51,6 @@ from proxy.tokens import token_verifier
 logger = logging.getLogger(__name__)
 
 _SEND_SECONDS = 2.0
-_MEASURE_SECONDS = 2.0
 _CUT_SECONDS = 1.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
@@ -77,11 +79,11 @@ class GatewayNode:
         self.draining = False  # nobody else remembers it: the server asks, and the heart as it beats
         self.max_links = settings.MAX_CONNECTIONS
         self.verifier = token_verifier()
-        self.background = Background(on_crash=metrics.count_crash)
+        self.background = Background()
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
-        self._writer = ConnectionWriter(self.database, node_id=self.node_id)
-        self.recorder = Recorder(self._writer, progress=self._progress)
+        writer = ConnectionWriter(self.database, node_id=self.node_id)
+        self.recorder = Recorder(writer, progress=self._progress)
         self._reaper = Reaper()
         self.heart = NodeHeart(
             self._heart_database,
@@ -91,7 +93,6 @@ class GatewayNode:
             may_reap=self._reaper.wake,
         )
         self.lag = LoopLag()
-        self._records_dropped = 0
         self.served = serve_routes(registry.routes(), limits=self.limits)
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
@@ -136,7 +137,8 @@ class GatewayNode:
         self.background.start("recorder", self.recorder.run)
         self.background.start("hub", self.hub.run)
         self.background.start("lag", self.lag.run)
-        self.background.start("gauges", self._measure_forever)
+        self.background.start("gauges", self._measure)
+        self.background.start("traffic", partial(count_forever, self.links.values))
         self.background.start("rules", lambda: self.rules.run(self.hub))
         self.background.start("kicks", self.kicks.run)
         self.background.start("members", self.reporter.run)
@@ -198,26 +200,16 @@ class GatewayNode:
         if not self.links:
             self.no_links.set()
 
-    async def _measure_forever(self) -> None:
-        """Bring the gauges up to date, every few seconds."""
-        while True:
-            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
-            metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
-            streams = [link.stream for link in self.links.values() if link.stream is not None]
-            metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams))
-            for pool in self.pools():
-                metrics.UPSTREAM_HEALTHY.labels(pool.name).set(pool.available)
-            dropped = self.recorder.dropped + self._writer.dropped
-            metrics.RECORDS_DROPPED_TOTAL.inc(dropped - self._records_dropped)
-            self._records_dropped = dropped
-            await asyncio.sleep(_MEASURE_SECONDS)
+    async def _measure(self) -> None:
+        await measure_forever(
+            lag=self.lag, links=self.links.values, pools=self.pools(), recorder=self.recorder
+        )
 
     def _progress(self) -> Iterator[ConnectionRecord]:
-        """Every live link's record, its counters brought up to date; what crossed since is counted, too."""
+        """Every live link's record, its counters brought up to date."""
         clock = asyncio.get_running_loop().time
         for link in tuple(self.links.values()):
             link.update_record(now=datetime.now(UTC), loop_time=clock())  # walked over seconds
-            metrics.count_traffic(link)
             yield link.record
 
     def _deliver(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
@@ -226,7 +218,7 @@ class GatewayNode:
         for link in links:
             link.inject(event)
             delivered += 1
-        metrics.EVENTS_TOTAL.labels("layer", "delivered").inc(delivered)
+        metrics.child(metrics.EVENTS_TOTAL, "layer", "delivered").inc(delivered)
 
     def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
         closing = Closing.of(message)

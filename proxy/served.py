@@ -1,4 +1,4 @@
-"""A route at run time, on one node: the pool behind it, what bounds its clients, what counts its links."""
+"""A route at run time, on one node: the pool behind it, what bounds its clients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from proxy import metrics
 from proxy.core.limits import LinkLimits
 from proxy.core.message_gate import MessageGates
 from proxy.core.routes import Route
@@ -21,7 +20,6 @@ class ServedRoute:
     route: Route
     pool: Pool
     gates: MessageGates | None
-    observer: metrics.LinkMetrics
     limits: LinkLimits
 
 
@@ -34,7 +32,7 @@ def serve_routes(routes: Iterable[Route], *, limits: LinkLimits) -> dict[str, Se
         if name not in pools:
             pools[name] = _pool(route)
         gates = None if bounds.is_unlimited else MessageGates(bounds)
-        served[route.name] = ServedRoute(route, pools[name], gates, metrics.LinkMetrics(route.name), limits)
+        served[route.name] = ServedRoute(route, pools[name], gates, limits)
     return served
 
 
@@ -43,5 +41,4 @@ def _pool(route: Route) -> Pool:
         route.upstream,
         dial_seconds=settings.DIAL_TIMEOUT_SECONDS,
         max_concurrent_dials=settings.MAX_CONCURRENT_DIALS,
-        observer=metrics.DialMetrics(),
     )

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 
+from proxy import metrics
 from proxy.core import backoff
 
 logger = logging.getLogger(__name__)
@@ -20,10 +21,9 @@ _CANCEL_SECONDS = 0.2
 
 
 class Background:
-    """Owns the process's background tasks. A crash is logged, told to `on_crash`, and the work restarted."""
+    """Owns the process's background tasks. A crash is logged and counted, and the work restarted."""
 
-    def __init__(self, *, on_crash: Callable[[str], None] = lambda name: None) -> None:
-        self._on_crash = on_crash
+    def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -45,7 +45,7 @@ class Background:
                 return await work()
             except Exception:
                 logger.exception("background work crashed", extra={"work": name})
-                self._on_crash(name)
+                metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, name).inc()
             if loop.time() - started > _STEADY_SECONDS:
                 waits = backoff.delays(_FIRST_DELAY_SECONDS, longest_seconds=_LONGEST_DELAY_SECONDS)
             await asyncio.sleep(backoff.jittered(next(waits), fraction=0.2, random=random.random()))  # noqa: S311

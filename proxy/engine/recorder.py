@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import random
 
+from proxy import metrics
 from proxy.core.backoff import delays, jittered
 from proxy.core.pending import PendingRecords
 from proxy.core.records import ConnectionRecord
@@ -74,7 +75,9 @@ class Recorder:
             self._noted[record.id] = _traffic(record)
         else:
             self._noted.pop(record.id, None)
+        dropped_before = self._pending.dropped
         dropped_id = self._pending.note(record)
+        metrics.RECORDS_DROPPED_TOTAL.inc(self._pending.dropped - dropped_before)
         if dropped_id is not None:
             self._noted[dropped_id] = _NEVER_NOTED
 
@@ -104,6 +107,7 @@ class Recorder:
                     await self._flush_until_written(first_seconds=0.1)
         except TimeoutError:
             self._unwritten += self._pending.count
+            metrics.RECORDS_DROPPED_TOTAL.inc(self._pending.count)
             log.error("record: gave up %d snapshots, the database is away", self._pending.count)
         return self._pending.count
 

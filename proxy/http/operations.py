@@ -15,9 +15,8 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from proxy import metrics
 from proxy.core.errors import READ_ONLY, BadRequest
-from proxy.http.exposition import Exposition
+from proxy.http.exposition import CONTENT_TYPE, Exposition
 from proxy.http.readiness import Readiness
 from proxy.node import GatewayNode, running_node
 from proxy.socket.middleware import Application, Receive, Scope, Send, header_values
@@ -65,7 +64,7 @@ async def prometheus(scope: Scope) -> Answer:
     if expected and not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
         told = {"code": "authentication_failed", "message": "METRICS_TOKEN is needed as a bearer token."}
         return Answer.of_parts(told, status=401)
-    return Answer(status=200, content_type=metrics.CONTENT_TYPE, body=_exposition.text(time.monotonic()))
+    return Answer(status=200, content_type=CONTENT_TYPE, body=_exposition.text(time.monotonic()))
 
 
 PATHS: dict[str, Callable[[Scope], Awaitable[Answer]]] = {

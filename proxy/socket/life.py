@@ -20,6 +20,7 @@ from proxy.core.wire.control_messages import encode_error
 from proxy.engine.admission.shared_caps import Seat
 from proxy.engine.links.link import Link, Stream
 from proxy.engine.links.resume import AnyLease
+from proxy.engine.links.traffic import count_traffic
 from proxy.node import GatewayNode
 from proxy.served import ServedRoute
 from proxy.socket import control
@@ -151,7 +152,7 @@ class Life:
             metrics.CONNECTION_DURATION_SECONDS, self.route.name, f"closed_by_{by.value}"
         )
         duration.observe(lived_seconds)
-        metrics.count_traffic(self.link)
+        count_traffic(self.link)
         if self.route.resume is Resume.RECONNECT:
             return  # a member that was lost has been counted then
         if by is ClosedBy.UPSTREAM and close.code == ABNORMAL:

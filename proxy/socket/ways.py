@@ -129,7 +129,7 @@ class SpliceWay:
             control=route.control,
             overflow=route.overflow,
             inspect=policy_of(life),
-            observer=opening.served.observer,
+            route=route.name,
             life=life,
             inspect_out=route.inspect is not None,
             gate=pacing_gate(life),
@@ -191,7 +191,7 @@ class RelayWay:
             screening=Screening(
                 control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
             ),
-            observer=opening.served.observer,
+            route=route.name,
             farewell=route.farewell,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import DataError, connection, transaction
 
+from proxy import metrics
 from proxy.core.records import ConnectionRecord
 from proxy.models import Connection
 from proxy.tables.executor import DatabaseExecutor
@@ -37,16 +38,16 @@ Row = tuple[Any, ...]
 
 
 class ConnectionWriter:
-    """The recorder's `write`: upserts a batch for one node. `dropped` counts what no table would take."""
+    """The recorder's `write`: upserts a batch for one node, and counts what no table would take."""
 
     def __init__(self, executor: DatabaseExecutor, *, node_id: str) -> None:
         self._executor = executor
         self._node_id = node_id
-        self.dropped = 0
 
     async def __call__(self, records: Sequence[ConnectionRecord]) -> None:
         """Write them all, or raise and leave it to be tried again (django.db.Error, TimeoutError)."""
-        self.dropped += await self._executor.run(write_records, records, node_id=self._node_id)
+        dropped = await self._executor.run(write_records, records, node_id=self._node_id)
+        metrics.RECORDS_DROPPED_TOTAL.inc(dropped)
 
 
 def write_records(records: Sequence[ConnectionRecord], *, node_id: str) -> int:

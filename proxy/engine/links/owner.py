@@ -10,7 +10,6 @@ from proxy.core.limits import LinkLimits
 from proxy.core.routes import Overflow
 from proxy.core.wire.headers import Violation
 from proxy.core.wire.messages import Message
-from proxy.engine.links.splice_request import Observer
 
 LegT_contra = TypeVar("LegT_contra", contravariant=True)
 
@@ -21,7 +20,7 @@ class Owner(Protocol[LegT_contra]):
     loop: asyncio.AbstractEventLoop
     limits: LinkLimits
     overflow: Overflow
-    observer: Observer
+    route: str
 
     @property
     def ended(self) -> object | None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
+from proxy import metrics
 from proxy.core import closes
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
@@ -25,7 +26,6 @@ from proxy.core.wire.control_messages import is_control
 from proxy.core.wire.headers import BINARY, TEXT
 from proxy.engine.links.legs import Leg
 from proxy.engine.links.outbox import Outbox, OutboxFull
-from proxy.engine.links.splice_request import NO_OBSERVER, Observer
 from proxy.engine.links.unsent import MOST_TIMEOUTS, still_moves
 
 logger = logging.getLogger(__name__)
@@ -72,11 +72,11 @@ class Relay:
         counters: LinkCounters,
         overflow: Overflow,
         screening: Screening = NO_SCREENING,
-        observer: Observer = NO_OBSERVER,
+        route: str = metrics.NO_ROUTE,
         farewell: Farewell | None = None,
     ) -> None:
         self._downstream, self._upstream = downstream, upstream
-        self._limits, self._counters, self._observer = limits, counters, observer
+        self._limits, self._counters, self._route = limits, counters, route
         self._control, self._inspect, self._gate = screening.control, screening.inspect, screening.gate
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._farewell, self._has_service_spoken = farewell, False
@@ -90,12 +90,12 @@ class Relay:
         try:
             dropped = self._outbox.put(event, payload_bytes(event.text))
         except OutboxFull:
-            self._observer.slow_consumer()
+            metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
             return
         self._has_events.set()
         if dropped:
-            self._observer.events_dropped(dropped)
+            metrics.child(metrics.EVENTS_TOTAL, "layer", "dropped").inc(dropped)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         if not self._ended.done():
@@ -147,7 +147,7 @@ class Relay:
             self.end(ended.close, ended.by)
         except TimeoutError:
             if stalled is closes.SLOW_CONSUMER:
-                self._observer.slow_consumer()
+                metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             self.end(stalled, ClosedBy.GATEWAY)
         except GatewayError as error:
             if isinstance(error, HookFailed):
@@ -239,7 +239,7 @@ class Relay:
                 await sender.send(reply)
         except TimeoutError:
             if from_client:
-                self._observer.slow_consumer()
+                metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             stalled = closes.SLOW_CONSUMER if from_client else closes.UPSTREAM_FAILED
             raise LegClosed(stalled, by=ClosedBy.GATEWAY) from None
 

@@ -24,6 +24,7 @@ import logging
 import os
 from collections.abc import Callable
 
+from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
@@ -36,13 +37,13 @@ from proxy.core.wire.headers import Violation
 from proxy.core.wire.messages import Message
 from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.scanners import client_scanner, upstream_scanner
-from proxy.engine.links.splice_request import End, Life, Observer, SpliceRequest
+from proxy.engine.links.splice_request import End, Life, SpliceRequest
 from proxy.engine.links.spliced_leg import HIGH_WATER_BYTES, LOW_WATER_BYTES, SplicedLeg
 from proxy.engine.links.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.pools.rawdial import RawUpstream
 
-__all__ = ["End", "Life", "Observer", "Splice", "SpliceRequest"]
+__all__ = ["End", "Life", "Splice", "SpliceRequest"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +74,8 @@ class Splice:
         "ended",
         "limits",
         "loop",
-        "observer",
         "overflow",
+        "route",
         "slot",
         "up",
     )
@@ -93,7 +94,7 @@ class Splice:
         closed.
         """
         self.loop, self.slot = asyncio.get_running_loop(), NOT_DUE
-        self.limits, self.overflow, self.observer = request.limits, request.overflow, request.observer
+        self.limits, self.overflow, self.route = request.limits, request.overflow, request.route
         self.ended: End | None = None
         self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
         self._farewell, self._on_client_gone = request.farewell, on_client_gone
@@ -230,7 +231,7 @@ class Splice:
     def too_slow(self, leg: SplicedLeg) -> None:
         """`leg` has taken nothing for too long, though something waits for it."""
         if leg is self.down:
-            self.observer.slow_consumer()
+            metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self.route).inc()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
         else:
             self.end(closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.farewells import Farewell
 from proxy.core.limits import LinkLimits
@@ -14,22 +15,6 @@ from proxy.core.routes import Overflow
 from proxy.core.verdicts import Inspect
 from proxy.engine.links.link import Stream
 from proxy.engine.pools.rawdial import RawUpstream
-
-
-class Observer:
-    """Told of what an operator counts; shared by all links of a route. Does nothing; override."""
-
-    def slow_consumer(self) -> None:
-        """A link was closed because its client does not keep up."""
-
-    def backpressure(self) -> None:
-        """One end was stopped because the other does not keep up."""
-
-    def events_dropped(self, count: int) -> None:
-        """Events were dropped from a full outbox."""
-
-
-NO_OBSERVER = Observer()
 
 
 class Life(Protocol):
@@ -55,7 +40,7 @@ class SpliceRequest:
     `control`: the client's in-band control messages are taken out of its stream. `inspect`
     is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
     `inspect` goes together with `upstream.extensions`. `gate` says how fast the client's messages are read.
-    `farewell` answers what the client is told before a close for good.
+    `farewell` answers what the client is told before a close for good. `route` is its name in metrics.
     """
 
     upstream: RawUpstream
@@ -68,7 +53,7 @@ class SpliceRequest:
     inspect_out: bool = True
     gate: MessageGate | None = None
     farewell: Farewell | None = None
-    observer: Observer = field(default=NO_OBSERVER)
+    route: str = metrics.NO_ROUTE
 
     @property
     def inspects_out(self) -> bool:

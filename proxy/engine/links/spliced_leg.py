@@ -13,6 +13,7 @@ import asyncio
 import os
 import sys
 
+from proxy import metrics
 from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
@@ -261,7 +262,7 @@ class SplicedLeg(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.stalled_at = self.splice.loop.time()
         self._stalled_bytes = self.transport.get_write_buffer_size()
-        self.splice.observer.backpressure()
+        metrics.child(metrics.BACKPRESSURE_EVENTS_TOTAL, self.splice.route).inc()
         self.other.update_reading()
 
     def resume_writing(self) -> None:
@@ -296,7 +297,7 @@ class SplicedLeg(asyncio.Protocol):
             splice.too_slow(self)
             return
         if dropped:
-            splice.observer.events_dropped(dropped)
+            metrics.child(metrics.EVENTS_TOTAL, "layer", "dropped").inc(dropped)
 
     def flush(self, *, wholly: bool = False) -> None:
         """Write what waits, here where whole messages fit: until this leg stalls, unless `wholly`."""

@@ -37,10 +37,7 @@ class MemberState(StrEnum):
 
 
 class Member:
-    """`clock` is monotonic seconds, `random` in [0, 1). `links` counts leases, dials under way included.
-
-    `on_lookup_crash` hears that this node could not look its host up.
-    """
+    """`clock` is monotonic seconds, `random` in [0, 1). `links` counts leases, dials under way included."""
 
     __slots__ = (
         "_breaker",
@@ -68,13 +65,12 @@ class Member:
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
-        on_lookup_crash: Callable[[], None],
     ) -> None:
         self._clock, self._random = clock, random
         self._breaker = Breaker(upstream.breaker) if upstream.breaker is not None else None
         self.spec = spec
         self.health = Health(upstream.probe) if upstream.probe is not None else None
-        self.addresses = Addresses(urlsplit(spec.url).hostname or "", on_crash=on_lookup_crash)
+        self.addresses = Addresses(urlsplit(spec.url).hostname or "")
         self._told_busy: dict[str, float] = {}  # clients, and until when
         self.links = 0
         self.removed = False

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic
 
+from proxy import metrics
 from proxy.core.errors import (
     GatewayError,
     NotFound,
@@ -44,22 +45,6 @@ class MemberLease(Generic[LegT]):
         self._use.released(lost=lost)
 
 
-class PoolObserver:
-    """What is told of each dial of a member; tells nobody by itself."""
-
-    def dialled(self, member: str, seconds: float) -> None:
-        """The member, by its URL, answered after so long."""
-
-    def lookup_crashed(self) -> None:
-        """This node could not begin, or not end, to look up a member's name."""
-
-    def dial_failed(self, member: str, error: Exception) -> None:
-        """It did not, or not as it should: DialFailed, UpstreamTimeout, UpstreamRefused or ServiceBusy.
-
-        Or it was NotFound, ServiceRefused or TokenExpired to a client that another member let in.
-        """
-
-
 # Everyday answers of a member to a client.
 _REFUSALS = (NotFound, ServiceRefused, TokenExpired)
 # How a member does not let a client in. All else that a dial raises is this node's own.
@@ -88,10 +73,10 @@ class _Search:
     def is_over(self, now: float) -> bool:
         return len(self._said) >= _WORDS_TO_BELIEVE or now >= self.deadline
 
-    def note(self, use: Use, error: Exception, *, is_connected: bool, observer: PoolObserver) -> None:
+    def note(self, use: Use, error: Exception, *, is_connected: bool) -> None:
         """The member did not let the client in."""
         if not isinstance(error, _REFUSALS):
-            observer.dial_failed(use.member.url, error)
+            _count_failure(use, error)
         if isinstance(error, ServiceBusy):
             self._busy = self._busy or error
             use.busy(str(error), seconds=error.retry_after_seconds)
@@ -102,18 +87,24 @@ class _Search:
             self.failure = error
             use.failed(str(error) or type(error).__name__, is_request=is_connected)
 
-    def contradicted(self, observer: PoolObserver) -> None:
+    def contradicted(self) -> None:
         """Another member let the client in."""
         for use, error in self._said:
             status = error.upstream_status if isinstance(error, UpstreamRefused) else error.status
             use.belied(f"answered {status} to a client that another member let in")
             if isinstance(error, _REFUSALS):
-                observer.dial_failed(use.member.url, error)
+                _count_failure(use, error)
 
     @property
     def word(self) -> GatewayError | None:
         """What to tell the client of what members said: about its request first, else that they are busy."""
         return self._said[0][1] if self._said else self._busy
+
+
+def _count_failure(use: Use, error: Exception) -> None:
+    """By member: those are bounded by settings and by staff."""
+    kind = error.code if isinstance(error, GatewayError) else "dial_failed"
+    metrics.child(metrics.ERRORS_TOTAL, kind, use.member.url).inc()
 
 
 def is_about_request(error: Exception) -> bool:
@@ -132,13 +123,12 @@ class Pool:
         *,
         dial_seconds: float = 5.0,
         max_concurrent_dials: int = 100,
-        observer: PoolObserver = PoolObserver(),  # noqa: B008  it keeps nothing
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.name, self.upstream = upstream.name, upstream
         self._dial_seconds, self._clock, self._random = dial_seconds, clock, random
-        self._policy, self._observer = policy(upstream.policy), observer
+        self._policy = policy(upstream.policy)
         # A pool's own: one that is black-holed must not hold up the dials of the others.
         self._dialler = Dialler(max_concurrent=max_concurrent_dials, queue_seconds=dial_seconds)
         self._members: dict[str, Member] = {}
@@ -186,7 +176,6 @@ class Pool:
             self.upstream,
             clock=self._clock,
             random=self._random,
-            on_lookup_crash=self._observer.lookup_crashed,
         )
         self._members[spec.url] = member
         return member
@@ -207,7 +196,7 @@ class Pool:
         lease = await self._ask_in_turn(search, dial, request)
         if lease is None:
             raise search.word or self._failure(search.failure)
-        search.contradicted(self._observer)
+        search.contradicted()
         return lease
 
     async def _ask_in_turn(
@@ -252,12 +241,12 @@ class Pool:
         try:
             leg = await _within(search.seconds, dial(target, request))
         except _NO_ENTRY as error:
-            search.note(use, error, is_connected=target.is_connected, observer=self._observer)
+            search.note(use, error, is_connected=target.is_connected)
             return None
         except BaseException:  # the client left, or it is this node that cannot
             use.given_up()
             raise
-        self._observer.dialled(member.url, use.dialled())
+        metrics.child(metrics.DIAL_SECONDS, member.url).observe(use.dialled())
         return MemberLease(use, leg)
 
     def _candidates(self, search: _Search) -> Sequence[Member]:

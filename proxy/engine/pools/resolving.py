@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from proxy import metrics
+
 # Addresses older than this are looked up again, while dials go on with what is known.
 FRESH_SECONDS = 10.0
 # However often all of them fail, lookups do not follow each other faster than this.
@@ -56,8 +58,7 @@ def look_up(host: str) -> list[str]:
 class Addresses:
     """The addresses of one host. What was known stays in use while the name does not resolve any more.
 
-    `is_fixed`: the host is an address, and there is nothing to look up. `on_crash` hears of lookups that this
-    node could not make.
+    `is_fixed`: the host is an address, and there is nothing to look up.
     """
 
     __slots__ = (
@@ -68,7 +69,6 @@ class Addresses:
         "_look_up",
         "_looked_at",
         "_lookup",
-        "_on_crash",
         "_why",
         "host",
         "is_fixed",
@@ -80,9 +80,8 @@ class Addresses:
         *,
         look_up: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
-        on_crash: Callable[[], None] = lambda: None,
     ) -> None:
-        self.host, self._look_up, self._clock, self._on_crash = host, look_up, clock, on_crash
+        self.host, self._look_up, self._clock = host, look_up, clock
         self._known: tuple[str, ...] = ()
         self._failed: dict[str, float] = {}  # when to try it again
         self._failure: type[HostUnknown] = HostUnknown
@@ -162,7 +161,7 @@ class Addresses:
     def _crashed(self, why: str) -> None:
         """It is this node that cannot look up. As after any lookup, a later dial tries again."""
         logger.error("a lookup failed", extra={"host": self.host, "why": why})
-        self._on_crash()
+        metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, "resolving").inc()
         self._looked((), why, CannotLookUp)
 
     def _looked(self, found: tuple[str, ...], why: str, failure: type[HostUnknown] = HostUnknown) -> None:

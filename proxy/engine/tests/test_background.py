@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from proxy import metrics
 from proxy.engine.background import Background
+from proxy.tests.counting import counted
 
 
 @pytest.fixture
@@ -28,7 +30,6 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_work_that_crashes_is_logged_counted_and_restarted_with_growing_waits(
     waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    crashes: list[str] = []
     steady, starts = asyncio.Event(), 0
 
     async def work() -> None:
@@ -39,12 +40,12 @@ async def test_work_that_crashes_is_logged_counted_and_restarted_with_growing_wa
         steady.set()
         await asyncio.Event().wait()
 
-    background = Background(on_crash=crashes.append)
-    background.start("hub", work)
+    background = Background()
+    background.start("crashing", work)
     async with asyncio.timeout(5):
         await steady.wait()
         await background.stop()
-    assert crashes == ["hub"] * 4
+    assert counted(metrics.BACKGROUND_CRASHES_TOTAL, "crashing") == 4
     assert waits == [0.5, 1, 2, 4]
     assert caplog.text.count("background work crashed") == 4
 

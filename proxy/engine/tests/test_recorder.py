@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from proxy import metrics
 from proxy.core.closes import NORMAL, ClosedBy
 from proxy.core.records import ConnectionRecord
 from proxy.engine.recorder import Recorder
+from proxy.tests.counting import counted
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -138,19 +140,22 @@ async def test_closing_without_a_database_ends_at_the_deadline_and_counts_what_i
     recorder = Recorder(table.write)
     recorder.note(closed("a"))
     recorder.note(closed("b"))
+    counted_before = counted(metrics.RECORDS_DROPPED_TOTAL)
 
     async with asyncio.timeout(5):
         assert await recorder.close(0.05) == 2
-    assert recorder.dropped == 2
+    assert recorder.dropped == counted(metrics.RECORDS_DROPPED_TOTAL) - counted_before == 2
 
 
 async def test_when_too_many_wait_live_links_are_dropped_and_noted_again_by_progress() -> None:
     table = Table()
     links = [record("a"), record("b")]
+    counted_before = counted(metrics.RECORDS_DROPPED_TOTAL)
     recorder = Recorder(table.write, progress=lambda: links, max_pending=2)
     for link in links:
         recorder.note(link)
     recorder.note(closed("c"))
+    assert counted(metrics.RECORDS_DROPPED_TOTAL) - counted_before == 1
     assert (recorder.queue_length, recorder.dropped) == (2, 1)
 
     await recorder.flush()

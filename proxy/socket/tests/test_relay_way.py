@@ -13,7 +13,6 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Route, Upstream
-from proxy.engine.links.splice_request import Observer
 from proxy.engine.pools.dial import DialRequest, Target, dial_leg
 from proxy.socket import ways
 from proxy.socket.opening import Opening
@@ -57,7 +56,7 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
             began=lambda _: None,
             ended=lambda close, by: ends.append((close, by)),
         )
-        served: Any = SimpleNamespace(route=route, limits=LinkLimits(), observer=Observer())
+        served: Any = SimpleNamespace(route=route, limits=LinkLimits())
         node: Any = None
         silent: Any = asyncio.Event().wait
         opening = Opening(scope={"principal": None}, receive=silent, send=send, served=served, node=node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,14 +18,16 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.wire.framing import encode_frame
-from proxy.engine.links.splice import End, Observer, Splice, SpliceRequest
+from proxy.engine.links.splice import End, Splice, SpliceRequest
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
 from proxy.engine.pools.rawdial import RawUpstream, dial_raw
+from proxy.tests.counting import counted
 
 TEST_SECONDS = 20.0
 MASK = b"\x01\x02\x03\x04"
@@ -54,22 +57,24 @@ def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return decorated
 
 
-@dataclass
-class Seen(Observer):
-    """What the observer was told."""
+class Counted:
+    """What was counted since, under a route of its own."""
 
-    slow: int = 0
-    stops: int = 0
-    dropped: int = 0
+    def __init__(self) -> None:
+        self.route = f"splicing-{secrets.token_hex(4)}"
+        self._dropped_before = counted(metrics.EVENTS_TOTAL, "layer", "dropped")
 
-    def slow_consumer(self) -> None:
-        self.slow += 1
+    @property
+    def slow(self) -> float:
+        return counted(metrics.SLOW_CONSUMERS_TOTAL, self.route)
 
-    def backpressure(self) -> None:
-        self.stops += 1
+    @property
+    def stops(self) -> float:
+        return counted(metrics.BACKPRESSURE_EVENTS_TOTAL, self.route)
 
-    def events_dropped(self, count: int) -> None:
-        self.dropped += count
+    @property
+    def dropped(self) -> float:
+        return counted(metrics.EVENTS_TOTAL, "layer", "dropped") - self._dropped_before
 
 
 class Told:
@@ -102,7 +107,7 @@ class TestGateway:
     options: dict[str, Any] = field(default_factory=dict)
     joined: asyncio.Queue[Splice] = field(default_factory=asyncio.Queue)
     lives: dict[Splice, Told] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
+    counted: Counted = field(default_factory=Counted)
     counters: LinkCounters = field(default_factory=LinkCounters)
     clients_gone: int = 0
     url: str = ""
@@ -141,7 +146,7 @@ class TestGateway:
             limits=self.limits,
             counters=self.counters,
             life=life,
-            observer=self.seen,
+            route=self.counted.route,
             **self.options,
         )
 

@@ -73,8 +73,8 @@ async def test_a_client_that_does_not_read_stops_the_service_and_then_gets_every
         await both_stopped(gateway, offering[0])
         await read_all(client, MEGABYTES * len(CHUNK))
         await offering[0]
-        assert gateway.seen.stops > 0
-        assert gateway.seen.slow == 0
+        assert gateway.counted.stops > 0
+        assert gateway.counted.slow == 0
     assert peak_rss_bytes() - before < 20 << 20
 
 
@@ -119,7 +119,7 @@ async def test_a_client_that_stays_behind_is_closed_with_1008_and_counted() -> N
         assert await heard.get() == (1008).to_bytes(2, "big") + b"slow consumer"
         end = await gateway.end_of(splice)
         assert (end.close.code, end.close.reason, end.by) == (1008, "slow consumer", ClosedBy.GATEWAY)
-        assert gateway.seen.slow == 1
+        assert gateway.counted.slow == 1
         client.close()
 
 
@@ -158,7 +158,7 @@ async def test_a_service_that_stays_behind_has_failed() -> None:
             offering = asyncio.ensure_future(offer(client, MASKED_CHUNK))
             assert await client.frame() == (0x88, (1011).to_bytes(2, "big") + b"upstream failed")
             offering.cancel()
-            assert gateway.seen.slow == 0
+            assert gateway.counted.slow == 0
         never.set()
 
 
@@ -200,7 +200,7 @@ async def test_events_that_overflow_the_outbox_close_the_client() -> None:
         splice.down.inject(text_frame("y" * 100_000))
         assert splice.ended is not None
         assert splice.ended.close.code == 1008
-        assert gateway.seen.slow == 1
+        assert gateway.counted.slow == 1
         await gateway.end_of(splice)
 
 
@@ -214,7 +214,7 @@ async def test_events_that_overflow_the_outbox_push_out_the_oldest() -> None:
             for number in range(100):
                 splice.down.inject(text_frame(f"{number:098}"))
             splice.down.inject(text_frame("z" * 2000))
-            assert gateway.seen.dropped == 91
+            assert gateway.counted.dropped == 91
             splice.down.inject(text_frame("last"))
             received = []
             while (frame := await client.frame()) != (0x81, b"last"):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from proxy import metrics
 from proxy.core.errors import Overloaded
 from proxy.core.limits import LinkLimits
 from proxy.engine.pools import dial, rawdial
@@ -23,6 +24,7 @@ from proxy.engine.pools.resolving import (
     Addresses,
     HostUnknown,
 )
+from proxy.tests.counting import counted
 
 LIMITS = LinkLimits(dial_timeout_seconds=2)
 WAYS = [dial.dial_leg, rawdial.dial_raw]
@@ -160,42 +162,41 @@ async def test_once_all_addresses_have_failed_the_first_that_answers_does_not_ge
     assert {(await addresses.in_turn())[-1] for _ in range(20)} == {"10.0.0.3"}
 
 
+def crashes() -> float:
+    return counted(metrics.BACKGROUND_CRASHES_TOTAL, "resolving")
+
+
 async def test_a_node_without_a_thread_left_says_so_and_looks_up_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    names, crashes = Names("10.0.0.1"), []
-    addresses = Addresses(
-        "studio", look_up=names, clock=lambda: names.now, on_crash=lambda: crashes.append(1)
-    )
+    names, before = Names("10.0.0.1"), crashes()
+    addresses = Addresses("studio", look_up=names, clock=lambda: names.now)
 
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", no_thread)
         for _ in range(5):
             with pytest.raises(HostUnknown, match="can't start new thread"):
                 await addresses.in_turn()
-    assert (len(crashes), [record.message for record in caplog.records]) == (1, ["a lookup failed"])
+    assert (crashes() - before, [record.message for record in caplog.records]) == (1, ["a lookup failed"])
     names.now += AGAIN_SECONDS + 0.1
     assert await addresses.in_turn() == ["10.0.0.1"]
 
 
 async def test_a_resolver_that_breaks_ends_no_lookups_for_good() -> None:
-    crashes: list[int] = []
-    names = Names("10.0.0.1")
+    names, before = Names("10.0.0.1"), crashes()
 
     def broken(host: str) -> Sequence[str]:
-        if not crashes:
+        if crashes() == before:
             raise MemoryError("no room")
         return names(host)
 
-    addresses = Addresses(
-        "studio", look_up=broken, clock=lambda: names.now, on_crash=lambda: crashes.append(1)
-    )
+    addresses = Addresses("studio", look_up=broken, clock=lambda: names.now)
     async with asyncio.timeout(5):
         with pytest.raises(HostUnknown, match="MemoryError"):
             await addresses.in_turn()
         names.now += AGAIN_SECONDS + 0.1
         assert await addresses.in_turn() == ["10.0.0.1"]
-    assert crashes == [1]
+    assert crashes() - before == 1
 
 
 def no_thread(_: threading.Thread) -> None:

@@ -1,0 +1,50 @@
+"""What crosses links is counted, whatever becomes of their record."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from proxy import metrics
+from proxy.core.records import ConnectionRecord
+from proxy.engine.links import traffic
+from proxy.engine.links.link import Link
+from proxy.tests.counting import counted
+
+
+def link(route: str) -> Link:
+    return Link(ConnectionRecord(id="c1", route=route, opened_at=datetime.now(UTC)), topics=())
+
+
+async def test_what_crosses_live_links_is_counted_though_nobody_records_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic, "COUNT_SECONDS", 0.01)
+    links = [link("traffic") for _ in range(450)]
+    for one in links:
+        one.counters.messages_in, one.counters.bytes_in = 2, 50
+
+    counting = asyncio.create_task(traffic.count_forever(lambda: links), name="traffic")
+    async with asyncio.timeout(10):
+        while counted(metrics.MESSAGES_TOTAL, "traffic", "in") < 900:
+            await asyncio.sleep(0.01)
+    links[0].counters.messages_dropped = 3
+    async with asyncio.timeout(10):
+        while counted(metrics.MESSAGES_DROPPED_TOTAL, "traffic", "rate") < 3:
+            await asyncio.sleep(0.01)
+    counting.cancel()
+    assert counted(metrics.MESSAGES_TOTAL, "traffic", "in") == 900
+    assert counted(metrics.BYTES_TOTAL, "traffic", "in") == 450 * 50
+
+
+async def test_what_crossed_before_the_end_is_counted_once() -> None:
+    one = link("traffic-end")
+    one.counters.messages_out, one.counters.bytes_out = 1, 7
+    traffic.count_traffic(one)
+    one.counters.messages_out, one.counters.bytes_out = 3, 17
+    traffic.count_traffic(one)
+    traffic.count_traffic(one)
+    assert counted(metrics.MESSAGES_TOTAL, "traffic-end", "out") == 3
+    assert counted(metrics.BYTES_TOTAL, "traffic-end", "out") == 17
