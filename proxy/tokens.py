@@ -16,11 +16,10 @@ from django.core.signals import setting_changed
 from rest_framework_simplejwt.backends import TokenBackend
 
 from proxy.core.errors import AuthenticationFailed, TokenExpired
-from proxy.core.principal import Principal
+from proxy.core.principal import Principal, is_user_id
 from proxy.engine.jwks import Jwks, UnknownKey
 
 MAX_TOKEN_CHARS = 8 * 1024
-MAX_USER_ID_CHARS = 255
 MAX_EMAIL_CHARS = 254
 _COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
@@ -158,8 +157,8 @@ def user_id_of(subject: Any) -> str:
     """
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)
-    if isinstance(subject, str) and subject.isprintable() and 0 < len(subject) <= MAX_USER_ID_CHARS:
-        return subject
+    if is_user_id(subject):
+        return str(subject)
     raise AuthenticationFailed("subject")
 
 

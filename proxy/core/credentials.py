@@ -7,7 +7,7 @@ Four places: the header `Authorization: Bearer`, the query parameter `token`, th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -18,6 +18,20 @@ TOKEN_PARAMETER = "token"  # noqa: S105  a name
 MAX_QUERY_FIELDS = 64
 # A signed token in its compact form: three base64url parts, of which the first begins as `{"` does.
 JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """By what a route finds out who a client is.
+
+    `token` is "" if it sent none; it is not to be kept, logged or said back. `query` holds the first value of
+    each query parameter, `params` what the path captured; `client_address` is "" where there is none.
+    """
+
+    token: str = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    client_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from proxy.core.credentials import Credentials
 from proxy.core.farewells import Farewell
 from proxy.core.limits import DEFAULT_CONNECTIONS, UNLIMITED, ConnectionLimits, MessageLimits
 from proxy.core.pools.balancing import PolicyName
@@ -191,22 +192,29 @@ def _no_topics(_: Subject) -> Iterable[str]:
 class Route:
     """A path and how its links behave. Instances are declared once, at import of the product's routes.
 
-    `paths` are Django path patterns without a leading slash. `topics` names what a link hears beside its own
-    connection, its user and everyone. `authorize` is asked once, before the dial, whether an authenticated
-    client may come in; None: whoever is authenticated may. `control` switches the in-band control
-    messages on. `required_query` must be present and not empty, or the handshake is refused with 400.
-    With `resume` RECONNECT a client outlives its member; `tell_resume` lets it know. `connection_limits`
-    bound how many links there are, `message_limits` what clients send. `inspect` is asked about each
-    whole message before it goes on, either way. `phrase` makes a message of this route's own protocol of
-    a JSON text that the gateway has to say (events, errors); None where clients read it as it is.
-    `farewell` answers the messages that tell clients of that protocol, before the close frame, that a
-    link has ended for good; once the service has spoken.
+    Attributes:
+        paths: Django path patterns without a leading slash.
+        authenticate: finds out who a client is, once its address may have one more connection; may wait for a
+            store. None: its JSON Web Token says it.
+        authorize: asked once, before the dial, whether that client may come in. None: it may.
+        topics: what a link hears beside its own connection, its user and everyone.
+        control: the in-band control messages are switched on.
+        required_query: must be present and not empty, or the handshake is refused with 400.
+        resume: with RECONNECT a client outlives its member; `tell_resume` lets it know.
+        connection_limits: how many links there are.
+        message_limits: how much clients send.
+        inspect: asked about each whole message before it goes on, either way.
+        phrase: makes a message of this route's own protocol of a JSON text that the gateway has to say, be it
+            an event or an error. None: clients read it as it is.
+        farewell: answers the messages that tell clients of that protocol, before the close frame, that a link
+            has ended for good; once the service has spoken.
     """
 
     name: str
     paths: tuple[str, ...]
     upstream: Upstream
     forward: Forward = Forward()
+    authenticate: Callable[[Credentials], Awaitable[Principal]] | None = None
     topics: Callable[[Subject], Iterable[str]] = _no_topics
     authorize: Authorize | None = None
     control: bool = False

@@ -1,4 +1,4 @@
-"""May this handshake go on to the dial?"""
+"""May this handshake go on? What costs least is asked first, and a token is verified only after that."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from proxy.socket.opening import Opening
 
 
 async def check(opening: Opening) -> None:
-    """What can be refused without asking anybody, what costs least first.
+    """What can be refused whoever the client is, and without asking anybody.
 
     Raises:
         GatewayError: why not.
     """
-    scope, node = opening.scope, opening.node
-    address, principal = scope["client_address"], scope["principal"]
-    node.admission.check_rate(opening.route.connection_limits, address)
+    scope, node, limits = opening.scope, opening.node, opening.route.connection_limits
+    address = scope["client_address"]
+    node.admission.check_rate(limits, address)
     await node.rules.ready()
-    node.rules.check(user_id=principal.user_id if principal else "", address=address)
+    node.rules.check(user_id="", address=address)
     if scope["refusal"] is not None:
         raise scope["refusal"]
     if not settings.WEBSOCKET_ENABLED:
@@ -26,3 +26,4 @@ async def check(opening: Opening) -> None:
     refusal = node.refusal(len(node.links))  # our server has asked at the door; no other does
     if refusal is not None:
         raise refusal
+    node.admission.check_address(limits, address)

@@ -22,11 +22,12 @@ from proxy.core.routes import Route
 from proxy.engine.links.link import Link
 from proxy.node import running_node
 from proxy.socket.admission import check
+from proxy.socket.authentication import authenticate, authorize
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
 from proxy.socket.refusing import refuse, status_of
-from proxy.socket.scope import authorize, record_of, subject_of, topics_of
+from proxy.socket.scope import record_of, subject_of, topics_of
 from proxy.socket.ways import Way, way_of
 
 logger = logging.getLogger(__name__)
@@ -76,10 +77,11 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         life = Life(opening.node, opening.served)
         try:
             await check(opening)
-            user_id = scope["principal"].user_id
-            await life.admit(link_id, address=scope["client_address"], user_id=user_id)
+            user_id, address = (await authenticate(opening)).user_id, scope["client_address"]
+            opening.node.rules.check(user_id=user_id, address=address)
+            await life.admit(link_id, address=address, user_id=user_id)
             subject = subject_of(scope, route, connection_id=link_id)
-            await authorize(route, subject, within_seconds=opening.node.limits.dial_timeout_seconds)
+            await authorize(opening, subject)
             topics = topics_of(route, subject)
             life.hold(await way.open(subject))
             record = record_of(scope, route, subject, upstream=life.lease.member)

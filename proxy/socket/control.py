@@ -14,16 +14,16 @@ from proxy.engine.links.link import Link
 Verify = Callable[[str], Principal]
 
 
-def answer(link: Link, text: str, *, verify: Verify, extend: Callable[[Principal], None]) -> str:
+def answer(link: Link, text: str, *, verify: Verify | None, extend: Callable[[Principal], None]) -> str:
     """The gateway's answer to one control message of `link`'s client; never raises for bad input.
 
-    `extend` is called with the new principal once a refresh is granted.
+    `extend` is called with the new principal once a refresh is granted; `verify` None: there is none.
     """
     try:
         message = parse_control(text)
     except ValueError:
         return encode_error("invalid_control", "A control message is a JSON object of at most 16 KiB.")
-    if message["type"] != REFRESH:
+    if message["type"] != REFRESH or verify is None:
         return encode_error("unknown_control", "The gateway knows no such control message.")
     return _refresh(link, message.get("token"), verify=verify, extend=extend)
 

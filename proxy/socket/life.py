@@ -101,7 +101,8 @@ class Life:
     def control(self, text: str) -> str:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
         try:
-            return control.answer(self.link, text, verify=self.node.verifier.verify, extend=self.extend)
+            verify = self.node.verifier.verify if self.route.authenticate is None else None
+            return control.answer(self.link, text, verify=verify, extend=self.extend)
         except Exception:
             logger.exception("a control message failed", extra=self._log_fields())
             return encode_error(GatewayError.code, GatewayError.message)

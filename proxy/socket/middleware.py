@@ -1,4 +1,4 @@
-"""What every WebSocket handshake passes first: request id, client address, head, origin, principal.
+"""What every WebSocket handshake passes first: request id, client address, head, origin, token.
 
 Plain ASGI. Each `__call__` is no coroutine function but hands back the inner application's coroutine, so that
 an idle link keeps no frame of ours alive. The scope is written in place, since it belongs to this one
@@ -24,7 +24,6 @@ from proxy.core.errors import GatewayError, HostRefused, MalformedHead, OriginRe
 from proxy.core.heads import problem_of_head
 from proxy.core.human import one_line
 from proxy.core.origins import is_origin_allowed
-from proxy.tokens import TokenVerifier, token_verifier
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -170,37 +169,32 @@ class Origin(Wrapper):
                 return
 
 
-class PrincipalAuth(Wrapper):
-    """Takes the token out of the handshake and sets `scope["principal"]`, None when it is not valid.
+class TokenPlaces(Wrapper):
+    """Takes the token out of wherever the client put it: `scope["token"]`, "" for none, not verified yet.
 
-    Also sets `scope["query"]` (first value of each parameter, no token), `scope["offered_subprotocols"]`,
-    `scope["bearer_subprotocol"]` and `scope["refusal_subprotocol"]` (see Subprotocols). The raw query string
-    and `scope["subprotocols"]` stay, as ASGI wants them, and are not to be logged.
+    Also sets `scope["principal"]` (None until the route has found out), `scope["query"]` (first value of each
+    parameter, no token), `scope["offered_subprotocols"]`, `scope["bearer_subprotocol"]` and
+    `scope["refusal_subprotocol"]` (see Subprotocols). The raw query string and `scope["subprotocols"]` stay,
+    as ASGI wants them, and are not to be logged.
     """
-
-    def __init__(self, app: Application, *, verifier: Callable[[], TokenVerifier] = token_verifier) -> None:
-        super().__init__(app)
-        self.verifier = verifier
 
     def look(self, scope: Scope) -> None:
         subprotocols = Subprotocols.split(scope.get("subprotocols") or ())
         scope["offered_subprotocols"] = subprotocols.others
         scope["bearer_subprotocol"] = subprotocols.bearer
         scope["refusal_subprotocol"] = subprotocols.for_refusal
-        scope["principal"], scope["query"] = None, {}
+        scope["principal"], scope["query"], scope["token"] = None, {}, ""
         scope.setdefault("refusal", None)
         try:
             query = Query.parse(scope.get("query_string", b"").decode("latin-1"))
             scope["query"] = query.values
             headers = map(bearer_token, header_values(scope, b"authorization"))
-            token = one_token((*headers, *query.tokens, *subprotocols.tokens))
-            if scope["refusal"] is None:
-                scope["principal"] = self.verifier().verify(token)
+            scope["token"] = one_token((*headers, *query.tokens, *subprotocols.tokens))
         except GatewayError as error:
             # The scope lives as long as the answer does; a traceback would keep the token's frames with it.
             refuse(scope, error.with_traceback(None))
 
 
 def gateway_middleware(app: Application) -> Application:
-    """`app` behind all of them, in order: request id, client address, head, origin, principal."""
-    return RequestId(ClientAddress(Head(Origin(PrincipalAuth(app)))))
+    """`app` behind all of them, in order: request id, client address, head, origin, token."""
+    return RequestId(ClientAddress(Head(Origin(TokenPlaces(app)))))

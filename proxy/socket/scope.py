@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from inspect import isawaitable
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +12,6 @@ from proxy.core.errors import (
     GatewayError,
     ServiceRefused,
     TokenExpired,
-    UpstreamTimeout,
     calling_hook,
 )
 from proxy.core.human import one_line
@@ -52,30 +49,6 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
         query=query,
         params=scope["url_route"]["kwargs"],
     )
-
-
-async def authorize(route: Route, subject: Subject, *, within_seconds: float) -> None:
-    """Ask the route whether this client may come in.
-
-    Raises:
-        GatewayError: it may not (Forbidden, as a rule); or the route's own code failed, or answered
-            something: a hook that says False instead of raising must not let anybody in.
-        UpstreamTimeout: nothing was said in time.
-    """
-    if route.authorize is None:
-        return
-    with calling_hook("authorize"):
-        try:
-            async with asyncio.timeout(within_seconds) as deadline:
-                answer: object = route.authorize(subject)
-                if isawaitable(answer):
-                    answer = await answer
-        except TimeoutError:
-            if deadline.expired():
-                raise UpstreamTimeout(f"authorize took more than {within_seconds:g} s") from None
-            raise
-        if answer is not None:
-            raise TypeError(f"authorize raises Forbidden or answers None; it answered {answer!r}")
 
 
 def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:

@@ -167,6 +167,7 @@ class RelayWay:
             bind_contextvars(connection_id=record.id, request_id=record.request_id)
             relay = self._relay(life)
             await self._opening.send(accept)
+            self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
             life.link.begin(relay)
             ended = await relay.run()
         except asyncio.CancelledError:

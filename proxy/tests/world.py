@@ -17,6 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 
 from config.testing.servers import ValkeyServer
 from proxy import metrics, registry
+from proxy.core.credentials import Credentials
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route, Upstream
@@ -47,6 +48,7 @@ class World:
         self.wrap_send: Callable[[Any], Any] = lambda send: send
         self.clients = Clients(self._application, ServerOptions(), loop=asyncio.get_running_loop())
         self.tasks: list[asyncio.Future[None]] = []
+        self.scopes: list[dict[str, Any]] = []
 
     @property
     def route(self) -> Route:
@@ -61,13 +63,15 @@ class World:
         scope |= {
             "request_id": "r",
             "client_address": "192.0.2.1",
-            "principal": Principal(user_id="7"),
+            "principal": None,
+            "token": "secret",
             "refusal": None,
             "query": {},
             "offered_subprotocols": (),
             "bearer_subprotocol": False,
-            "url_route": {"kwargs": {}},
+            "url_route": {"kwargs": {"session": "s1"}},
         }
+        self.scopes.append(scope)
         if self.way != "splice":
             del scope["extensions"]["sluicegate.splice"]
         running = self.wrap(GatewayConsumer(self.route)(scope, receive, self.wrap_send(send)))
@@ -147,6 +151,7 @@ async def world(
             upstream=Upstream.of("tried", f"ws://127.0.0.1:{port}", path="/ws"),
             topics=lambda subject: (f"session:{subject.connection_id}",),
             resume=Resume.RECONNECT if request.param == "resume" else Resume.CLOSE,
+            authenticate=_user_7,
             message_limits=MessageLimits(messages_per_user=Rate(1000, 1)),
         )
         monkeypatch.setattr(registry, "routes", lambda: (route,))
@@ -169,6 +174,11 @@ async def world(
         await node.admission.shared.leave()
         script: Any = node.admission.shared._run_script
         await script.close()
+
+
+async def _user_7(_: Credentials) -> Principal:
+    await asyncio.sleep(0)
+    return Principal(user_id="7")
 
 
 async def _at_once() -> None:

@@ -70,6 +70,18 @@ class Admission:
         if wait_seconds > 0:
             raise _too_many(limits, "rate_per_ip", wait_seconds)
 
+    def check_address(self, limits: ConnectionLimits, address: str) -> None:
+        """Whether this node alone has as many links of `address` as all nodes may; asks nobody.
+
+        Raises:
+            TooMany: it has.
+        """
+        self._check_address(limits, address_key(address))
+
+    def _check_address(self, limits: ConnectionLimits, key: str) -> None:
+        if key and self._addresses.count(_named(limits, key)) >= limits.per_address:
+            raise _too_many(limits, "per_ip")
+
     async def admit(self, link_id: str, limits: ConnectionLimits, *, address: str, user_id: str) -> Seat:
         """A seat for a new link; `release` it when the link has ended, or never came to be.
 
@@ -109,8 +121,7 @@ class Admission:
     def _take_here(self, seat: Seat) -> None:
         limits = seat.limits
         user = _named(limits, seat.user)
-        if seat.address and self._addresses.count(_named(limits, seat.address)) >= limits.per_address:
-            raise _too_many(limits, "per_ip")
+        self._check_address(limits, seat.address)
         if seat.user and self._users.count(user) >= limits.per_user:
             if not self._replace_oldest:
                 raise _too_many(limits, "per_user")

@@ -18,8 +18,10 @@ from proxy.core.errors import (
     TokenExpired,
 )
 from proxy.core.origins import OriginPattern
+from proxy.core.principal import Principal
 from proxy.socket.middleware import ClientAddress, gateway_middleware
 from proxy.tests.tokens import SECRET, issue
+from proxy.tokens import token_verifier
 
 NO_CHANNEL: Any = (None, None)
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
@@ -64,6 +66,10 @@ async def through(
     return seen
 
 
+def principal_of(scope: dict[str, Any]) -> Principal:
+    return token_verifier().verify(scope["token"])
+
+
 # --- The token -----
 @pytest.mark.parametrize("way", ["header", "query", "subprotocol", "all three", "bare subprotocol"])
 async def test_a_token_is_taken_from_wherever_the_client_put_it(way: str) -> None:
@@ -79,8 +85,8 @@ async def test_a_token_is_taken_from_wherever_the_client_put_it(way: str) -> Non
         given["subprotocols"] = ["chat", raw]
     scope = await through(**given)
     assert scope["refusal"] is None
-    assert (scope["principal"].user_id, scope["principal"].email) == ("42", "a@example.com")
-    assert scope["principal"].token == raw
+    principal = principal_of(scope)
+    assert (principal.user_id, principal.email, principal.token) == ("42", "a@example.com", raw)
     assert scope["bearer_subprotocol"] is ("bearer" in given.get("subprotocols", ()))
 
 
@@ -95,7 +101,7 @@ async def test_the_token_is_in_neither_the_query_nor_the_subprotocols_that_go_on
 
 async def test_two_different_tokens_are_refused() -> None:
     scope = await through(query=f"token={issue()}", headers=[("authorization", f"Bearer {issue(sub='43')}")])
-    assert scope["principal"] is None
+    assert scope["token"] == ""
     assert scope["refusal"].reason == "conflicting"
     scope = await through(query=f"token={issue()}&token={issue(sub='43')}")
     assert scope["refusal"].reason == "conflicting"
@@ -114,21 +120,27 @@ async def test_two_different_tokens_are_refused() -> None:
         ({"headers": [("authorization", "Bearer \xff\xfe")]}, "malformed"),
     ],
 )
-async def test_without_a_valid_token_there_is_a_refusal_and_no_principal(
+async def test_a_token_that_is_not_valid_is_taken_out_all_the_same(
     given: dict[str, Any], reason: str
 ) -> None:
     scope = await through(**given)
-    assert scope["principal"] is None
-    assert isinstance(scope["refusal"], AuthenticationFailed)
-    assert scope["refusal"].reason == reason
+    with pytest.raises(AuthenticationFailed) as failed:
+        principal_of(scope)
+    assert failed.value.reason == reason
+    assert scope["refusal"] is scope["principal"] is None
     assert "token" not in scope["query"]
 
 
-async def test_an_expired_token_is_told_apart_and_leaves_no_traceback_behind() -> None:
+async def test_an_expired_token_is_told_apart() -> None:
     scope = await through(query=f"token={issue(exp=int(time.time()) - 5)}&refuse=close")
-    assert isinstance(scope["refusal"], TokenExpired)
-    assert scope["refusal"].__traceback__ is None
+    with pytest.raises(TokenExpired):
+        principal_of(scope)
     assert scope["query"] == {"refuse": "close"}
+
+
+async def test_a_refusal_leaves_no_traceback_behind() -> None:
+    scope = await through(query=f"token={issue()}&token={issue(sub='43')}")
+    assert scope["refusal"].__traceback__ is None
 
 
 async def test_too_many_parameters_are_a_bad_request() -> None:
@@ -166,7 +178,6 @@ async def test_any_other_host_is_refused_as_http_refuses_it(hosts: list[str]) ->
     origin = ("origin", f"http://{hosts[0]}")
     scope = await through(headers=[*(("host", host) for host in hosts), origin], query=f"token={issue()}")
     assert isinstance(scope["refusal"], HostRefused)
-    assert scope["principal"] is None
 
 
 @pytest.mark.parametrize(
@@ -206,7 +217,6 @@ async def test_a_page_is_judged_by_its_origin(
     headers = [("host", "gateway.test:8666"), ("origin", origin)]
     scope = await through(headers=headers, query=f"token={issue()}")
     assert isinstance(scope["refusal"], OriginRefused) is refused
-    assert (scope["principal"] is None) is refused
 
 
 @pytest.mark.parametrize("page", ["http://localhost:5173", "http://127.0.0.1:3000", "https://[::1]:5173"])

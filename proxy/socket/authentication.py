@@ -1,0 +1,51 @@
+"""Who is it, and may it come in? Each route finds out in its own way; most by a JSON Web Token."""
+
+from __future__ import annotations
+
+from proxy.core.credentials import Credentials
+from proxy.core.errors import HookFailed
+from proxy.core.principal import Principal, is_user_id
+from proxy.core.routes import Subject
+from proxy.socket.hooks import ask
+from proxy.socket.opening import Opening
+
+
+async def authenticate(opening: Opening) -> Principal:
+    """The client's identity, left in `scope["principal"]`, too; its token does not stay in the scope.
+
+    Raises:
+        GatewayError: it has none here.
+    """
+    scope, route = opening.scope, opening.route
+    token = scope.pop("token")
+    if route.authenticate is None:
+        principal = opening.node.verifier.verify(token)
+    else:
+        credentials = Credentials(
+            token=token,
+            query=scope["query"],
+            params=scope["url_route"]["kwargs"],
+            client_address=scope["client_address"],
+        )
+        seconds = opening.served.limits.dial_timeout_seconds
+        principal = await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
+        if not is_user_id(principal.user_id):  # it goes into records, topics and headers
+            raise HookFailed("authenticate")
+    scope["principal"] = principal
+    return principal
+
+
+async def authorize(opening: Opening, subject: Subject) -> None:
+    """Ask the route whether this client may come in.
+
+    Raises:
+        GatewayError: it may not (Forbidden, as a rule); or the route's own code failed, or answered:
+            one that says False instead of raising must not let anybody in.
+    """
+    hook, seconds = opening.route.authorize, opening.served.limits.dial_timeout_seconds
+    if hook is None:
+        return
+    answer: object = await ask(hook, subject, name="authorize", within_seconds=seconds)
+    if answer is not None:
+        mistake = TypeError(f"authorize raises Forbidden or answers None; it answered {answer!r}")
+        raise HookFailed("authorize") from mistake

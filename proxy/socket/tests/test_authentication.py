@@ -1,0 +1,122 @@
+"""Each route finds out by itself who a client is: when it is asked, what it sees, what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from proxy.core.blocking import Blocklist, BlockRule
+from proxy.core.credentials import Credentials
+from proxy.core.errors import AuthenticationFailed, NotFound
+from proxy.core.limits import ConnectionLimits, LinkLimits, Rate
+from proxy.core.principal import Principal
+from proxy.tests.world import World, settle
+
+
+def asking(world: World, answer: Callable[[], Principal]) -> list[Credentials]:
+    """Who is asked about from now on."""
+    asked: list[Credentials] = []
+
+    async def authenticate(credentials: Credentials) -> Principal:
+        await asyncio.sleep(0)
+        asked.append(credentials)
+        return answer()
+
+    world.route = replace(world.route, authenticate=authenticate)
+    return asked
+
+
+async def test_a_route_sees_the_token_and_the_path_and_its_answer_is_who_the_link_is(
+    world: World, redis: Redis
+) -> None:
+    asked = asking(world, lambda: Principal(user_id="agent-1"))
+    async with world.client() as client:
+        loop = asyncio.get_running_loop()
+        assert b" 101 " in await loop.sock_recv(client, 65536)
+        while not world.node.links:
+            await asyncio.sleep(0)
+        (link,) = world.node.links.values()
+        assert (link.record.user_id, "user:agent-1" in link.topics) == ("agent-1", True)
+        assert world.scopes[-1] == {}  # the token is in its headers, too
+    (shown,) = asked
+    assert (shown.token, shown.params, shown.client_address) == ("secret", {"session": "s1"}, "192.0.2.1")
+    assert "secret" not in repr(shown)
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (AuthenticationFailed("missing"), 401),
+        (NotFound("no such session"), 404),
+        (RuntimeError("a product's mistake"), 500),
+        (Principal(user_id=""), 500),
+        (Principal(user_id="a\r\nb"), 500),
+    ],
+)
+async def test_who_is_nobody_is_refused_with_the_routes_own_words_and_leaves_nothing(
+    world: World, redis: Redis, answer: Any, status: int
+) -> None:
+    def respond() -> Principal:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    asking(world, respond)
+    assert (await world.answer())[0] == status
+    await settle(world, redis)
+
+
+async def test_a_store_that_does_not_answer_is_a_504_in_time(world: World, redis: Redis) -> None:
+    async def authenticate(_: Credentials) -> Principal:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    world.route = replace(world.route, authenticate=authenticate)
+    served = world.node.served["tried"]
+    world.node.served["tried"] = replace(served, limits=LinkLimits(dial_timeout_seconds=0.1))
+    assert (await world.answer())[0] == 504
+    await settle(world, redis)
+
+
+def beyond_the_rate(world: World) -> None:
+    limits = ConnectionLimits(name="tried", connect_rate=Rate(1, 3600))
+    world.route = replace(world.route, connection_limits=limits)
+    world.node.admission.check_rate(limits, "192.0.2.1")
+
+
+def beyond_the_cap(world: World) -> None:
+    world.route = replace(world.route, connection_limits=ConnectionLimits(name="tried", per_address=0))
+
+
+def blocked(world: World) -> None:
+    world.node.rules._blocklist = Blocklist([BlockRule(network=ip_network("192.0.2.0/24"))])
+
+
+def draining(world: World) -> None:
+    world.node.draining = True
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"), [(beyond_the_rate, 429), (beyond_the_cap, 429), (blocked, 403), (draining, 503)]
+)
+async def test_nobody_is_asked_who_a_client_is_that_is_refused_whoever_it_is(
+    world: World, redis: Redis, refused: Callable[[World], None], status: int
+) -> None:
+    asked = asking(world, lambda: Principal(user_id="7"))
+    refused(world)
+    assert (await world.answer())[0] == status
+    assert not asked
+    await settle(world, redis)
+
+
+async def test_a_blocked_user_is_kept_out_once_it_is_known_who_it_is(world: World, redis: Redis) -> None:
+    world.node.rules._blocklist = Blocklist([BlockRule(user_id="7")])
+    assert (await world.answer())[0] == 403
+    await settle(world, redis)
