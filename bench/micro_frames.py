@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from websockets.speedups import apply_mask
 
 from proxy.core.wire.frames import Scanner
-from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.messages import MessageScanner
+from proxy.core.wire.tests.frames import encode_frame
 
 KEY = b"\x01\x02\x03\x04"
 FRAME = encode_frame(1, b"x" * 200, mask=KEY)

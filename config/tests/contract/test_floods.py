@@ -17,8 +17,9 @@ from config.testing.gateway import Gateway, issue
 from config.testing.program import free_port
 from config.testing.servers import ValkeyServer
 from config.tests.conftest import MakeGateway
-from proxy.core.wire.framing import encode_frame, ping_frame
+from proxy.core.wire.framing import ping_frame
 from proxy.core.wire.headers import CONT, TEXT
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.tests.splicing import accepting
 
 logger = logging.getLogger(__name__)

@@ -59,7 +59,6 @@ class Scanner(FrameReader):
         ended: None, or the close frame or the violation that ended the stream. Nothing is returned after it.
         messages: data messages completed; diverted ones do not count.
         payload_bytes: payload announced by the headers of data frames so far.
-        pongs: our own pongs swallowed so far.
     """
 
     __slots__ = (

@@ -7,19 +7,18 @@ client it must not be.
 from __future__ import annotations
 
 from proxy.core.closes import NO_STATUS, Close
-from proxy.core.wire.headers import CLOSE, MAX_CONTROL_BYTES, PING, PONG, TEXT, xor_mask
+from proxy.core.wire.headers import CLOSE, MAX_CONTROL_BYTES, PING, TEXT, xor_mask
 
 
-def encode_frame(opcode: int, payload: bytes, *, mask: bytes | None = None, fin: bool = True) -> bytes:
-    """One whole frame.
+def encode_frame(opcode: int, payload: bytes, *, mask: bytes | None = None) -> bytes:
+    """One whole message or control frame.
 
     Raises:
-        ValueError: a control frame that is fragmented or carries more than 125 bytes.
+        ValueError: a control frame that carries more than 125 bytes.
     """
-    size = len(payload)
-    if opcode >= CLOSE and (size > MAX_CONTROL_BYTES or not fin):
-        raise ValueError(f"a control frame is whole and at most {MAX_CONTROL_BYTES} bytes, got {size}")
-    first = opcode | 0x80 if fin else opcode
+    first, size = 0x80 | opcode, len(payload)
+    if opcode >= CLOSE and size > MAX_CONTROL_BYTES:
+        raise ValueError(f"a control frame is at most {MAX_CONTROL_BYTES} bytes, got {size}")
     mask_bit = 0 if mask is None else 0x80
     if size < 126:
         header = bytes((first, mask_bit | size))
@@ -44,11 +43,6 @@ def text_frame(text: str, *, mask: bytes | None = None) -> bytes:
 def ping_frame(payload: bytes = b"", *, mask: bytes | None = None) -> bytes:
     """A ping; its pong brings `payload` back."""
     return encode_frame(PING, payload, mask=mask)
-
-
-def pong_frame(payload: bytes = b"", *, mask: bytes | None = None) -> bytes:
-    """The answer to a ping that carried `payload`."""
-    return encode_frame(PONG, payload, mask=mask)
 
 
 def close_frame(code: int, reason: str = "", *, mask: bytes | None = None) -> bytes:

@@ -128,7 +128,6 @@ class FrameReader:
         "messages",
         "payload_bytes",
         "pong_prefix",
-        "pongs",
         "quota",
         "unread",
     )
@@ -139,7 +138,7 @@ class FrameReader:
         self.ended: Close | Violation | None = None
         self.unread = b""
         self.quota = sys.maxsize
-        self.messages = self.payload_bytes = self.pongs = self.control_frames = 0
+        self.messages = self.payload_bytes = self.control_frames = 0
         self._mask_bit = 0x80 if masked else 0
         self._short_header_bytes = 6 if masked else 2
         self._between = BETWEEN_RSV1 if allow_rsv1 else BETWEEN
@@ -203,10 +202,7 @@ class FrameReader:
         if opcode == CLOSE:
             self.ended = parse_close(payload)
             return True
-        if opcode == PONG and self.pong_prefix and payload.startswith(self.pong_prefix):
-            self.pongs += 1
-            return True
-        return False
+        return opcode == PONG and bool(self.pong_prefix) and payload.startswith(self.pong_prefix)
 
 
 def _extended_length(field: bytes) -> int:

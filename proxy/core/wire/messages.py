@@ -54,7 +54,7 @@ class MessageScanner(FrameReader):
     `unread`. Control frames between the fragments of a message come out before it. What is held never exceeds
     one message, one frame and one chunk.
 
-    Attributes: `ended`, `messages`, `payload_bytes` and `pongs` are as those of `frames.Scanner`.
+    Attributes: `ended`, `messages` and `payload_bytes` are as those of `frames.Scanner`.
     """
 
     __slots__ = ("_apply_mask", "_held", "_needed_bytes", "_partial")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
+from random import random
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -37,14 +37,8 @@ class Prober:
     A member that failed a dial is probed at once, without waiting for its turn.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        *,
-        on_change: Callable[[Member], None] = lambda member: None,
-        random: Callable[[], float] = random.random,
-    ) -> None:
-        self._pool, self._on_change, self._random = pool, on_change, random
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     async def run(self) -> None:
         """Until cancelled; ends at once where the upstream declares no probe."""
@@ -63,12 +57,13 @@ class Prober:
                 await self._pool.changed.wait()
 
     async def _watch(self, member: Member, probe: Probe) -> None:
-        await asyncio.sleep(self._random() * probe.jitter_fraction * probe.failing_seconds)
+        await asyncio.sleep(random() * probe.jitter_fraction * probe.failing_seconds)  # noqa: S311
         while True:
             member.suspected.clear()
             await self.probe_once(member, probe)
             assert member.health is not None  # noqa: S101  the upstream declares a probe
-            await _event_or_time(member.suspected, member.health.seconds_to_next(random=self._random()))
+            after_seconds = member.health.seconds_to_next(random=random())  # noqa: S311
+            await _event_or_time(member.suspected, after_seconds)
             # However often dials fail, probes do not come faster than this.
             await asyncio.sleep(probe.failing_seconds * 0.1)
 
@@ -86,16 +81,8 @@ class Prober:
         else:
             why, changed = "", member.probed(ok=True)
         if changed:
-            self._tell(member, why)
-
-    def _tell(self, member: Member, why: str) -> None:
-        """The member has become well or ill."""
-        fields = {"pool": self._pool.name, "member": member.url, "healthy": member.healthy, "why": why}
-        logger.warning("upstream member changed", extra=fields)
-        try:
-            self._on_change(member)
-        except Exception:
-            logger.exception("a hook failed", extra={"hook": "on_change", "pool": self._pool.name})
+            fields = {"pool": self._pool.name, "member": member.url, "healthy": member.healthy, "why": why}
+            logger.warning("upstream member changed", extra=fields)
 
 
 def url_of(member: Member, probe: Probe) -> str:

@@ -16,9 +16,9 @@ from proxy.core.wire.control_messages import (
     parse_control,
 )
 from proxy.core.wire.frames import Scanner
-from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import CONT, TEXT
 from proxy.core.wire.messages import Message, MessageScanner
+from proxy.core.wire.tests.frames import encode_frame
 
 FOR_US = [
     '{"type":"gateway.refresh","token":"x"}',

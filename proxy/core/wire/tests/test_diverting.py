@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from proxy.core.wire.control_messages import MAX_CONTROL_MESSAGE_BYTES, is_control
 from proxy.core.wire.frames import MOST_CONTROLS, Scanner
-from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import BINARY, CONT, PING, TEXT
 from proxy.core.wire.messages import Message, MessageScanner
+from proxy.core.wire.tests.frames import encode_frame
 
 MASK = b"\x11\x22\x33\x44"
 REFRESH = b'{"type":"gateway.refresh","token":"t"}'

@@ -8,8 +8,9 @@ import pytest
 
 from proxy.core.closes import Close
 from proxy.core.wire.frames import Scanner
-from proxy.core.wire.framing import close_frame, encode_frame, ping_frame, pong_frame, text_frame
+from proxy.core.wire.framing import close_frame, ping_frame, text_frame
 from proxy.core.wire.headers import Violation
+from proxy.core.wire.tests.frames import encode_frame, pong_frame
 
 KEY = b"\x11\x22\x33\x44"
 HELLO = text_frame("hello", mask=KEY)
@@ -70,7 +71,7 @@ def test_an_event_may_follow_the_last_whole_message_of_a_chunk(scanner: Scanner)
 
 def test_our_own_pongs_are_cut_out_and_counted(scanner: Scanner) -> None:
     assert scanner.feed(HELLO + OUR_PONG + HELLO + OUR_PONG + FIRST) == HELLO + HELLO + FIRST
-    assert scanner.pongs == 2
+    assert scanner.control_frames == 2
     assert scanner.boundary == 2 * len(HELLO)
 
 
@@ -83,7 +84,7 @@ def test_our_own_pong_inside_a_message_leaves_the_message_whole(scanner: Scanner
 def test_pings_and_foreign_pongs_go_on_once_whole(scanner: Scanner, frame: bytes) -> None:
     assert scanner.feed(frame[:-1]) == b""
     assert scanner.feed(frame[-1:]) == frame
-    assert (scanner.pongs, scanner.messages, scanner.between_messages) == (0, 0, True)
+    assert (scanner.messages, scanner.between_messages) == (0, True)
 
 
 def test_without_a_prefix_every_pong_goes_on() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.closes import Close
-from proxy.core.wire.framing import close_frame, encode_frame, ping_frame, pong_frame, text_frame
+from proxy.core.wire.framing import close_frame, ping_frame, text_frame
 from proxy.core.wire.headers import Violation
 from proxy.core.wire.messages import Control, Message, MessageScanner
+from proxy.core.wire.tests.frames import encode_frame, pong_frame
 
 KEY = b"\x11\x22\x33\x44"
 OTHER_KEY = b"\x99\x88\x77\x66"
@@ -45,7 +46,7 @@ def test_a_ping_between_fragments_comes_before_their_message(scanner: MessageSca
 def test_our_own_pongs_are_kept_and_foreign_ones_come_out(scanner: MessageScanner) -> None:
     foreign = pong_frame(b"x", mask=KEY)
     assert scanner.feed(pong_frame(b"gw:1", mask=KEY) + foreign) == [Control(10, foreign)]
-    assert scanner.pongs == 1
+    assert scanner.control_frames == 2
 
 
 def test_a_close_drops_the_message_it_interrupts(scanner: MessageScanner) -> None:

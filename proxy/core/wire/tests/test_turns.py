@@ -10,9 +10,10 @@ from proxy.core.closes import Close
 from proxy.core.wire import frames
 from proxy.core.wire.control_messages import is_control
 from proxy.core.wire.frames import Scanner
-from proxy.core.wire.framing import close_frame, encode_frame, ping_frame
+from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import CONT, SPARE_PARTS, STEP_COST, TEXT, TURN_COST, Violation
 from proxy.core.wire.messages import TURN_FRAMES, MessageScanner
+from proxy.core.wire.tests.frames import encode_frame
 
 MASK = b"\x11\x22\x33\x44"
 EMPTY = encode_frame(TEXT, b"", mask=MASK)

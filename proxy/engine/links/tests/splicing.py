@@ -23,7 +23,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
-from proxy.core.wire.framing import encode_frame
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.splice import End, Splice, SpliceRequest
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
 from proxy.engine.pools.rawdial import RawUpstream, dial_raw

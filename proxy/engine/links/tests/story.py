@@ -7,8 +7,9 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from proxy.core.closes import Close
-from proxy.core.wire.framing import close_frame, ping_frame, pong_frame
+from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import CLOSE, CONT, PING, parse_close, xor_mask
+from proxy.core.wire.tests.frames import pong_frame
 from proxy.core.wire.tests.reference import spans
 
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 600, 100

@@ -13,8 +13,9 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.farewells import Farewell, last_words
 from proxy.core.limits import LinkLimits
-from proxy.core.wire.framing import close_frame, encode_frame, text_frame
+from proxy.core.wire.framing import close_frame, text_frame
 from proxy.core.wire.headers import CONT, TEXT
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.splice import Splice
 from proxy.engine.links.tests.splicing import (
     RawEnd,

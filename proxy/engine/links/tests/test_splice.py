@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from proxy.core.events import Event
-from proxy.core.wire.framing import encode_frame, text_frame
+from proxy.core.wire.framing import text_frame
 from proxy.core.wire.headers import CONT, TEXT
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.tests.splicing import (
     client_of,
     echo,

@@ -12,8 +12,9 @@ from websockets.exceptions import ConnectionClosed
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
-from proxy.core.wire.framing import close_frame, encode_frame, text_frame
+from proxy.core.wire.framing import close_frame, text_frame
 from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.splice import End
 from proxy.engine.links.tests.splicing import (
     MASK,

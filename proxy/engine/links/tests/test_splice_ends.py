@@ -12,8 +12,9 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
 from proxy.core.verdicts import FORWARD, Direction, Verdict
-from proxy.core.wire.framing import close_frame, encode_frame, ping_frame, pong_frame
+from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT, xor_mask
+from proxy.core.wire.tests.frames import encode_frame, pong_frame
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.unsent import MOST_TIMEOUTS
 from proxy.engine.links.wheel import PONG_PREFIX

@@ -250,7 +250,7 @@ async def test_a_ping_that_was_stuck_behind_a_stall_is_sent_again() -> None:
         splice.look(now + 6)
         splice.down.pause_writing()
         splice.down.resume_writing()
-        await until(lambda: splice.up.scanner.pongs == 1)
+        await until(lambda: splice.up.scanner.control_frames == 1)
         splice.look(now + 12)
         assert splice.ended is None
         assert [(await client.frame())[0] for _ in range(2)] == [0x89, 0x89]

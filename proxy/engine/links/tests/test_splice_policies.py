@@ -8,8 +8,9 @@ from typing import Any
 
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
-from proxy.core.wire.framing import encode_frame, text_frame
+from proxy.core.wire.framing import text_frame
 from proxy.core.wire.headers import BINARY, CONT, PING, TEXT
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.tests.splicing import (
     RawEnd,
     answer_to,

@@ -23,8 +23,9 @@ from proxy.core.limits import LinkLimits, MessageLimits, OverRate, Rate
 from proxy.core.message_gate import MessageGate, MessageGates
 from proxy.core.records import LinkCounters
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
-from proxy.core.wire.framing import encode_frame, ping_frame
+from proxy.core.wire.framing import ping_frame
 from proxy.core.wire.headers import BINARY, CONT, TEXT
+from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.splice import Splice, SpliceRequest
 from proxy.engine.links.tests.splicing import Told
 from proxy.engine.links.tests.story import End, VirtualTime

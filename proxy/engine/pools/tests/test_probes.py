@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -37,16 +38,29 @@ async def service(answer: Callable[[ServerConnection, Request], Response | None]
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
+class Changes(logging.Handler):
+    """What the log says of members: that one has become well or ill."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told: Any = record
+        self.queue.put_nowait((told.member, told.healthy))
+
+
 @asynccontextmanager
 async def probing(pool: Pool) -> AsyncIterator[Callable[[Member], bool]]:
     """Yields a function that waits until a member's health changed, and answers it."""
-    changes: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
-    prober = Prober(pool, on_change=lambda member: changes.put_nowait((member.url, member.healthy)))
-    running = asyncio.create_task(prober.run())
+    changes = Changes()
+    probes.logger.addHandler(changes)
+    running = asyncio.create_task(Prober(pool).run())
     try:
         async with asyncio.timeout(5):
-            yield changes.get  # type: ignore[misc]
+            yield changes.queue.get  # type: ignore[misc]
     finally:
+        probes.logger.removeHandler(changes)
         running.cancel()
         await asyncio.wait([running])
 
