@@ -12,12 +12,14 @@ import logging
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from proxy import metrics
 from proxy.core import closes, errors
 from proxy.core.closes import Close, ClosedBy
 from proxy.engine.links.splice import Splice, SpliceRequest
 from proxy.server import handshake
 from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
 from proxy.server.conversation import Conversation, Message
+from proxy.server.counting import count_failure, count_refusal
 from proxy.server.flow import FlowControlled
 from proxy.server.handshake import BadHandshake, UpgradeRequest
 from proxy.server.inbox import Event, Inbox
@@ -127,7 +129,7 @@ class ClientLeg(FlowControlled):
     def pause_writing(self) -> None:
         self.stop_writers()
         if self.state is State.OPEN:
-            self._clients.count("backpressure")
+            metrics.child(metrics.BACKPRESSURE_EVENTS_TOTAL, metrics.NO_ROUTE).inc()
             self.watch_stall(self._clients.options.limits.slow_consumer_seconds, self._on_stall)
 
     def resume_writing(self) -> None:
@@ -136,7 +138,7 @@ class ClientLeg(FlowControlled):
         self.release_writers()
 
     def _on_stall(self) -> None:
-        self._clients.count("slow_consumer")
+        metrics.child(metrics.SLOW_CONSUMERS_TOTAL, metrics.NO_ROUTE).inc()
         self.close(closes.SLOW_CONSUMER, by=ClosedBy.GATEWAY)
 
     # --- The opening handshake -----
@@ -168,7 +170,7 @@ class ClientLeg(FlowControlled):
         return False
 
     def _on_no_answer(self) -> None:
-        self._clients.count("handshake_timeout")
+        count_refusal("handshake_timeout")
         self.refuse(errors.UpstreamTimeout())
 
     def _answer_with(self, message: dict[str, Any]) -> None:
@@ -323,7 +325,7 @@ class ClientLeg(FlowControlled):
             return
         elif self._pinged_at:
             if now - self._pinged_at > limits.ping_timeout_seconds:
-                self._clients.count("ping_timeout")
+                count_failure("ping_timeout")
                 self.close(closes.PING_TIMEOUT, by=ClosedBy.GATEWAY)
         elif now - self._heard_at > limits.ping_interval_seconds:
             self._pinged_at = now
@@ -394,4 +396,4 @@ class ClientLeg(FlowControlled):
 
     def _application_failed(self, error: BaseException) -> None:
         log.error("application failed", exc_info=error)
-        self._clients.count("application_error")
+        count_failure("application_error")

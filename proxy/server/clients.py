@@ -9,8 +9,10 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from proxy import metrics
 from proxy.server import handshake
 from proxy.server.client_leg import ClientLeg, State
+from proxy.server.counting import count_failure, count_refusal
 from proxy.server.handshake import BadHandshake, UpgradeRequest
 from proxy.server.options import ServerOptions
 
@@ -31,7 +33,6 @@ class Clients:
         on_refused: Callable[[UpgradeRequest, int], None] = lambda request, status: None,
     ) -> None:
         self.application, self.options, self.loop = application, options, loop
-        self.count = options.hooks.count
         self.legs: set[ClientLeg] = set()
         self.is_empty = asyncio.Event()
         self.is_empty.set()
@@ -68,7 +69,7 @@ class Clients:
         try:
             accept_key = handshake.accept_key_of(request)
         except BadHandshake as error:
-            self.count("refused_handshake")
+            count_refusal("handshake")
             self.on_refused(request, error.status)
             leg.refuse(error)
             return
@@ -76,7 +77,7 @@ class Clients:
         if refusal is None:
             leg.open(request, accept_key)
             return
-        self.count(f"refused_{refusal.code}")
+        metrics.child(metrics.REJECTIONS_TOTAL, metrics.NO_ROUTE, refusal.code).inc()
         self.on_refused(request, refusal.status)
         if request.wants_refusal_as_close:
             leg.refuse_with_close(refusal, request, accept_key)
@@ -112,7 +113,7 @@ class Clients:
         for leg, ended_at in tuple(self._ending.items()):
             if now - ended_at > self.options.application_close_seconds and leg.task is not None:
                 log.warning("application outlived its socket and was cancelled")
-                self.count("application_killed")
+                count_failure("application_killed")
                 self._ending[leg] = now
                 leg.task.cancel()
 
@@ -121,5 +122,5 @@ class Clients:
             leg.tick(now)
         except Exception:  # one leg's fault must not stop the clock of all others
             log.exception("looking after a leg failed")
-            self.count("tick_failed")
+            count_failure("tick_failed")
             leg.abort()

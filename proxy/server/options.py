@@ -40,11 +40,10 @@ class Hooks:
 
     `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_serving` is
     called once connections are accepted. `refusal` is asked from then on, at each handshake and with how many
-    others there are: why it may not go on to the application. Its `code` is counted as `refused_CODE`.
+    others there are: why it may not go on to the application. Its `code` is counted.
     `on_draining` is called once, at once; what `refusal` says from then on is up to the composition.
     `others_accept` is asked next: whether other processes go on accepting from the same sockets, so that
-    those who wait there are theirs. `on_stopped` runs after the last link is gone, under a deadline. `count`
-    is called with a bounded word (see `COUNTED`) each time that thing happens.
+    those who wait there are theirs. `on_stopped` runs after the last link is gone, under a deadline.
     """
 
     on_started: Callable[[], Awaitable[None]] = _nothing
@@ -53,28 +52,6 @@ class Hooks:
     on_draining: Callable[[], None] = _ignore
     others_accept: Callable[[], Awaitable[bool]] = _no
     on_stopped: Callable[[], Awaitable[None]] = _nothing
-    count: Callable[[str], None] = _ignore
-
-
-COUNTED = (
-    "slow_consumer",
-    "ping_timeout",
-    "backpressure",
-    "refused_overloaded",
-    "refused_draining",
-    "refused_handshake",
-    "refused_silent",
-    "refused_per_address",
-    "refused_head",
-    "refused_late",
-    "refused_body",
-    "refused_http_overloaded",
-    "refused_http_per_address",
-    "handshake_timeout",
-    "application_error",
-    "application_killed",
-    "tick_failed",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

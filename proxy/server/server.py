@@ -23,6 +23,7 @@ from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 
 from proxy.server import access_log
 from proxy.server.clients import Application, Clients
+from proxy.server.counting import count_failure
 from proxy.server.draining import Drain
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_requests import HttpRequests
@@ -239,7 +240,7 @@ class GatewayServer(Server):
         error = None if running.cancelled() else running.exception()
         if error is not None:
             log.error("application failed", exc_info=error)
-            self.options.hooks.count("application_error")
+            count_failure("application_error")
             if "disconnected" not in details:
                 protocol.handle_exception(error)
         if "disconnected" in details:
@@ -265,7 +266,7 @@ class GatewayServer(Server):
             protocol.check_timeouts()
         except Exception:  # one request's fault must not stop the clock of all others
             log.exception("a request's deadline could not be enforced")
-            self.options.hooks.count("tick_failed")
+            count_failure("tick_failed")
 
     def kill_all_applications(self) -> Any:
         """Cancel what is left; unlike Daphne's, it survives entries without an application."""

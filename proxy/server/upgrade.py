@@ -18,6 +18,7 @@ from proxy.core.errors import READ_ONLY, BadRequest, GatewayError, Overloaded, T
 from proxy.core.heads import CONTROL_BYTES
 from proxy.core.refusals import Refusal, refusal, refusal_of
 from proxy.server import access_log, handshake
+from proxy.server.counting import Reason, count_refusal
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_connections import HttpConnections
 from proxy.server.options import ServerOptions
@@ -88,7 +89,7 @@ class GatewayChannel(HTTPChannel):
         if self.length != 0:
             refusal = self._body_refusal()
             if refusal is not None:
-                self._refuse(*refusal, counted="refused_body")
+                self._refuse(*refusal, counted="body")
                 return
             self.setTimeout(self.factory.server.options.body_timeout_seconds)
         super().allHeadersReceived()
@@ -105,19 +106,18 @@ class GatewayChannel(HTTPChannel):
             return 413, f"A body may have {options.max_body_bytes} bytes."
         return None
 
-    def _refuse(self, status: int, message: str, *, counted: str = "refused_head") -> None:
+    def _refuse(self, status: int, message: str, *, counted: Reason = "head") -> None:
         """Answer the head, and for a moment throw away what comes behind it: a reset would eat the answer."""
         if self._is_refused:  # the rest of a read may be as bad as its first line
             return
-        options = self.factory.server.options
-        options.hooks.count(counted)
+        count_refusal(counted)
         self._is_refused = True
         self.transport.write(handshake.refusal_bytes(*refusal(status, code=BadRequest.code, message=message)))
         if isinstance(self.transport, tcp.Connection):
             self.transport.loseWriteConnection()
         else:  # TLS knows no half
             self.loseConnection()
-        self.setTimeout(options.limits.close_timeout_seconds)
+        self.setTimeout(self.factory.server.options.limits.close_timeout_seconds)
 
     def dataReceived(self, data: bytes) -> None:
         if not self._is_refused:
@@ -145,7 +145,7 @@ class GatewayChannel(HTTPChannel):
         if self._is_refused:
             self.transport.abortConnection()
         elif self._in_request:
-            self._refuse(408, "The request did not come in time.", counted="refused_late")
+            self._refuse(408, "The request did not come in time.", counted="late")
         elif 0 < self._unsent_bytes() < self._unsent_bytes_before:
             self._unsent_bytes_before = self._unsent_bytes()
             self.setTimeout(self.factory.timeOut)  # slow, but it reads
@@ -241,16 +241,16 @@ class GatewayRequest(WebRequest):
             limit = options.max_http_requests_per_address
             self._refuse(
                 TooMany("http_per_ip", limit=limit, retry_after_seconds=1.0),
-                counted="refused_http_per_address",
+                counted="http_per_address",
             )
             return True
         if running.is_full:
-            self._refuse(Overloaded(), counted="refused_http_overloaded")
+            self._refuse(Overloaded(), counted="http_overloaded")
             return True
         return False
 
-    def _refuse(self, error: GatewayError, *, counted: str) -> None:
-        self.server.options.hooks.count(counted)
+    def _refuse(self, error: GatewayError, *, counted: Reason) -> None:
+        count_refusal(counted)
         self._make_last()
         self._answer(refusal_of(error))
 
@@ -265,7 +265,7 @@ class GatewayRequest(WebRequest):
         """What is said of a head, and instead of an application that fails or is late: JSON, not a page."""
         code = GatewayError.code
         if status == 400:
-            self.server.options.hooks.count("refused_head")
+            count_refusal("head")
             self._make_last()
             code = BadRequest.code
         self._answer(refusal(status, code=code, message=body))
@@ -379,7 +379,7 @@ class GatewayFactory(HTTPFactory):
         host = getattr(channel.transport.getPeer(), "host", None)
         may_stay = self.connections.arrive(channel, host)
         if not may_stay or self.connections.given_way > before:
-            self.server.options.hooks.count("refused_silent" if may_stay else "refused_per_address")
+            count_refusal("silent" if may_stay else "per_address")
             self._complain(host)
         return may_stay
 

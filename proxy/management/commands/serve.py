@@ -151,17 +151,6 @@ class Composition:
             metrics.DRAIN_SECONDS.observe(time.monotonic() - self._drain_began)
         await self.node.stop()
 
-    def count(self, what: str) -> None:
-        """The server knows no routes: what it refuses and ends by itself has the route `none`."""
-        if what.startswith("refused_") or what == "handshake_timeout":
-            metrics.REJECTIONS_TOTAL.labels("none", what.removeprefix("refused_")).inc()
-        elif what == "backpressure":
-            metrics.BACKPRESSURE_EVENTS_TOTAL.labels("none").inc()
-        elif what == "slow_consumer":
-            metrics.SLOW_CONSUMERS_TOTAL.labels("none").inc()
-        else:
-            metrics.ERRORS_TOTAL.labels(what, "none").inc()
-
 
 def _max_links(most_links: int) -> int:
     """MAX_CONNECTIONS, but no more links than there are open files for."""
@@ -182,7 +171,6 @@ def server_options(composition: Composition, *, parent_pid: int | None) -> Serve
         on_draining=composition.on_draining,
         others_accept=composition.others_accept,
         on_stopped=composition.on_stopped,
-        count=composition.count,
     )
     return ServerOptions(
         limits=link_limits(),

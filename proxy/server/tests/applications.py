@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qs
 
+from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import Draining, GatewayError, Overloaded
 from proxy.engine.links.splice import Splice
@@ -29,6 +30,18 @@ def refusal(links: int) -> GatewayError | None:
     if not STATE["ready"]:
         return Draining()
     return Overloaded() if links >= STATE["max_connections"] else None
+
+
+def counted_here() -> dict[str, float]:
+    """What the server counts under no route, by the metric's name and its other label."""
+    counted: dict[str, float] = {}
+    for metric in (metrics.REJECTIONS_TOTAL, metrics.ERRORS_TOTAL, metrics.SLOW_CONSUMERS_TOTAL):
+        (family,) = metric.collect()
+        for sample in family.samples:
+            name, labels = sample.name.removeprefix("gateway_websocket_"), sample.labels.values()
+            if name.endswith("_total"):
+                counted[" ".join([name, *(label for label in labels if label != "none")])] = sample.value
+    return counted
 
 
 def report(query: dict[str, str], event: dict[str, Any]) -> None:
@@ -273,7 +286,7 @@ async def http_open_gate(scope, receive, send, query):
 
 
 async def http_counts(scope, receive, send, query):
-    await answer(send, COUNTS)
+    await answer(send, COUNTS | counted_here())
 
 
 async def http_ready(scope, receive, send, query):

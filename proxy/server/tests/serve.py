@@ -60,7 +60,6 @@ def main() -> int:
         on_draining=on_draining,
         others_accept=others_accept,
         on_stopped=on_stopped,
-        count=applications.count,
     )
     body_paths = given.pop("body_paths", None)
     if body_paths is not None:

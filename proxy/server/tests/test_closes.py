@@ -214,7 +214,7 @@ async def test_a_leg_that_the_clock_stumbles_over_is_ended_and_all_others_are_st
         with server.upgrade("echo?key=later") as later:  # it answers no ping
             await asyncio.to_thread(read_head, later)
             assert (await server.seen("later"))["reason"] == "ping timeout"
-        assert (await server.ask("counts"))["tick_failed"] == 1
+        assert (await server.ask("counts"))["errors_total tick_failed"] == 1
 
 
 async def test_a_slow_client_gets_all_that_came_before_the_close() -> None:

@@ -65,7 +65,7 @@ async def test_a_crowd_without_requests_locks_nobody_out_and_its_oldest_give_way
             async with asyncio.timeout(5), connect(small.url("echo"), proxy=None) as client:
                 await client.send("let in")
                 assert await client.recv() == "let in"
-        assert (await small.ask("counts"))["refused_silent"] >= 40
+        assert (await small.ask("counts"))["rejections_total silent"] >= 40
         ended = [is_hung_up_on(raw) for raw in crowd]
     assert all(ended[:40])
     assert not all(ended[40:])
@@ -123,8 +123,8 @@ def test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits() -> Non
     with serving(drain_seconds=0.1, application_close_seconds=60.0, **PLACES) as server:
         for _ in range(30):
             connect_from(server, "127.0.4.1", SLOW).close()
-        counts = wait_for_count(server, 30, "slow", "refused_http_per_address")
-        assert (counts["slow"], counts["refused_http_per_address"]) == (4, 26)
+        counts = wait_for_count(server, 30, "slow", "rejections_total http_per_address")
+        assert (counts["slow"], counts["rejections_total http_per_address"]) == (4, 26)
         with connect_from(server, "127.0.4.1", SLOW) as raw:
             told = refusal_of(raw, b"HTTP/1.1 429 Too Many Requests\r\n")
         assert told == {
@@ -136,8 +136,8 @@ def test_who_asks_and_hangs_up_runs_no_more_applications_than_who_waits() -> Non
 
         for _ in range(30):
             connect_from(server, "127.0.4.2", SLOW).close()
-        counts = wait_for_count(server, 34, "slow", "refused_http_overloaded")
-        assert (counts["slow"], counts["refused_http_overloaded"]) == (6, 28)
+        counts = wait_for_count(server, 34, "slow", "rejections_total http_overloaded")
+        assert (counts["slow"], counts["rejections_total http_overloaded"]) == (6, 28)
         with connect_from(server, "127.0.4.3", SLOW) as raw:
             assert refusal_of(raw, b"HTTP/1.1 503 Service Unavailable\r\n")["code"] == "overloaded"
 
@@ -163,9 +163,9 @@ def refusal_of(raw: socket.socket, status_line: bytes) -> dict[str, object]:
 def test_one_address_takes_a_share_of_the_places_and_probes_are_answered_when_all_are_taken() -> None:
     with serving(drain_seconds=0.1, **PLACES) as server, ExitStack() as stack:
         greedy = [stack.enter_context(connect_from(server, "127.0.5.1", SLOW)) for _ in range(5)]
-        wait_for_count(server, 1, "refused_http_per_address")
+        wait_for_count(server, 1, "rejections_total http_per_address")
         others = [stack.enter_context(connect_from(server, "127.0.5.2", SLOW)) for _ in range(3)]
-        wait_for_count(server, 1, "refused_http_overloaded")
+        wait_for_count(server, 1, "rejections_total http_overloaded")
         for host in ("127.0.5.1", "127.0.5.2", "127.0.5.3"):
             with connect_from(server, host, b"GET /counts HTTP/1.1\r\nHost: x\r\n\r\n") as probe:
                 assert statuses(probe) == [200]
@@ -199,8 +199,10 @@ def test_requests_through_a_trusted_proxy_count_for_the_clients_that_it_names() 
     with serving(drain_seconds=0.1, proxies=["127.0.6.0/24"], **PLACES) as server, ExitStack() as stack:
         for client in ["192.0.2.1"] * 5 + [""] * 2:
             stack.enter_context(connect_from(server, "127.0.6.1", through_proxy(client)))
-        counts = wait_for_count(server, 7, "slow", "refused_http_per_address", "refused_http_overloaded")
-        assert (counts["slow"], counts["refused_http_per_address"]) == (6, 1)
+        counts = wait_for_count(
+            server, 7, "slow", "rejections_total http_per_address", "rejections_total http_overloaded"
+        )
+        assert (counts["slow"], counts["rejections_total http_per_address"]) == (6, 1)
         server.terminate()
         server.terminate()  # nobody opens the gate
 
@@ -213,7 +215,7 @@ def test_a_crowd_that_asks_at_once_is_served_to_the_last_however_long_it_had_to_
         crowd = [stack.enter_context(server.upgrade("echo")) for _ in range(700)]
         server.process.send_signal(signal.SIGCONT)
         assert {read_head(raw)[0] for raw in crowd} == {101}
-        assert "refused_silent" not in server.get("counts")
+        assert "rejections_total silent" not in server.get("counts")
 
 
 BIG = b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -42,7 +42,7 @@ async def test_a_client_that_does_not_read_stops_the_application(server: Running
 
 
 async def test_a_client_that_never_reads_is_closed_as_a_slow_consumer(server: RunningServer) -> None:
-    counted = (await server.ask("counts")).get("slow_consumer", 0)
+    counted = (await server.ask("counts")).get("slow_consumers_total", 0)
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.settimeout(10)
@@ -52,7 +52,7 @@ async def test_a_client_that_never_reads_is_closed_as_a_slow_consumer(server: Ru
         event = await server.seen("stall")
     assert (event["code"], event["reason"]) == (1008, "slow consumer")
     assert event["sluicegate.closed_by"] == "gateway"
-    assert (await server.ask("counts"))["slow_consumer"] == counted + 1
+    assert (await server.ask("counts"))["slow_consumers_total"] == counted + 1
 
 
 async def test_a_slow_consumer_that_reads_after_all_gets_everything_and_then_1008() -> None:

@@ -77,7 +77,7 @@ def test_what_is_refused_is_counted() -> None:
         answer(server, LINE + b"X-A: a\x01b\r\n\r\n")
         answer(server, LINE)
         counts = server.get("counts")
-        assert (counts["refused_head"], counts["refused_late"]) == (2, 1)
+        assert (counts["rejections_total head"], counts["rejections_total late"]) == (2, 1)
 
 
 def test_a_post_to_a_probe_is_a_405_also_with_a_body() -> None:
