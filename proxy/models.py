@@ -8,7 +8,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from proxy import registry
 from proxy.core.blocking import parse_network
+from proxy.core.captures import blanks_of
 from proxy.core.closes import ClosedBy
 from proxy.core.routes import upstream_url
 
@@ -190,6 +192,8 @@ class PoolMember(models.Model):
             self.url = upstream_url(self.url)
         except ValueError as error:
             raise ValidationError({"url": str(error)}) from None
+        for name in sorted(blanks_of(self.url) - registry.captures_of(self.pool)):
+            raise ValidationError({"url": f"no path that leads to this pool captures {{{name}}}"})
 
 
 class MemberReport(models.Model):

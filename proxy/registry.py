@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -10,10 +9,9 @@ from importlib import import_module
 
 from django.conf import settings
 
+from proxy.core.captures import captured_by, shape_of
 from proxy.core.routes import Route
 from proxy.env import SettingError
-
-_PARAMETER = re.compile(r"<(?:([^>:]+):)?[^>]+>")
 
 
 @cache
@@ -29,6 +27,12 @@ def routes() -> tuple[Route, ...]:
         if twice is not None:
             raise SettingError("ROUTES", f"different routes; two are {what} {twice!r}")
     return found
+
+
+def captures_of(pool: str) -> frozenset[str]:
+    """What each path that leads to the pool of that name captures: a member's URL may name nothing else."""
+    patterns = [path for route in routes() if route.upstream.name == pool for path in route.paths]
+    return frozenset.intersection(*map(captured_by, patterns)) if patterns else frozenset()
 
 
 def _named(name: str) -> tuple[Route, ...]:
@@ -52,10 +56,7 @@ def _named(name: str) -> tuple[Route, ...]:
 
 
 def _paths(found: Iterable[Route]) -> Iterator[str]:
-    """Every path pattern, without the names of its parameters: they make no difference to what it matches."""
-    for route in found:
-        for path in route.paths:
-            yield _PARAMETER.sub(lambda match: f"<{match[1] or 'str'}>", path)
+    return (shape_of(path) for route in found for path in route.paths)
 
 
 def _twice(names: Iterable[str]) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from proxy.core.captures import blanks_of, captured_by
 from proxy.core.credentials import Credentials
 from proxy.core.farewells import Farewell
 from proxy.core.limits import DEFAULT_CONNECTIONS, UNLIMITED, ConnectionLimits, MessageLimits
@@ -34,7 +35,8 @@ class Resume(StrEnum):
 
 
 _NO_SERVICE_URL = (
-    "a service URL is like ws://host:port/path (or wss, http, https), without user, password and query"
+    "a service URL is like ws://host:port/path (or wss, http, https), without user, password and query; "
+    "{name} of what a route's path captures may stand in its path only"
 )
 
 
@@ -56,6 +58,7 @@ def upstream_url(base: str, *, path: str = "") -> str:
         or parts.query
         or parts.fragment
         or "@" in parts.netloc
+        or blanks_of(parts.netloc)
     ):
         raise ValueError(_NO_SERVICE_URL)
     full_path = parts.path or "/"
@@ -80,7 +83,7 @@ def at_path(member_url: str, path: str) -> str:
 class Subject:
     """What is known of a link when its topics and its upstream request are worked out.
 
-    `query` holds the first value of each query parameter, `params` what the path pattern captured.
+    `query` holds the first value of each query parameter, `params` what the path pattern captured, as text.
     """
 
     connection_id: str
@@ -108,6 +111,8 @@ class Forward:
     `identity`: also say who the client is: `user_id` as query, X-User-Id and X-Forwarded-For, -Proto and
     -Host as headers. The client's own of those names never go on.
     `path`: what becomes of the client's path.
+    `params`, `param_headers`: what the route's path captures, as query parameters of the same names, and by
+    the names of headers, percent-encoded. The client's own of those names never go on.
     """
 
     query: tuple[str, ...] = ()
@@ -115,6 +120,18 @@ class Forward:
     any_query: bool = False
     identity: bool = False
     path: ClientPath = ClientPath.STOPS
+    params: tuple[str, ...] = ()
+    param_headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if said_twice := {name.lower() for name in self.headers} & {
+            name.lower() for name in self.param_headers
+        }:
+            raise ValueError(f"headers both of the client and of the path: {', '.join(sorted(said_twice))}")
+
+    def captures(self) -> frozenset[str]:
+        """What of the path it names."""
+        return frozenset((*self.params, *self.param_headers.values()))
 
     def query_string(self, subject: Subject) -> str:
         if self.any_query:
@@ -123,6 +140,7 @@ class Forward:
             values = {name: subject.query[name] for name in self.query if name in subject.query}
         if "token" in self.query and subject.principal.token:
             values["token"] = subject.principal.token
+        values |= {name: subject.params[name] for name in self.params}
         if self.identity:
             values["user_id"] = subject.principal.user_id
         return urlencode(values)
@@ -149,7 +167,8 @@ class MemberSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """The services of a route: `members` are WebSocket URLs, without a query.
+    """The services of a route: `members` are WebSocket URLs, without a query. A `{name}` in a member's path
+    stands for what the path of the route captures under that name.
 
     `probe` None: members are not probed. `breaker` None: a failed dial is not held against a member.
     `editable`: staff may change the members while the gateway runs.
@@ -228,3 +247,9 @@ class Route:
     inspect: Inspect | None = None
     phrase: Callable[[str], str] | None = None
     farewell: Farewell | None = None
+
+    def __post_init__(self) -> None:
+        named = self.forward.captures().union(*map(blanks_of, self.upstream.members))
+        for path in self.paths:
+            for name in sorted(named - captured_by(path)):
+                raise ValueError(f"the path {path!r} of the route {self.name!r} captures no {name!r}")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from proxy.core.captures import stays_in_place
 from proxy.core.errors import (
     BadRequest,
     GatewayError,
@@ -29,7 +30,7 @@ Scope = Mapping[str, Any]
 SERVICE_AHEAD_SECONDS = 5.0
 MAX_USER_AGENT_CHARS = 255  # what its column holds; the rest would stay in memory with the link
 _PATH_SAFE = "!$&'()*+,/:;=@~"
-_USER_ID_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
+_HEADER_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
 
 def header(scope: Scope, name: bytes) -> str:
@@ -47,7 +48,7 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
         connection_id=connection_id,
         principal=scope["principal"],
         query=query,
-        params=scope["url_route"]["kwargs"],
+        params={name: str(value) for name, value in scope["url_route"]["kwargs"].items()},
     )
 
 
@@ -68,25 +69,38 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
     Raises:
         BadRequest: the client says what cannot be passed on.
     """
-    headers = [(name, value) for name in route.forward.headers if (value := header(scope, name.encode()))]
+    forward = route.forward
+    headers = [(name, value) for name in forward.headers if (value := header(scope, name.encode()))]
     headers.append(("x-request-id", scope["request_id"]))
-    if route.forward.identity:
+    headers.extend((name, _as_header(subject.params[param])) for name, param in forward.param_headers.items())
+    if forward.identity:
         headers.extend(identity_headers(scope, subject))
-    forwards = route.forward.path
-    path = "" if forwards is ClientPath.STOPS else quote(scope["path"], safe=_PATH_SAFE)
     with calling_hook("forward"):
-        query = route.forward.query_string(subject)
+        query = forward.query_string(subject)
     try:
         return DialRequest(
-            path=path,
+            path="" if forward.path is ClientPath.STOPS else _clients_path(scope),
             query=query,
             headers=tuple(headers),
             subprotocols=scope["offered_subprotocols"],
             extensions=extensions,
-            replaces_path=forwards is ClientPath.REPLACES,
+            replaces_path=forward.path is ClientPath.REPLACES,
+            captures=subject.params,
         )
     except ValueError as error:
         raise BadRequest(str(error)) from None
+
+
+def _clients_path(scope: Scope) -> str:
+    """The path that the client asked for. Raises ValueError for one that leads elsewhere than it says."""
+    if not stays_in_place(scope["path"].split("/")):
+        raise ValueError("a part of the path is . or ..")
+    return quote(scope["path"], safe=_PATH_SAFE)
+
+
+def _as_header(value: str) -> str:
+    """Plain ASCII stays as it is; all else, line breaks included, is percent-encoded."""
+    return quote(value, safe=_HEADER_SAFE)
 
 
 def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
@@ -99,7 +113,7 @@ def identity_headers(scope: Scope, subject: Subject) -> list[tuple[str, str]]:
     host = told_by_proxy(scope, b"x-forwarded-host")
     secure = scope.get("scheme") == "wss"
     named = [
-        ("x-user-id", quote(subject.principal.user_id, safe=_USER_ID_SAFE)),
+        ("x-user-id", _as_header(subject.principal.user_id)),
         ("x-forwarded-for", scope["client_address"]),
         ("x-forwarded-proto", proto or ("https" if secure else "http")),
         ("x-forwarded-host", host or header(scope, b"host")),

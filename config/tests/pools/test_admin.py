@@ -194,6 +194,11 @@ def test_a_member_of_no_row_but_with_links_is_shown_as_removed(rows: None) -> No
 def test_members_are_checked_and_normalised_when_they_are_added(admin_client: Client) -> None:
     wrong = {"pool": "studio", "url": "studio-c", "weight": 1}
     assert b"a service URL is like" in admin_client.post(PAGE + "add/", wrong).content
+    nobodys = wrong | {"url": "ws://studio-c:1/{shop}"}
+    assert (
+        b"no path that leads to this pool captures {shop}"
+        in admin_client.post(PAGE + "add/", nobodys).content
+    )
     assert admin_client.post(PAGE + "add/", wrong | {"url": "http://studio-c:1"}).status_code == 302
     assert PoolMember.objects.get().url == "ws://studio-c:1/"
 

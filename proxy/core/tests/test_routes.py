@@ -133,3 +133,32 @@ def test_an_upstream_is_declared_by_its_service_urls() -> None:
 def test_a_route_hears_no_topics_of_its_own_unless_it_names_them() -> None:
     route = Route(name="r", paths=("r",), upstream=Upstream.of("kb", "http://a:1"))
     assert tuple(route.topics(subject({}))) == ()
+
+
+SHOPS = Upstream.of("shops", "ws://shops:1", path="/{shop}/ws")
+
+
+@pytest.mark.parametrize(
+    ("paths", "upstream", "forward"),
+    [
+        (("shops/ws",), SHOPS, Forward()),
+        (("shops/<shop>/ws", "shops/ws"), SHOPS, Forward()),
+        (("ws",), Upstream.of("kb", "ws://kb"), Forward(params=("shop",))),
+        (("ws",), Upstream.of("kb", "ws://kb"), Forward(param_headers={"x-shop": "shop"})),
+    ],
+)
+def test_a_route_that_names_what_its_paths_do_not_capture_is_no_route(
+    paths: tuple[str, ...], upstream: Upstream, forward: Forward
+) -> None:
+    with pytest.raises(ValueError, match="captures no 'shop'"):
+        Route(name="shops", paths=paths, upstream=upstream, forward=forward)
+
+
+def test_a_header_comes_from_the_client_or_from_the_path() -> None:
+    with pytest.raises(ValueError, match="both of the client and of the path: x-shop"):
+        Forward(headers=("x-shop",), param_headers={"X-Shop": "shop"})
+
+
+def test_no_client_has_a_say_in_which_host_is_dialled() -> None:
+    with pytest.raises(ValueError, match="in its path only"):
+        Upstream.of("shops", "ws://{shop}.internal")

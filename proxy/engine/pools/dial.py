@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,7 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from proxy.core.captures import fill
 from proxy.core.errors import (
+    BadRequest,
     GatewayError,
     NotFound,
     Overloaded,
@@ -71,6 +73,7 @@ class Target:
 class DialRequest:
     """What to ask of a member. `path` is for members that have none of their own, or, with
     `replaces_path`, for all. `query` is already encoded. `extensions` goes out verbatim, None for none.
+    `captures` fill the `{name}`s of members' URLs.
 
     Raises:
         ValueError: it could not be sent. Whose fault that is, the caller knows; no member's.
@@ -82,6 +85,7 @@ class DialRequest:
     subprotocols: Sequence[str] = ()
     extensions: str | None = None
     replaces_path: bool = False
+    captures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _TARGET.fullmatch(self.path) or not _TARGET.fullmatch(self.query):
@@ -95,10 +99,20 @@ class DialRequest:
             raise ValueError(problem or "a header's name is no token")
 
     def target(self, member_url: str) -> str:
-        """Where to dial, without the query: it may hold a token, and this is shown to operators."""
-        if not self.path or (own_path(member_url) and not self.replaces_path):
-            return member_url
-        return at_path(member_url, self.path)
+        """Where to dial, without the query: it may hold a token, and this is shown to operators.
+
+        Raises:
+            BadRequest: what the client asked for cannot be a part of that URL.
+            DialFailed: the member's URL names what this route's path does not capture.
+        """
+        if self.path and (self.replaces_path or not own_path(member_url)):
+            return at_path(member_url, self.path)
+        try:
+            return fill(member_url, self.captures)
+        except KeyError as error:
+            raise DialFailed(f"no path captures {{{error.args[0]}}}") from None
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
 
     def url(self, member_url: str) -> str:
         return f"{member_url}?{self.query}" if self.query else member_url

@@ -236,9 +236,10 @@ class Pool:
         self, member: Member, search: _Search, dial: Dial[LegT], request: DialRequest
     ) -> MemberLease[LegT] | None:
         """None if it does not let the client in."""
-        target = Target(request.target(member.url), member.addresses, seconds=search.seconds)
+        target = Target(member.url, member.addresses, seconds=search.seconds)
         use = member.use(by=search.key)
         try:
+            target.url = request.target(member.url)
             leg = await _within(search.seconds, dial(target, request))
         except _NO_ENTRY as error:
             search.note(use, error, is_connected=target.is_connected)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from proxy.core.captures import blanks_of
 from proxy.core.errors import NotFound
 from proxy.core.pools.health import Probe, ProbeKind
 from proxy.core.routes import at_path, own_path
@@ -86,8 +87,11 @@ class Prober:
 
 
 def url_of(member: Member, probe: Probe) -> str:
-    """What is asked of the member; a probe's WebSocket says whose it is, unless its path has a query."""
-    path = probe.path or own_path(member.url) or probe.default_path
+    """What is asked of the member; a probe's WebSocket says whose it is, unless its path has a query.
+
+    A path that is filled for each client is nobody's without one.
+    """
+    path = probe.path or ("" if blanks_of(member.url) else own_path(member.url)) or probe.default_path
     if probe.kind is ProbeKind.WEBSOCKET and "?" not in path:
         path += f"?user_id={PROBE_USER}"
     return at_path(member.url, path)

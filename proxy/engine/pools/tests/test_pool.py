@@ -364,3 +364,8 @@ async def test_who_waits_for_a_turn_goes_to_whoever_is_well_when_it_comes() -> N
     dials = [dial(pool, service, key=str(number)) for number in range(25)]
     answers = await asyncio.gather(*dials, return_exceptions=True)
     assert sum(isinstance(answer, MemberLease) for answer in answers) == 25
+
+
+def test_a_member_whose_path_nobody_can_fill_is_tried_like_one_that_does_not_answer() -> None:
+    with pytest.raises(DialFailed, match=r"no path captures \{shop\}"):
+        DialRequest(captures={"room": "a"}).target("ws://shops:1/{shop}/{room}")

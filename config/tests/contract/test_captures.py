@@ -1,0 +1,94 @@
+"""What a path captures reaches the service, and nothing that it captures changes where."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Request
+
+from config.testing.gateway import Gateway, issue
+from config.tests.contract.conftest import KINDS
+from config.tests.contract.test_handshake import check
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    routes = {"ROUTES": "config.tests.contract.routes.ROUTES"}
+    gateway = Gateway(request.param, tmp_path_factory.mktemp("gateway"), routes)
+    gateway.migrate()
+    gateway.start()
+    yield gateway
+    gateway.close()
+
+
+async def asked(gateway: Gateway, path: str, *, user: str = "7") -> Request:
+    """What the service is asked by a link to `path`, which is sent as it is."""
+    seen: list[Request] = []
+
+    async def look(service: ServerConnection) -> None:
+        assert service.request is not None
+        seen.append(service.request)
+
+    url = f"ws://127.0.0.1:{gateway.port}{path}"
+    headers = {"Authorization": f"Bearer {issue(user)}", "X-Shop": "forged"}
+    async with gateway.serving(look), asyncio.timeout(20):
+        async with gateway.connect(url, additional_headers=headers) as client:
+            await client.wait_closed()
+    (request,) = seen
+    return request
+
+
+@pytest.mark.parametrize(
+    ("shop", "filled"),
+    [
+        ("north-1", "north-1"),
+        ("a%20b", "a%20b"),
+        ("caf%C3%A9", "caf%C3%A9"),
+        ("a%3Fb%23c", "a%3Fb%23c"),
+        ("%252e%252e", "%252e%252e"),
+        ("a;b@c:d", "a%3Bb%40c%3Ad"),
+        ("...", "..."),
+    ],
+)
+async def test_what_the_path_captures_fills_the_members_path(
+    gateway: Gateway, shop: str, filled: str
+) -> None:
+    request = await asked(gateway, f"/shops/{shop}/orders/7")
+    assert request.path == f"/v1/{filled}/7/ws"
+
+
+async def test_what_the_path_captures_is_told_by_query_and_header_and_the_clients_own_is_not(
+    gateway: Gateway,
+) -> None:
+    request = await asked(gateway, f"/named/{quote('Čaj & co/1')}?shop=forged&size=2")
+    assert request.path == "/ws?shop=%C4%8Caj+%26+co%2F1&size=2"
+    assert request.headers.get_all("X-Shop") == ["%C4%8Caj%20&%20co/1"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/shops/../orders/7",
+        "/shops/%2e%2e/orders/7",
+        "/shops/./orders/7",
+        "/shops/..%5Cadmin/orders/7",
+        "/asked/a/../b",
+        "/asked/%2e%2e/b",
+        "/asked/..%2Fb",
+    ],
+)
+async def test_a_path_that_leads_elsewhere_than_it_says_is_a_400(gateway: Gateway, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await asked(gateway, path)
+    check(gateway, refused.value.response, 400, "bad_request")
+
+
+async def test_the_record_names_the_member_as_it_was_declared(gateway: Gateway) -> None:
+    await asked(gateway, "/shops/north/orders/9", user="recorded")
+    (row,) = await gateway.wait_for_records("user_id = 'recorded'")
+    assert row["upstream"] == f"ws://127.0.0.1:{gateway.kb_port}/v1/{{shop}}/{{order}}/ws"
