@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
-from experience.probing import probe_of
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
 from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.pools.breaker import BreakerLimits
-from proxy.core.routes import Forward, Route, Subject, Upstream, upstream_url
+from proxy.core.pools.health import Probe
+from proxy.core.routes import Forward, Route, Subject, Upstream
 from proxy.core.topics import experience_topic
 
 
@@ -18,10 +18,11 @@ def _experience(subject: Subject) -> Iterable[str]:
     return (experience_topic(subject.query["experience"]),)
 
 
-KB = Upstream(
-    name="kb",
-    members=(upstream_url(settings.KB_SERVICE_URL, path="/ws/experience"),),
-    probe=probe_of(settings.KB_PROBE, path=settings.KB_PROBE_PATH, seconds=settings.KB_PROBE_SECONDS),
+KB = Upstream.of(
+    "kb",
+    settings.KB_SERVICE_URL,
+    path="/ws/experience",
+    probe=Probe.of(settings.KB_PROBE, path=settings.KB_PROBE_PATH, seconds=settings.KB_PROBE_SECONDS),
     # There is one member only: while it is kept off it, nobody is served.
     breaker=BreakerLimits(first_wait_seconds=0.5, longest_wait_seconds=2.0),
 )

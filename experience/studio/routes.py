@@ -12,18 +12,18 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from experience.probing import probe_of
 from proxy.core.closes import Close
 from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
-from proxy.core.routes import ClientPath, Forward, Resume, Route, Upstream, upstream_url
+from proxy.core.pools.health import Probe
+from proxy.core.routes import ClientPath, Forward, Resume, Route, Upstream
 
-POOL = Upstream(
-    name="studio",
-    members=tuple(upstream_url(url) for url in settings.STUDIO_WS_URLS),
+POOL = Upstream.of(
+    "studio",
+    *settings.STUDIO_WS_URLS,
     policy=PolicyName(settings.STUDIO_POLICY),
-    probe=probe_of(
+    probe=Probe.of(
         settings.STUDIO_PROBE,
         path=settings.STUDIO_PROBE_PATH,
         seconds=settings.STUDIO_PROBE_SECONDS,

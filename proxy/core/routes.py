@@ -171,7 +171,8 @@ class Upstream:
     stands for what the path of the route captures under that name.
 
     `probe` None: members are not probed. `breaker` None: a failed dial is not held against a member.
-    `editable`: staff may change the members while the gateway runs.
+    `max_connections`: of each member, on one process; None for no cap. `editable`: staff may change the
+    members while the gateway runs.
     """
 
     name: str
@@ -183,8 +184,31 @@ class Upstream:
     editable: bool = False
 
     @classmethod
-    def of(cls, name: str, *bases: str, path: str = "") -> Upstream:
-        return cls(name=name, members=tuple(upstream_url(base, path=path) for base in bases))
+    def of(
+        cls,
+        name: str,
+        *bases: str,
+        path: str = "",
+        policy: PolicyName = PolicyName.ROUND_ROBIN,
+        probe: Probe | None = None,
+        breaker: BreakerLimits | None = None,
+        max_connections: int | None = None,
+        editable: bool = False,
+    ) -> Upstream:
+        """An upstream whose members are `bases`, each with `path` behind it (see upstream_url).
+
+        Raises:
+            ValueError: a base is no URL of a service.
+        """
+        return cls(
+            name=name,
+            members=tuple(upstream_url(base, path=path) for base in bases),
+            policy=policy,
+            probe=probe,
+            breaker=breaker,
+            max_connections=max_connections,
+            editable=editable,
+        )
 
     def declared(self) -> tuple[MemberSpec, ...]:
         """The members as specs; what staff add later comes on top (see the engine's pool)."""

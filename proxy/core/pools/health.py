@@ -34,6 +34,30 @@ class Probe:
     fall: int = 3
     jitter_fraction: float = 0.2
 
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        *,
+        path: str = "",
+        seconds: float = 30.0,
+        default_path: str = "/",
+        timeout_seconds: float = 3.0,
+    ) -> Probe | None:
+        """The probe of a `kind` as settings name it, every so many `seconds`; None for `none`.
+
+        An HTTP probe without a `path` asks for `/health`.
+        """
+        if kind == "none":
+            return None
+        return cls(
+            kind=ProbeKind(kind),
+            path=path or ("/health" if kind == "http" else ""),
+            default_path=default_path,
+            interval_seconds=seconds,
+            failing_seconds=min(2.0, seconds),
+        )
+
     def __post_init__(self) -> None:
         if min(self.interval_seconds, self.failing_seconds, self.timeout_seconds) <= 0:
             raise ValueError(f"a probe's times are positive: {self}")

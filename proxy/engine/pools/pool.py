@@ -127,7 +127,7 @@ class Pool:
         random: Callable[[], float] = random.random,
     ) -> None:
         self.name, self.upstream = upstream.name, upstream
-        self._dial_seconds, self._clock, self._random = dial_seconds, clock, random
+        self.dial_seconds, self._clock, self._random = dial_seconds, clock, random
         self._policy = policy(upstream.policy)
         # A pool's own: one that is black-holed must not hold up the dials of the others.
         self._dialler = Dialler(max_concurrent=max_concurrent_dials, queue_seconds=dial_seconds)
@@ -224,7 +224,7 @@ class Pool:
         now, candidates = self._clock(), self._candidates(search)
         if not candidates or search.is_over(now):
             return None
-        search.deadline = min(search.deadline, now + self._dial_seconds)
+        search.deadline = min(search.deadline, now + self.dial_seconds)
         left = search.deadline - now
         search.seconds = left if len(candidates) == 1 else left / 2  # leave time for the next one
         at_ease = [member for member in candidates if not member.busy]

@@ -69,10 +69,11 @@ class Prober:
             await asyncio.sleep(probe.failing_seconds * 0.1)
 
     async def probe_once(self, member: Member, probe: Probe) -> None:
-        """Ask once, and note the answer."""
+        """Ask once, and note the answer; one that is too late for a dial is too late for a probe."""
+        seconds = min(probe.timeout_seconds, self._pool.dial_seconds)
         try:
-            async with asyncio.timeout(probe.timeout_seconds):
-                target = Target(url_of(member, probe), member.addresses, seconds=probe.timeout_seconds)
+            async with asyncio.timeout(seconds):
+                target = Target(url_of(member, probe), member.addresses, seconds=seconds)
                 await _PROBES[probe.kind](target, probe)
         except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
             if is_our_own(error):

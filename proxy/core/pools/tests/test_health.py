@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.pools.health import Health, Probe
+from proxy.core.pools.health import Health, Probe, ProbeKind
 
 PROBE = Probe(interval_seconds=30, failing_seconds=2, rise=2, fall=3, jitter_fraction=0.2)
 
@@ -49,3 +49,14 @@ def test_probes_come_faster_while_anything_is_amiss(random: float) -> None:
 def test_probes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"probe's times|rise and fall"):
         Probe(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_probe_is_made_of_what_settings_say() -> None:
+    assert Probe.of("none") is None
+    assert Probe.of("websocket", seconds=0.5) == Probe(interval_seconds=0.5, failing_seconds=0.5)
+    assert Probe.of("http") == Probe(kind=ProbeKind.HTTP, path="/health")
+    assert Probe.of("http", path="/up", seconds=60) == Probe(
+        kind=ProbeKind.HTTP, path="/up", interval_seconds=60
+    )
+    with pytest.raises(ValueError, match="tcp"):
+        Probe.of("tcp")

@@ -191,3 +191,20 @@ async def test_a_probe_that_finds_no_file_left_says_nothing_of_the_member(
     monkeypatch.setattr(probes, "connect_socket", no_file)
     await Prober(pool).probe_once(member, Probe(fall=1))
     assert member.healthy
+
+
+async def test_a_probe_waits_no_longer_than_a_dial() -> None:
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    held: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as service:
+        port = service.sockets[0].getsockname()[1]
+        upstream = Upstream.of("studio", f"ws://127.0.0.1:{port}", probe=Probe(fall=1, timeout_seconds=3600))
+        pool = Pool(upstream, dial_seconds=0.05)
+        (member,) = pool.all_members()
+        async with asyncio.timeout(30):
+            await Prober(pool).probe_once(member, Probe(fall=1, timeout_seconds=3600))
+        assert not member.healthy
+        for writer in held:
+            writer.close()
