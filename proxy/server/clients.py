@@ -1,4 +1,4 @@
-"""The live legs of this process: who may join, who has to go, and what the clock says. Knows no Twisted."""
+"""The clients of this process: who may join, who has to go, and what the clock says. Knows no Twisted."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from proxy import metrics
 from proxy.server import handshake
-from proxy.server.client_leg import ClientLeg, State
+from proxy.server.client import Application, Client
 from proxy.server.counting import count_failure, count_refusal
 from proxy.server.handshake import BadHandshake, UpgradeRequest
+from proxy.server.handshake_leg import HandshakeLeg
 from proxy.server.options import ServerOptions
 
 log = logging.getLogger("gateway.server")
 
-Application = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
-
 
 class Clients:
-    """Everything that the legs of one process share."""
+    """Everything that the clients of one process share."""
 
     def __init__(
         self,
@@ -33,27 +31,28 @@ class Clients:
         on_refused: Callable[[UpgradeRequest, int], None] = lambda request, status: None,
     ) -> None:
         self.application, self.options, self.loop = application, options, loop
-        self.legs: set[ClientLeg] = set()
+        self.present: set[Client] = set()
         self.is_empty = asyncio.Event()
         self.is_empty.set()
         self.on_orphaned: Callable[[], None] = lambda: None
         self.on_refused = on_refused
-        self._ending: dict[ClientLeg, float] = {}
+        self._ending: dict[Client, float] = {}
         self._upgrades: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    # --- Legs come and go -----
+    # --- Clients come and go -----
 
     def take(self, connection: socket.socket, request: UpgradeRequest) -> None:
         """Serve an upgrade on its own socket, which is no longer anybody else's."""
-        leg = ClientLeg(self, request)
-        self.legs.add(leg)
+        client = Client(self)
+        leg = HandshakeLeg(client, request)
+        self.present.add(client)
         self.is_empty.clear()
         task = self.loop.create_task(self._connect(leg, connection, request), name="upgrade")
         self._upgrades.add(task)
         task.add_done_callback(self._upgrades.discard)
 
-    async def _connect(self, leg: ClientLeg, connection: socket.socket, request: UpgradeRequest) -> None:
+    async def _connect(self, leg: HandshakeLeg, connection: socket.socket, request: UpgradeRequest) -> None:
         """A short life: attach the socket to the loop, then answer, or let the application answer."""
         try:
             await self.loop.connect_accepted_socket(lambda: leg, connection)
@@ -62,10 +61,10 @@ class Clients:
             connection.close()
             leg.connection_lost(error)
             return
-        if leg.state is State.CONNECTING:
+        if not leg.is_answered:
             self._answer(leg, request)
 
-    def _answer(self, leg: ClientLeg, request: UpgradeRequest) -> None:
+    def _answer(self, leg: HandshakeLeg, request: UpgradeRequest) -> None:
         try:
             accept_key = handshake.accept_key_of(request)
         except BadHandshake as error:
@@ -73,7 +72,7 @@ class Clients:
             self.on_refused(request, error.status)
             leg.refuse(error)
             return
-        refusal = self.options.hooks.refusal(len(self.legs) - 1)
+        refusal = self.options.hooks.refusal(len(self.present) - 1)
         if refusal is None:
             leg.open(request, accept_key)
             return
@@ -84,15 +83,15 @@ class Clients:
         else:
             leg.refuse(refusal)
 
-    def let_go(self, leg: ClientLeg) -> None:
-        """Called when the leg's socket is gone, and when its application has ended."""
-        if leg.task is None and leg.is_gone:
-            self._ending.pop(leg, None)
-            self.legs.discard(leg)
-            if not self.legs:
+    def let_go(self, client: Client) -> None:
+        """Called when the client's socket is gone, and when its application has ended."""
+        if client.task is None and client.is_gone:
+            self._ending.pop(client, None)
+            self.present.discard(client)
+            if not self.present:
                 self.is_empty.set()
-        elif leg.is_gone:
-            self._ending[leg] = self.loop.time()
+        elif client.is_gone:
+            self._ending[client] = self.loop.time()
 
     # --- The clock -----
 
@@ -108,19 +107,19 @@ class Clients:
         now = self.loop.time()
         if self.options.parent_pid not in {None, os.getppid()}:
             self.on_orphaned()
-        for leg in tuple(self.legs):
-            self._look_at(leg, now)
-        for leg, ended_at in tuple(self._ending.items()):
-            if now - ended_at > self.options.application_close_seconds and leg.task is not None:
+        for client in tuple(self.present):
+            self._look_at(client, now)
+        for client, ended_at in tuple(self._ending.items()):
+            if now - ended_at > self.options.application_close_seconds and client.task is not None:
                 log.warning("application outlived its socket and was cancelled")
                 count_failure("application_killed")
-                self._ending[leg] = now
-                leg.task.cancel()
+                self._ending[client] = now
+                client.task.cancel()
 
-    def _look_at(self, leg: ClientLeg, now: float) -> None:
+    def _look_at(self, client: Client, now: float) -> None:
         try:
-            leg.tick(now)
-        except Exception:  # one leg's fault must not stop the clock of all others
+            client.leg.tick(now)
+        except Exception:  # one client's fault must not stop the clock of all others
             log.exception("looking after a leg failed")
             count_failure("tick_failed")
-            leg.abort()
+            client.leg.abort()

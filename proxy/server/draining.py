@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 from proxy.core.closes import RESTART, ClosedBy, retry_in
-from proxy.server.client_leg import ClientLeg
+from proxy.server.client import Leg
 from proxy.server.clients import Clients
 
 log = logging.getLogger("gateway.server")
@@ -38,12 +38,12 @@ class Drain:
         """
         loop, options = self._clients.loop, self._clients.options
         began = loop.time()
-        log.info("draining", extra={"links": len(self._clients.legs), "seconds": options.drain_seconds})
+        log.info("draining", extra={"links": len(self._clients.present), "seconds": options.drain_seconds})
         await self._close_evenly(began)
         grace_seconds = options.limits.close_timeout_seconds + options.application_close_seconds
         deadline = loop.time() + (1.0 if self._hurried.is_set() else grace_seconds)
         while self._is_busy() and loop.time() < deadline:
-            self._close_up_to(len(self._clients.legs))
+            self._close_up_to(len(self._clients.present))
             await self._pause(_STEP_SECONDS)
             if self._hurried.is_set():
                 deadline = min(deadline, loop.time() + 1.0)
@@ -51,12 +51,12 @@ class Drain:
         log.info("drained", extra={"seconds": round(loop.time() - began, 3)})
 
     def _is_busy(self) -> bool:
-        return bool(self._clients.legs) or self._http_requests() > 0
+        return bool(self._clients.present) or self._http_requests() > 0
 
     async def _close_evenly(self, began: float) -> None:
         """Close a growing share of the links, so that the last one is due when `drain_seconds` are over."""
         seconds = self._clients.options.drain_seconds
-        total = max(1, len(self._clients.legs))
+        total = max(1, len(self._clients.present))
         closed = 0
         while self._is_busy() and not self._hurried.is_set():
             elapsed = self._clients.loop.time() - began
@@ -65,18 +65,20 @@ class Drain:
             due = 1 + int(total * elapsed / seconds)
             closed += self._close_up_to(due - closed)
             next_due = seconds * closed / total
-            await self._pause(max(_STEP_SECONDS, next_due - elapsed) if self._clients.legs else _STEP_SECONDS)
+            await self._pause(
+                max(_STEP_SECONDS, next_due - elapsed) if self._clients.present else _STEP_SECONDS
+            )
 
     def _close_up_to(self, count: int) -> int:
         """Close that many of the accepted legs; answers how many it found."""
         closed = 0
-        for leg in tuple(self._clients.legs):
+        for client in tuple(self._clients.present):
             if closed >= count:
                 break
-            closed += self._close(leg)
+            closed += self._close(client.leg)
         return closed
 
-    def _close(self, leg: ClientLeg) -> bool:
+    def _close(self, leg: Leg) -> bool:
         if not leg.is_live:
             return False
         retry_ms = random.randint(RETRY_MS_LEAST, RETRY_MS_MOST)  # noqa: S311  a jitter
@@ -86,7 +88,7 @@ class Drain:
     async def _pause(self, seconds: float) -> None:
         """Wait; not past the last link, and not past a hurry unless we hurry already."""
         ends = [] if self._hurried.is_set() else [self._hurried]
-        if self._clients.legs:
+        if self._clients.present:
             ends.append(self._clients.is_empty)
         waits = [asyncio.ensure_future(end.wait()) for end in ends]
         if not waits:
@@ -97,7 +99,7 @@ class Drain:
             wait.cancel()
 
     def _force(self) -> None:
-        for leg in tuple(self._clients.legs):
-            leg.abort()
-            if leg.task is not None:
-                leg.task.cancel()
+        for client in tuple(self._clients.present):
+            client.leg.abort()
+            if client.task is not None:
+                client.task.cancel()

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
+
+from proxy.core.closes import Close, ClosedBy
 
 Event = dict[str, Any]
+
+
+class Source(Protocol):
+    """Who fills an inbox."""
+
+    def on_taken(self) -> None:
+        """An event was taken out."""
 
 
 class Inbox:
@@ -16,12 +25,14 @@ class Inbox:
     it can be overrun by one slice only.
     """
 
-    __slots__ = ("_events", "_waiters", "bytes_waiting", "max_bytes", "max_events")
+    __slots__ = ("_end", "_events", "_waiters", "bytes_waiting", "max_bytes", "max_events", "source")
 
     def __init__(self, *, max_bytes: int, max_events: int) -> None:
-        # None until first used: most links are spliced, and an empty deque weighs 760 bytes.
+        # None while nothing waits: an empty deque weighs 760 bytes.
         self._events: deque[tuple[Event, int]] | None = None
-        self._waiters: deque[asyncio.Future[None]] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._end: Event | None = None
+        self.source: Source | None = None
         self.bytes_waiting = 0
         self.max_bytes, self.max_events = max_bytes, max_events
 
@@ -42,35 +53,53 @@ class Inbox:
             self._events = deque()
         self._events.append((event, size_bytes))
         self.bytes_waiting += size_bytes
-        self.wake()
+        self._wake()
 
-    def get_nowait(self) -> Event | None:
-        """The oldest event, or None."""
-        if not self._events:
-            return None
+    def end(self, close: Close, *, by: ClosedBy) -> None:
+        """Nothing comes after what waits already but `websocket.disconnect`; the first end wins."""
+        if self._end is None:
+            self._end = {
+                "type": "websocket.disconnect",
+                "code": close.code,
+                "reason": close.reason,
+                "sluicegate.closed_by": by,
+            }
+            self._wake()
+
+    async def receive(self) -> Event:
+        """ASGI receive. The last event is `websocket.disconnect`, however often one asks after it.
+
+        Nothing else comes of a spliced leg: its life is told of what concerns it. Safe to cancel.
+        """
+        while self._events is None:
+            if self._end is not None:
+                return self._end
+            await self._wait()
         event, size_bytes = self._events.popleft()
         self.bytes_waiting -= size_bytes
         if not self._events:
             self._events = None
+        if self.source is not None:
+            self.source.on_taken()
         return event
 
-    async def wait(self) -> None:
+    async def _wait(self) -> None:
         """Return when something may be there. Safe to cancel: nothing is taken out here."""
         if self._waiters is None:
-            self._waiters = deque()
+            self._waiters = []
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.wake()  # the turn that this caller got goes to the next one
+                self._wake()  # the turn that this caller got goes to the next one
             raise
 
-    def wake(self) -> None:
-        """Let one `wait` return."""
+    def _wake(self) -> None:
+        """Let one `receive` look again."""
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter = self._waiters.pop(0)
             if not waiter.done():
                 waiter.set_result(None)
                 break

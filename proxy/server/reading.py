@@ -55,16 +55,12 @@ class Reading:
         self._unparsed: bytes | None = None  # not None: reading is stopped
         self._turn: asyncio.TimerHandle | None = None  # when to go on with what is unparsed
         self._control_frames_at = 0.0  # on the loop's clock
+        inbox.source = self
 
     @property
     def is_stopped(self) -> bool:
         """Whether the client is not listened to at the moment, so that its silence means nothing."""
         return self._unparsed is not None
-
-    @property
-    def waits_for_room(self) -> bool:
-        """Whether the application has to receive before more is read."""
-        return self._unparsed is not None and self._turn is None
 
     def feed(self, data: bytes) -> None:
         """Parse in slices until the inbox is full or the turn over; keep the rest, and read no more."""
@@ -101,6 +97,11 @@ class Reading:
         )
         return owed_seconds
 
+    def on_taken(self) -> None:
+        """The application has received something: it may be what reading waits for."""
+        if self._unparsed is not None and self._turn is None and self._inbox.has_room:
+            self.go_on()
+
     def _on_turn(self) -> None:
         self._turn = None
         if not self._inbox.is_full or not self._leg.is_open:
@@ -116,7 +117,7 @@ class Reading:
 
     def end(self) -> None:
         """The socket is gone."""
-        self.conversation = self._unparsed = None
+        self.conversation = self._unparsed = self._inbox.source = None
         self._cancel_turn()
 
     def _cancel_turn(self) -> None:

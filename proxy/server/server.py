@@ -22,7 +22,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 
 from proxy.server import access_log
-from proxy.server.clients import Application, Clients
+from proxy.server.client import Application
+from proxy.server.clients import Clients
 from proxy.server.counting import count_failure
 from proxy.server.draining import Drain
 from proxy.server.handshake import UpgradeRequest

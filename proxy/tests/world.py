@@ -108,7 +108,7 @@ class World:
         live = REGISTRY.get_sample_value(metrics.CONNECTIONS_INNER_NAME, labels)
         gates = served.gates
         return (
-            not self.clients.legs
+            not self.clients.present
             and not self.node.links
             and not self.node.admission.live()
             and member.links == 0

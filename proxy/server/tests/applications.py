@@ -15,7 +15,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import Draining, GatewayError, Overloaded
 from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
-from proxy.server.client_leg import ClientLeg
+from proxy.server.client import Client
 
 SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
 COUNTS: dict[str, int] = {}
@@ -125,7 +125,7 @@ async def websocket_break_clock(scope, receive, send, query):
     """Has the server fail whenever its clock looks at this leg."""
     await receive()
     await send({"type": "websocket.accept"})
-    receive.__self__._moved_at = None
+    send.__self__.leg._moved_at = None
     report(query, await receive())
 
 
@@ -314,7 +314,7 @@ async def http_pid(scope, receive, send, query):
 async def http_memory(scope, receive, send, query):
     """What is in use once the garbage is gone."""
     gc.collect()
-    links = sum(isinstance(found, ClientLeg | Splice | PendingAnswer) for found in gc.get_objects())
+    links = sum(isinstance(found, Client | Splice | PendingAnswer) for found in gc.get_objects())
     files = len(os.listdir("/proc/self/fd"))
     await answer(send, {"rss_bytes": rss_bytes(), "files": files, "links": links})
 

@@ -1,0 +1,183 @@
+"""An accepted client whose application exchanges whole messages with it.
+
+Reading stops while the application has too much to receive; `send` waits while the client has too much to
+read, and a client that makes no progress is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from proxy import metrics
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.server.client import Client
+from proxy.server.conversation import Conversation, Message
+from proxy.server.counting import count_failure
+from proxy.server.flow import FlowControlled
+from proxy.server.reading import Reading
+
+
+class ConversationLeg(FlowControlled):
+    """From the accept to the end of the socket. Not spliced."""
+
+    __slots__ = ("_client", "_heard_at", "_inbox", "_moved_at", "_pinged_at", "_reading", "is_open")
+
+    def __init__(self, client: Client, transport: asyncio.Transport) -> None:
+        registry, inbox = client.registry, client.inbox
+        assert inbox is not None  # noqa: S101  its application has accepted, or there is none
+        super().__init__(registry.loop)
+        self._client, self._inbox, self._transport = client, inbox, transport
+        self.is_open = True
+        # On the loop's clock: when anything was heard, when a message passed, when we pinged (0: never).
+        self._heard_at = self._moved_at = self.loop.time()
+        self._pinged_at = 0.0
+        max_message_bytes = registry.options.limits.max_message_bytes
+        self._reading: Reading | None = Reading(self, transport, inbox, max_message_bytes=max_message_bytes)
+        client.leg = self
+        transport.set_protocol(self)
+
+    @property
+    def is_live(self) -> bool:
+        return self.is_open
+
+    @property
+    def _conversation(self) -> Conversation | None:
+        return None if self._reading is None else self._reading.conversation
+
+    # --- The socket, called by the event loop -----
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
+        if self._reading is not None:
+            self._reading.feed(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_open = False
+        self.clear_deadline()
+        self.release_writers()
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
+        self._client.socket_gone()
+        del self._client  # a cycle; who is not open needs it no more
+
+    def pause_writing(self) -> None:
+        self.stop_writers()
+        if self.is_open:
+            metrics.child(metrics.BACKPRESSURE_EVENTS_TOTAL, metrics.NO_ROUTE).inc()
+            self.watch_stall(self._client.registry.options.limits.slow_consumer_seconds, self._on_stall)
+
+    def resume_writing(self) -> None:
+        if self.is_open:
+            self.clear_deadline()
+        self.release_writers()
+
+    def _on_stall(self) -> None:
+        metrics.child(metrics.SLOW_CONSUMERS_TOTAL, metrics.NO_ROUTE).inc()
+        self.close(closes.SLOW_CONSUMER, by=ClosedBy.GATEWAY)
+
+    # --- Reading -----
+
+    def begin(self, early: bytes) -> None:
+        """Read on behind `early`, which came before the accept."""
+        if early and self._reading is not None:
+            self._reading.feed(early)
+
+    def take(self, messages: list[Message], conversation: Conversation) -> None:
+        if self.is_open:
+            self._pinged_at = 0.0
+            for message in messages:
+                self._moved_at = self._heard_at
+                key = "text" if isinstance(message, str) else "bytes"
+                self._inbox.put({"type": "websocket.receive", key: message}, size_bytes=len(message))
+            if not conversation.is_open:
+                self._closed_by_client(conversation)
+        self._flush()
+
+    def _closed_by_client(self, conversation: Conversation) -> None:
+        """The client has closed, or has broken the rules and was closed for it."""
+        self.is_open = False
+        if conversation.failed_with is not None:
+            self._client.end(conversation.failed_with, by=ClosedBy.GATEWAY)
+        else:
+            self._client.end(conversation.close_received or closes.LOST, by=ClosedBy.CLIENT)
+
+    # --- Writing and closing -----
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if not self.is_open:
+            return
+        kind = message["type"]
+        if kind == "websocket.close":
+            code = message.get("code")
+            close = Close(closes.NORMAL.code if code is None else code, message.get("reason") or "")
+            self.close(close, by=ClosedBy.GATEWAY)
+            return
+        text, data = message.get("text"), message.get("bytes")
+        content: Message | None = data if text is None else text
+        if kind != "websocket.send" or content is None or (text is not None and data is not None):
+            raise ValueError(f"{kind} is out of place, or has not either text or bytes")
+        if self.is_stalled:
+            await self.wait_for_room()
+        conversation = self._conversation
+        if self.is_open and conversation is not None:
+            self._moved_at = self.loop.time()
+            conversation.send(content)
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what the conversation has to say, and end the socket when it says so."""
+        reading = self._reading
+        if reading is None or reading.conversation is None:
+            return
+        conversation = reading.conversation
+        data = conversation.bytes_to_write(without_pongs=self.is_stalled)
+        if data:
+            self._transport.write(data)
+        if conversation.eof_due:
+            reading.conversation = None
+            self._hang_up(reading, linger=conversation.failed_with is not None)
+
+    def _hang_up(self, reading: Reading, *, linger: bool) -> None:
+        self.is_open = False
+        if linger:
+            reading.go_on()
+        self.release_writers()
+        deadline_seconds = self._client.registry.options.limits.close_timeout_seconds
+        self.hang_up(deadline_seconds=deadline_seconds, linger=linger)
+
+    def close(self, close: Close, *, by: ClosedBy) -> None:
+        """The application hears of it at once."""
+        reading, conversation = self._reading, self._conversation
+        if self.is_open and reading is not None and conversation is not None:
+            self.is_open = False
+            conversation.close(close)
+            self._flush()
+            self.release_writers()
+            self.set_close_deadline(self._client.registry.options.limits.close_timeout_seconds)
+            self._client.end(close, by=by)
+            reading.go_on()
+
+    def application_ended(self, *, well: bool) -> None:
+        self.close(closes.NORMAL if well else closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
+
+    def tick(self, now: float) -> None:
+        """Idle links end, silent ones are pinged, dead ones end."""
+        limits = self._client.registry.options.limits
+        reading, conversation = self._reading, self._conversation
+        if not self.is_open or reading is None or conversation is None or self.is_stalled:
+            return
+        if now - self._moved_at > limits.idle_timeout_seconds:
+            self.close(closes.IDLE, by=ClosedBy.GATEWAY)
+        elif reading.is_stopped:
+            return
+        elif self._pinged_at:
+            if now - self._pinged_at > limits.ping_timeout_seconds:
+                count_failure("ping_timeout")
+                self.close(closes.PING_TIMEOUT, by=ClosedBy.GATEWAY)
+        elif now - self._heard_at > limits.ping_interval_seconds:
+            self._pinged_at = now
+            conversation.ping()
+            self._flush()
