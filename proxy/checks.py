@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 
 from proxy import registry
 from proxy.core.addresses import parse_address
+from proxy.core.routes import Upstream
 
 # RFC 7518, section 3.2: a key as long as the hash, or the hash is not what has to be guessed.
 _LEAST_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -55,7 +56,7 @@ def check_routes_lead_somewhere(**_: Any) -> list[CheckMessage]:
             id="gateway.W012",
         )
         for route in registry.routes()
-        if not route.upstream.members and not route.upstream.editable
+        if isinstance(route.upstream, Upstream) and not (route.upstream.members or route.upstream.editable)
     ]
 
 

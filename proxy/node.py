@@ -176,7 +176,7 @@ class GatewayNode:
 
     def pools(self) -> tuple[Pool, ...]:
         """The pools of all registered routes."""
-        return tuple(dict.fromkeys(served.pool for served in self.served.values()))
+        return tuple(dict.fromkeys(each.pool for each in self.served.values() if each.pool is not None))
 
     def refusal(self, links: int) -> GatewayError | None:
         """Why no link may begin beside `links` others: this node drains, or is full. None: it may."""

@@ -10,7 +10,7 @@ from importlib import import_module
 from django.conf import settings
 
 from proxy.core.captures import captured_by, shape_of
-from proxy.core.routes import Route
+from proxy.core.routes import Route, Upstream
 from proxy.env import SettingError
 
 
@@ -33,6 +33,12 @@ def captures_of(pool: str) -> frozenset[str]:
     """What each path that leads to the pool of that name captures: a member's URL may name nothing else."""
     patterns = [path for route in routes() if route.upstream.name == pool for path in route.paths]
     return frozenset.intersection(*map(captured_by, patterns)) if patterns else frozenset()
+
+
+def upstreams() -> tuple[Upstream, ...]:
+    """The services of all routes that have any, each once."""
+    found = (route.upstream for route in routes() if isinstance(route.upstream, Upstream))
+    return tuple({upstream.name: upstream for upstream in found}.values())
 
 
 def _named(name: str) -> tuple[Route, ...]:

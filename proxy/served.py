@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 
-from proxy.core.limits import LinkLimits
+from proxy.core.limits import ConnectionLimits, LinkLimits
 from proxy.core.message_gate import MessageGates
-from proxy.core.routes import Route
+from proxy.core.routes import Route, Upstream
 from proxy.engine.pools.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
-    """What a node keeps for one route. `gates` is None where nothing bounds the clients' messages."""
+    """What a node keeps for one route.
+
+    `pool` is None where each link has a leg of the route's own, `gates` where nothing bounds the clients'
+    messages. Links are counted by `caps`, with those of routes whose caps have the same name.
+    """
 
     route: Route
-    pool: Pool
+    pool: Pool | None
     gates: MessageGates | None
+    caps: ConnectionLimits
     limits: LinkLimits
 
 
@@ -28,17 +33,24 @@ def serve_routes(routes: Iterable[Route], *, limits: LinkLimits) -> dict[str, Se
     pools: dict[str, Pool] = {}
     served: dict[str, ServedRoute] = {}
     for route in routes:
-        name, bounds = route.upstream.name, route.message_limits
-        if name not in pools:
-            pools[name] = _pool(route)
-        gates = None if bounds.is_unlimited else MessageGates(bounds)
-        served[route.name] = ServedRoute(route, pools[name], gates, limits)
+        pool = None
+        if isinstance(route.upstream, Upstream):
+            pool = pools.get(route.upstream.name) or _pool(route.upstream)
+            pools[pool.name] = pool
+        messages, caps = route.message_limits, route.connection_limits
+        served[route.name] = ServedRoute(
+            route=route,
+            pool=pool,
+            gates=None if messages.is_unlimited else MessageGates(messages),
+            caps=replace(caps, name=caps.name or route.name),
+            limits=route.bounds.within(limits),
+        )
     return served
 
 
-def _pool(route: Route) -> Pool:
+def _pool(upstream: Upstream) -> Pool:
     return Pool(
-        route.upstream,
+        upstream,
         dial_seconds=settings.DIAL_TIMEOUT_SECONDS,
         max_concurrent_dials=settings.MAX_CONCURRENT_DIALS,
     )

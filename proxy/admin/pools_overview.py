@@ -83,18 +83,13 @@ def pool_views() -> list[PoolView]:
     )
     reports = list(MemberReport.objects.filter(node__in=alive).select_related("node"))
     rows = list(PoolMember.objects.all())
-    return [_view(upstream, rows, reports) for upstream in upstreams()]
-
-
-def upstreams() -> list[Upstream]:
-    """Each upstream of the registered routes, once."""
-    return list({route.upstream.name: route.upstream for route in registry.routes()}.values())
+    return [_view(upstream, rows, reports) for upstream in registry.upstreams()]
 
 
 def replaced_members() -> dict[str, list[str]]:
     """By pool, the URLs of rows that stand in place of what settings declare."""
     replaced = {}
-    for upstream in upstreams():
+    for upstream in registry.upstreams():
         urls = list(PoolMember.objects.filter(pool=upstream.name).values_list("url", flat=True))
         if upstream.editable and upstream.is_replaced_by(urls):
             replaced[upstream.name] = urls
@@ -103,7 +98,7 @@ def replaced_members() -> dict[str, list[str]]:
 
 def editable_pools() -> list[str]:
     """The pools whose members staff may add, weigh, drain and remove."""
-    return sorted(upstream.name for upstream in upstreams() if upstream.editable)
+    return sorted(upstream.name for upstream in registry.upstreams() if upstream.editable)
 
 
 def _view(upstream: Upstream, rows: Iterable[PoolMember], reports: Iterable[MemberReport]) -> PoolView:
@@ -133,7 +128,7 @@ def adopt(pool: str, *, but: str = "") -> None:
     """
     if pool not in editable_pools() or PoolMember.objects.filter(pool=pool).exists():
         return
-    declared = next(upstream.declared() for upstream in upstreams() if upstream.name == pool)
+    declared = next(upstream.declared() for upstream in registry.upstreams() if upstream.name == pool)
     rows = [
         PoolMember(pool=pool, url=spec.url, weight=spec.weight, max_connections=spec.max_connections)
         for spec in declared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -31,6 +31,23 @@ class LinkLimits:
         for name in self.__slots__:
             if not 0 < getattr(self, name) < math.inf:  # nan, too, is no bound
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkBounds:
+    """What a route's links may have of their own, in place of what the node allows; None: that."""
+
+    max_message_bytes: int | None = None
+    outbox_bytes: int | None = None
+    idle_timeout_seconds: float | None = None
+
+    def within(self, limits: LinkLimits) -> LinkLimits:
+        """`limits`, but for what is bounded here. Raises ValueError for what is no bound."""
+        own = {name: getattr(self, name) for name in self.__slots__}
+        return replace(limits, **{name: bound for name, bound in own.items() if bound is not None})
+
+
+NODE_BOUNDS = LinkBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +89,11 @@ BYTES_A_DROP = 4096
 class ConnectionLimits:
     """How many links at once an address and a user may have, and how fast an address may open them.
 
-    Routes whose limits have the same `name` are counted together.
+    They count over all nodes, and for each route by itself; routes whose limits have the same `name` are
+    counted together.
     """
 
-    name: str = "default"
+    name: str = ""
     per_address: int = 10
     per_user: int = 5
     connect_rate: Rate = Rate(20, 1)

@@ -10,7 +10,15 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from proxy.core.captures import blanks_of, captured_by
 from proxy.core.credentials import Credentials
 from proxy.core.farewells import Farewell
-from proxy.core.limits import DEFAULT_CONNECTIONS, UNLIMITED, ConnectionLimits, MessageLimits
+from proxy.core.legs import Leg
+from proxy.core.limits import (
+    DEFAULT_CONNECTIONS,
+    NODE_BOUNDS,
+    UNLIMITED,
+    ConnectionLimits,
+    LinkBounds,
+    MessageLimits,
+)
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe
@@ -219,6 +227,18 @@ class Upstream:
         return bool(urls and self.members) and set(urls) != set(self.members)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegPerLink:
+    """A leg of the route's own for each link, where there is no service to dial: a store, an API.
+
+    `open` makes it from what is known of the link, and may wait. It is asked before the accept: an error that
+    it raises refuses the handshake. `name` stands where a member's URL does: in metrics, records and admin.
+    """
+
+    name: str
+    open: Callable[[Subject], Awaitable[Leg]]
+
+
 # What the gateway itself says or is told in a query; the client's own never goes on.
 _OWN_QUERY = frozenset({"user_id", "token", "refuse"})
 
@@ -237,6 +257,7 @@ class Route:
 
     Attributes:
         paths: Django path patterns without a leading slash.
+        upstream: the services behind it, or what opens a leg of its own for each link.
         authenticate: finds out who a client is, once its address may have one more connection; may wait for a
             store. None: its JSON Web Token says it.
         authorize: asked once, before the dial, whether that client may come in. None: it may.
@@ -246,6 +267,7 @@ class Route:
         resume: with RECONNECT a client outlives its member; `tell_resume` lets it know.
         connection_limits: how many links there are.
         message_limits: how much clients send.
+        bounds: the size of a message, of what waits for a slow client, and how long a link may be idle.
         inspect: asked about each whole message before it goes on, either way.
         phrase: makes a message of this route's own protocol of a JSON text that the gateway has to say, be it
             an event or an error. None: clients read it as it is.
@@ -255,7 +277,7 @@ class Route:
 
     name: str
     paths: tuple[str, ...]
-    upstream: Upstream
+    upstream: Upstream | LegPerLink
     forward: Forward = Forward()
     authenticate: Callable[[Credentials], Awaitable[Principal]] | None = None
     topics: Callable[[Subject], Iterable[str]] = _no_topics
@@ -268,11 +290,16 @@ class Route:
     tell_resume: bool = True
     connection_limits: ConnectionLimits = DEFAULT_CONNECTIONS
     message_limits: MessageLimits = UNLIMITED
+    bounds: LinkBounds = NODE_BOUNDS
     inspect: Inspect | None = None
     phrase: Callable[[str], str] | None = None
     farewell: Farewell | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.upstream, LegPerLink):
+            if self.resume is Resume.RECONNECT:
+                raise ValueError(f"route {self.name!r} has no pool: there is nobody to reconnect to")
+            return
         named = self.forward.captures().union(*map(blanks_of, self.upstream.members))
         for path in self.paths:
             for name in sorted(named - captured_by(path)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from proxy.engine.pools.pool import Pool
@@ -37,7 +38,7 @@ class Readiness:
         tokens = node.verifier.jwks is None or node.verifier.jwks.state.ready
         stores_reached = node.hub.has_connected and node.heart.has_beaten and node.rules.known
         return {
-            "ready": stores_reached and tokens and not node.draining and any(upstreams.values()),
+            "ready": stores_reached and tokens and not node.draining and self._leads_somewhere(upstreams),
             "redis": node.hub.connected,
             "database": node.heart.beating,
             "rules": node.rules.known,
@@ -45,6 +46,10 @@ class Readiness:
             "tokens": tokens,
             "draining": node.draining,
         }
+
+    def _leads_somewhere(self, upstreams: Mapping[str, bool]) -> bool:
+        """Whether any route has something behind it; what has no pool opens a leg of its own."""
+        return any(upstreams.values()) or any(each.pool is None for each in self._node.served.values())
 
     def _upstreams(self) -> dict[str, bool]:
         """Whether a new link would find a member: what probes say, or else the last look at their ports."""

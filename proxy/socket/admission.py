@@ -14,7 +14,7 @@ async def check(opening: Opening) -> None:
     Raises:
         GatewayError: why not.
     """
-    scope, node, limits = opening.scope, opening.node, opening.route.connection_limits
+    scope, node, limits = opening.scope, opening.node, opening.served.caps
     address = scope["client_address"]
     node.admission.check_rate(limits, address)
     await node.rules.ready()

@@ -8,6 +8,7 @@ from typing import Any
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
+from proxy.core.legs import Leg
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -30,7 +31,7 @@ async def send_close(send: Send, close: Close) -> None:
         await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 
-class AsgiLeg:
+class AsgiLeg(Leg):
     """The client's side of a relayed link."""
 
     __slots__ = ("_receive", "_send")
@@ -50,10 +51,6 @@ class AsgiLeg:
     async def send(self, message: str | bytes) -> None:
         key = "text" if isinstance(message, str) else "bytes"
         await self._send({"type": "websocket.send", key: message})
-
-    @property
-    def unsent_bytes(self) -> int:
-        return 0  # ASGI does not say
 
     async def close(self, close: Close) -> None:
         await send_close(self._send, close)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from proxy import metrics
 from proxy.core import closes
@@ -19,13 +19,27 @@ from proxy.core.routes import Resume, Route
 from proxy.core.wire.control_messages import encode_error
 from proxy.engine.admission.shared_caps import Seat
 from proxy.engine.links.link import Link, Stream
-from proxy.engine.links.resume import AnyLease
 from proxy.engine.links.traffic import count_traffic
 from proxy.node import GatewayNode
 from proxy.served import ServedRoute
 from proxy.socket import control
 
 logger = logging.getLogger(__name__)
+
+
+class Lease(Protocol):
+    """The use of what is behind a link: its open leg, whose it is, and how it is given back."""
+
+    @property
+    def leg(self) -> Any:
+        """As its way knows it; it can be aborted, and says which sub-protocol was chosen."""
+
+    @property
+    def member(self) -> str:
+        """Its URL or name, a bounded label."""
+
+    def release(self, *, lost: bool = False) -> None:
+        """The link has ended; `lost`: without a close from the member."""
 
 
 class _Phase(Enum):
@@ -43,7 +57,7 @@ class Life:
     """
 
     __slots__ = ("_phase", "gate", "lease", "link", "node", "seat", "served")
-    lease: AnyLease
+    lease: Lease
     link: Link
 
     def __init__(self, node: GatewayNode, served: ServedRoute) -> None:
@@ -58,10 +72,10 @@ class Life:
 
     async def admit(self, link_id: str, *, address: str, user_id: str) -> None:
         """Take a seat among the links of that address and user. Raises TooMany."""
-        limits = self.route.connection_limits
-        self.seat = await self.node.admission.admit(link_id, limits, address=address, user_id=user_id)
+        caps = self.served.caps
+        self.seat = await self.node.admission.admit(link_id, caps, address=address, user_id=user_id)
 
-    def hold(self, lease: AnyLease) -> None:
+    def hold(self, lease: Lease) -> None:
         """What is behind the link is open; from now on the life sees to its end."""
         self.lease = lease
 

@@ -8,7 +8,9 @@ between ASGI and a `websockets` client.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
@@ -18,20 +20,21 @@ from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused
+from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
 from proxy.core.message_gate import MessageGate
 from proxy.core.principal import Principal
-from proxy.core.routes import Resume, Subject
+from proxy.core.routes import LegPerLink, Resume, Subject
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
-from proxy.engine.links.legs import Leg
 from proxy.engine.links.relay import Relay, Screening
-from proxy.engine.links.resume import AnyLease, Reconnected, RenewableLease, ResumingLeg, ResumingRelay
+from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.links.splice import SpliceRequest
 from proxy.engine.pools.dial import Dial, DialRequest, LegT, dial_leg
 from proxy.engine.pools.pool import MemberLease
-from proxy.engine.pools.rawdial import RawUpstream, dial_raw
+from proxy.engine.pools.rawdial import dial_raw
 from proxy.socket.asgi_leg import AsgiLeg, Receive
-from proxy.socket.life import Life
+from proxy.socket.hooks import ask
+from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
 from proxy.socket.scope import dial_request, header, refusal_of
 
@@ -52,7 +55,7 @@ class Way(Protocol):
             ClientLeft, and what `opening` raises.
         """
 
-    async def open(self, subject: Subject) -> AnyLease:
+    async def open(self, subject: Subject) -> Lease:
         """Open what is behind the route, for this link. Raises GatewayError."""
 
     async def serve(self, life: Life, accept: Accept) -> None:
@@ -61,6 +64,8 @@ class Way(Protocol):
 
 def way_of(opening: Opening) -> Way:
     """The cheapest way that the route and the server allow."""
+    if isinstance(opening.route.upstream, LegPerLink):
+        return OwnLegWay(opening)
     if opening.route.resume is Resume.RECONNECT:
         return ResumeWay(opening)
     offered = SPLICE_EXTENSION in (opening.scope.get("extensions") or {})
@@ -71,8 +76,10 @@ async def _dial(
     opening: Opening, request: DialRequest, dial: Dial[LegT], principal: Principal
 ) -> MemberLease[LegT]:
     """Lease and dial a member of the route's pool. Raises as `Pool.dial` does."""
+    pool = opening.served.pool
+    assert pool is not None  # noqa: S101  else its way would not dial
     try:
-        return await opening.served.pool.dial(dial, request, key=principal.user_id)
+        return await pool.dial(dial, request, key=principal.user_id)
     except ServiceRefused as refused:
         raise refusal_of(refused, principal) from None
 
@@ -89,7 +96,7 @@ class SpliceWay:
         life: Life = await offer["until_left"](opening)
         return life
 
-    async def open(self, subject: Subject) -> MemberLease[RawUpstream]:
+    async def open(self, subject: Subject) -> Lease:
         opening = self._opening
         request = dial_request(opening.scope, opening.route, subject, extensions=self._extensions_to_offer())
         dial = partial(dial_raw, limits=opening.served.limits)
@@ -149,12 +156,12 @@ class RelayWay:
         """In a task of its own, beside which the client is listened to."""
         return await while_client_waits(opening, self._opening.receive)
 
-    async def open(self, subject: Subject) -> AnyLease:
+    async def open(self, subject: Subject) -> Lease:
         opening = self._opening
         request = dial_request(opening.scope, opening.route, subject, extensions=None)
         return await self._lease(request, subject.principal)
 
-    async def _lease(self, request: DialRequest, principal: Principal) -> AnyLease:
+    async def _lease(self, request: DialRequest, principal: Principal) -> Lease:
         dial = partial(dial_leg, limits=self._opening.served.limits)
         return await _dial(self._opening, request, dial, principal)
 
@@ -206,9 +213,10 @@ class ResumeWay(RelayWay):
 
     relay_class = ResumingRelay
 
-    async def _lease(self, request: DialRequest, principal: Principal) -> AnyLease:
-        dial, pool = partial(dial_leg, limits=self._opening.served.limits), self._opening.served.pool
+    async def _lease(self, request: DialRequest, principal: Principal) -> Lease:
+        dial = partial(dial_leg, limits=self._opening.served.limits)
         lease = await _dial(self._opening, request, dial, principal)
+        pool: Any = self._opening.served.pool
         again = partial(pool.dial, request=request, key=principal.user_id)
         return RenewableLease(lease, dial=dial, dialling=again)
 
@@ -221,6 +229,29 @@ class ResumeWay(RelayWay):
             metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
 
         return ResumingLeg(lease, limits=self._opening.served.limits, tell=route.tell_resume, observe=observe)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLease:
+    """The use of a leg of the route's own: nothing is to be given back but the leg itself."""
+
+    leg: Leg
+    member: str
+
+    def release(self, *, lost: bool = False) -> None:
+        """The leg has been closed or aborted."""
+
+
+class OwnLegWay(RelayWay):
+    """A relay to a leg that the route itself has made for this link."""
+
+    async def open(self, subject: Subject) -> Lease:
+        upstream, seconds = self._opening.route.upstream, self._opening.served.limits.dial_timeout_seconds
+        assert isinstance(upstream, LegPerLink)  # noqa: S101  else another way would have been taken
+        began = time.perf_counter()
+        leg: Leg = await ask(upstream.open, subject, name="open", within_seconds=seconds)
+        metrics.DIAL_SECONDS.labels(upstream.name).observe(time.perf_counter() - began)
+        return OwnLease(leg, upstream.name)
 
 
 def pacing_gate(life: Life) -> MessageGate | None:

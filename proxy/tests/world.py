@@ -22,6 +22,7 @@ from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route, Upstream
 from proxy.node import GatewayNode
+from proxy.served import serve_routes
 from proxy.server.clients import Clients
 from proxy.server.handshake import UpgradeRequest
 from proxy.server.options import ServerOptions
@@ -57,7 +58,9 @@ class World:
     @route.setter
     def route(self, route: Route) -> None:
         """What each handshake from now on is served by."""
-        self.node.served["tried"] = replace(self.node.served["tried"], route=route)
+        before, (served,) = self.node.served["tried"], serve_routes([route], limits=self.node.limits).values()
+        is_same = route.upstream is before.route.upstream
+        self.node.served["tried"] = replace(served, pool=before.pool) if is_same else served
 
     def _application(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         scope |= {
@@ -100,18 +103,23 @@ class World:
                     break
         return int(heard[9:12] or b"0"), heard
 
+    @property
+    def backend(self) -> str:
+        upstream = self.route.upstream
+        return upstream.members[0] if isinstance(upstream, Upstream) else upstream.name
+
     async def is_empty(self, redis: Redis) -> bool:
         layer: Any = get_channel_layer()
         served = self.node.served["tried"]
-        (member,) = served.pool.all_members()
-        labels = {"route": "tried", "backend": metrics_backend(self)}
+        members = () if served.pool is None else served.pool.all_members()
+        labels = {"route": "tried", "backend": self.backend}
         live = REGISTRY.get_sample_value(metrics.CONNECTIONS_INNER_NAME, labels)
         gates = served.gates
         return (
             not self.clients.present
             and not self.node.links
             and not self.node.admission.live()
-            and member.links == 0
+            and not any(member.links for member in members)
             and not live
             and gates is not None
             and gates.is_empty
@@ -119,10 +127,6 @@ class World:
             and not self.service.connections
             and not [key async for key in redis.scan_iter("gateway:lease:*") if b":user:" in key]
         )
-
-
-def metrics_backend(world: World) -> str:
-    return world.route.upstream.members[0]
 
 
 async def quiet_service(connection: ServerConnection) -> None:

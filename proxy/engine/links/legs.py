@@ -1,8 +1,8 @@
-"""Legs whose messages are read and written whole: what a relay joins."""
+"""The service's leg of a relayed link."""
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -12,26 +12,6 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
 from proxy.engine.links.unsent import unsent_bytes
-
-
-class Leg(Protocol):
-    """One accepted socket of a link. All methods raise LegClosed once the other end has closed."""
-
-    async def receive(self) -> str | bytes:
-        """The next whole message. May be cancelled without loss."""
-
-    async def send(self, message: str | bytes) -> None:
-        """Send one whole message; waits while the other end does not keep up."""
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What was sent and has not reached the other end's machine; 0 where nobody can tell."""
-
-    async def close(self, close: Close) -> None:
-        """Send `close` and wait for the answer; the caller sets the deadline, or calls again."""
-
-    def abort(self) -> None:
-        """Drop the connection at once, where that is possible."""
 
 
 class UpstreamLeg:

@@ -17,6 +17,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
 from proxy.core.events import Event
 from proxy.core.farewells import Farewell, last_words
+from proxy.core.legs import Leg
 from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits
 from proxy.core.message_gate import MessageGate
 from proxy.core.records import LinkCounters
@@ -24,7 +25,6 @@ from proxy.core.routes import Overflow
 from proxy.core.verdicts import Direction, Inspect
 from proxy.core.wire.control_messages import is_control
 from proxy.core.wire.headers import BINARY, TEXT
-from proxy.engine.links.legs import Leg
 from proxy.engine.links.outbox import Outbox, OutboxFull
 from proxy.engine.links.unsent import MOST_TIMEOUTS, still_moves
 

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import StrEnum
 from random import random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.errors import GatewayError, LegClosed, UpstreamRefused
+from proxy.core.legs import Leg
 from proxy.core.limits import LinkLimits
 from proxy.core.resuming import Phase, Resumption, is_loss, notice
 from proxy.engine.links.legs import UpstreamLeg
@@ -87,16 +88,13 @@ class RenewableLease:
         return leg
 
 
-AnyLease = MemberLease[Any] | RenewableLease
-
-
 class ResumingRelay(Relay):
     """A relay to a `ResumingLeg`."""
 
     bounds_sends_up: ClassVar[bool] = False
 
 
-class ResumingLeg:
+class ResumingLeg(Leg):
     """The upstream side of a link that may be carried over to other members.
 
     `tell` puts a notice of each change into what the client receives. `observe` hears how each outage ended.

@@ -181,7 +181,7 @@ async def test_redis_going_away_and_coming_back_loses_no_lease(valkey: ValkeySer
 
 
 async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: ValkeyServer) -> None:
-    caps = ConnectionLimits(per_address=9, per_user=9, connect_rate=FAST)
+    caps = ConnectionLimits(name="default", per_address=9, per_user=9, connect_rate=FAST)
     async with node(valkey, "a") as (admission, script, _), asyncio.timeout(10):
         leases = [await admission.admit(str(n), caps, address="192.0.2.1", user_id="9") for n in range(3)]
         running = next(task for task in asyncio.all_tasks() if "SharedCaps.run" in repr(task.get_coro()))

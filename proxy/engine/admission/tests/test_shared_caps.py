@@ -19,7 +19,7 @@ LEASES_OF_7 = "gateway:lease:user:default:7"
 
 
 def caps(per_user: int) -> ConnectionLimits:
-    return ConnectionLimits(per_address=100, per_user=per_user, connect_rate=FAST)
+    return ConnectionLimits(name="default", per_address=100, per_user=per_user, connect_rate=FAST)
 
 
 def admitting(admission: Admission, link_id: str, *, per_user: int) -> asyncio.Task[Any]:

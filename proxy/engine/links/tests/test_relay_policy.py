@@ -24,7 +24,7 @@ class ScriptedLeg:
         self._messages, self._close, self._by = list(messages), close, by
         self.heard: list[str | bytes] = []
         self.closed_with: Close | None = None
-        self.unsent_bytes = 0
+        self.unsent_bytes, self.subprotocol = 0, None
 
     async def receive(self) -> str | bytes:
         if self._messages:

@@ -32,7 +32,7 @@ class Client:
     def __init__(self) -> None:
         self.sent, self.got = asyncio.Queue[str | None](), asyncio.Queue[str | bytes]()
         self.closed: Close | None = None
-        self.unsent_bytes = 0
+        self.unsent_bytes, self.subprotocol = 0, None
 
     async def receive(self) -> str | bytes:
         message = await self.sent.get()
