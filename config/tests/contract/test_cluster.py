@@ -200,7 +200,7 @@ def _csrf(page: str) -> str:
 
 # The node looks for rows every two seconds; on a busy machine it says later than in three what it ended.
 _KICK = (
-    "from django.core.management import call_command; from proxy import kicks; "
+    "from django.core.management import call_command; from proxy.cluster import kicks; "
     "kicks.REPORT_SECONDS = 20; call_command('kick', '--user', '42')"
 )
 _BLOCK = "from proxy.models import Block; Block.objects.create(user_id='7')"
