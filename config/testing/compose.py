@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 COMPOSE: dict[str, Any] = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from config.testing.program import BASE_DIR
 from config.testing.servers import Server, executable
+from config.testing.starts import BASE_DIR
 
 CONF = BASE_DIR / "deploy" / "nginx.conf"
 STARTED_PATH = "/front/started"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -24,7 +23,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from config.testing import migrated
-from config.testing.program import BASE_DIR, Program, free_port, listening_socket
+from config.testing.program import Program, free_port, listening_socket
+from config.testing.starts import run
 
 SIGNING_KEY = "a signing key that is used in tests only, and nowhere else"
 COMMANDS = {
@@ -85,16 +85,7 @@ class Gateway:
 
     def manage(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with this gateway's environment."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return subprocess.run(
-            [sys.executable, "manage.py", *words],
-            env={**kept, **self.env},
-            cwd=BASE_DIR,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=check,
-        )
+        return run([sys.executable, "manage.py", *words], env=self.env, check=check)
 
     def migrate(self) -> None:
         """Give its database every table."""

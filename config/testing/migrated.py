@@ -7,8 +7,6 @@ a database of its own. Migrations themselves are the matter of proxy/tables/test
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import run
 
 SQLITE = "sqlite:///"
 
@@ -66,11 +64,4 @@ def _replace(server: str, name: str, *, template: str) -> None:
 
 def _migrate(url: str, settings: str) -> None:
     env = {"SECRET_KEY": "for a migration " * 4, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": settings}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v0"],
-        env={"PATH": os.environ["PATH"], **env},
-        cwd=BASE_DIR,
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
+    run([sys.executable, "manage.py", "migrate", "-v0"], env=env, timeout=60, check=True)

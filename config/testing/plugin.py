@@ -1,5 +1,7 @@
 """pytest fixtures: real servers, started when a test first asks for them, and programs under test.
 
+`fork_server` (session, always): Python programs are forks of one that has imported the libraries.
+`real_starts` (test): they are not.
 `spawn` (a test): `spawn(argv, name=…, env={…}, fds=[…], ready="pattern")` is a started `Program`.
 `valkey_server` (session), `valkey` (test): `ValkeyServer` with `url`; `valkey` is sure to run, and empty.
 `postgres_server` (session), `postgres` (test): `PostgresServer` with `create_database()`.
@@ -28,8 +30,9 @@ from coverage.exceptions import CoverageWarning
 from config.testing.certificates import write_self_signed
 from config.testing.forwarder import Forwarder
 from config.testing.front import Front
-from config.testing.program import BASE_DIR, Program
+from config.testing.program import Program
 from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
+from config.testing.starts import BASE_DIR, ForkServer, forking
 
 _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
 
@@ -73,6 +76,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 def _asks_for(item: pytest.Item, server: Server) -> bool:
     return any(name.startswith(server.name) for name in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[None]:
+    """What starts Python programs; under coverage, which a start sets up, they start for real."""
+    server = ForkServer()
+    with forking(None if "COVERAGE_PROCESS_CONFIG" in os.environ else server):
+        yield
+    server.end()
+
+
+@pytest.fixture
+def real_starts() -> Iterator[None]:
+    """The test's programs start as their users start them, with imports of their own."""
+    with forking(None):
+        yield
 
 
 @pytest.fixture

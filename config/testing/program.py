@@ -14,21 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
+from config.testing.starts import BASE_DIR, Started, popen
+
 POLL_SECONDS = 0.01
 FIRST_PORT, PORTS_OF_A_WORKER, MOST_WORKERS = 12_000, 2_250, 8
-# What a child may inherit. Everything else of the developer's shell stays out of tests.
-INHERITED = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "TMPDIR",
-    "PYTHONPATH",
-    "PYTHONWARNINGS",
-    "PYTHONDEVMODE",
-    "COVERAGE_PROCESS_CONFIG",
-    "COVERAGE_PROCESS_START",
-)
 
 
 class ProgramFailed(AssertionError):
@@ -61,7 +50,7 @@ class Program:
         self._fds = tuple(fds)
         self._uid = uid
         self._cwd = cwd
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Started | None = None
         self._output_start = 0
 
     @property
@@ -83,21 +72,15 @@ class Program:
 
     def start(self) -> None:
         assert not self.running, f"{self.name} is running already"
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         with self.output_path.open("ab") as stream:
             self._output_start = stream.seek(0, os.SEEK_END)
-            self._child = subprocess.Popen(
+            self._child = popen(
                 self.argv,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **self._env},
+                env={"PYTHONUNBUFFERED": "1", **self._env},
                 cwd=self._cwd,
-                stdin=subprocess.DEVNULL,
                 stdout=stream,
-                stderr=subprocess.STDOUT,
-                pass_fds=self._fds,
-                start_new_session=True,
-                user=self._uid,
-                group=self._uid,
-                extra_groups=None if self._uid is None else (),
+                fds=self._fds,
+                uid=self._uid,
             )
 
     def wait_for_output(self, pattern: str, *, within_seconds: float = 15) -> re.Match[str]:
@@ -171,7 +154,7 @@ class Program:
     def tail(self, *, lines: int = 60) -> str:
         return "\n".join(self.output.splitlines()[-lines:])
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Started:
         assert self._child is not None, f"{self.name} was never started"
         return self._child
 

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from config.testing import compose, documents
 from config.testing.compose import SERVICES
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 from proxy.server import open_files
 from proxy.server.options import ServerOptions
 

@@ -20,8 +20,9 @@ from websockets.sync.client import connect
 from config.testing import compose
 from config.testing.front import Front
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, INHERITED, Program, free_port
+from config.testing.program import Program, free_port
 from config.testing.servers import ValkeyServer
+from config.testing.starts import BASE_DIR, INHERITED
 
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
 DOTENV = {
@@ -94,6 +95,7 @@ def addresses(stack: Stack) -> dict[str, tuple[str, int]]:
     return {name: ("127.0.0.1", int(env["GATEWAY_PORT"])) for name, (_, env) in stack.items()}
 
 
+@pytest.mark.usefixtures("real_starts")
 def test_clients_play_through_nginx_on_either_gateway_and_survive_the_end_of_one(
     stack: Stack, spawn: Spawn, front: StartFront
 ) -> None:

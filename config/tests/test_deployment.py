@@ -15,7 +15,7 @@ from config.dev.environment import SERVICES as DEVELOPMENT_SERVICES
 from config.settings import env
 from config.testing import compose
 from config.testing.compose import COMPOSE, SERVICES
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 from proxy.management.commands import serve
 
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 # Spelled so that this file holds none itself. A line of "=" alone is a heading in some files.
 CONFLICT = re.compile(rb"^(<{7}|\|{7}|>{7})( |$)", re.MULTILINE)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from config.testing.gateway import Gateway
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 from config.tests.conftest import MakeGateway
 
 HOST = "gateway.example.org"

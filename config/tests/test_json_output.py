@@ -13,7 +13,8 @@ import pytest
 
 from config.testing.gateway import Gateway
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, free_port, listening_socket
+from config.testing.program import free_port, listening_socket
+from config.testing.starts import BASE_DIR
 
 ENV = {"SECRET_KEY": "s" * 64, "PYTHONWARNINGS": "default"}
 

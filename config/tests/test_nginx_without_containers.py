@@ -16,8 +16,9 @@ from websockets.asyncio.server import ServerConnection
 
 from config.testing.front import CONF, replaced
 from config.testing.gateway import Gateway, issue
-from config.testing.program import BASE_DIR, free_port
+from config.testing.program import free_port
 from config.testing.servers import Server, executable
+from config.testing.starts import BASE_DIR
 from config.tests.conftest import MakeGateway
 
 PLAIN = BASE_DIR / "deploy" / "nginx-without-containers.conf"

@@ -17,8 +17,9 @@ from config.testing.documents import examples, table
 from config.testing.front import replaced
 from config.testing.gateway import SIGNING_KEY, issue
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, free_port
+from config.testing.program import free_port
 from config.testing.servers import ValkeyServer
+from config.testing.starts import BASE_DIR
 from proxy.core.routes import Route
 
 DOCUMENT = documents.read("routes.md")

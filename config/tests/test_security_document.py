@@ -10,7 +10,7 @@ import pytest
 from config.attack.__main__ import Cases, count, numbers
 from config.attack.attacks import SECTIONS, Attack
 from config.attack.document import BEGIN, DOCUMENT, END
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 ATTACKS = [attack for attacks in SECTIONS.values() for attack in attacks]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from config.testing import documents
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 ROOMS = ("config", "experience", "proxy")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 ASKED_BY_TRUTH = {"__len__", "__bool__"}
 

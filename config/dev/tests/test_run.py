@@ -18,7 +18,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, Program, free_port
+from config.testing.program import Program, free_port
+from config.testing.starts import BASE_DIR
 
 COPIED = ("config", "experience", "proxy", "templates", "manage.py")
 RUN = [sys.executable, "-m", "config.dev"]

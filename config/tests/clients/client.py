@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 from config.tests.clients.programs import Kind
 
 ANSWER_SECONDS = 20.0

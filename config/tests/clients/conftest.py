@@ -17,6 +17,7 @@ from config.testing.gateway import SIGNING_KEY, Gateway
 from config.testing.program import Program, free_port, listening_socket
 from config.testing.publisher import Publisher
 from config.testing.servers import ValkeyServer
+from config.testing.starts import forking
 from config.testing.studio import StudioInstance
 from config.tests.clients.node import Node, StaffDesk
 from config.tests.clients.programs import MATRIX_DIR, Kind
@@ -186,7 +187,8 @@ def node(
     directory = tmp_path_factory.mktemp("node")
     shutil.copy(desk.database, directory / "gateway.sqlite3")
     gateway = Gateway(cell.server, directory, {"REDIS_URL": valkey_server.url, **services}, tuned=False)
-    gateway.start()
+    with forking(None):
+        gateway.start()
     yield Node(gateway, desk, cell.path, places)
     try:
         assert gateway.stop() == 0

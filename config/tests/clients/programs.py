@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 CLIENTS_DIR = BASE_DIR / "clients"
 MATRIX_DIR = CLIENTS_DIR / "matrix"

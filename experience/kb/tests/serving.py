@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from urllib.parse import urlencode
 import jwt
 from django.conf import settings
 
-from config.testing.program import BASE_DIR, INHERITED, Program
+from config.testing.program import Program
+from config.testing.starts import run
 
 
 def issue(user_id: str, *, minutes: float = 10, key: str = "", **claims: Any) -> str:
@@ -38,16 +38,7 @@ def environment(database_url: str, **extra: str) -> dict[str, str]:
 
 def manage(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run one command of manage.py to its end."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=BASE_DIR,
-        env={**inherited, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    return run([sys.executable, "manage.py", *arguments], env=env)
 
 
 class KbProgram(Program):

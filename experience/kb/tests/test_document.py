@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from config.testing import documents
 from config.testing.documents import examples
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 from experience.kb import protocol
 from experience.kb.game import Player
 from experience.kb.tests.serving import KbProgram

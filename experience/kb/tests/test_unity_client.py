@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from config.testing.gateway import Gateway
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 from experience.kb.tests.serving import KbProgram
 from proxy.core import closes
 from proxy.core.closes import Close, ComeBack

@@ -12,28 +12,21 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from config.testing.starts import popen
 
 
 class RunningServer:
     """One server process. Clients may connect at once: the socket listened before the process began."""
 
-    def __init__(self, *command: str, listening: socket.socket, log: Any) -> None:
+    def __init__(self, *command: str, listening: socket.socket, output: IO[str], log: IO[str]) -> None:
         self.port = listening.getsockname()[1]
-        self._log = log
-        self.process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            pass_fds=[listening.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+        self._output, self._log = output, log
+        argv = [sys.executable, *command]
+        self.process = popen(argv, env={}, stdout=output, stderr=log, fds=[listening.fileno()])
 
     def url(self, path: str) -> str:
         return f"ws://127.0.0.1:{self.port}/{path.lstrip('/')}"
@@ -59,6 +52,10 @@ class RunningServer:
         raw = self.connect()
         raw.sendall(upgrade_request(path, *extra_headers) + then)
         return raw
+
+    def output(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
 
     def log(self) -> str:
         self._log.seek(0)
@@ -120,14 +117,14 @@ def serving(**options: Any) -> Iterator[RunningServer]:
     """Options are ServerOptions' fields; `limits` is a dictionary of LinkLimits'."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=4096) as listening,
+        tempfile.TemporaryFile("w+") as output,
         tempfile.TemporaryFile("w+") as log,
     ):
         # Small, so that few bytes hide in the kernel; accepted sockets inherit it.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         fd = str(listening.fileno())
-        server = RunningServer(
-            "-m", "proxy.server.tests.serve", fd, json.dumps(options), listening=listening, log=log
-        )
+        command = ["-m", "proxy.server.tests.serve", fd, json.dumps(options)]
+        server = RunningServer(*command, listening=listening, output=output, log=log)
         listening.close()
         try:
             yield server
@@ -140,8 +137,6 @@ def serving(**options: Any) -> Iterator[RunningServer]:
                 except subprocess.TimeoutExpired:
                     server.process.kill()
             server.wait()
-            assert server.process.stdout is not None
-            server.process.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ async def test_clients_are_closed_with_1001_spread_evenly_and_told_when_to_come_
         closed_in_first_half = sum(seconds < 0.5 for seconds, *_ in endings)
         assert 5 <= closed_in_first_half <= 15
         assert server.wait() == 0
-        assert "stopped" in server.process.stdout.read()  # type: ignore[union-attr]
+        assert "stopped" in server.output()
 
 
 async def test_listening_stops_at_once_and_ready_turns_503() -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from config.testing.plugin import Spawn
-from config.testing.program import BASE_DIR, Program, free_port
+from config.testing.program import Program, free_port
 from config.testing.servers import ValkeyServer
+from config.testing.starts import BASE_DIR
 from proxy.server.tests.conftest import read_head, upgrade_request
 
 SERVE = [sys.executable, "manage.py", "serve"]
@@ -59,6 +60,7 @@ def ask(port: int, path: str) -> int:
         return read_head(raw)[0]
 
 
+@pytest.mark.usefixtures("real_starts")
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_serves_on_a_free_port_says_where_and_exits_0_on_sigterm(
     spawn: Spawn, environment: dict[str, str], valkey: ValkeyServer, workers: str

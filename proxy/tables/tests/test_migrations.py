@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from config.testing.program import BASE_DIR
+from config.testing.starts import BASE_DIR
 
 EARLIER = ["0001_initial", "0002_connection_listing", "0003_blocks_and_members", "0004_messages_dropped"]
 AS_IT_WAS = """
