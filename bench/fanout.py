@@ -10,12 +10,12 @@ from picows import WSFrame
 
 from bench import load
 from bench.contenders import Running
-from proxy.core.topics import experience_topic, group_name
+from proxy.core.topics import group_name
 
 WINDOW_EVENTS = 50
 WINDOW_SECONDS = 20.0
 EVENT_BYTES = 120
-TOPIC = experience_topic("bench")
+TOPIC = "experience:bench"
 
 
 class Arrivals:

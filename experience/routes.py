@@ -11,7 +11,9 @@ from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe
 from proxy.core.routes import Forward, Route, Subject, Upstream
-from proxy.core.topics import experience_topic
+from proxy.core.topics import TopicKind
+
+experience_topic = TopicKind("experience")
 
 
 def _experience(subject: Subject) -> Iterable[str]:
@@ -33,6 +35,7 @@ EXPERIENCE = Route(
     connection_limits=settings.EXPERIENCE_LIMITS,
     forward=Forward(query=("token", "experience")),
     topics=_experience,
+    topic_kinds=(experience_topic,),
     control=True,
     unauthenticated_status=403,
     required_query=("experience",),

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from proxy.core.captures import captured_by, shape_of
 from proxy.core.routes import Route, Upstream
+from proxy.core.topics import LINK_KINDS, TopicKind, node_topic
 from proxy.env import SettingError
 
 
@@ -39,6 +40,12 @@ def upstreams() -> tuple[Upstream, ...]:
     """The services of all routes that have any, each once."""
     found = (route.upstream for route in routes() if isinstance(route.upstream, Upstream))
     return tuple({upstream.name: upstream for upstream in found}.values())
+
+
+def topic_kinds() -> tuple[TopicKind, ...]:
+    """Every kind of topic that somebody may hear: links of any route, nodes, and what routes declare."""
+    declared = (kind for route in routes() for kind in route.topic_kinds)
+    return tuple(dict.fromkeys((*LINK_KINDS, node_topic, *declared)))
 
 
 def _named(name: str) -> tuple[Route, ...]:

@@ -10,6 +10,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from proxy.cluster import signals
 from proxy.cluster.publishing import encode_event
 from proxy.core.topics import check_topic, group_name
+from proxy.registry import topic_kinds
 
 
 class Publisher:
@@ -19,7 +20,7 @@ class Publisher:
         self._layer = RedisPubSubChannelLayer(hosts=[url], prefix="gateway")
 
     async def publish(self, topic: str, event: Mapping[str, Any]) -> None:
-        signal = {**signals.event(encode_event(event)), "topic": check_topic(topic)}
+        signal = {**signals.event(encode_event(event)), "topic": check_topic(topic, topic_kinds())}
         await self._layer.group_send(group_name(topic), signal)
 
     async def close(self) -> None:

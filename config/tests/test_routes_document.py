@@ -70,7 +70,7 @@ async def test_the_documents_route_serves_and_its_room_hears_what_is_published(
         async with connect(url, proxy=None) as client:
             assert await client.recv() == "/ws/chat/lobby?user_id=ada ada"
             event = '{"type":"chat.closing"}'
-            publish = [*manage, "publish", "session:lobby", event]
+            publish = [*manage, "publish", "room:lobby", event]
             published = spawn(publish, name="publish", env=env, cwd=project)
             assert await asyncio.to_thread(published.wait_for_exit) == 0
             assert json.loads(await client.recv()) == json.loads(event)

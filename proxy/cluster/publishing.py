@@ -11,6 +11,7 @@ from django.db import transaction
 from proxy.cluster import signals
 from proxy.cluster.signals import LayerAway, send_to_topic, send_to_topic_sync
 from proxy.core.topics import check_topic
+from proxy.registry import topic_kinds
 
 __all__ = ["LayerAway", "encode_event", "publish", "publish_on_commit"]
 
@@ -56,7 +57,7 @@ def publish_on_commit(topic: str, event: Mapping[str, Any]) -> None:
         LayerAway: as `publish`, where it is sent at once.
     """
     signal = signals.event(encode_event(event))
-    check_topic(topic)
+    check_topic(topic, topic_kinds())
     # Django's on_commit opens the database even where no transaction is: events need none.
     if transaction.get_connection().in_atomic_block:
         transaction.on_commit(lambda: send_to_topic_sync(topic, signal))

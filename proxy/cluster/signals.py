@@ -17,6 +17,7 @@ from channels.layers import get_channel_layer
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.topics import check_topic, group_name, node_topic
+from proxy.registry import topic_kinds
 
 EVENT = "gateway.event"  # of a publisher, for the clients of a topic
 CLOSE = "gateway.close"  # end the links of a topic
@@ -83,7 +84,7 @@ async def send_to_topic(topic: str, signal: Signal) -> None:
         LayerAway: Redis is away, or does not answer in two seconds.
     """
     layer = get_channel_layer()
-    group = group_name(check_topic(topic))
+    group = group_name(check_topic(topic, topic_kinds()))
     try:
         async with asyncio.timeout(SEND_SECONDS):
             await layer.group_send(group, {**signal, "topic": topic})

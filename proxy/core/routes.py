@@ -23,6 +23,7 @@ from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe
 from proxy.core.principal import Principal
+from proxy.core.topics import TopicKind
 from proxy.core.verdicts import Inspect
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -261,7 +262,8 @@ class Route:
         authenticate: finds out who a client is, once its address may have one more connection; may wait for a
             store. None: its JSON Web Token says it.
         authorize: asked once, before the dial, whether that client may come in. None: it may.
-        topics: what a link hears beside its own connection, its user and everyone.
+        topics: what a link hears beside its own connection, its user and everyone, of `topic_kinds` or of
+            another connection or user. Of any other kind it is a mistake of the route: the handshake fails.
         control: the in-band control messages are switched on.
         required_query: must be present and not empty, or the handshake is refused with 400.
         resume: with RECONNECT a client outlives its member; `tell_resume` lets it know.
@@ -281,6 +283,7 @@ class Route:
     forward: Forward = Forward()
     authenticate: Callable[[Credentials], Awaitable[Principal]] | None = None
     topics: Callable[[Subject], Iterable[str]] = _no_topics
+    topic_kinds: tuple[TopicKind, ...] = ()
     authorize: Authorize | None = None
     control: bool = False
     unauthenticated_status: int = 401

@@ -5,41 +5,65 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 EVERYONE = "everyone"
 MAX_TOPIC_CHARS = 512
 CONNECTION_GROUPS = 64
-_KINDS = ("user", "experience", "connection", "node", "session")
+# As short as the name of a group needs it.
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,23}")
+# Kinds whose groups would be others' by name.
+_TAKEN = frozenset({EVERYONE, "connections"})
 _GROUP_SAFE = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 
 
-def user_topic(user_id: str) -> str:
-    return f"user:{user_id}"
+@dataclass(frozen=True, slots=True)
+class TopicKind:
+    """A kind of topic, declared by the routes whose links hear it: `ROOM = TopicKind("room")`.
+
+    `ROOM("42")` is the topic `room:42`.
+
+    Raises:
+        ValueError: the name is none.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _KIND.fullmatch(self.name) or self.name in _TAKEN:
+            raise ValueError(
+                "a kind of topic is named by 1 to 24 of a-z, 0-9, _ and -, a letter first, "
+                f"and not {' or '.join(sorted(_TAKEN))}; got {self.name!r}"
+            )
+
+    def __call__(self, name: str) -> str:
+        """The topic of that name. Any text will do."""
+        return f"{self.name}:{name}"
 
 
-def experience_topic(experience: str) -> str:
-    return f"experience:{experience}"
+user_topic = TopicKind("user")
+connection_topic = TopicKind("connection")
+node_topic = TopicKind("node")
+# What links of every route may hear, beside the kinds that their route declares. Nodes hear their own.
+LINK_KINDS = (user_topic, connection_topic)
 
 
-def connection_topic(connection_id: str) -> str:
-    return f"connection:{connection_id}"
-
-
-def node_topic(node_id: str) -> str:
-    return f"node:{node_id}"
-
-
-def check_topic(topic: str) -> str:
-    """`topic` itself, if it is `everyone` or `kind:name` of a known kind.
+def check_topic(topic: str, kinds: Iterable[TopicKind]) -> str:
+    """`topic` itself, if it is `everyone` or `kind:name` of one of `kinds`.
 
     Raises:
         ValueError: it is neither; the message says what a topic looks like.
     """
     kind, _, name = topic.partition(":")
-    if topic == EVERYONE or (kind in _KINDS and name and len(topic) <= MAX_TOPIC_CHARS):
+    known = [kind.name for kind in kinds]
+    if topic == EVERYONE or (kind in known and name and len(topic) <= MAX_TOPIC_CHARS):
         return topic
-    kinds = ", ".join(f"{kind}:…" for kind in _KINDS if kind != "node")  # which no client hears
-    raise ValueError(f"a topic is {EVERYONE!r} or one of {kinds}; got {topic!r}")
+    shown = ", ".join(f"{kind}:…" for kind in known if kind != node_topic.name)  # which no client hears
+    raise ValueError(
+        f"a topic is {EVERYONE!r} or one of {shown}, at most {MAX_TOPIC_CHARS} characters; got {topic!r}. "
+        "A route declares other kinds in its topic_kinds"
+    )
 
 
 def group_name(topic: str) -> str:

@@ -20,7 +20,7 @@ from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.redaction import redacted
 from proxy.core.routes import ClientPath, Route, Subject
-from proxy.core.topics import EVERYONE, check_topic, connection_topic, user_topic
+from proxy.core.topics import EVERYONE, LINK_KINDS, check_topic, connection_topic, user_topic
 from proxy.engine.pools.dial import DialRequest
 from proxy.socket.control import seconds_left
 from proxy.socket.middleware import told_by_proxy
@@ -56,11 +56,12 @@ def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
     """All topics that the link hears: itself, its user, everyone, and the route's own.
 
     Raises:
-        GatewayError: the route's own code raised it, or anything else, or names what is no topic.
+        GatewayError: the route's own code raised it or anything else, or names what is no topic of its kinds.
     """
     own = (connection_topic(subject.connection_id), user_topic(subject.principal.user_id), EVERYONE)
     with calling_hook("topics"):
-        return tuple(dict.fromkeys((*own, *map(check_topic, route.topics(subject)))))
+        kinds = (*LINK_KINDS, *route.topic_kinds)
+        return tuple(dict.fromkeys((*own, *(check_topic(topic, kinds) for topic in route.topics(subject)))))
 
 
 def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:

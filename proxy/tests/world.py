@@ -21,6 +21,7 @@ from proxy.core.credentials import Credentials
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route, Upstream
+from proxy.core.topics import TopicKind
 from proxy.node import GatewayNode
 from proxy.served import serve_routes
 from proxy.server.clients import Clients
@@ -129,6 +130,9 @@ class World:
         )
 
 
+session_topic = TopicKind("session")
+
+
 async def quiet_service(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
@@ -153,7 +157,8 @@ async def world(
             name="tried",
             paths=("ws",),
             upstream=Upstream.of("tried", f"ws://127.0.0.1:{port}", path="/ws"),
-            topics=lambda subject: (f"session:{subject.connection_id}",),
+            topics=lambda subject: (session_topic(subject.connection_id),),
+            topic_kinds=(session_topic,),
             resume=Resume.RECONNECT if request.param == "resume" else Resume.CLOSE,
             authenticate=_user_7,
             message_limits=MessageLimits(messages_per_user=Rate(1000, 1)),

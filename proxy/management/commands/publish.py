@@ -15,7 +15,9 @@ class Command(BaseCommand):
     help = 'Publish one event, such as: publish user:42 \'{"type":"quest.updated"}\''
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("topic", help="user:ID, experience:NAME, connection:ID, session:NAME or everyone")
+        parser.add_argument(
+            "topic", help="user:ID, connection:ID, everyone, or KIND:NAME of a route's own kind"
+        )
         parser.add_argument("event", help="a JSON object with a 'type'")
 
     def handle(self, *args: Any, topic: str, event: str, **options: Any) -> None:

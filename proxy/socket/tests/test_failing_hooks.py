@@ -80,6 +80,8 @@ async def test_a_hook_that_raises_is_named_and_answered_with_500(
     [
         (raises(NotFound("no such game")), 404),
         (lambda _: ("no topic",), 500),
+        (lambda _: ("room:1",), 500),
+        (lambda _: ("node:all",), 500),
         (lambda _: (None,), 500),
         (lambda _: None, 500),
     ],
