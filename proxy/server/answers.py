@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.core.credentials import Subprotocols
 from proxy.core.errors import Forbidden, GatewayError
+from proxy.core.limits import LinkLimits
 from proxy.core.refusals import Header, refusal_of
 from proxy.engine.links.splice import SpliceRequest
 from proxy.server import handshake
@@ -15,10 +16,11 @@ from proxy.server.handshake import UpgradeRequest
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Write `head`; the leg is open. `splice` is the application's SpliceRequest, or None."""
+    """Write `head`; the leg is open. `splice` and `limits` are the application's, or None."""
 
     head: bytes
     splice: SpliceRequest | None
+    limits: LinkLimits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class PendingAnswer:
             headers=message.get("headers") or (),
             spliced=splice is not None,
         )
-        return Accepted(head, splice)
+        return Accepted(head, splice, message.get("sluicegate.limits"))
 
     def _start(self, message: dict[str, Any]) -> None:
         status = message["status"]

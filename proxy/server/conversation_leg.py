@@ -12,6 +12,7 @@ from typing import Any
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.limits import LinkLimits
 from proxy.server.client import Client
 from proxy.server.conversation import Conversation, Message
 from proxy.server.counting import count_failure
@@ -22,9 +23,21 @@ from proxy.server.reading import Reading
 class ConversationLeg(FlowControlled):
     """From the accept to the end of the socket. Not spliced."""
 
-    __slots__ = ("_client", "_heard_at", "_inbox", "_moved_at", "_pinged_at", "_reading", "is_open")
+    __slots__ = (
+        "_client",
+        "_heard_at",
+        "_inbox",
+        "_limits",
+        "_moved_at",
+        "_pinged_at",
+        "_reading",
+        "is_open",
+    )
 
-    def __init__(self, client: Client, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, client: Client, transport: asyncio.Transport, limits: LinkLimits | None = None
+    ) -> None:
+        """`limits`: the application's for this client; None: the server's."""
         registry, inbox = client.registry, client.inbox
         assert inbox is not None  # noqa: S101  its application has accepted, or there is none
         super().__init__(registry.loop)
@@ -33,8 +46,9 @@ class ConversationLeg(FlowControlled):
         # On the loop's clock: when anything was heard, when a message passed, when we pinged (0: never).
         self._heard_at = self._moved_at = self.loop.time()
         self._pinged_at = 0.0
-        max_message_bytes = registry.options.limits.max_message_bytes
-        self._reading: Reading | None = Reading(self, transport, inbox, max_message_bytes=max_message_bytes)
+        self._limits = registry.options.limits if limits is None else limits
+        max_bytes = self._limits.max_message_bytes
+        self._reading: Reading | None = Reading(self, transport, inbox, max_message_bytes=max_bytes)
         client.leg = self
         transport.set_protocol(self)
 
@@ -67,7 +81,7 @@ class ConversationLeg(FlowControlled):
         self.stop_writers()
         if self.is_open:
             metrics.child(metrics.BACKPRESSURE_EVENTS_TOTAL, metrics.NO_ROUTE).inc()
-            self.watch_stall(self._client.registry.options.limits.slow_consumer_seconds, self._on_stall)
+            self.watch_stall(self._limits.slow_consumer_seconds, self._on_stall)
 
     def resume_writing(self) -> None:
         if self.is_open:
@@ -145,7 +159,7 @@ class ConversationLeg(FlowControlled):
         if linger:
             reading.go_on()
         self.release_writers()
-        deadline_seconds = self._client.registry.options.limits.close_timeout_seconds
+        deadline_seconds = self._limits.close_timeout_seconds
         self.hang_up(deadline_seconds=deadline_seconds, linger=linger)
 
     def close(self, close: Close, *, by: ClosedBy) -> None:
@@ -156,7 +170,7 @@ class ConversationLeg(FlowControlled):
             conversation.close(close)
             self._flush()
             self.release_writers()
-            self.set_close_deadline(self._client.registry.options.limits.close_timeout_seconds)
+            self.set_close_deadline(self._limits.close_timeout_seconds)
             self._client.end(close, by=by)
             reading.go_on()
 
@@ -165,7 +179,7 @@ class ConversationLeg(FlowControlled):
 
     def tick(self, now: float) -> None:
         """Idle links end, silent ones are pinged, dead ones end."""
-        limits = self._client.registry.options.limits
+        limits = self._limits
         reading, conversation = self._reading, self._conversation
         if not self.is_open or reading is None or conversation is None or self.is_stalled:
             return

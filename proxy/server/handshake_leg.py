@@ -92,7 +92,7 @@ class HandshakeLeg(ClientSocket):
         early = self._end()
         self._transport.write(accepted.head)
         if accepted.splice is None:
-            ConversationLeg(self._client, self._transport).begin(early)
+            ConversationLeg(self._client, self._transport, accepted.limits).begin(early)
         else:
             self._hand_over(accepted.splice, early)
 

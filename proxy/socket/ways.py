@@ -39,6 +39,7 @@ from proxy.socket.opening import Opening
 from proxy.socket.scope import dial_request, header, refusal_of
 
 SPLICE_EXTENSION = "sluicegate.splice"
+LIMITS_EXTENSION = "sluicegate.limits"  # of our server, too, for who is not spliced
 # How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
 MOST_PAUSE_SECONDS = 1.0
 
@@ -173,6 +174,8 @@ class RelayWay:
             # For whatever is logged in this task and its pumps: a context is a task's own.
             bind_contextvars(connection_id=record.id, request_id=record.request_id)
             relay = self._relay(life)
+            if SPLICE_EXTENSION in (self._opening.scope.get("extensions") or {}):
+                accept[LIMITS_EXTENSION] = self._opening.served.limits
             await self._opening.send(accept)
             self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
             life.link.begin(relay)

@@ -136,6 +136,26 @@ async def test_a_message_over_the_routes_own_bound_ends_the_link_and_tells_the_l
 
 
 @pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize("world", ["splice"], indirect=True)
+async def test_a_route_may_take_more_than_the_server_would_by_itself(world: World, redis: Redis) -> None:
+    bytes_ = 3 << 19
+    assert world.clients.options.limits.max_message_bytes < bytes_
+    world.route = replace(world.route, bounds=LinkBounds(max_message_bytes=bytes_, idle_timeout_seconds=0.5))
+    loop, up = asyncio.get_running_loop(), redis.pubsub()
+    await up.subscribe("session:s1:up")
+    async with asyncio.timeout(10), world.client() as client:
+        rest = await accepted(client)
+        await loop.sock_sendall(client, frame(Opcode.TEXT, b"x" * bytes_))
+        while (said := await up.get_message(ignore_subscribe_messages=True, timeout=1)) is None:
+            pass
+        assert len(said["data"]) == bytes_
+        first, payload, _ = await read(client, rest)
+        assert (first, payload[:2]) == (0x88, (4008).to_bytes(2, "big"))
+    await settle(world, redis)
+    await up.aclose()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.usefixtures("sessions")
 async def test_a_client_that_leaves_in_any_turn_of_the_loop_leaves_no_leg_behind(
     world: World, redis: Redis
 ) -> None:

@@ -234,7 +234,7 @@ async def test_links_that_come_and_go_while_redis_is_away_cost_no_memory(valkey:
 async def test_links_that_ended_while_redis_was_silent_are_taken_out_when_it_answers(
     valkey: ValkeyServer,
 ) -> None:
-    caps = ConnectionLimits(per_address=100, per_user=3, connect_rate=FAST)
+    caps = ConnectionLimits(name="default", per_address=100, per_user=3, connect_rate=FAST)
     async with asyncio.timeout(40), node(valkey, "a") as (a, script, _):
         held = [await a.admit(f"a{number}", caps, address="", user_id="1") for number in range(2)]
         await script.redis.client_pause(3000)  # it will do then what it was told meanwhile
