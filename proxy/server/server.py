@@ -27,11 +27,12 @@ from proxy.server.clients import Clients
 from proxy.server.counting import count_failure
 from proxy.server.draining import Drain
 from proxy.server.handshake import UpgradeRequest
+from proxy.server.http_channel import GatewayFactory
+from proxy.server.http_request import GatewayRequest
 from proxy.server.http_requests import HttpRequests
 from proxy.server.listening import BACKLOG
 from proxy.server.options import ServerOptions
 from proxy.server.resets import noticing_resets
-from proxy.server.upgrade import GatewayFactory, GatewayRequest
 
 reactor: Any = installed_reactor
 log = logging.getLogger("gateway.server")
@@ -144,7 +145,7 @@ class GatewayServer(Server):
     def _prepare(self) -> None:
         """What Daphne's own run() sets up, but for its listening and its signal handlers."""
         self.connections: dict[Any, dict[str, Any]] = {}
-        self.http_factory = GatewayFactory(self)
+        self.http_factory = GatewayFactory(self, GatewayRequest)
         self.ws_factory = WebSocketFactory(self, server=self.server_name)
         self.ws_factory.setProtocolOptions(
             autoPingTimeout=self.ping_timeout,
