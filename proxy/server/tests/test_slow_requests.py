@@ -79,7 +79,7 @@ def test_a_path_that_takes_no_body_refuses_it_at_its_head() -> None:
                     assert read_head(raw)[0] == 100
                     raw.sendall(b"abc")
                 assert read_head(raw)[0] == status
-        assert server.get("counts")["refused_body"] == 2
+        assert server.get("counts")["rejections_total body"] == 2
 
 
 def test_a_body_that_is_announced_too_big_is_refused_though_its_sender_goes_on(server: RunningServer) -> None:
