@@ -1,6 +1,7 @@
-"""Django settings: every variable of the environment is read here, once, typed and validated.
+"""Django settings: every variable of the gateway's own is read here, once, typed and validated.
 
-docs/settings.md lists them all; a wrong value stops the start with one line (proxy/env.py).
+What a product reads beside them it reads itself (experience/settings.py). docs/settings.md lists them all; a
+wrong value stops the start with one line (proxy/env.py).
 """
 
 from __future__ import annotations
@@ -11,14 +12,11 @@ from typing import Any
 
 from config import logging as gateway_logging
 from config.keys import read_token_keys
-from proxy.core.limits import ConnectionLimits
-from proxy.env import SHORTEST_TOKEN, Env, SettingError, long_enough
+from proxy.env import SHORTEST_TOKEN, SettingError, env, long_enough
 from proxy.tables.database_settings import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
-
-env = Env()
 
 # --- Process -----
 DEBUG = env.flag("DEBUG", False)
@@ -40,32 +38,7 @@ TRUSTED_PROXIES, TRUSTS_UNIX_SOCKET = env.proxies("TRUSTED_PROXIES")
 ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS")
 WEBSOCKET_ENABLED = env.flag("WEBSOCKET_ENABLED", True)
 MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
-# What is set for all routes holds for each that has nothing of its own set; else each has its own default.
-MAX_CONNECTIONS_PER_IP = env.optional_integer("MAX_CONNECTIONS_PER_IP")
-MAX_CONNECTIONS_PER_USER = env.optional_integer("MAX_CONNECTIONS_PER_USER")
-CONNECT_RATE_PER_IP = env.optional_rate("CONNECT_RATE_PER_IP")
-
-
-def _connection_limits(name: str, *, per_ip: int, per_user: int, rate: str) -> ConnectionLimits:
-    prefix = name.upper()
-    return ConnectionLimits(
-        name=name,
-        per_address=env.integer(f"{prefix}_MAX_CONNECTIONS_PER_IP", MAX_CONNECTIONS_PER_IP or per_ip),
-        per_user=env.integer(f"{prefix}_MAX_CONNECTIONS_PER_USER", MAX_CONNECTIONS_PER_USER or per_user),
-        connect_rate=env.rate(f"{prefix}_CONNECT_RATE_PER_IP", str(CONNECT_RATE_PER_IP or rate)),
-    )
-
-
-# A class of pupils, or a whole office, plays from one address, and comes back in the same second.
-EXPERIENCE_LIMITS = _connection_limits("experience", per_ip=200, per_user=20, rate="100/s")
-STUDIO_LIMITS = _connection_limits("studio", per_ip=10, per_user=5, rate="20/s")
 CONNECTION_CAP_POLICY = env.choice("CONNECTION_CAP_POLICY", "refuse", ("refuse", "replace_oldest"))
-MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
-MESSAGE_RATE_PER_CONNECTION = env.optional_rate("MESSAGE_RATE_PER_CONNECTION")
-BYTE_RATE_PER_USER = env.optional_rate("BYTE_RATE_PER_USER")
-BYTE_RATE_PER_CONNECTION = env.optional_rate("BYTE_RATE_PER_CONNECTION")
-MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close", "wait"))
-EXPERIENCE_MESSAGE_RATE = env.rate("EXPERIENCE_MESSAGE_RATE", "1000/s")
 
 # --- Tokens -----
 JWT_ALGORITHM = env.choice("JWT_ALGORITHM", "HS256", ("HS256", "HS384", "HS512", "RS256", "ES256"))
@@ -89,20 +62,6 @@ SIMPLE_JWT: dict[str, Any] = {
 }
 
 # --- Links -----
-KB_SERVICE_URL = env.service_url("KB_SERVICE_URL", "http://127.0.0.1:8001")
-KB_PROBE = env.choice("KB_PROBE", "websocket", ("websocket", "http", "none"))
-KB_PROBE_PATH = env.path("KB_PROBE_PATH", "")
-KB_PROBE_SECONDS = env.seconds("KB_PROBE_SECONDS", 30, least=0.1)
-STUDIO_WS_URLS = env.service_urls("STUDIO_WS_URLS")
-STUDIO_POLICY = env.choice(
-    "STUDIO_POLICY", "least_connections", ("round_robin", "least_connections", "weighted", "affinity")
-)
-STUDIO_RESUME = env.choice("STUDIO_RESUME", "close", ("close", "reconnect"))
-STUDIO_SOCKETIO_NAMESPACES = env.namespaces("STUDIO_SOCKETIO_NAMESPACES")
-STUDIO_PROBE = env.choice("STUDIO_PROBE", "websocket", ("websocket", "http", "none"))
-STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "")
-STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)
-STUDIO_MEMBER_MAX_CONNECTIONS = env.integer("STUDIO_MEMBER_MAX_CONNECTIONS", 0, least=0) or None
 RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)
 MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)
 OUTBOX_BYTES = env.integer("OUTBOX_BYTES", 1 << 20, least=1024)
@@ -244,6 +203,3 @@ CSRF_TRUSTED_ORIGINS = list(env.sites("CSRF_TRUSTED_ORIGINS"))
 
 LOGGING_CONFIG = "config.logging.configure"
 LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)
-
-# Told at each start (proxy/node.py) and by `check --deploy`.
-MISSPELT_VARIABLES = env.misspelt()

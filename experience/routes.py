@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.conf import settings
-
+from experience import settings
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
 from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.pools.breaker import BreakerLimits

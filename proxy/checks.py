@@ -14,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 from proxy import registry
 from proxy.core.addresses import parse_address
 from proxy.core.routes import Upstream
+from proxy.env import env
 
 # RFC 7518, section 3.2: a key as long as the hash, or the hash is not what has to be guessed.
 _LEAST_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -160,7 +161,8 @@ def check_database_is_a_server(**_: Any) -> list[CheckMessage]:
 @register(deploy=True)
 def check_variables_are_spelt_right(**_: Any) -> list[CheckMessage]:
     """gateway.W010."""
+    registry.routes()  # whose modules read some
     return [
         Warning(f"{name} is set, and nothing reads it.", hint=f"Is {meant} meant?", id="gateway.W010")
-        for name, meant in settings.MISSPELT_VARIABLES.items()
+        for name, meant in env.misspelt().items()
     ]

@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from proxy.core.blocking import parse_network
-from proxy.core.limits import Rate
+from proxy.core.limits import ConnectionLimits, Rate
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import upstream_url
 
@@ -40,9 +40,6 @@ _OTHER_NAMES = {
     "JWT_PUBLIC_KEY": "JWT_VERIFYING_KEY",
     "JWT_JWKS_URI": "JWT_JWKS_URL",
     "JWKS_URL": "JWT_JWKS_URL",
-    "STUDIO_URLS": "STUDIO_WS_URLS",
-    "STUDIO_URL": "STUDIO_WS_URLS",
-    "KB_URL": "KB_SERVICE_URL",
 }
 # RFC 7519, section 4.1, but for `sub`, and simplejwt's: the same for many users, or another with each token.
 _NOBODYS_CLAIMS = ("exp", "nbf", "iat", "jti", "iss", "aud", "token_type")
@@ -65,6 +62,7 @@ class Env:
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
         self.defaults: dict[str, object] = {}
+        self._other_names = dict(_OTHER_NAMES)
 
     def raw(self, name: str) -> str | None:
         """The variable, or the content of the file that `<name>_FILE` names; None when neither is set."""
@@ -98,6 +96,10 @@ class Env:
         except ValueError:
             raise SettingError(name, expected, None if secret else raw) from None
 
+    def also_called(self, names: Mapping[str, str]) -> None:
+        """What others call variables: their names, each with ours."""
+        self._other_names |= names
+
     def misspelt(self) -> dict[str, str]:
         """Variables that nothing has read and that look like one that something has, each with that one."""
         known = {*self.defaults, *(f"{name}_FILE" for name in self.defaults)}
@@ -108,7 +110,7 @@ class Env:
         }
         called = {
             name: ours
-            for name, ours in _OTHER_NAMES.items()
+            for name, ours in self._other_names.items()
             if self._variables.get(name) and ours in known and not self.is_set(ours)
         }
         return {name: found[0] for name, found in alike.items() if found} | called
@@ -188,18 +190,22 @@ class Env:
 
         return self.read(name, default, parse, expected="a path like /ws")
 
-    def namespaces(self, name: str) -> tuple[str, ...]:
-        """Namespaces of Socket.IO, without the main one."""
-
-        def parse(raw: str) -> tuple[str, ...]:
-            return tuple(word if re.fullmatch(r"/[\w.~/-]+", word) else _wrong() for word in _split(raw))
-
-        expected = "Socket.IO namespaces separated by commas, such as /admin, without the main one"
-        return self.read(name, (), parse, expected=expected)
-
     def optional_rate(self, name: str) -> Rate | None:
         """A rate, or None when unset: no limit."""
         return self.read(name, None, Rate.parse, expected="a rate such as 20/s or 100/m")
+
+    def connection_limits(self, name: str, *, per_ip: int, per_user: int, rate: str) -> ConnectionLimits:
+        """The limits `name`: by its own variables (ORDERS_CONNECT_RATE_PER_IP), those of all, or as given."""
+        prefix = name.upper().replace("-", "_")
+        of_all_per_ip = self.optional_integer("MAX_CONNECTIONS_PER_IP")
+        of_all_per_user = self.optional_integer("MAX_CONNECTIONS_PER_USER")
+        of_all_rate = self.optional_rate("CONNECT_RATE_PER_IP")
+        return ConnectionLimits(
+            name=name,
+            per_address=self.integer(f"{prefix}_MAX_CONNECTIONS_PER_IP", of_all_per_ip or per_ip),
+            per_user=self.integer(f"{prefix}_MAX_CONNECTIONS_PER_USER", of_all_per_user or per_user),
+            connect_rate=self.rate(f"{prefix}_CONNECT_RATE_PER_IP", str(of_all_rate or rate)),
+        )
 
     def host(self, name: str, default: str) -> str:
         """A host name or an address to listen on."""
@@ -231,6 +237,12 @@ class Env:
         expected = "addresses or networks separated by commas, such as 10.0.0.0/8, or unix"
         nobody: tuple[tuple[Network, ...], bool] = ((), False)
         return self.read(name, nobody, parse, expected=expected)
+
+    def several(
+        self, name: str, parse: Callable[[str], T], *, default: tuple[T, ...] = (), expected: str
+    ) -> tuple[T, ...]:
+        """Values separated by commas, each of which `parse` takes or raises ValueError for."""
+        return self.read(name, default, lambda raw: tuple(map(parse, _split(raw))), expected=expected)
 
     def dotted_paths(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """Dotted paths of what modules hold; nothing is imported."""
@@ -304,6 +316,10 @@ class Env:
     ) -> str:
         """A text that is never shown. `parse` raises ValueError for a wrong one."""
         return self.read(name, default, parse, expected=expected, secret=True)
+
+
+# The process's own: whatever reads the environment reads it here, so that what nobody reads is known.
+env = Env()
 
 
 def long_enough(raw: str) -> str:

@@ -39,6 +39,7 @@ from proxy.engine.links.traffic import count_forever
 from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.probes import Prober
 from proxy.engine.recorder import Recorder
+from proxy.env import env
 from proxy.gauges import measure_forever
 from proxy.served import serve_routes
 from proxy.tables.connection_rows import ConnectionWriter
@@ -130,7 +131,7 @@ class GatewayNode:
 
     async def start(self) -> None:
         """Start all background work; returns at once, whatever of it cannot be reached yet."""
-        for name, meant in settings.MISSPELT_VARIABLES.items():
+        for name, meant in env.misspelt().items():
             logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
         self.background.start("node", self.heart.run)
         self.background.start("reaper", self._reaper.run)

@@ -34,6 +34,7 @@ for variables in json.load(sys.stdin):
     os.environ.update(variables)
     try:
         values = runpy.run_path("config/settings.py")
+        runpy.run_path("experience/settings.py")
         defaults = {name: shown(value) for name, value in values["env"].defaults.items()}
         print(json.dumps({"line": None, "defaults": defaults, "key": values["JWT_SIGNING_KEY"]}))
     except SystemExit as stopped:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from django.conf import settings
-
+from experience import settings
 from proxy.core.closes import Close
 from proxy.core.limits import MessageLimits, OverRate
 from proxy.core.pools.balancing import PolicyName

@@ -28,7 +28,6 @@ GOOD: dict[str, Any] = {
     "TRUSTED_PROXIES": (ipaddress.ip_network("10.0.0.0/8"),),
     "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
     "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
-    "MISSPELT_VARIABLES": {},
 }
 ROUTE = Route(name="chat", paths=("ws/chat",), upstream=Upstream.of("chat", "ws://127.0.0.1:1"))
 JWKS = {"JWT_ALGORITHM": "RS256", "JWT_SIGNING_KEY": "", "JWT_AUDIENCE": "gateway"}
@@ -67,7 +66,6 @@ def test_a_good_production_environment_has_nothing_to_say(gateway_checks: Ask) -
         ({"TRUSTED_PROXIES": (ipaddress.ip_network("::/0"),)}, "gateway.W004"),
         ({**JWKS, "JWT_JWKS_URL": "http://id.example.com/keys"}, "gateway.W005"),
         ({**JWKS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_AUDIENCE": ""}, "gateway.W006"),
-        ({"MISSPELT_VARIABLES": {"STUDIO_WS_URL": "STUDIO_WS_URLS"}}, "gateway.W010"),
         ({"METRICS_TOKEN": ""}, "gateway.W007"),
         ({"TRUSTED_PROXIES": ()}, "gateway.W008"),
         (
@@ -113,6 +111,19 @@ def test_a_route_that_serves_nobody_is_named(
     monkeypatch.setattr("proxy.registry.routes", lambda: routes)
     [found] = gateway_checks(deploy=False)
     assert (found.id, "'chat'" in found.msg) == (identity, True)
+
+
+def test_a_variable_that_nothing_reads_is_named_with_the_one_that_is_meant(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_WS_URL", "ws://a:1")
+    monkeypatch.setenv("KB_URL", "http://b:1")  # what others call it
+    found = {str(message.msg).split()[0]: message for message in gateway_checks()}
+    assert {message.id for message in found.values()} == {"gateway.W010"}
+    assert {name: message.hint for name, message in found.items()} == {
+        "STUDIO_WS_URL": "Is STUDIO_WS_URLS meant?",
+        "KB_URL": "Is KB_SERVICE_URL meant?",
+    }
 
 
 def test_a_short_key_is_found_without_asking_for_deployment_checks(gateway_checks: Ask) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.limits import Rate
+from proxy.core.limits import ConnectionLimits, Rate
 from proxy.core.origins import OriginPattern
 from proxy.env import Env, SettingError
 
@@ -195,3 +195,20 @@ def test_a_password_that_must_be_quoted_is_told_how(url: str) -> None:
 )
 def test_other_urls_are_taken(url: str) -> None:
     assert env(URL=url).url("URL", ("postgres", "redis"), host=False) == url
+
+
+def test_limits_of_connections_are_a_routes_own_else_those_of_all_else_the_routes_default() -> None:
+    given = {
+        "MAX_CONNECTIONS_PER_IP": "7",
+        "MAX_CONNECTIONS_PER_USER": "8",
+        "A_B_MAX_CONNECTIONS_PER_IP": "9",
+    }
+    assert env(**given).connection_limits("a-b", per_ip=1, per_user=2, rate="3/s") == ConnectionLimits(
+        name="a-b", per_address=9, per_user=8, connect_rate=Rate(3, 1)
+    )
+
+
+def test_a_list_is_parsed_one_by_one_and_one_wrong_value_is_enough() -> None:
+    assert env(PORTS="1, 2").several("PORTS", int, expected="numbers") == (1, 2)
+    complained = complaint(lambda: env(PORTS="1,b").several("PORTS", int, expected="numbers"))
+    assert complained == "PORTS: must be numbers, got '1,b'"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
+from experience import settings
 from proxy.core.routes import ClientPath, Forward, Route, Upstream
 
 FILLED = Route(
