@@ -1,138 +1,16 @@
-"""Two ends, the sockets between them and a gateway, and a clock: all that a splice sees, without a wait."""
+"""Ends that say what they are given bit by bit, and judge what they hear."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proxy.core.closes import Close
 from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import CLOSE, CONT, PING, parse_close, xor_mask
 from proxy.core.wire.tests.frames import pong_frame
 from proxy.core.wire.tests.reference import spans
-
-HIGH_WATER_BYTES, LOW_WATER_BYTES = 600, 100
-
-
-class VirtualTime(asyncio.SelectorEventLoop):
-    """A loop in which no time passes but when all that is left to do is to wait; waits take none at all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seconds = 0.0
-        selector: Any = self._selector  # type: ignore[attr-defined]
-        select = selector.select
-
-        def select_at_once(seconds: float | None) -> Any:
-            assert seconds is not None, "nothing will ever happen again"
-            self._seconds += seconds
-            return select(0)
-
-        selector.select = select_at_once
-
-    def time(self) -> float:
-        return self._seconds
-
-
-class Socket(asyncio.Transport):
-    """The gateway's socket to one end, as uvloop's behave: to write to one that is lost raises."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.buffer = bytearray()  # what the end has yet to read
-        self.is_lost = False
-        self._arriving: deque[bytes | None] = deque()  # None: the end has closed its direction
-        self._is_reading, self._is_paused, self._has_ended = True, False, False
-        self._is_closing = self._is_closed = self.eof_written = False
-        self._protocol: Any = None
-
-    # --- The end's side -----
-
-    def arrive(self, chunk: bytes | None) -> None:
-        self._arriving.append(chunk)
-        asyncio.get_running_loop().call_soon(self._deliver)
-
-    def taken(self, size: int) -> bytes:
-        """The end reads at most so many bytes."""
-        read = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        if self._is_paused and len(self.buffer) <= LOW_WATER_BYTES and not self._is_closed:
-            self._is_paused = False
-            self._protocol.resume_writing()
-        if self._is_closing and not self.buffer:
-            self.lose(None)
-        return read
-
-    def lose(self, error: Exception | None) -> None:
-        if not self.is_lost:
-            self.is_lost = True
-            asyncio.get_running_loop().call_soon(self._connection_lost, error)
-
-    def _connection_lost(self, error: Exception | None) -> None:
-        self._is_closed = True
-        self._protocol.connection_lost(error)
-
-    def _deliver(self) -> None:
-        if not self._arriving or not self._is_reading or self.is_closing() or self._has_ended:
-            return
-        chunk = self._arriving.popleft()
-        if chunk is not None:
-            self._protocol.data_received(chunk)
-            asyncio.get_running_loop().call_soon(self._deliver)
-            return
-        self._has_ended = True
-        if not self._protocol.eof_received():
-            self.close()
-
-    # --- The gateway's side -----
-
-    def write(self, data: Any) -> None:
-        assert not self.eof_written, "written after the end"
-        if self._is_closed:
-            raise RuntimeError("the handler is closed")
-        if self.is_lost:
-            return
-        assert not self._is_closing, "written after the close"
-        self.buffer += data
-        if len(self.buffer) > HIGH_WATER_BYTES and not self._is_paused:
-            self._is_paused = True
-            self._protocol.pause_writing()
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.buffer)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = protocol
-
-    def pause_reading(self) -> None:
-        self._is_reading = False
-
-    def resume_reading(self) -> None:
-        if not self._is_reading:
-            self._is_reading = True
-            asyncio.get_running_loop().call_soon(self._deliver)
-
-    def is_closing(self) -> bool:
-        return self._is_closing or self.is_lost
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.eof_written = True
-
-    def close(self) -> None:
-        self._is_closing = True
-        if not self.buffer:
-            self.lose(None)
-
-    def abort(self) -> None:
-        self._is_closing = True
-        self.buffer.clear()
-        self.lose(None)
+from proxy.engine.links.tests.dialogue import Wire
 
 
 class Heard(NamedTuple):
@@ -145,8 +23,9 @@ class Heard(NamedTuple):
 class End:
     """A client (with a mask) or a service. Says frames in pieces of any size, answers pings and a close."""
 
-    def __init__(self, *, mask: bytes | None) -> None:
-        self.socket, self._mask = Socket(), mask
+    def __init__(self, wire: Wire, *, mask: bytes | None) -> None:
+        self._wire, self._mask = wire, mask
+        wire.stalls()
         self._frames: deque[bytes] = deque()
         self._begun = b""  # the rest of the frame under way
         self._has_closed = self._is_gone = False
@@ -163,18 +42,18 @@ class End:
             chunk += self._frames.popleft()
         self._begun = chunk[size:]
         if chunk[:size] and not self._is_gone:
-            self.socket.arrive(chunk[:size])
+            self._wire.says(chunk[:size])
 
     def read(self, size: int) -> None:
         """Read so many bytes, and answer what asks for it."""
-        self._read += self.socket.taken(size)
+        self._read += self._wire.reads(size)
         base = self._answered
         for start, payload, end in spans(bytes(self._read[base:])):
             if base + end > len(self._read):
                 break
             self._answered = base + end
             self._answer(self._read[base + start] & 0x0F, self._payload(base + payload, base + end))
-        if self.socket.eof_written and not self.socket.buffer:
+        if self._wire.ended_by == "write_eof" and not self._wire.buffer:
             self.leave()
 
     def _answer(self, opcode: int, payload: bytes) -> None:
@@ -195,16 +74,16 @@ class End:
         """Close the socket without a word."""
         if not self._is_gone:
             self._is_gone = True
-            self.socket.arrive(None)
+            self._wire.leaves()
 
     def flood(self, pings: int) -> None:
         """Send so many pings in one go, if between two frames."""
         if not (self._begun or self._has_closed or self._is_gone):
-            self.socket.arrive(ping_frame(b"", mask=self._mask) * pings)
+            self._wire.says(ping_frame(b"", mask=self._mask) * pings)
 
     def reset(self) -> None:
         self._is_gone = True
-        self.socket.lose(ConnectionResetError())
+        self._wire.resets()
 
     def heard(self) -> Heard:
         """What was read, held against the protocol: messages whole and not mixed, nothing behind a close."""

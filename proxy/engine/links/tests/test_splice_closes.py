@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
@@ -16,18 +11,8 @@ from proxy.core.wire.framing import close_frame, text_frame
 from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.splice import End
-from proxy.engine.links.tests.splicing import (
-    MASK,
-    RawEnd,
-    client_of,
-    close_of,
-    gateway_to,
-    hold,
-    masked,
-    on_both_loops,
-    raw_client,
-    raw_upstream,
-)
+from proxy.engine.links.tests.dialogue import Dialogue, unmasked
+from proxy.engine.links.tests.splicing import MASK, masked
 
 CODES = [
     (1000, ""),
@@ -40,246 +25,89 @@ CODES = [
 ]
 
 
-class Told:
-    """A service that notes how its connection ended."""
-
-    def __init__(self) -> None:
-        self.close: asyncio.Future[tuple[int | None, str | None]] | None = None
-
-    async def __call__(self, connection) -> None:  # type: ignore[no-untyped-def]
-        self.close = asyncio.get_running_loop().create_future()
-        await connection.wait_closed()
-        self.close.set_result((connection.close_code, connection.close_reason))
-
-    async def heard(self) -> tuple[int | None, str | None]:
-        assert self.close is not None
-        return await self.close
+DONE = close_frame(4000, "done")
+KICKED = close_frame(4001, "kicked by staff")
 
 
-@on_both_loops
-async def test_the_clients_close_reaches_the_service_with_code_and_reason() -> None:
-    for code, reason in CODES:
-        told = Told()
-        async with gateway_to(told) as gateway, client_of(gateway) as client:
-            splice = await gateway.joined.get()
-            await client.close(code, reason)
-            assert (client.close_code, client.close_reason) == (code, reason)
-            assert await told.heard() == (code, reason)
-            assert await gateway.end_of(splice) == End(Close(code, reason), ClosedBy.CLIENT)
+@pytest.mark.parametrize(("code", "reason"), CODES)
+def test_the_clients_close_reaches_the_service_and_is_answered_with_code_and_reason(
+    code: int, reason: str
+) -> None:
+    with Dialogue() as link:
+        link.client.says(close_frame(code, reason, mask=MASK))
+        link.client.hears(close_frame(code, reason))
+        link.service.hears(close_frame(code, reason))
+        assert (link.client.ended_by, link.service.ended_by) == ("close", "")
+    assert link.end == End(Close(code, reason), ClosedBy.CLIENT)
 
 
-@on_both_loops
-async def test_the_services_close_reaches_the_client_with_code_and_reason() -> None:
-    for code, reason in CODES:
-
-        async def upstream(connection, code=code, reason=reason) -> None:  # type: ignore[no-untyped-def]
-            await connection.close(code, reason)
-
-        async with gateway_to(upstream) as gateway, client_of(gateway) as client:
-            splice = await gateway.joined.get()
-            assert await close_of(client) == (code, reason)
-            assert await gateway.end_of(splice) == End(Close(code, reason), ClosedBy.UPSTREAM)
-
-
-@on_both_loops
-async def test_an_empty_close_stays_empty_both_ways() -> None:
-    told = Told()
-    async with gateway_to(told) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        await client.send(masked(CLOSE, b""))
-        assert await client.frame() == (0x88, b"")
-        assert await told.heard() == (1005, "")
-        assert (await gateway.end_of(splice)).close == Close(1005, "")
+@pytest.mark.parametrize(("code", "reason"), CODES)
+def test_the_services_close_reaches_the_client_and_is_answered_with_code_and_reason(
+    code: int, reason: str
+) -> None:
+    with Dialogue() as link:
+        link.service.says(close_frame(code, reason))
+        link.service.hears(close_frame(code, reason))
+        link.client.hears(close_frame(code, reason))
+        assert (link.client.ended_by, link.service.ended_by) == ("", "close")
+    assert link.end == End(Close(code, reason), ClosedBy.UPSTREAM)
 
 
-@on_both_loops
-async def test_tcp_is_closed_right_after_the_close_handshake_with_the_client() -> None:
-    silent = LinkLimits(close_timeout_seconds=15)
-
-    async def never_answers(end: RawEnd) -> None:
-        await end.ended()
-
-    async with (
-        raw_upstream(never_answers) as url,
-        gateway_to(url, limits=silent) as gateway,
-        raw_client(gateway) as client,
-    ):
-        await client.send(masked(CLOSE, b"\x03\xe8"))
-        assert await client.frame() == (0x88, b"\x03\xe8")
-        await client.ended()
-        assert gateway.clients_gone == 1
-        (await gateway.joined.get()).abort()
+def test_an_empty_close_stays_empty_both_ways() -> None:
+    with Dialogue() as link:
+        link.client.says(masked(CLOSE, b""))
+        link.client.hears(b"\x88\x00")
+        link.service.hears(b"\x88\x00")
+    assert link.end == End(Close(1005, ""), ClosedBy.CLIENT)
 
 
-@on_both_loops
-async def test_a_service_that_does_not_answer_the_close_is_aborted_at_the_deadline() -> None:
-    async with (
-        raw_upstream(RawEnd.ended) as url,
-        gateway_to(url, limits=LinkLimits(close_timeout_seconds=0.3)) as gateway,
-        client_of(gateway) as client,
-    ):
-        splice = await gateway.joined.get()
-        await client.close(4000, "done")
-        assert await gateway.end_of(splice) == End(Close(4000, "done"), ClosedBy.CLIENT)
+def test_a_service_that_does_not_answer_the_close_is_ended_at_the_deadline() -> None:
+    with Dialogue(limits=LinkLimits(close_timeout_seconds=5)) as link:
+        link.client.says(close_frame(4000, "done", mask=MASK))
+        link.wait(4.9)
+        assert link.end is None
+        link.wait(0.3)
+        assert link.end == End(Close(4000, "done"), ClosedBy.CLIENT)
 
 
-@on_both_loops
-async def test_a_client_that_does_not_answer_the_close_is_aborted_at_the_deadline() -> None:
-    async def upstream(connection) -> None:  # type: ignore[no-untyped-def]
-        await connection.close(4000, "done")
-
-    async with (
-        gateway_to(upstream, limits=LinkLimits(close_timeout_seconds=0.3)) as gateway,
-        raw_client(gateway) as client,
-    ):
-        splice = await gateway.joined.get()
-        assert await client.frame() == (0x88, b"\x0f\xa0done")
-        assert await gateway.end_of(splice) == End(Close(4000, "done"), ClosedBy.UPSTREAM)
-        await client.ended()
+def test_a_client_that_does_not_answer_the_close_is_ended_at_the_deadline() -> None:
+    with Dialogue(limits=LinkLimits(close_timeout_seconds=5)) as link:
+        link.service.says(DONE)
+        link.wait(4.9)
+        assert link.end is None
+        link.wait(0.3)
+        assert link.end == End(Close(4000, "done"), ClosedBy.UPSTREAM)
 
 
-@on_both_loops
-async def test_a_lost_service_ends_the_client_with_1011() -> None:
-    async def drops(end: RawEnd) -> None:
-        await end.send(text_frame("last words"))
-        await end.frame()
-
-    async with raw_upstream(drops) as url, gateway_to(url) as gateway, client_of(gateway) as client:
-        splice = await gateway.joined.get()
-        await client.send("go")
-        assert await client.recv() == "last words"
-        assert await close_of(client) == (1011, "upstream lost")
-        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.UPSTREAM)
+def test_the_gateway_closes_both_ends_with_the_same_code_and_reason() -> None:
+    with Dialogue() as link:
+        link.ends(closes.KICKED, ClosedBy.STAFF)
+        link.ends(closes.IDLE)
+        link.client.hears(KICKED)
+        link.service.hears(KICKED)
+        link.client.says(close_frame(4001, mask=MASK))
+        link.service.says(close_frame(4001))
+        link.wait()
+        assert link.end == End(closes.KICKED, ClosedBy.STAFF)
 
 
-@on_both_loops
-async def test_a_service_that_closes_tcp_at_once_ends_the_client_with_1011() -> None:
-    async def nothing(end: RawEnd) -> None:
-        pass
-
-    async with raw_upstream(nothing) as url, gateway_to(url) as gateway, client_of(gateway) as client:
-        assert await close_of(client) == (1011, "upstream lost")
-
-
-@on_both_loops
-async def test_a_service_that_half_closes_ends_the_client_with_1011() -> None:
-    async def half_closes(end: RawEnd) -> None:
-        end.writer.write_eof()
-        await end.ended()
-
-    async with raw_upstream(half_closes) as url, gateway_to(url) as gateway, client_of(gateway) as client:
-        assert await close_of(client) == (1011, "upstream lost")
-        await gateway.end_of(await gateway.joined.get())
-
-
-@on_both_loops
-async def test_a_lost_client_ends_the_service_with_1001() -> None:
-    told = Told()
-    async with gateway_to(told) as gateway, client_of(gateway) as client:
-        splice = await gateway.joined.get()
-        client.transport.abort()
-        assert await told.heard() == (1001, "client lost")
-        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.CLIENT)
-
-
-@on_both_loops
-async def test_a_frame_that_was_cut_short_by_the_loss_of_its_sender_is_not_followed_by_a_close() -> None:
-    async def cuts(end: RawEnd) -> None:
-        await end.send(encode_frame(BINARY, b"x" * 1000)[:500])
-        await end.frame()
-
-    async with raw_upstream(cuts) as url, gateway_to(url) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        assert len(await client.reader.readexactly(500)) == 500
-        await client.send(masked(TEXT, b"go"))
-        assert await client.reader.read() == b""
-        await gateway.end_of(splice)
-
-
-@on_both_loops
-async def test_the_gateway_closes_both_ends_with_the_same_code_and_reason() -> None:
-    told = Told()
-    async with gateway_to(told) as gateway, client_of(gateway) as client:
-        splice = await gateway.joined.get()
-        splice.end(closes.KICKED, ClosedBy.STAFF)
-        splice.end(closes.IDLE, ClosedBy.GATEWAY)
-        assert await close_of(client) == (4001, "kicked by staff")
-        assert await told.heard() == (4001, "kicked by staff")
-        assert await gateway.end_of(splice) == End(closes.KICKED, ClosedBy.STAFF)
-
-
-@on_both_loops
-async def test_a_close_waits_for_the_frame_under_way_and_cuts_off_what_follows() -> None:
-    proceed = asyncio.Event()
+def test_a_close_waits_for_the_frame_under_way_and_cuts_off_what_follows() -> None:
     frame = encode_frame(BINARY, b"x" * 1000)
-
-    async def upstream(end: RawEnd) -> None:
-        await end.send(frame[:500])
-        await proceed.wait()
-        await end.send(frame[500:] + text_frame("too late"))
-        while (await end.frame())[0] != 0x88:
-            pass
-        await end.send(close_frame(4001))
-
-    async with raw_upstream(upstream) as url, gateway_to(url) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        head = await client.reader.readexactly(500)
-        splice.end(closes.KICKED, ClosedBy.STAFF)
-        proceed.set()
-        assert head + await client.reader.readexactly(len(frame) - 500) == frame
-        first, payload = await client.frame()
-        if (first, payload) == (0x81, b"too late"):  # came in the same chunk, before the last boundary
-            first, payload = await client.frame()
-        assert (first, payload) == (0x88, b"\x0f\xa1kicked by staff")
-        await client.send(masked(CLOSE, b"\x0f\xa1"))
-        await client.ended()
-        await gateway.end_of(splice)
+    with Dialogue() as link:
+        link.service.says(frame[:500])
+        link.ends(closes.KICKED, ClosedBy.STAFF)
+        link.client.hears(frame[:500])
+        link.service.says(frame[500:], text_frame("too late"))
+        assert link.client.written == frame + KICKED
 
 
-@on_both_loops
-async def test_what_was_sent_before_the_close_is_delivered_before_it() -> None:
-    messages = [b"m" * 100_000] * 100
-
-    async def upstream(connection) -> None:  # type: ignore[no-untyped-def]
-        for message in messages:
-            await connection.send(message)
-        await connection.close(4000, "all said")
-
-    async with gateway_to(upstream) as gateway, client_of(gateway) as client:
-        splice = await gateway.joined.get()
-        assert [message async for message in _until_close(client)] == messages
-        assert (client.close_code, client.close_reason) == (4000, "all said")
-        await gateway.end_of(splice)
-
-
-async def _until_close(client: ClientConnection) -> AsyncIterator[str | bytes]:
-    try:
-        while True:
-            yield await client.recv()
-    except ConnectionClosed:
-        return
-
-
-@on_both_loops
-async def test_events_that_wait_are_delivered_before_the_services_close() -> None:
-    proceed = asyncio.Event()
-
-    async def upstream(end: RawEnd) -> None:
-        await end.send(encode_frame(TEXT, b"one", fin=False))
-        await proceed.wait()
-        await end.send(encode_frame(CONT, b"two") + close_frame(4000))
-        await end.ended()
-
-    async with raw_upstream(upstream) as url, gateway_to(url) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        await client.frame()
-        splice.down.inject(text_frame("event"))
-        proceed.set()
-        assert [await client.frame() for _ in range(3)] == [
-            (0x80, b"two"),
-            (0x81, b"event"),
-            (0x88, b"\x0f\xa0"),
-        ]
+def test_events_that_wait_are_delivered_before_the_services_close() -> None:
+    one, two = encode_frame(TEXT, b"one", fin=False), encode_frame(CONT, b"two")
+    with Dialogue() as link:
+        link.service.says(one)
+        link.inject("event")
+        link.service.says(two + DONE)
+        link.client.hears(one, two, text_frame("event"), DONE)
 
 
 VIOLATIONS = {
@@ -295,21 +123,17 @@ VIOLATIONS = {
 
 
 @pytest.mark.parametrize("kind", VIOLATIONS)
-@on_both_loops
-async def test_a_clients_violation_closes_both_ends_with_its_code(kind: str) -> None:
+def test_a_clients_violation_closes_both_ends_with_its_code(kind: str) -> None:
     frame, code = VIOLATIONS[kind]
-    told = Told()
-    async with gateway_to(told) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        await client.send(frame)
-        first, payload = await client.frame()
-        assert (first, int.from_bytes(payload[:2], "big")) == (0x88, code)
-        await client.send(masked(CLOSE, payload[:2]))
-        await client.ended()
-        client.close()
-        assert (await told.heard())[0] == code
-        end = await gateway.end_of(splice)
-        assert (end.close.code, end.by) == (code, ClosedBy.GATEWAY)
+    with Dialogue() as link:
+        link.client.says(frame)
+        assert link.splice.ended is not None
+        close = link.splice.ended.close
+        link.client.hears(close_frame(close.code, close.reason))
+        link.service.hears(close_frame(close.code, close.reason))
+        assert link.client.ended_by == "write_eof"  # it may be in the middle of sending
+    assert link.end == End(close, ClosedBy.GATEWAY)
+    assert close.code == code
 
 
 UPSTREAM_VIOLATIONS = {
@@ -320,36 +144,32 @@ UPSTREAM_VIOLATIONS = {
 
 
 @pytest.mark.parametrize("kind", UPSTREAM_VIOLATIONS)
-@on_both_loops
-async def test_a_services_violation_is_not_blamed_on_the_client(kind: str) -> None:
+def test_a_services_violation_is_not_blamed_on_the_client(kind: str) -> None:
     frame, upstream_code, client_code = UPSTREAM_VIOLATIONS[kind]
-    heard = asyncio.Queue[bytes]()
-
-    async def breaks(end: RawEnd) -> None:
-        await end.send(frame)
-        heard.put_nowait((await end.frame())[1])
-        await end.ended()
-
-    async with raw_upstream(breaks) as url, gateway_to(url) as gateway, client_of(gateway) as client:
-        splice = await gateway.joined.get()
-        assert (await close_of(client))[0] == client_code
-        assert int.from_bytes((await heard.get())[:2], "big") == upstream_code
-        assert (await gateway.end_of(splice)).by is ClosedBy.GATEWAY
+    with Dialogue() as link:
+        link.service.says(frame)
+        (to_client,), (to_service,) = link.client.frames(), link.service.frames()
+        assert int.from_bytes(to_client[2:4], "big") == client_code
+        assert int.from_bytes(unmasked(to_service)[2:4], "big") == upstream_code
+    assert link.end is not None
+    assert link.end.by is ClosedBy.GATEWAY
 
 
-@on_both_loops
-async def test_a_message_too_big_is_refused_before_its_payload_comes() -> None:
-    limits = LinkLimits(max_message_bytes=1000)
-    async with gateway_to(hold, limits=limits) as gateway, raw_client(gateway) as client:
-        await client.send(masked(BINARY, b"x" * 600, fin=False))
-        await client.send(b"\x80\xfe" + (401).to_bytes(2, "big") + MASK)
-        assert (await client.frame())[1][:2] == (1009).to_bytes(2, "big")
+def test_a_message_too_big_is_refused_before_its_payload_comes() -> None:
+    begun = masked(BINARY, b"x" * 600, fin=False)
+    told = close_frame(1009, "message over 1000 bytes")
+    with Dialogue(limits=LinkLimits(max_message_bytes=1000)) as link:
+        link.client.says(begun, b"\x80\xfe" + (401).to_bytes(2, "big") + MASK)
+        link.client.hears(told)
+        link.service.hears(begun, told)
 
 
-@on_both_loops
-async def test_an_idle_link_is_closed_with_4008() -> None:
-    told = Told()
-    limits = LinkLimits(idle_timeout_seconds=0.3)
-    async with gateway_to(told, limits=limits) as gateway, client_of(gateway) as client:
-        assert await close_of(client) == (4008, "idle")
-        assert await told.heard() == (4008, "idle")
+def test_an_idle_link_is_closed_with_4008() -> None:
+    with Dialogue(limits=LinkLimits(idle_timeout_seconds=10)) as link:
+        link.wait(9)
+        link.client.says(masked(TEXT, b"still here"))
+        link.wait(9)
+        assert link.splice.ended is None
+        link.wait(4)
+        assert link.splice.ended == End(closes.IDLE, ClosedBy.GATEWAY)
+        link.client.hears(close_frame(4008, "idle"))

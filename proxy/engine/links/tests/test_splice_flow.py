@@ -13,6 +13,7 @@ from proxy.core.routes import Overflow
 from proxy.core.wire.framing import close_frame, encode_frame, text_frame
 from proxy.core.wire.headers import BINARY, PING
 from proxy.engine.links.splice import Splice
+from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.splicing import (
     RawEnd,
     TestGateway,
@@ -28,6 +29,8 @@ from proxy.engine.links.tests.splicing import (
 
 MEGABYTES = 64
 CHUNK = encode_frame(BINARY, b"x" * ((1 << 20) - 10))
+SLOW = LinkLimits(slow_consumer_seconds=20, close_timeout_seconds=60)
+BIG = encode_frame(BINARY, bytes(1000))
 MASKED_CHUNK = masked(BINARY, b"x" * ((1 << 20) - 14))
 
 
@@ -124,139 +127,6 @@ async def test_a_client_that_stays_behind_is_closed_with_1008_and_counted() -> N
 
 
 @on_both_loops
-async def test_a_service_is_seen_off_in_order_while_its_slow_client_is_still_stuck() -> None:
-    seen_off = asyncio.Event()
-
-    async def upstream(end: RawEnd) -> None:
-        offering = asyncio.ensure_future(offer(end, CHUNK))
-        while (await end.frame())[0] != 0x88:
-            pass
-        await offering
-        await end.send(close_frame(1008))
-        await end.ended()
-        seen_off.set()
-
-    limits = LinkLimits(slow_consumer_seconds=0.3, close_timeout_seconds=60)
-    async with (
-        raw_upstream(upstream) as url,
-        gateway_to(url, limits=limits) as gateway,
-        raw_client(gateway),
-    ):
-        await seen_off.wait()
-        assert not (await gateway.joined.get()).down.gone
-
-
-@on_both_loops
-async def test_a_service_that_stays_behind_has_failed() -> None:
-    async def upstream(end: RawEnd) -> None:
-        await never.wait()
-
-    never = asyncio.Event()
-    limits = LinkLimits(slow_consumer_seconds=0.3, close_timeout_seconds=0.3)
-    async with raw_upstream(upstream) as url, gateway_to(url, limits=limits) as gateway:
-        async with raw_client(gateway) as client:
-            offering = asyncio.ensure_future(offer(client, MASKED_CHUNK))
-            assert await client.frame() == (0x88, (1011).to_bytes(2, "big") + b"upstream failed")
-            offering.cancel()
-            assert gateway.counted.slow == 0
-        never.set()
-
-
-@on_both_loops
-async def test_a_slow_client_that_makes_progress_is_kept() -> None:
-    async def upstream(end: RawEnd) -> None:
-        await offer(end, CHUNK)
-        await end.ended()
-
-    limits = LinkLimits(slow_consumer_seconds=0.2)
-    async with raw_upstream(upstream) as url, gateway_to(url, limits=limits) as gateway:
-        async with raw_client(gateway) as client:
-            splice = await gateway.joined.get()
-            await until(lambda: bool(splice.down.stalled_at))
-            for _ in range(5):  # a look each, and something read in between
-                stalled_at = splice.down.stalled_at
-                while splice.down.stalled_at == stalled_at and splice.ended is None:
-                    await client.reader.read(1 << 16)
-                    await asyncio.sleep(0)
-                assert splice.ended is None
-
-
-async def stall(splice: Splice) -> None:
-    """Fill the client's socket until its transport takes no more."""
-    while not splice.down.stalled_at:
-        splice.down.inject(text_frame("x" * 100_000))
-        await asyncio.sleep(0)
-
-
-@on_both_loops
-async def test_events_that_overflow_the_outbox_close_the_client() -> None:
-    limits = LinkLimits(outbox_bytes=250_000, close_timeout_seconds=0.3)
-    async with gateway_to(hold, limits=limits) as gateway, raw_client(gateway):
-        splice = await gateway.joined.get()
-        await stall(splice)
-        for _ in range(2):
-            splice.down.inject(text_frame("y" * 100_000))
-        assert splice.ended is None
-        splice.down.inject(text_frame("y" * 100_000))
-        assert splice.ended is not None
-        assert splice.ended.close.code == 1008
-        assert gateway.counted.slow == 1
-        await gateway.end_of(splice)
-
-
-@on_both_loops
-async def test_events_that_overflow_the_outbox_push_out_the_oldest() -> None:
-    limits = LinkLimits(outbox_bytes=1000)
-    async with gateway_to(hold, limits=limits, overflow=Overflow.DROP_OLDEST) as gateway:
-        async with raw_client(gateway) as client:
-            splice = await gateway.joined.get()
-            await stall(splice)
-            for number in range(100):
-                splice.down.inject(text_frame(f"{number:098}"))
-            splice.down.inject(text_frame("z" * 2000))
-            assert gateway.counted.dropped == 91
-            splice.down.inject(text_frame("last"))
-            received = []
-            while (frame := await client.frame()) != (0x81, b"last"):
-                received.append(frame[1])
-            kept = [text for text in received if len(text) == 98]
-            assert kept == [f"{number:098}".encode() for number in range(91, 100)]
-
-
-@on_both_loops
-async def test_pings_wait_for_no_answer_from_a_service_that_is_not_being_read() -> None:
-    async def upstream(end: RawEnd) -> None:
-        offering = asyncio.ensure_future(offer(end, CHUNK))
-        await end.ended()
-        offering.cancel()
-
-    limits = LinkLimits(ping_interval_seconds=0.1, ping_timeout_seconds=0.1)
-    async with raw_upstream(upstream) as url, gateway_to(url, limits=limits) as gateway:
-        async with raw_client(gateway):
-            splice = await gateway.joined.get()
-            await until(lambda: bool(splice.down.stalled_at))
-            now = splice.loop.time()
-            for later in range(1, 10):
-                splice.look(now + later)
-            assert splice.ended is None
-
-
-@on_both_loops
-async def test_a_ping_that_was_stuck_behind_a_stall_is_sent_again() -> None:
-    limits = LinkLimits(ping_interval_seconds=5, ping_timeout_seconds=5)
-    async with gateway_to(hold, limits=limits) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        now = splice.loop.time()
-        splice.look(now + 6)
-        splice.down.pause_writing()
-        splice.down.resume_writing()
-        await until(lambda: splice.up.scanner.control_frames == 1)
-        splice.look(now + 12)
-        assert splice.ended is None
-        assert [(await client.frame())[0] for _ in range(2)] == [0x89, 0x89]
-
-
-@on_both_loops
 async def test_a_client_that_floods_pings_and_reads_nothing_costs_no_memory() -> None:
     from websockets.asyncio.server import serve
 
@@ -314,3 +184,64 @@ async def test_a_client_that_is_reset_while_the_service_is_stuck_loses_nothing_t
             await asyncio.sleep(0.001)
         assert (await received).count(b"\x82\x8e") >= sent
         assert await gateway.end_of(splice) == (closes.LOST, ClosedBy.CLIENT)
+
+
+def test_a_service_is_seen_off_in_order_while_its_slow_client_is_still_stuck() -> None:
+    with Dialogue(limits=SLOW) as link:
+        link.client.stalls()
+        link.service.says(BIG)
+        link.wait(22)
+        link.service.hears(close_frame(1008, "slow consumer"))
+        link.service.says(BIG + close_frame(1008))
+        link.wait()
+        assert link.splice.up.gone
+        assert not link.splice.down.gone
+
+
+def test_a_service_that_stays_behind_has_failed() -> None:
+    with Dialogue(limits=SLOW) as link:
+        link.service.stalls()
+        link.client.says(masked(BINARY, bytes(1000)))
+        link.wait(22)
+        link.client.hears(close_frame(1011, "upstream failed"))
+        assert link.counted.slow == 0
+
+
+def test_a_slow_client_that_makes_progress_is_kept() -> None:
+    with Dialogue(limits=SLOW) as link:
+        link.client.stalls()
+        link.service.says(BIG)
+        for _ in range(5):
+            link.client.reads(50)
+            link.wait(18)
+        assert link.splice.ended is None
+        link.wait(22)
+        assert link.splice.ended == (closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+
+
+def test_events_that_overflow_the_outbox_close_the_client() -> None:
+    with Dialogue(limits=LinkLimits(outbox_bytes=250)) as link:
+        link.client.stalls()
+        link.service.says(BIG)
+        for _ in range(2):
+            link.inject("y" * 100)
+        assert link.splice.ended is None
+        link.inject("y" * 100)
+        assert link.splice.ended == (closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+        assert link.counted.slow == 1
+        link.client.reads()
+        link.client.hears(BIG, close_frame(1008, "slow consumer"))
+
+
+def test_events_that_overflow_the_outbox_push_out_the_oldest() -> None:
+    with Dialogue(limits=LinkLimits(outbox_bytes=1000), overflow=Overflow.DROP_OLDEST) as link:
+        link.client.stalls()
+        link.service.says(BIG)
+        for number in range(100):
+            link.inject(f"{number:098}")
+        link.inject("z" * 2000)
+        assert link.counted.dropped == 91
+        link.client.reads()
+        link.inject("last")
+        kept = [text_frame(f"{number:098}") for number in range(90, 100)]
+        link.client.hears(BIG, *kept, text_frame("last"))

@@ -2,88 +2,80 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.limits import LinkLimits
-from proxy.core.wire.framing import encode_frame, text_frame
-from proxy.core.wire.headers import PING
+from proxy.core.wire.framing import close_frame, ping_frame, text_frame
+from proxy.core.wire.tests.frames import pong_frame
 from proxy.engine.links.splice import End
-from proxy.engine.links.tests.splicing import (
-    RawEnd,
-    client_of,
-    close_of,
-    gateway_to,
-    masked,
-    on_both_loops,
-    raw_client,
-    raw_upstream,
+from proxy.engine.links.tests.dialogue import Dialogue
+from proxy.engine.links.tests.splicing import MASK
+from proxy.engine.links.wheel import PONG_PREFIX
+
+OURS = ping_frame(PONG_PREFIX)
+LIMITS = LinkLimits(
+    ping_interval_seconds=20, ping_timeout_seconds=20, slow_consumer_seconds=200, close_timeout_seconds=5
 )
-from proxy.engine.links.tests.test_splice_closes import Told
 
 
-@on_both_loops
-async def test_pings_of_either_end_cross_and_so_do_their_pongs() -> None:
-    async def upstream(connection) -> None:  # type: ignore[no-untyped-def]
-        await (await connection.ping(b"from the service"))
-        await connection.send("answered")
-        await connection.wait_closed()
-
-    async with gateway_to(upstream) as gateway, client_of(gateway) as client:
-        await (await client.ping(b"from the client"))
-        assert await client.recv() == "answered"
+def test_pings_of_either_end_cross_and_so_do_their_pongs() -> None:
+    with Dialogue() as link:
+        link.service.says(ping_frame(b"from the service"))
+        link.client.hears(ping_frame(b"from the service"))
+        link.client.says(
+            pong_frame(b"from the service", mask=MASK) + ping_frame(b"from the client", mask=MASK)
+        )
+        link.service.hears(pong_frame(b"from the service"), ping_frame(b"from the client"))
 
 
-@on_both_loops
-async def test_the_gateways_pings_keep_silent_ends_and_their_pongs_are_swallowed() -> None:
-    frames = asyncio.Queue[tuple[int, bytes]]()
-
-    async def upstream(end: RawEnd) -> None:
+def test_the_gateways_pings_keep_silent_ends_and_their_pongs_are_swallowed() -> None:
+    with Dialogue(limits=LIMITS) as link:
         for _ in range(3):
-            first, payload = await end.frame()
-            frames.put_nowait((first, payload))
-            await end.send(encode_frame(0xA, payload))
-        await end.send(text_frame("still here"))
-        await end.ended()
-
-    limits = LinkLimits(ping_interval_seconds=0.1, ping_timeout_seconds=5)
-    async with raw_upstream(upstream) as url, gateway_to(url, limits=limits) as gateway:
-        async with raw_client(gateway) as client:
-            texts: list[tuple[int, bytes]] = []
-            pings = 0
-            while not texts or pings < 3:
-                first, payload = await client.frame()
-                if first == 0x80 | PING:
-                    pings += 1
-                    await client.send(masked(0xA, payload))
-                else:
-                    texts.append((first, payload))
-            assert texts == [(0x81, b"still here")]
-        assert all(frames.get_nowait()[0] == 0x80 | PING for _ in range(3))
+            link.wait(24)
+            link.client.hears(OURS)
+            link.service.hears(OURS)
+            link.client.says(pong_frame(PONG_PREFIX, mask=MASK))
+            link.service.says(pong_frame(PONG_PREFIX))
+        link.service.says(text_frame("still here"))
+        link.client.hears(text_frame("still here"))
 
 
-@on_both_loops
-async def test_a_client_that_does_not_answer_pings_is_lost() -> None:
-    told = Told()
-    limits = LinkLimits(ping_interval_seconds=0.1, ping_timeout_seconds=0.3, close_timeout_seconds=0.3)
-    async with gateway_to(told, limits=limits) as gateway, raw_client(gateway) as client:
-        splice = await gateway.joined.get()
-        assert (await client.frame())[0] == 0x80 | PING
-        first, payload = await client.frame()
-        assert (first, payload[2:]) == (0x88, b"ping timeout")
-        assert await told.heard() == (1001, "client lost")
-        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.CLIENT)
+def test_a_client_that_does_not_answer_pings_is_lost() -> None:
+    with Dialogue(limits=LIMITS) as link:
+        link.wait(22)
+        link.service.says(pong_frame(PONG_PREFIX))
+        link.wait(22)
+        link.client.hears(OURS, close_frame(1011, "ping timeout"))
+        link.service.hears(OURS, close_frame(1001, "client lost"))
+        link.wait(5.2)
+        assert link.end == End(closes.LOST, ClosedBy.CLIENT)
 
 
-@on_both_loops
-async def test_a_service_that_does_not_answer_pings_is_lost() -> None:
-    limits = LinkLimits(ping_interval_seconds=0.1, ping_timeout_seconds=0.3, close_timeout_seconds=0.3)
-    async with (
-        raw_upstream(RawEnd.ended) as url,
-        gateway_to(url, limits=limits) as gateway,
-        client_of(gateway) as client,
-    ):
-        splice = await gateway.joined.get()
-        assert await close_of(client) == (1011, "upstream lost")
-        assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.UPSTREAM)
+def test_a_service_that_does_not_answer_pings_is_lost() -> None:
+    with Dialogue(limits=LIMITS) as link:
+        link.wait(22)
+        link.client.says(pong_frame(PONG_PREFIX, mask=MASK))
+        link.wait(22)
+        link.client.hears(OURS, close_frame(1011, "upstream lost"))
+        link.wait(5.2)
+        assert link.end == End(closes.LOST, ClosedBy.UPSTREAM)
+
+
+def test_pings_wait_for_no_answer_from_a_service_that_is_not_being_read() -> None:
+    with Dialogue(limits=LIMITS) as link:
+        link.client.stalls()
+        link.service.says(text_frame("x" * 1000))
+        assert not link.service.reading
+        link.wait(100)
+        link.service.hears()
+        assert link.splice.ended is None
+
+
+def test_a_ping_that_was_stuck_behind_a_stall_is_sent_again() -> None:
+    with Dialogue(limits=LIMITS) as link:
+        link.client.stalls()
+        link.wait(24)
+        link.service.says(text_frame("x" * 1000))
+        link.client.reads()
+        link.wait(24)
+        assert link.client.frames().count(OURS) == 2

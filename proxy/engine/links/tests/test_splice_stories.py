@@ -18,18 +18,14 @@ from hypothesis import strategies as st
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.events import Event
-from proxy.core.limits import LinkLimits, MessageLimits, OverRate, Rate
+from proxy.core.limits import MessageLimits, OverRate, Rate
 from proxy.core.message_gate import MessageGate, MessageGates
-from proxy.core.records import LinkCounters
 from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
 from proxy.core.wire.framing import ping_frame
 from proxy.core.wire.headers import BINARY, CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame
-from proxy.engine.links.splice import Splice, SpliceRequest
-from proxy.engine.links.tests.splicing import Told
-from proxy.engine.links.tests.story import End, VirtualTime
-from proxy.engine.pools.rawdial import RawUpstream
+from proxy.engine.links.tests.dialogue import Dialogue
+from proxy.engine.links.tests.story import End
 
 DONE = Close(4000, "done")
 RATE = Rate(20, 1)
@@ -133,53 +129,43 @@ class Play:
 
     def __init__(self, story: Story) -> None:
         self.story, self.injected = story, list[bytes]()
-        self.ends = {"client": End(mask=KEY), "service": End(mask=None)}
-        for name, end in self.ends.items():
-            end.say([frame for each in getattr(story, name) for frame in each.wire])
         gate = None
         if story.over is not None:
             gate = MessageGates(MessageLimits(messages_per_user=RATE, over=story.over)).open("7")
-        self.life = Told()
-        self.splice = Splice(self.ends["client"].socket, self._request(gate))
-
-    def _request(self, gate: MessageGate | None) -> SpliceRequest:
-        story, upstream = self.story, RawUpstream()
-        upstream.transport = self.ends["service"].socket
-        upstream.extensions = "permessage-deflate" if story.kind == "compressed" else None
-        return SpliceRequest(
-            upstream=upstream,
-            limits=LinkLimits(),
-            counters=LinkCounters(),
-            life=self.life,
+        self.link = Dialogue(
+            compressed=story.kind == "compressed",
             control=story.kind in CONTROLLED,
             inspect=policy(story.over, gate) if story.kind in INSPECTED else None,
             inspect_out=story.kind != "one way",
             gate=gate if story.over is OverRate.WAIT else None,
         )
+        self.ends = {"client": End(self.link.client, mask=KEY), "service": End(self.link.service, mask=None)}
+        for name, end in self.ends.items():
+            end.say([frame for each in getattr(story, name) for frame in each.wire])
 
-    async def run(self) -> None:
+    def run(self) -> None:
         for what, size in self.story.acts:
-            await self._act(what, size)
-            await asyncio.sleep(0)
+            self._act(what, size)
+            self.link.clock.turn()
         if self.story.is_cut_off:
-            await self._go_on(seconds=20)
-            assert self.life.end.done(), "a client that is gone is a live link"
+            self._go_on(seconds=20)
+            assert self.link.end is not None, "a client that is gone is a live link"
         if not self.story.may_end_early:
-            await self._go_on(seconds=20)
+            self._go_on(seconds=20)
             self.ends["client"].close(DONE)
-        await self._go_on(seconds=400, listening=not self.story.is_deaf)
-        assert self.life.end.done(), "the link never ends"
+        self._go_on(seconds=400, listening=not self.story.is_deaf)
+        assert self.link.end is not None, "the link never ends"
 
-    async def _act(self, what: str, size: int) -> None:
+    def _act(self, what: str, size: int) -> None:
         if what == "wait":
-            await asyncio.sleep(size / 100)
+            self.link.wait(size / 100)
         elif what == "kick":
-            self.splice.end(closes.KICKED, ClosedBy.STAFF)
+            self.link.ends(closes.KICKED, ClosedBy.STAFF)
         elif what.endswith("floods"):
-            await self._flood(self.ends[what.removesuffix(" floods")])
+            self._flood(self.ends[what.removesuffix(" floods")])
         elif what == "event":
             self.injected.append(b"event %d" % len(self.injected))
-            self.splice.inject(Event("everyone", self.injected[-1].decode()))
+            self.link.inject(self.injected[-1].decode())
         else:
             self._act_of_end(*what.split(), size=size)
 
@@ -196,20 +182,20 @@ class Play:
         else:
             end.reset()
 
-    async def _flood(self, end: End) -> None:
+    def _flood(self, end: End) -> None:
         end.flood(FLOOD)
-        await asyncio.sleep(0)
+        self.link.clock.turn()
         end.reset()
 
-    async def _go_on(self, *, seconds: int, listening: bool = True) -> None:
+    def _go_on(self, *, seconds: int, listening: bool = True) -> None:
         """Both say what they still have to say, and read, if they listen: until the end, or for so long."""
         for _ in range(seconds * 10):
-            if self.life.end.done():
+            if self.link.end is not None:
                 return
             for end in self.ends.values() if listening else ():
                 end.send(EVERYTHING)
                 end.read(EVERYTHING)
-            await asyncio.sleep(0.1)
+            self.link.wait(0.1)
 
 
 def check(play: Play) -> None:
@@ -227,7 +213,7 @@ def check(play: Play) -> None:
     assert events == play.injected[: len(events)]
     if not story.may_end_early and story.over not in {OverRate.DROP, OverRate.CLOSE}:
         assert (to_service.messages, heard_out, events) == (payloads, said_out, play.injected)
-        assert play.life.end.result() == (DONE, ClosedBy.CLIENT)
+        assert play.link.end == (DONE, ClosedBy.CLIENT)
         assert story.is_deaf or to_service.close == to_client.close == DONE
 
 
@@ -243,11 +229,6 @@ class Faults(logging.Handler):
 
 
 def play_through(story: Story) -> None:
-    async def played() -> Play:
-        play = Play(story)
-        await play.run()
-        return play
-
     faults, logger = Faults(), logging.getLogger()
     logger.addHandler(faults)
     try:
@@ -255,8 +236,10 @@ def play_through(story: Story) -> None:
             if story.has_short_turns:
                 stack.enter_context(patch("proxy.core.wire.frames.TURN_COST", 2))
                 stack.enter_context(patch("proxy.core.wire.messages.TURN_FRAMES", 2))
-            runner = stack.enter_context(asyncio.Runner(loop_factory=VirtualTime))
-            check(runner.run(played()))
+            play = Play(story)
+            with play.link:
+                play.run()
+            check(play)
     finally:
         logger.removeHandler(faults)
     assert not faults.logged
