@@ -61,7 +61,7 @@ CONTENDERS = (
         name="inspected",
         title="Sluicegate, inspected splice",
         command=(*_SERVE, "--workers", "1"),
-        settings="bench.gateway_settings",
+        settings="config.settings",
         path="/ws/inspected",
         env={"ROUTES": "experience.routes.ROUTES,bench.inspected.INSPECTED"},
     ),

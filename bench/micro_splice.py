@@ -27,10 +27,11 @@ from bench.children import python
 from bench.contenders import Contender, Running, Stage, Tokens, start
 from bench.load import undisturbed
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
-from proxy.core.verdicts import FORWARD
 from proxy.engine.links.splice import Splice, SpliceRequest
+from proxy.engine.links.tests.policies import Forwarding
 from proxy.engine.pools.dial import DialRequest, Target
 from proxy.engine.pools.rawdial import dial_raw
 
@@ -38,7 +39,7 @@ LIMITS = LinkLimits()
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "control": {"control": True},
-    "inspected": {"inspect": lambda direction, opcode, payload: FORWARD},
+    "inspected": {"policy": Forwarding()},
 }
 
 
@@ -49,6 +50,8 @@ class Life:
 
     def control(self, text: str) -> str:
         return text
+
+    def failed(self, error: HookFailed) -> None: ...
 
     def ended(self, close: Close, by: ClosedBy) -> None: ...
 

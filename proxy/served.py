@@ -41,7 +41,7 @@ def serve_routes(routes: Iterable[Route], *, limits: LinkLimits) -> dict[str, Se
         served[route.name] = ServedRoute(
             route=route,
             pool=pool,
-            gates=None if messages.is_unlimited else MessageGates(messages),
+            gates=None if messages.is_unlimited else MessageGates(messages, phrase=route.phrase),
             caps=replace(caps, name=caps.name or route.name),
             limits=route.bounds.within(limits),
         )

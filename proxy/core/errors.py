@@ -50,6 +50,13 @@ class HookFailed(GatewayError):
         super().__init__(f"the route's {hook} failed")
         self.hook = hook
 
+    @classmethod
+    def because(cls, hook: str, cause: Exception) -> HookFailed:
+        """As if it was raised from `cause`."""
+        error = cls(hook)
+        error.__cause__ = cause
+        return error
+
 
 @contextmanager
 def calling_hook(name: str) -> Iterator[None]:

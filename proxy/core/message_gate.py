@@ -1,15 +1,23 @@
-"""May this message pass? The buckets of one link and of its user, asked once a message."""
+"""May the next messages pass? The buckets of one link and of its user."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
+
+from proxy.core import closes
 from proxy.core.buckets import Bucket
-from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, Rate
+from proxy.core.errors import calling_hook
+from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, OverRate, Rate
+from proxy.core.policies import Verdict
 from proxy.core.wire.control_messages import encode
 
 # A flood of refused messages is answered at most this often, or the answers would be a flood themselves.
 ANSWER_SECONDS = 0.1
 # Messages that may pass between two looks at the buckets, where they are only counted.
 MOST_GRANTED = 16
+# How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
+MOST_PAUSE_SECONDS = 1.0
 
 
 def _buckets(rate: Rate | None) -> tuple[Bucket, ...]:
@@ -32,38 +40,93 @@ NO_USER = UserBuckets(UNLIMITED)
 
 
 class MessageGate:
-    """The gate of one link. `now` is any monotonic clock in seconds."""
+    """The gate of one link, in front of its policy. `now` is any monotonic clock in seconds.
 
-    __slots__ = (
-        "_answer_at",
-        "_bound",
-        "_charged_bytes",
-        "_dropped",
-        "_grant",
-        "_messages",
-        "_sizes",
-        "_user",
-    )
+    What messages carry is known once they are there, and charged then: who has sent more bytes than it may
+    waits with its next message. One that has begun is let in whole.
+    """
 
-    def __init__(self, limits: MessageLimits, user: UserBuckets) -> None:
+    __slots__ = ("_answer_at", "_dropped", "_messages", "_phrase", "_sizes", "_user", "at_once", "over")
+
+    def __init__(
+        self, limits: MessageLimits, user: UserBuckets, *, phrase: Callable[[str], str] | None = None
+    ) -> None:
         self._messages = (*_buckets(limits.messages_per_connection), *user.messages)
         self._sizes = (*_buckets(limits.bytes_per_connection), *user.sizes)
-        self._user, self._grant = user, _grant(limits)
+        self._user, self._phrase = user, phrase
         self._dropped: Bucket | None = user.dropped if limits.is_per_user else None
-        self._bound = ""
         self._answer_at = 0.0
-        self._charged_bytes = 0
+        self.over, self.at_once = limits.over, _at_once(limits)
 
-    def wait_seconds(self, size_bytes: int, now: float) -> float:
-        """0 if a message of that size may pass, which takes it from all buckets; else how long to wait."""
-        asked = [(bucket, 1) for bucket in self._messages] + [(bucket, size_bytes) for bucket in self._sizes]
-        longest = max((bucket.wait_seconds(now, tokens=tokens) for bucket, tokens in asked), default=0.0)
-        for bucket, tokens in asked:
-            if longest == 0.0:
-                bucket.take(now, tokens=tokens)
-            elif bucket.wait_seconds(now, tokens=tokens) == longest:
-                self._bound = self._name_of(bucket)
+    def grant(self, now: float, *, most: int) -> tuple[int, float]:
+        """How many messages may begin, or how long to wait until some may: one of the two is 0.
+
+        `most`, which is at most `at_once`; or one, where the next would be refused rather than wait.
+        """
+        seconds = self._wait_seconds(now, most)
+        if seconds and most > 1 and self.over is not OverRate.WAIT:
+            most, seconds = 1, self._wait_seconds(now, 1)
+        if seconds:
+            return 0, seconds
+        for bucket in self._messages:
+            bucket.take(now, tokens=most)
+        return most, 0.0
+
+    def _wait_seconds(self, now: float, messages: int) -> float:
+        """How long so many messages have to wait."""
+        longest = 0.0
+        for bucket in self._messages:
+            longest = max(longest, bucket.wait_seconds(now, tokens=messages))
+        for bucket in self._sizes:
+            longest = max(longest, bucket.charge(now, tokens=0))
         return longest
+
+    def charge(self, now: float, size_bytes: int) -> None:
+        """Messages that were let in carried so much."""
+        for bucket in self._sizes:
+            bucket.charge(now, tokens=size_bytes)
+
+    def refuse(self, now: float, *, messages: int, size_bytes: int) -> Verdict:
+        """What becomes of so many messages that may not begin: they are dropped, or the link ends.
+
+        0 messages: it is the rest of one that was refused before.
+
+        What is dropped is read no faster than DROPPED_RATE, as reading costs, too; nor is anything before the
+        next message may begin, so that who goes on and on waits with its own flood.
+
+        Raises:
+            HookFailed: the route cannot phrase the answer.
+        """
+        if self.over is OverRate.CLOSE:
+            return Verdict(forward=False, close=closes.MESSAGE_RATE)
+        waits = [(bucket.wait_seconds(now, tokens=1), bucket) for bucket in self._messages]
+        waits += [(bucket.charge(now, tokens=0), bucket) for bucket in self._sizes]
+        wait_seconds, bucket = max(waits, key=itemgetter(0))
+        if self._dropped is None:
+            self._dropped = Bucket(DROPPED_RATE)
+        unread_seconds = self._dropped.charge(now, tokens=messages + size_bytes // BYTES_A_DROP)
+        return Verdict(
+            forward=False,
+            reply=self._answer(bucket, wait_seconds, now) if messages else None,
+            pause_seconds=max(min(wait_seconds, MOST_PAUSE_SECONDS), unread_seconds),
+        )
+
+    def _answer(self, bucket: Bucket, wait_seconds: float, now: float) -> str | None:
+        """What to tell the client of a message that had to wait; None if it was told a moment ago."""
+        if now < self._answer_at:
+            return None
+        self._answer_at = now + ANSWER_SECONDS
+        answer = encode(
+            type="error",
+            code="rate_limited",
+            message="Too many messages; this one was dropped.",
+            bound=self._name_of(bucket),
+            retry_after_ms=int(wait_seconds * 1000) + 1,
+        )
+        if self._phrase is None:
+            return answer
+        with calling_hook("phrase"):
+            return self._phrase(answer)
 
     def _name_of(self, bucket: Bucket) -> str:
         """The bound that a bucket keeps, as MessageLimits calls it."""
@@ -71,46 +134,13 @@ class MessageGate:
         is_users = bucket in self._user.messages or bucket in self._user.sizes
         return f"{kind}_per_{'user' if is_users else 'connection'}"
 
-    def grant(self, now: float, *, sent_bytes: int) -> tuple[int, float]:
-        """How many messages may pass unasked, or how long to wait until some may: one of the two is 0.
-
-        For a stream whose messages are counted only; `sent_bytes` is all of its payload so far.
-        """
-        size_bytes, self._charged_bytes = sent_bytes - self._charged_bytes, sent_bytes
-        owed = [bucket.charge(now, tokens=size_bytes) for bucket in self._sizes]
-        waits = [bucket.wait_seconds(now, tokens=self._grant) for bucket in self._messages]
-        longest = max((*owed, *waits), default=0.0)
-        if longest:
-            return 0, longest
-        for bucket in self._messages:
-            bucket.take(now, tokens=self._grant)
-        return self._grant, 0.0
-
-    def dropped(self, size_bytes: int, now: float) -> float:
-        """A message had to wait and was dropped: how long to read nothing more, as reading costs, too."""
-        if self._dropped is None:
-            self._dropped = Bucket(DROPPED_RATE)
-        return self._dropped.charge(now, tokens=1 + size_bytes // BYTES_A_DROP)
-
-    def answer(self, wait_seconds: float, now: float) -> str | None:
-        """What to tell the client of the message that had to wait; None if it was told a moment ago."""
-        if now < self._answer_at:
-            return None
-        self._answer_at = now + ANSWER_SECONDS
-        return encode(
-            type="error",
-            code="rate_limited",
-            message="Too many messages; this one was dropped.",
-            bound=self._bound,
-            retry_after_ms=int(wait_seconds * 1000) + 1,
-        )
-
 
 class MessageGates:
     """All gates of one route in one process, and the buckets of their users: as many as have live links."""
 
-    def __init__(self, limits: MessageLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: MessageLimits, *, phrase: Callable[[str], str] | None = None) -> None:
+        """`phrase` is the route's: how its clients are told that a message was dropped."""
+        self._limits, self._phrase = limits, phrase
         self._users: dict[str, UserBuckets] = {}
 
     @property
@@ -121,12 +151,12 @@ class MessageGates:
     def open(self, user_id: str) -> MessageGate:
         """A gate for a new link; give it back with `close`."""
         if not self._limits.is_per_user:
-            return MessageGate(self._limits, NO_USER)
+            return MessageGate(self._limits, NO_USER, phrase=self._phrase)
         user = self._users.get(user_id)
         if user is None:
             user = self._users[user_id] = UserBuckets(self._limits)
         user.gates += 1
-        return MessageGate(self._limits, user)
+        return MessageGate(self._limits, user, phrase=self._phrase)
 
     def close(self, user_id: str) -> None:
         """A link of that user has ended."""
@@ -137,7 +167,7 @@ class MessageGates:
                 del self._users[user_id]
 
 
-def _grant(limits: MessageLimits) -> int:
+def _at_once(limits: MessageLimits) -> int:
     """How many messages pass between two looks; one where sizes count.
 
     Few of what the smallest bucket holds, and of a tenth of a second's: nobody is stopped in clumps.

@@ -19,12 +19,12 @@ from proxy.core.limits import (
     LinkBounds,
     MessageLimits,
 )
+from proxy.core.policies import LinkLog, Policy
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe
 from proxy.core.principal import Principal
 from proxy.core.topics import TopicKind
-from proxy.core.verdicts import Inspect
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
@@ -90,15 +90,23 @@ def at_path(member_url: str, path: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is known of a link when its topics and its upstream request are worked out.
+    """What is known of a link when its topics, its policy and its upstream request are worked out.
 
-    `query` holds the first value of each query parameter, `params` what the path pattern captured, as text.
+    `route` is the route's name. `query` holds the first value of each query parameter, `params` what the
+    path pattern captured, as text. Not to be kept beyond that: it may hold the client's token.
     """
 
     connection_id: str
     principal: Principal
     query: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
+    route: str = ""
+
+    @property
+    def log(self) -> LinkLog:
+        """A logger whose lines name the link; to be kept by whoever has something to say of it later."""
+        names = {"route": self.route, "connection_id": self.connection_id, "user_id": self.principal.user_id}
+        return LinkLog(names)
 
 
 class ClientPath(StrEnum):
@@ -270,7 +278,7 @@ class Route:
         connection_limits: how many links there are.
         message_limits: how much clients send.
         bounds: the size of a message, of what waits for a slow client, and how long a link may be idle.
-        inspect: asked about each whole message before it goes on, either way.
+        policy: makes the policy of each link, once that is admitted, which is asked about each whole message.
         phrase: makes a message of this route's own protocol of a JSON text that the gateway has to say, be it
             an event or an error. None: clients read it as it is.
         farewell: answers the messages that tell clients of that protocol, before the close frame, that a link
@@ -294,7 +302,7 @@ class Route:
     connection_limits: ConnectionLimits = DEFAULT_CONNECTIONS
     message_limits: MessageLimits = UNLIMITED
     bounds: LinkBounds = NODE_BOUNDS
-    inspect: Inspect | None = None
+    policy: Callable[[Subject], Policy] | None = None
     phrase: Callable[[str], str] | None = None
     farewell: Farewell | None = None
 

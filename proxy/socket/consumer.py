@@ -27,7 +27,7 @@ from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Life
 from proxy.socket.opening import Opening
 from proxy.socket.refusing import refuse, status_of
-from proxy.socket.scope import record_of, subject_of, topics_of
+from proxy.socket.scope import policy_of, record_of, subject_of, topics_of
 from proxy.socket.ways import Way, way_of
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             subject = subject_of(scope, route, connection_id=link_id)
             await authorize(opening, subject)
             topics = topics_of(route, subject)
+            life.policy = policy_of(route, subject)
             life.hold(await way.open(subject))
             record = record_of(scope, route, subject, upstream=life.lease.member)
             await life.hear(Link(record, topics=topics, phrase=route.phrase))

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
-from proxy.core.errors import GatewayError
+from proxy.core.errors import GatewayError, HookFailed
 from proxy.core.human import one_line
 from proxy.core.message_gate import MessageGate
+from proxy.core.policies import Policy
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route
 from proxy.core.wire.control_messages import encode_error
@@ -56,7 +57,7 @@ class Life:
     that stays in memory: the splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("_phase", "gate", "lease", "link", "node", "seat", "served")
+    __slots__ = ("_phase", "gate", "lease", "link", "node", "policy", "seat", "served")
     lease: Lease
     link: Link
 
@@ -65,6 +66,7 @@ class Life:
         self._phase = _Phase.OPENING
         self.seat: Seat | None = None
         self.gate: MessageGate | None = None
+        self.policy: Policy | None = None
 
     @property
     def route(self) -> Route:
@@ -120,6 +122,10 @@ class Life:
         except Exception:
             logger.exception("a control message failed", extra=self._log_fields())
             return encode_error(GatewayError.code, GatewayError.message)
+
+    def failed(self, error: HookFailed) -> None:
+        """The route's own code failed on the open link: tell operators which, and of which link."""
+        logger.error("a route's hook failed", extra=self._log_fields() | {"hook": error.hook}, exc_info=error)
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom. Once."""

@@ -16,6 +16,7 @@ from proxy.core.errors import (
     calling_hook,
 )
 from proxy.core.human import one_line
+from proxy.core.policies import Policy
 from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.redaction import redacted
@@ -49,6 +50,7 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
         principal=scope["principal"],
         query=query,
         params={name: str(value) for name, value in scope["url_route"]["kwargs"].items()},
+        route=route.name,
     )
 
 
@@ -62,6 +64,21 @@ def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
     with calling_hook("topics"):
         kinds = (*LINK_KINDS, *route.topic_kinds)
         return tuple(dict.fromkeys((*own, *(check_topic(topic, kinds) for topic in route.topics(subject)))))
+
+
+def policy_of(route: Route, subject: Subject) -> Policy | None:
+    """The policy of one link; None where the route has none.
+
+    Raises:
+        GatewayError: the route's own code raised it, or anything else, or made something else.
+    """
+    if route.policy is None:
+        return None
+    with calling_hook("policy"):
+        policy = route.policy(subject)
+        if not isinstance(policy, Policy):
+            raise TypeError(f"a policy is a Policy, got {type(policy).__name__}")
+    return policy
 
 
 def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:

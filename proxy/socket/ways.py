@@ -22,10 +22,8 @@ from proxy.core.closes import ClosedBy
 from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused
 from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
-from proxy.core.message_gate import MessageGate
 from proxy.core.principal import Principal
 from proxy.core.routes import LegPerLink, Resume, Subject
-from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
 from proxy.engine.links.relay import Relay, Screening
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.links.splice import SpliceRequest
@@ -40,8 +38,6 @@ from proxy.socket.scope import dial_request, header, refusal_of
 
 SPLICE_EXTENSION = "sluicegate.splice"
 LIMITS_EXTENSION = "sluicegate.limits"  # of our server, too, for who is not spliced
-# How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
-MOST_PAUSE_SECONDS = 1.0
 
 Accept = dict[str, Any]
 
@@ -108,7 +104,7 @@ class SpliceWay:
         route = self._opening.route
         limits = route.message_limits
         judged = not limits.is_unlimited and limits.over is not OverRate.WAIT
-        if route.control or route.inspect is not None or judged:
+        if route.control or route.policy is not None or judged:
             return None
         return header(self._opening.scope, b"sec-websocket-extensions") or None
 
@@ -136,11 +132,10 @@ class SpliceWay:
             counters=life.link.counters,
             control=route.control,
             overflow=route.overflow,
-            inspect=policy_of(life),
+            policy=life.policy,
             route=route.name,
             life=life,
-            inspect_out=route.inspect is not None,
-            gate=pacing_gate(life),
+            gate=life.gate,
             farewell=route.farewell,
         )
 
@@ -200,7 +195,10 @@ class RelayWay:
             counters=life.link.counters,
             overflow=route.overflow,
             screening=Screening(
-                control=control if route.control else None, inspect=policy_of(life), gate=pacing_gate(life)
+                control=control if route.control else None,
+                policy=life.policy,
+                gate=life.gate,
+                failed=life.failed,
             ),
             route=route.name,
             farewell=route.farewell,
@@ -255,35 +253,6 @@ class OwnLegWay(RelayWay):
         leg: Leg = await ask(upstream.open, subject, name="open", within_seconds=seconds)
         metrics.DIAL_SECONDS.labels(upstream.name).observe(time.perf_counter() - began)
         return OwnLease(leg, upstream.name)
-
-
-def pacing_gate(life: Life) -> MessageGate | None:
-    """What says how fast the client's messages are read, where a rate makes them wait."""
-    return life.gate if life.route.message_limits.over is OverRate.WAIT else None
-
-
-def policy_of(life: Life) -> Inspect | None:
-    """What is asked about each message: may the client send so much, then the route's own policy."""
-    gate, inspect, over = life.gate, life.route.inspect, life.route.message_limits.over
-    phrase = life.route.phrase
-    if gate is None or over is OverRate.WAIT:
-        return inspect
-    clock, counters = asyncio.get_running_loop().time, life.link.counters
-
-    def gated(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-        now = clock()
-        wait_seconds = gate.wait_seconds(len(payload), now) if direction is Direction.IN else 0.0
-        if wait_seconds == 0.0:
-            return FORWARD if inspect is None else inspect(direction, opcode, payload)
-        counters.messages_dropped += 1
-        if over is OverRate.CLOSE:
-            return Verdict(forward=False, close=closes.MESSAGE_RATE)
-        answer = gate.answer(wait_seconds, now)
-        reply = answer if answer is None or phrase is None else phrase(answer)
-        pause_seconds = max(min(wait_seconds, MOST_PAUSE_SECONDS), gate.dropped(len(payload), now))
-        return Verdict(forward=False, reply=reply, pause_seconds=pause_seconds)
-
-    return gated
 
 
 async def while_client_waits(opening: Coroutine[Any, Any, Life], receive: Receive) -> Life:

@@ -246,12 +246,12 @@ class Scanner(FrameReader):
             if self._partial is not None:
                 return self._hold_back(chunk, position, header, output)
             if self._kinds is self._between:
-                if self.messages >= self.quota:
+                if self._has_to_wait():
                     self.unread = chunk[position:]
                     return position
                 if self._diverts and chunk[position] & 0x0F == TEXT:
                     return self._hold_back(chunk, position, header, output)
-            return self._begin_frame(header, len(chunk))
+            return self._begin_frame(chunk, position, header, output)
         except ProtocolViolation as broken:
             self.ended = broken.violation
             return position
@@ -265,14 +265,19 @@ class Scanner(FrameReader):
             output.cut(position, start + length)
         return position if self.ended is not None else start + length
 
-    def _begin_frame(self, header: Header, size: int) -> int:
+    def _has_to_wait(self) -> bool:
+        """Whether the message that begins now is beyond the quota, and left unread for that."""
+        return self.messages >= self.quota
+
+    def _begin_frame(self, chunk: bytes, position: int, header: Header, output: Output) -> int:
+        """Pass the frame there, or as much of it as has come."""
         kind, start, length = header
         self.payload_bytes += length
         self._message_bytes += length
         if self._kinds is IN_MESSAGE:
             self._count_part()
         self._kinds = self._between if kind == FINAL else IN_MESSAGE
-        end = start + length
+        end, size = start + length, len(chunk)
         if end > size:
             self._payload_left = end - size
             return size
@@ -301,13 +306,13 @@ class Scanner(FrameReader):
         before = b"" if partial is None else partial.payload
         if len(before) + length > MAX_CONTROL_MESSAGE_BYTES or not (before or _may_open(chunk, start, end)):
             self._release(output, position)
-            return self._begin_frame(header, len(chunk))
+            return self._begin_frame(chunk, position, header, output)
         if end > len(chunk):
             self._held = chunk[position:]
             return position
         payload = self._apply_mask(chunk[start:end], chunk[start - 4 : start])
         if partial is None and kind == FINAL and not self._is_control(payload):
-            return self._begin_frame(header, len(chunk))
+            return self._begin_frame(chunk, position, header, output)
         if partial is None and kind == FINAL:
             output.cut(position, end)
             self._divert(payload)

@@ -151,6 +151,11 @@ class FrameReader:
         """Whether the next message has to wait for a larger quota."""
         return self.messages >= self.quota and self._kinds is not IN_MESSAGE
 
+    @property
+    def awaits_quota(self) -> bool:
+        """Whether what is unread has to wait for a larger quota; control frames never do."""
+        return bool(self.unread) and self.is_over_quota and self._kinds[self.unread[0]] != CONTROL
+
     def _count_part(self) -> None:
         """Count a frame that comes inside of a message.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from proxy.core.limits import OverRate
 from proxy.core.wire.frames import FULL_READ_BYTES
 from proxy.core.wire.messages import Control, Message, MessageScanner
-from proxy.engine.links.spliced_leg import SplicedLeg
+from proxy.engine.links.gated_leg import GatedLeg
 
 
-class InspectedLeg(SplicedLeg):
-    """A leg whose messages are shown whole to the route's policy before their frames go on."""
+class InspectedLeg(GatedLeg):
+    """A leg whose messages are shown whole to the link's policy, once its gate has let them in."""
 
     __slots__ = ()
     scanner: MessageScanner  # type: ignore[assignment]  # never passed on as it is
@@ -22,8 +23,27 @@ class InspectedLeg(SplicedLeg):
         for whole in read:
             if self.other.shut:
                 break
-            if isinstance(whole, Message) and not self.splice.passes(self, whole):
-                continue
-            if not self.other.shut:
-                self.other.transport.write(whole.wire)
+            frames = self._frames_of(whole) if isinstance(whole, Message) else whole.wire
+            if frames and not self.other.shut:
+                self.other.transport.write(frames)
         self._finish_read()
+
+    def _frames_of(self, message: Message) -> bytes:
+        """The frames in which a message goes on; none if it does not."""
+        if self.is_client and self.splice.takes_controls and message.is_control:
+            self.take_control(message.payload)
+            return b""
+        return self.splice.judged(self, message) if self._lets_in(len(message.payload)) else b""
+
+    def _lets_in(self, size_bytes: int) -> bool:
+        """Ask the gate about one message; where messages wait for it, the scanner's quota has done so."""
+        gate = self.gate
+        if gate is None or gate.over is OverRate.WAIT:
+            return True
+        now = self.splice.loop.time()
+        granted, _ = gate.grant(now, most=1)
+        if granted:
+            gate.charge(now, size_bytes)
+        else:
+            self._refuse(1, size_bytes)
+        return bool(granted)

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from proxy.core.closes import Close
 from proxy.core.limits import LinkLimits
+from proxy.core.message_gate import MessageGate
 from proxy.core.routes import Overflow
 from proxy.core.wire.headers import Violation
 from proxy.core.wire.messages import Message
@@ -21,19 +22,20 @@ class Owner(Protocol[LegT_contra]):
     limits: LinkLimits
     overflow: Overflow
     route: str
+    takes_controls: bool
 
     @property
     def ended(self) -> object | None:
         """None while the link lives."""
 
-    def wait_seconds(self, leg: LegT_contra) -> float:
-        """How long the next message of `leg` has to wait for its rate."""
-
-    def passes(self, leg: LegT_contra, message: Message) -> bool:
-        """Whether a whole message goes on."""
+    def judged(self, leg: LegT_contra, message: Message) -> bytes:
+        """The frames in which a whole message that was let in goes on; b"" if it does not."""
 
     def take_control(self, payload: bytes) -> None:
         """A control message of the client."""
+
+    def over_rate(self, leg: LegT_contra, gate: MessageGate, *, messages: int, size_bytes: int) -> None:
+        """`gate` has refused messages of `leg`, which went no further."""
 
     def stream_ended(self, leg: LegT_contra, ended: Close | Violation) -> None:
         """A close frame or a violation came from `leg`."""

@@ -18,13 +18,12 @@ from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
 from proxy.core.events import Event
 from proxy.core.farewells import Farewell, last_words
 from proxy.core.legs import Leg
-from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits
+from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits, OverRate
 from proxy.core.message_gate import MessageGate
+from proxy.core.policies import Policy, Verdict, checked, looks_at_client, looks_at_service
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
-from proxy.core.verdicts import Direction, Inspect
 from proxy.core.wire.control_messages import is_control
-from proxy.core.wire.headers import BINARY, TEXT
 from proxy.engine.links.outbox import Outbox, OutboxFull
 from proxy.engine.links.unsent import MOST_TIMEOUTS, still_moves
 
@@ -36,19 +35,22 @@ _TURN_MESSAGES = 32
 LAST_WORDS_SECONDS = 1.0
 
 Control = Callable[[str], Awaitable[None]]
+Judge = Callable[..., Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screening:
     """What stands between the messages of one end and the other.
 
-    `control` is given the client's in-band control messages; None forwards them like any other. `inspect` is
-    asked about each other message; `gate` says how fast those of the client are read.
+    `control` is given the client's in-band control messages; None forwards them like any other. `gate` says
+    how many others it may send; `policy` is asked about those that it lets in. `failed` hears that one of
+    the route's own hooks failed.
     """
 
     control: Control | None = None
-    inspect: Inspect | None = None
+    policy: Policy | None = None
     gate: MessageGate | None = None
+    failed: Callable[[HookFailed], None] | None = None
 
 
 NO_SCREENING = Screening()
@@ -77,7 +79,9 @@ class Relay:
     ) -> None:
         self._downstream, self._upstream = downstream, upstream
         self._limits, self._counters, self._route = limits, counters, route
-        self._control, self._inspect, self._gate = screening.control, screening.inspect, screening.gate
+        self._screening, policy = screening, screening.policy
+        self._judge_in = policy.from_client if policy is not None and looks_at_client(policy) else None
+        self._judge_out = policy.from_service if policy is not None and looks_at_service(policy) else None
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._farewell, self._has_service_spoken = farewell, False
         self._controls = Bucket(CONTROL_MESSAGE_RATE)
@@ -150,15 +154,15 @@ class Relay:
                 metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             self.end(stalled, ClosedBy.GATEWAY)
         except GatewayError as error:
-            if isinstance(error, HookFailed):
-                logger.exception("a route's hook failed", extra={"hook": error.hook})
+            if isinstance(error, HookFailed) and self._screening.failed is not None:
+                self._screening.failed(error)
             self.end(error.as_close(), ClosedBy.GATEWAY)
         except Exception:
             logger.exception("a link failed")
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
 
     async def _pump_up(self) -> NoReturn:
-        counters, limits = self._counters, self._limits
+        counters, limits, control = self._counters, self._limits, self._screening.control
         for turn in itertools.count(1):
             if turn % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
@@ -167,26 +171,41 @@ class Relay:
             size = payload_bytes(message)
             if size > limits.max_message_bytes:
                 raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
-            if self._control is not None and isinstance(message, str) and is_control(message):
-                await self._control(message)
+            if control is not None and isinstance(message, str) and is_control(message):
+                await control(message)
                 await asyncio.sleep(self._controls.charge(self._loop.time(), tokens=1))
                 continue
             counters.messages_in += 1
             counters.bytes_in += size
-            await self._wait_for_rate(size)
-            if self._inspect is not None and not await self._passes(Direction.IN, message):
+            if not await self._lets_in(size):
                 continue
-            async with asyncio.timeout(self._send_up_seconds):
-                await self._upstream.send(message)
+            judged = await self._judged(self._judge_in, message, sender=ClosedBy.CLIENT)
+            if judged is not None:
+                async with asyncio.timeout(self._send_up_seconds):
+                    await self._upstream.send(judged)
         raise AssertionError("counting does not end")
 
-    async def _wait_for_rate(self, size_bytes: int) -> None:
-        """Hold the client's next message back for as long as it sends faster than it may."""
-        while self._gate is not None:
-            seconds = self._gate.wait_seconds(size_bytes, self._loop.time())
-            if not seconds:
-                return
+    async def _lets_in(self, size_bytes: int) -> bool:
+        """Ask the gate about a message of the client: it waits there, or goes no further.
+
+        Raises:
+            LegClosed: it ends the link.
+        """
+        gate = self._screening.gate
+        if gate is None:
+            return True
+        while True:
+            granted, seconds = gate.grant(self._loop.time(), most=1)
+            if granted:
+                gate.charge(self._loop.time(), size_bytes)
+                return True
+            if gate.over is not OverRate.WAIT:
+                break
             await asyncio.sleep(seconds)
+        self._counters.messages_dropped += 1
+        verdict = gate.refuse(self._loop.time(), messages=1, size_bytes=size_bytes)
+        await self._obey(verdict, sender=ClosedBy.CLIENT)
+        return False
 
     def _watch_idle(self) -> None:
         """End the link once nothing has crossed it for the idle timeout; looks no more often than needed."""
@@ -201,9 +220,10 @@ class Relay:
         for turn in itertools.count(1):
             if turn % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
-            message = await self._upstream.receive()
+            received = await self._upstream.receive()
             counters.last_activity = self._loop.time()
-            if self._inspect is not None and not await self._passes(Direction.OUT, message):
+            message = await self._judged(self._judge_out, received, sender=ClosedBy.UPSTREAM)
+            if message is None:
                 continue
             async with asyncio.timeout(limits.slow_consumer_seconds):
                 await self._downstream.send(message)
@@ -212,27 +232,40 @@ class Relay:
             counters.bytes_out += payload_bytes(message)
         raise AssertionError("counting does not end")
 
-    async def _passes(self, direction: Direction, message: str | bytes) -> bool:
-        """Ask the route's policy about a message; its reply goes to the sender.
+    async def _judged(
+        self, judge: Judge | None, message: str | bytes, *, sender: ClosedBy
+    ) -> str | bytes | None:
+        """What the link's policy makes of a message: itself, another one, or None.
 
         Raises:
-            LegClosed: the policy ends the link.
+            GatewayError: the policy ends the link, or has failed.
+            LegClosed: its verdict is to close.
         """
-        assert self._inspect is not None  # noqa: S101  else nobody asks
-        opcode, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
-        with calling_hook("inspect"):
-            verdict = self._inspect(direction, opcode, payload)
+        if judge is None:
+            return message
+        is_text = isinstance(message, str)
+        with calling_hook("policy"):
+            payload = message.encode() if isinstance(message, str) else message
+            verdict = checked(judge(payload, is_text=is_text), is_text=is_text)
+        await self._obey(verdict, sender=sender)
+        if not verdict.forward:
+            return None
+        if verdict.payload is None:
+            return message
+        return verdict.payload.decode() if is_text else verdict.payload
+
+    async def _obey(self, verdict: Verdict, *, sender: ClosedBy) -> None:
+        """Do what a verdict on a message says, beside what becomes of that."""
         if verdict.reply is not None:
-            await self._reply(direction, verdict.reply)
+            await self._reply(verdict.reply, sender)
         if verdict.close is not None:
             raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
         if verdict.pause_seconds:
             await asyncio.sleep(verdict.pause_seconds)
-        return verdict.forward
 
-    async def _reply(self, direction: Direction, reply: str) -> None:
+    async def _reply(self, reply: str, to: ClosedBy) -> None:
         """Answer the sender of a message; one that does not read that has itself to blame."""
-        from_client = direction is Direction.IN
+        from_client = to is ClosedBy.CLIENT
         sender = self._downstream if from_client else self._upstream
         try:
             async with asyncio.timeout(self._limits.slow_consumer_seconds):

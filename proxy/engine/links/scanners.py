@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.core.wire.dropping import DroppingScanner
 from proxy.core.wire.frames import Scanner
 from proxy.core.wire.messages import MessageScanner
 from proxy.engine.links.wheel import PONG_PREFIX
@@ -13,14 +14,14 @@ except ImportError:  # the library was built without its C extension
 
 
 def client_scanner(
-    *, max_message_bytes: int, inspected: bool, compressed: bool, diverts: bool
+    *, max_message_bytes: int, inspected: bool, compressed: bool, diverts: bool, drops: bool
 ) -> Scanner | MessageScanner:
-    """`diverts`: the client's control messages are taken out of its stream."""
+    """`diverts`: the client's control messages are taken out of its stream. `drops`: others may be, too."""
     if inspected:
         return MessageScanner(
             masked=True, max_message_bytes=max_message_bytes, pong_prefix=PONG_PREFIX, apply_mask=apply_mask
         )
-    return Scanner(
+    return (DroppingScanner if drops else Scanner)(
         masked=True,
         max_message_bytes=max_message_bytes,
         allow_rsv1=compressed,

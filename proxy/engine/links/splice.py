@@ -20,21 +20,22 @@ more, the socket is closed without one. Inside a message in fragments there are 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError
+from proxy.core.errors import GatewayError, HookFailed
 from proxy.core.events import Event
 from proxy.core.farewells import last_words
-from proxy.core.limits import LinkLimits
-from proxy.core.verdicts import Direction
-from proxy.core.wire.framing import text_frame
-from proxy.core.wire.headers import Violation
+from proxy.core.limits import LinkLimits, OverRate
+from proxy.core.message_gate import MessageGate
+from proxy.core.policies import Verdict, checked, looks_at_client, looks_at_service
+from proxy.core.wire.framing import encode_frame, text_frame
+from proxy.core.wire.headers import TEXT, Violation
 from proxy.core.wire.messages import Message
+from proxy.engine.links.gated_leg import GatedLeg
 from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.scanners import client_scanner, upstream_scanner
 from proxy.engine.links.splice_request import End, Life, SpliceRequest
@@ -44,8 +45,6 @@ from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.pools.rawdial import RawUpstream
 
 __all__ = ["End", "Life", "Splice", "SpliceRequest"]
-
-logger = logging.getLogger(__name__)
 
 # How often a link is looked at when nothing is due: counters and activity are up to date to this.
 LOOK_SECONDS = 2.0
@@ -62,12 +61,10 @@ class Splice:
         "_deadline",
         "_due_seconds",
         "_farewell",
-        "_gate",
-        "_inspect",
         "_life",
         "_moved_at",
         "_on_client_gone",
-        "_takes_controls",
+        "_policy",
         "_timeouts",
         "_unsent",
         "down",
@@ -77,6 +74,7 @@ class Splice:
         "overflow",
         "route",
         "slot",
+        "takes_controls",
         "up",
     )
 
@@ -96,10 +94,10 @@ class Splice:
         self.loop, self.slot = asyncio.get_running_loop(), NOT_DUE
         self.limits, self.overflow, self.route = request.limits, request.overflow, request.route
         self.ended: End | None = None
-        self._counters, self._inspect, self._gate = request.counters, request.inspect, request.gate
+        self._counters, self._policy = request.counters, request.policy
         self._farewell, self._on_client_gone = request.farewell, on_client_gone
         self._life: Life | None = request.life  # until both sockets are gone
-        self._takes_controls = request.control
+        self.takes_controls = request.control
         self._moved_at, self._deadline = self.loop.time(), 0.0
         self._unsent = self._timeouts = 0
         self._due_seconds = _due_seconds(request.limits)
@@ -109,24 +107,26 @@ class Splice:
             self._life.joined(self)
 
     def _join(self, transport: asyncio.Transport, request: SpliceRequest) -> None:
-        inspected, inspected_out = request.inspect is not None, request.inspects_out
-        kinds = (SplicedLeg, InspectedLeg)
-        self.down = kinds[inspected](self, transport, ClosedBy.CLIENT)
-        self.up = kinds[inspected_out](self, request.upstream.transport, ClosedBy.UPSTREAM)
+        gate, policy, up = request.gate, request.policy, request.upstream
+        looks, looks_up = looks_at_client(policy), looks_at_service(policy)
+        kind = InspectedLeg if looks else SplicedLeg if gate is None else GatedLeg
+        self.down = kind(self, transport, ClosedBy.CLIENT)
+        self.up = (InspectedLeg if looks_up else SplicedLeg)(self, up.transport, ClosedBy.UPSTREAM)
         self.down.other, self.up.other = self.up, self.down
-        max_bytes = request.limits.max_message_bytes
-        compressed = request.upstream.extensions is not None
+        max_bytes, compressed = request.limits.max_message_bytes, up.extensions is not None
         self.down.scanner = client_scanner(  # type: ignore[assignment]  # each kind of leg gets its own
             max_message_bytes=max_bytes,
-            inspected=inspected,
+            inspected=looks,
             compressed=compressed,
             diverts=request.control,
+            drops=gate is not None and gate.over is not OverRate.WAIT,
         )
-        if self._gate is not None:
-            self.down.scanner.quota = 0  # what a link never sends costs its user nothing
         self.up.scanner = upstream_scanner(  # type: ignore[assignment]
-            max_message_bytes=max_bytes, inspected=inspected_out, compressed=compressed
+            max_message_bytes=max_bytes, inspected=looks_up, compressed=compressed
         )
+        for leg, its_gate in ((self.down, gate), (self.up, None)):
+            if isinstance(leg, GatedLeg):
+                leg.open_gate(its_gate)
 
     def _start(self, upstream: RawUpstream, early: bytes) -> None:
         for leg in (self.up, self.down):
@@ -236,44 +236,51 @@ class Splice:
         else:
             self.end(closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)
 
-    def passes(self, leg: SplicedLeg, message: Message) -> bool:
-        """Ask the route's policy about a message read from `leg`."""
-        if self._takes_controls and leg is self.down and message.is_control:
-            leg.take_control(message.payload)
-            return False
-        assert self._inspect is not None  # noqa: S101  else the legs would not ask
-        direction = Direction.IN if leg is self.down else Direction.OUT
+    def judged(self, leg: SplicedLeg, message: Message) -> bytes:
+        """The frames in which a message read from `leg` goes on: its own or another; b"" if it does not."""
+        policy, is_text = self._policy, message.opcode == TEXT
+        assert policy is not None  # noqa: S101  else its leg would not ask
+        ask = policy.from_client if leg is self.down else policy.from_service
         try:
-            verdict = self._inspect(direction, message.opcode, message.payload)
+            verdict = checked(ask(message.payload, is_text=is_text), is_text=is_text)
         except GatewayError as error:
-            self.end(error.as_close(), ClosedBy.GATEWAY)
-            return False
-        except Exception:  # the policy's fault, not the loop's
-            logger.exception("a route's hook failed", extra={"hook": "inspect"})
-            self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
-            return False
+            self._fail(error)
+            return b""
+        except Exception as error:  # noqa: BLE001  the policy's fault, not the loop's
+            self._fail(HookFailed.because("policy", error))
+            return b""
+        self._obey(leg, verdict)
+        if not verdict.forward:
+            return b""
+        if verdict.payload is None:
+            return message.wire
+        return encode_frame(message.opcode, verdict.payload, mask=_mask_towards(leg.other))
+
+    def over_rate(self, leg: SplicedLeg, gate: MessageGate, *, messages: int, size_bytes: int) -> None:
+        """`gate` has refused messages of `leg`, which went no further: tell the client, or end the link."""
+        self._counters.messages_dropped += messages
+        try:
+            self._obey(leg, gate.refuse(self.loop.time(), messages=messages, size_bytes=size_bytes))
+        except GatewayError as error:
+            self._fail(error)
+
+    def _obey(self, leg: SplicedLeg, verdict: Verdict) -> None:
+        """Do what a verdict on a message of `leg` says, beside what becomes of that."""
         leg.pause(verdict.pause_seconds)
         if verdict.reply is not None:
-            self._reply(leg, verdict.reply)
+            frame = text_frame(verdict.reply, mask=_mask_towards(leg))
+            if leg is self.down:
+                leg.inject(frame)
+            elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
+                leg.transport.write(frame)
         if verdict.close is not None:
             self.end(verdict.close, ClosedBy.GATEWAY)
-            return False
-        return verdict.forward
 
-    def _reply(self, leg: SplicedLeg, text: str) -> None:
-        if leg is self.down:
-            leg.inject(text_frame(text))
-        elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
-            leg.transport.write(text_frame(text, mask=os.urandom(4)))
-
-    def wait_seconds(self, leg: SplicedLeg) -> float:
-        """How long the next message of `leg` has to wait for the route's rate; 0 when it may come."""
-        scanner = leg.scanner
-        if self._gate is None or not scanner.is_over_quota:
-            return 0.0
-        granted, seconds = self._gate.grant(self.loop.time(), sent_bytes=scanner.payload_bytes)
-        scanner.quota = scanner.messages + granted
-        return seconds
+    def _fail(self, error: GatewayError) -> None:
+        """The route's own code ends the link, or has failed."""
+        if isinstance(error, HookFailed) and self._life is not None:
+            self._life.failed(error)
+        self.end(error.as_close(), ClosedBy.GATEWAY)
 
     def take_control(self, payload: bytes) -> None:
         """Answer a control message of the client."""
@@ -342,6 +349,10 @@ class Splice:
         counters.bytes_out = up.payload_bytes + self.down.injected_bytes
         if counters.moved != moved:
             counters.last_activity = self._moved_at = self.loop.time()
+
+
+def _mask_towards(leg: SplicedLeg) -> bytes | None:
+    return None if leg.is_client else os.urandom(4)
 
 
 def _lost_as_told(by: ClosedBy) -> Close:

@@ -7,12 +7,13 @@ from typing import NamedTuple, Protocol
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import HookFailed
 from proxy.core.farewells import Farewell
 from proxy.core.limits import LinkLimits
 from proxy.core.message_gate import MessageGate
+from proxy.core.policies import Policy
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
-from proxy.core.verdicts import Inspect
 from proxy.engine.links.link import Stream
 from proxy.engine.pools.rawdial import RawUpstream
 
@@ -26,6 +27,9 @@ class Life(Protocol):
     def control(self, text: str) -> str:
         """The answer to one in-band control message of the client; must not block or raise."""
 
+    def failed(self, error: HookFailed) -> None:
+        """The route's own code failed, which ends the link; must not raise."""
+
     def ended(self, close: Close, by: ClosedBy) -> None:
         """Both sockets are closed; called once, must not raise."""
 
@@ -37,10 +41,10 @@ class SpliceRequest:
     The application is done once it has accepted, and may return: the link lives on without a task, and its
     `life` is told when it begins, of control messages, and of the end.
 
-    `control`: the client's in-band control messages are taken out of its stream. `inspect`
-    is asked about each whole message; without `inspect_out`, about the client's only. Neither `control` nor
-    `inspect` goes together with `upstream.extensions`. `gate` says how fast the client's messages are read.
-    `farewell` answers what the client is told before a close for good. `route` is its name in metrics.
+    `control`: the client's in-band control messages are taken out of its stream. `gate` says how many other
+    messages it may send; `policy` is asked about those that it lets in. Neither `control` nor `policy` goes
+    together with `upstream.extensions`. `farewell` answers what the client is told before a close for good.
+    `route` is its name in metrics.
     """
 
     upstream: RawUpstream
@@ -49,15 +53,10 @@ class SpliceRequest:
     life: Life
     control: bool = False
     overflow: Overflow = Overflow.CLOSE
-    inspect: Inspect | None = None
-    inspect_out: bool = True
+    policy: Policy | None = None
     gate: MessageGate | None = None
     farewell: Farewell | None = None
     route: str = metrics.NO_ROUTE
-
-    @property
-    def inspects_out(self) -> bool:
-        return self.inspect is not None and self.inspect_out
 
 
 class End(NamedTuple):

@@ -247,7 +247,7 @@ class SplicedLeg(asyncio.Protocol):
         """It is our turn again."""
         self.turn = None
         if self.scanner.unread and self.may_read:
-            seconds = self.splice.wait_seconds(self)
+            seconds = self._wait_seconds()
             if seconds:
                 self._wait_for_turn(seconds)
             else:
@@ -256,6 +256,10 @@ class SplicedLeg(asyncio.Protocol):
             self._leave()
         else:
             self.update_reading()
+
+    def _wait_seconds(self) -> float:
+        """How long what is unread has to wait, now that it is our turn."""
+        return 0.0
 
     # --- Writing -----
 

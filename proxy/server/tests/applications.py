@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import Draining, GatewayError, Overloaded
+from proxy.core.errors import Draining, GatewayError, HookFailed, Overloaded
 from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
 from proxy.server.client import Client
@@ -116,6 +116,8 @@ class Life:
 
     def control(self, text: str) -> str:
         return f"control: {text}"
+
+    def failed(self, error: HookFailed) -> None: ...
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         report(self._query, {"code": close.code, "reason": close.reason, "sluicegate.closed_by": by})

@@ -12,8 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from proxy.core.errors import Forbidden, NotFound
+from proxy.core.policies import Policy, Verdict
 from proxy.core.routes import Forward, Subject
-from proxy.core.verdicts import Verdict
 from proxy.tests.world import World, settle
 
 
@@ -54,6 +54,8 @@ async def waits_for_a_broken_one(_: Subject) -> None:
 HOOKS: dict[str, dict[str, Any]] = {
     "topics": {"topics": raises(RuntimeError("a product's mistake"))},
     "forward": {"forward": BrokenForward()},
+    "policy": {"policy": raises(RuntimeError("a product's mistake"))},
+    "policy, which is none": {"policy": lambda _: "a product's mistake"},
     "authorize": {"authorize": raises(RuntimeError("a product's mistake"))},
     "authorize, awaited": {"authorize": waits_for_a_broken_one},
     "authorize, false": {"authorize": lambda _: False},
@@ -100,8 +102,11 @@ async def test_topics_that_are_none_are_refused_with_the_errors_own_status(
 async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
     world: World, redis: Redis, error: Exception, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    inspect: Callable[..., Verdict] = raises(error)
-    world.route = replace(world.route, inspect=inspect)
+    class Failing(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            raise error
+
+    world.route = replace(world.route, policy=lambda _: Failing())
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(10), world.client() as client:
         heard = await loop.sock_recv(client, 65536)
@@ -112,8 +117,9 @@ async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
     assert frame[0] == 0x88
     assert int.from_bytes(frame[2:4], "big") == code
     await settle(world, redis)
-    hooks = [record.hook for record in caplog.records if hasattr(record, "hook")]
-    assert hooks == (["inspect"] if code == 1011 else [])
+    logged = [record for record in caplog.records if hasattr(record, "hook")]
+    named = [(record.hook, record.user_id, len(record.connection_id)) for record in logged]  # type: ignore[attr-defined]
+    assert named == ([("policy", "7", 32)] if code == 1011 else [])
 
 
 async def stranger(subject: Subject) -> None:

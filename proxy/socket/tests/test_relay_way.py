@@ -46,6 +46,8 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
         route = Route(name="r", paths=(), upstream=Upstream.of("kb", url))
         life: Any = SimpleNamespace(
             gate=None,
+            policy=None,
+            failed=None,
             route=route,
             lease=SimpleNamespace(leg=leg),
             link=SimpleNamespace(

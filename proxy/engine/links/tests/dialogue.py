@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import HookFailed
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
@@ -174,7 +175,7 @@ class Dialogue:
     """A spliced link, its two ends, and its life. Within `with`, its clock is the running loop.
 
     `options` are those of a SpliceRequest; `compressed`: an extension was negotiated. `answer` is to control
-    messages. `end`: how the link ended, None while it lives.
+    messages. `end`: how the link ended, None while it lives; `failures`: of the route's own code.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class Dialogue:
         self.counted, self.counters = Counted(), LinkCounters()
         self.client, self.service = Wire(self.clock), Wire(self.clock)
         self.end: End | None = None
+        self.failures: list[HookFailed] = []
         self._limits, self._options = limits or LinkLimits(), options
         self._compressed, self._greeting, self._early, self._answer = compressed, greeting, early, answer
 
@@ -247,6 +249,9 @@ class Dialogue:
 
     def control(self, text: str) -> str:
         return self._answer(text)
+
+    def failed(self, error: HookFailed) -> None:
+        self.failures.append(error)
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         assert self.end is None, "ended twice"

@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError
+from proxy.core.errors import GatewayError, HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.wire.tests.frames import encode_frame
@@ -82,11 +82,15 @@ class Told:
 
     def __init__(self) -> None:
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self.failures: list[HookFailed] = []
 
     def joined(self, stream: object) -> None: ...
 
     def control(self, text: str) -> str:
         return answer_to(text)
+
+    def failed(self, error: HookFailed) -> None:
+        self.failures.append(error)
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         self.end.set_result(End(close, by))
@@ -136,7 +140,7 @@ class TestGateway:
         self.lives[splice] = life
 
     async def _dial(self, offer: str | None) -> RawUpstream:
-        inspected = self.options.get("control") or self.options.get("inspect")
+        inspected = self.options.get("control") or self.options.get("policy")
         request = DialRequest(extensions=None if inspected else offer)
         return await dial_raw(Target(self.upstream_url), request, limits=self.limits)
 

@@ -10,10 +10,9 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
 from proxy.core.limits import LinkLimits
+from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
-from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
-from proxy.core.wire.headers import TEXT
 from proxy.engine.links.relay import Relay, Screening
 
 
@@ -43,12 +42,19 @@ class ScriptedLeg:
     def abort(self) -> None: ...
 
 
-def policy(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-    if opcode != TEXT:
-        return Verdict(forward=False, reply=f"no binary {direction}")
-    if payload == b"drop me":
-        return DROP
-    return Verdict(forward=False, close=closes.INVALID_DATA) if payload == b"end" else FORWARD
+class Strict(Policy):
+    def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+        return self.judge("in", payload, is_text)
+
+    def from_service(self, payload: bytes, *, is_text: bool) -> Verdict:
+        return self.judge("out", payload, is_text)
+
+    def judge(self, direction: str, payload: bytes, is_text: bool) -> Verdict:
+        if not is_text:
+            return Verdict(forward=False, reply=f"no binary {direction}")
+        if payload == b"drop me":
+            return DROP
+        return Verdict(forward=False, close=closes.INVALID_DATA) if payload == b"end" else FORWARD
 
 
 NORMAL = LinkLimits()
@@ -81,7 +87,7 @@ async def relayed(client: ScriptedLeg, service: ScriptedLeg, *, limits: LinkLimi
         limits=limits,
         counters=LinkCounters(),
         overflow=Overflow.CLOSE,
-        screening=Screening(inspect=policy),
+        screening=Screening(policy=Strict()),
         farewell=lambda _: ("bye",),
     )
     async with asyncio.timeout(5):

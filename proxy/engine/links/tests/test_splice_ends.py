@@ -10,11 +10,12 @@ import pytest
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
-from proxy.core.verdicts import FORWARD, Direction, Verdict
+from proxy.core.policies import FORWARD, Policy, Verdict
 from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT, xor_mask
 from proxy.core.wire.tests.frames import encode_frame, pong_frame
 from proxy.engine.links.tests.dialogue import Dialogue
+from proxy.engine.links.tests.policies import Forwarding, OneWay
 from proxy.engine.links.unsent import MOST_TIMEOUTS
 from proxy.engine.links.wheel import PONG_PREFIX
 
@@ -25,16 +26,12 @@ CLOSE_TIMEOUT = 5.2  # and the look at it
 REFRESH = b'{"type":"gateway.refresh","token":"t"}'
 
 
-def forward(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-    return FORWARD
-
-
 KINDS: dict[str, dict[str, Any]] = {
     "transparent": {},
     "control": {"control": True},
-    "inspected": {"inspect": forward},
-    "inspected one way": {"inspect": forward, "inspect_out": False},
-    "inspected with control": {"inspect": forward, "control": True},
+    "inspected": {"policy": Forwarding()},
+    "inspected one way": {"policy": OneWay()},
+    "inspected with control": {"policy": Forwarding(), "control": True},
 }
 ALL_KINDS = pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 
@@ -126,15 +123,16 @@ def test_an_end_between_two_reads_of_any_size_cuts_no_frame(options: dict[str, A
 
 @pytest.mark.parametrize("bad", [b"close", b"raise"])
 def test_what_a_policy_closes_on_goes_no_further_and_what_came_before_it_does(bad: bytes) -> None:
-    def judge(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-        if payload == b"raise":
-            raise RuntimeError("the policy's own fault")
-        return Verdict(forward=False, close=END) if payload == b"close" else FORWARD
+    class Judge(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            if payload == b"raise":
+                raise RuntimeError("the policy's own fault")
+            return Verdict(forward=False, close=END) if payload == b"close" else FORWARD
 
     good, evil = encode_frame(TEXT, b"good", mask=KEY), encode_frame(TEXT, bad, mask=KEY)
     stream = good + good + evil + good
     for before, after in splits(stream):
-        with Dialogue(inspect=judge) as link:
+        with Dialogue(policy=Judge()) as link:
             link.client.says(before)
             link.client.says(after)
             link.turns()

@@ -9,15 +9,24 @@ import pytest
 from proxy.core import closes
 from proxy.core.limits import MessageLimits, OverRate, Rate
 from proxy.core.message_gate import MessageGates
-from proxy.core.verdicts import FORWARD, Direction, Verdict
+from proxy.core.policies import Policy, Verdict
 from proxy.core.wire.framing import close_frame, encode_frame, ping_frame
 from proxy.core.wire.headers import TEXT
 from proxy.engine.links import spliced_leg
 from proxy.engine.links.tests.dialogue import Dialogue
+from proxy.engine.links.tests.policies import Forwarding
 
 KEY = b"\x01\x02\x03\x04"
 BYE = close_frame(4000, "bye", mask=KEY)
 HELLO = encode_frame(TEXT, b"hello", mask=KEY)
+
+
+class DropAndPause(Policy):
+    def __init__(self, seconds: float) -> None:
+        self._verdict = Verdict(forward=False, pause_seconds=seconds)
+
+    def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+        return self._verdict
 
 
 def gated(rate: Rate, **options: Any) -> Dialogue:
@@ -25,12 +34,8 @@ def gated(rate: Rate, **options: Any) -> Dialogue:
     return Dialogue(gate=MessageGates(limits).open("7"), **options)
 
 
-def forward(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-    return FORWARD
-
-
 @pytest.mark.parametrize(
-    "options", [{}, {"inspect": forward}, {"control": True}], ids=["transparent", "inspected", "control"]
+    "options", [{}, {"policy": Forwarding()}, {"control": True}], ids=["transparent", "inspected", "control"]
 )
 def test_messages_beyond_the_rate_come_later_in_order_and_all_of_them(options: dict[str, Any]) -> None:
     sent = [encode_frame(TEXT, str(number).encode(), mask=KEY) for number in range(100)]
@@ -90,23 +95,16 @@ def test_control_messages_are_answered_no_faster_than_they_may_come(monkeypatch:
 
 
 def test_a_sender_whose_message_was_dropped_is_not_read_for_as_long_as_its_policy_says() -> None:
-    def drop(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-        return Verdict(forward=False, pause_seconds=1)
-
-    with Dialogue(inspect=drop) as link:
+    with Dialogue(policy=DropAndPause(1)) as link:
         link.client.says(HELLO * 500)
         assert link.turns() >= 3.5, "four turns, and a pause after each"
-
-
-def drop_and_pause(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-    return Verdict(forward=False, pause_seconds=60)
 
 
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
         ({}, ping_frame(b"?", mask=KEY) * 4_000),
-        ({"inspect": drop_and_pause}, HELLO * 500),
+        ({"policy": DropAndPause(60)}, HELLO * 500),
     ],
     ids=["control frames", "policy"],
 )
@@ -121,8 +119,8 @@ def test_who_is_gone_pays_for_no_more_of_what_it_sent(options: dict[str, Any], s
 
 
 def test_a_leg_whose_read_filled_the_loops_buffer_gives_others_a_turn_whatever_its_kind() -> None:
-    for inspect in (None, forward):
-        with Dialogue(inspect=inspect) as link:
+    for policy in (None, Forwarding()):
+        with Dialogue(policy=policy) as link:
             link.client.says(encode_frame(TEXT, bytes(250_000), mask=KEY))
             assert not link.client.reading
             link.wait()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.verdicts import DROP, FORWARD, Direction, Verdict
+from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.wire.framing import close_frame, text_frame
 from proxy.core.wire.headers import BINARY, CONT, PING, TEXT
 from proxy.core.wire.tests.frames import encode_frame
+from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.tests.dialogue import Dialogue
+from proxy.engine.links.tests.policies import OneWay
 from proxy.engine.links.tests.splicing import answer_to, masked
 
 REFRESH = '{"type":"gateway.refresh","token":"abc"}'
@@ -66,36 +68,45 @@ def test_a_text_over_16_kib_is_no_control_message_whatever_it_says() -> None:
         link.service.hears(*frames)
 
 
-def polite(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-    """A policy: drops `drop`, answers `ask`, closes on `close`, forwards the rest."""
-    text = payload.decode("utf-8", "replace")
-    if text.startswith("drop"):
-        return DROP
-    if text.startswith("ask"):
-        return Verdict(forward=False, reply=f"{direction}:{opcode}")
-    if text.startswith("close"):
-        return Verdict(forward=False, close=Close(1008, "invalid data"))
-    return FORWARD
+class Polite(Policy):
+    """Drops `drop`, answers `ask`, closes on `close`, puts `…` in place of `say …`, forwards the rest."""
+
+    def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+        return self.judge("in", payload, is_text=is_text)
+
+    def from_service(self, payload: bytes, *, is_text: bool) -> Verdict:
+        return self.judge("out", payload, is_text=is_text)
+
+    def judge(self, direction: str, payload: bytes, *, is_text: bool) -> Verdict:
+        if payload.startswith(b"drop"):
+            return DROP
+        if payload.startswith(b"ask"):
+            return Verdict(forward=False, reply=f"{direction}:{'text' if is_text else 'binary'}")
+        if payload.startswith(b"close"):
+            return Verdict(forward=False, close=Close(1008, "invalid data"))
+        if payload.startswith(b"say "):
+            return Verdict(forward=True, payload=payload[4:])
+        return FORWARD
 
 
 def test_a_policy_forwards_drops_and_answers() -> None:
     one, _, _, _, empty, two = sent = said("one", "drop me", "ask", b"ask", "", b"two")
-    with Dialogue(inspect=polite) as link:
+    with Dialogue(policy=Polite()) as link:
         link.client.says(*sent)
         link.wait()
         link.service.hears(one, empty, two)
-        link.client.hears(text_frame("in:1"), text_frame("in:2"))
+        link.client.hears(text_frame("in:text"), text_frame("in:binary"))
 
 
 def test_a_policy_is_asked_about_the_services_messages_and_answers_it() -> None:
-    with Dialogue(inspect=polite) as link:
+    with Dialogue(policy=Polite()) as link:
         link.service.says(text_frame("drop me") + text_frame("ask") + text_frame("fine"))
         link.client.hears(text_frame("fine"))
-        link.service.hears(text_frame("out:1"))
+        link.service.hears(text_frame("out:text"))
 
 
 def test_a_policy_closes_both_ends() -> None:
-    with Dialogue(inspect=polite) as link:
+    with Dialogue(policy=Polite()) as link:
         link.client.says(*said("close now", "too late"))
         link.client.hears(close_frame(1008, "invalid data"))
         link.service.hears(close_frame(1008, "invalid data"))
@@ -103,23 +114,26 @@ def test_a_policy_closes_both_ends() -> None:
 
 
 def test_a_policy_that_fails_closes_with_1011() -> None:
-    def broken(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-        return Verdict(forward=bool(json.loads(payload)))
+    class Broken(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            return Verdict(forward=bool(json.loads(payload)))
 
-    with Dialogue(inspect=broken) as link:
+    with Dialogue(policy=Broken()) as link:
         link.client.says(*said("not JSON"))
         link.client.hears(close_frame(1011, "internal error"))
+    assert [error.hook for error in link.failures] == ["policy"]
 
 
 def test_no_message_gets_past_a_policy_in_pieces() -> None:
     seen: list[bytes] = []
 
-    def note(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-        seen.append(payload)
-        return polite(direction, opcode, payload)
+    class Noting(Polite):
+        def judge(self, direction: str, payload: bytes, *, is_text: bool) -> Verdict:
+            seen.append(payload)
+            return super().judge(direction, payload, is_text=is_text)
 
     kept = masked(TEXT, b"", fin=False), masked(CONT, b"kept")
-    with Dialogue(inspect=note) as link:
+    with Dialogue(policy=Noting()) as link:
         link.client.says(masked(TEXT, b"dr", fin=False) + masked(PING, b"between"))
         link.client.says(masked(CONT, b"op", fin=False) + masked(CONT, b" me") + b"".join(kept))
         link.service.hears(masked(PING, b"between"), *kept)
@@ -128,15 +142,52 @@ def test_no_message_gets_past_a_policy_in_pieces() -> None:
 
 def test_what_a_policy_forwards_is_the_original_frames() -> None:
     wire = encode_frame(TEXT, b"a", fin=False) + encode_frame(CONT, b"") + encode_frame(BINARY, b"b" * 70_000)
-    with Dialogue(inspect=polite) as link:
+    with Dialogue(policy=Polite()) as link:
         link.service.says(wire[:40_000], wire[40_000:] + text_frame("end"))
         link.wait()
         assert link.client.written == wire + text_frame("end")
 
 
 def test_control_messages_are_taken_out_of_an_inspected_route_too() -> None:
-    with Dialogue(inspect=polite, control=True) as link:
+    with Dialogue(policy=Polite(), control=True) as link:
         link.client.says(*said(REFRESH, "next"))
         link.wait()
         link.client.hears(ANSWER)
         link.service.hears(*said("next"))
+
+
+def test_what_a_policy_puts_in_place_of_a_message_goes_out_as_one_frame_of_its_kind() -> None:
+    with Dialogue(policy=Polite()) as link:
+        link.client.says(masked(TEXT, b"say ", fin=False) + masked(CONT, "grüezi".encode()))
+        link.service.hears(text_frame("grüezi"))
+        assert link.service.frames()[0][1] & 0x80, "towards a service it has to be masked"
+        link.client.says(*said(b"say " + b"x" * 70_000, "say "))
+        link.service.hears(encode_frame(BINARY, b"x" * 70_000), text_frame(""))
+        link.service.says(text_frame("say hello"))
+        link.client.hears(text_frame("hello"))
+
+
+def test_each_frame_that_is_put_in_place_of_another_has_a_mask_of_its_own() -> None:
+    with Dialogue(policy=Polite()) as link:
+        link.client.says(*said(*["say again"] * 20))
+        link.wait()
+        assert len({frame[2:6] for frame in link.service.frames()}) > 1
+
+
+def test_what_a_policy_puts_in_place_of_a_text_has_to_be_one() -> None:
+    class Binary(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            return Verdict(forward=True, payload=b"\xff")
+
+    with Dialogue(policy=Binary()) as link:
+        link.client.says(*said(b"fine", "not so"))
+        link.service.hears(encode_frame(BINARY, b"\xff"), close_frame(1011, "internal error"))
+    assert [error.hook for error in link.failures] == ["policy"]
+
+
+def test_a_way_that_a_policy_does_not_look_at_is_spliced() -> None:
+    with Dialogue(policy=OneWay()) as link:
+        assert not isinstance(link.splice.up, InspectedLeg)
+        begun = encode_frame(TEXT, b"be", fin=False)
+        link.service.says(begun)
+        link.client.hears(begun)

@@ -6,7 +6,6 @@ stalls, rates, turns, events, control messages, policies, and every kind of end 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,19 +18,20 @@ from hypothesis import strategies as st
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import MessageLimits, OverRate, Rate
-from proxy.core.message_gate import MessageGate, MessageGates
-from proxy.core.verdicts import FORWARD, Direction, Inspect, Verdict
+from proxy.core.message_gate import MessageGates
 from proxy.core.wire.framing import ping_frame
 from proxy.core.wire.headers import BINARY, CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.tests.dialogue import Dialogue
+from proxy.engine.links.tests.policies import Forwarding, OneWay
 from proxy.engine.links.tests.story import End
 
 DONE = Close(4000, "done")
 RATE = Rate(20, 1)
 KEY = b"\x01\x02\x03\x04"
 EVERYTHING = 1 << 20
-CONTROLLED, INSPECTED = {"control", "both"}, {"inspected", "one way", "both"}
+POLICIES = {"inspected": Forwarding(), "one way": OneWay(), "both": Forwarding()}
+CONTROLLED, KINDS = {"control", "both"}, ("transparent", "compressed", "control", *POLICIES)
 ENDINGS = ("kick", "client resets", "client leaves", "client closes", "client floods",
            "service resets", "service leaves", "service closes", "service floods")  # fmt: skip
 FLOOD = 4_000  # pings; at the rate at which a client's go on, they take 40 s
@@ -87,7 +87,7 @@ def said(number: int, size: int, parts: int, flag: bool, *, kind: str, mask: byt
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
-    kind = draw(st.sampled_from(("transparent", "compressed", *sorted(CONTROLLED | INSPECTED))))
+    kind = draw(st.sampled_from(KINDS))
     sizes = st.sampled_from((0, 1, 100, 130, 700, 70_000))
     drawn = st.lists(st.tuples(sizes, st.integers(1, 3), st.booleans()), max_size=12)
     moves = st.sampled_from(("client", "service", "client reads", "service reads"))
@@ -98,30 +98,13 @@ def stories(draw: st.DrawFn) -> Story:
         acts.insert(draw(st.integers(0, len(acts))), (ending, 0))
     return Story(
         kind=kind,
-        over=draw(st.sampled_from((None, *OverRate) if kind in INSPECTED else (None, OverRate.WAIT))),
+        over=draw(st.sampled_from((None, *OverRate))),
         client=[said(at, *each, kind=kind, mask=KEY) for at, each in enumerate(draw(drawn))],
         service=[said(at, *each, kind=kind, mask=None) for at, each in enumerate(draw(drawn))],
         acts=acts,
         is_deaf=draw(st.booleans()),
         has_short_turns=draw(st.booleans()),
     )
-
-
-def policy(over: OverRate | None, gate: MessageGate | None) -> Inspect:
-    """Forward all that the rate lets pass."""
-
-    def inspect(direction: Direction, opcode: int, payload: bytes) -> Verdict:
-        if gate is None or direction is Direction.OUT or over is OverRate.WAIT:
-            return FORWARD
-        now = asyncio.get_running_loop().time()
-        seconds = gate.wait_seconds(len(payload), now)
-        if not seconds:
-            return FORWARD
-        if over is OverRate.CLOSE:
-            return Verdict(forward=False, close=closes.MESSAGE_RATE)
-        return Verdict(forward=False, reply=gate.answer(seconds, now), pause_seconds=seconds)
-
-    return inspect
 
 
 class Play:
@@ -135,9 +118,8 @@ class Play:
         self.link = Dialogue(
             compressed=story.kind == "compressed",
             control=story.kind in CONTROLLED,
-            inspect=policy(story.over, gate) if story.kind in INSPECTED else None,
-            inspect_out=story.kind != "one way",
-            gate=gate if story.over is OverRate.WAIT else None,
+            policy=POLICIES.get(story.kind),
+            gate=gate,
         )
         self.ends = {"client": End(self.link.client, mask=KEY), "service": End(self.link.service, mask=None)}
         for name, end in self.ends.items():

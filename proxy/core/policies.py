@@ -1,0 +1,73 @@
+"""The policy of a link: what a route's own code says about each whole message that crosses it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any, NamedTuple
+
+from proxy.core.closes import Close
+
+
+class Verdict(NamedTuple):
+    """Forward the message, or drop it; also send `reply` to its sender; or close the link, which drops it.
+
+    `payload` goes on in place of the message's own, as text if that was text. Nothing more is read of the
+    sender for `pause_seconds`.
+    """
+
+    forward: bool
+    payload: bytes | None = None
+    reply: str | None = None
+    close: Close | None = None
+    pause_seconds: float = 0.0
+
+
+def checked(verdict: Verdict, *, is_text: bool) -> Verdict:
+    """The verdict on a text, or on what is none. Raises if it puts in place of a text what cannot be one."""
+    if verdict.payload is not None and is_text:
+        verdict.payload.decode()
+    return verdict
+
+
+FORWARD = Verdict(forward=True)
+DROP = Verdict(forward=False)
+
+
+class Policy:
+    """Is asked about each whole message of one link, once the rate has let it in. Override one way, or both.
+
+    There is one for each link, so that it may keep state; a way that is not overridden is not looked at, and
+    costs nothing. It is called on the event loop: no database, no waiting. It may raise a GatewayError, which
+    ends the link with that error's close; whatever else it raises ends it with 1011.
+    """
+
+    __slots__ = ()
+
+    def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+        """What becomes of a message of the client. Text is not checked to be UTF-8."""
+        return FORWARD
+
+    def from_service(self, payload: bytes, *, is_text: bool) -> Verdict:
+        """What becomes of a message of the service. Text is not checked to be UTF-8."""
+        return FORWARD
+
+
+def looks_at_client(policy: Policy | None) -> bool:
+    """Whether the client's messages have to be read for this policy."""
+    return policy is not None and type(policy).from_client is not Policy.from_client
+
+
+def looks_at_service(policy: Policy | None) -> bool:
+    """Whether the service's messages have to be read for this policy."""
+    return policy is not None and type(policy).from_service is not Policy.from_service
+
+
+class LinkLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose lines name a link, beside what each call says in its own `extra`."""
+
+    def __init__(self, names: Mapping[str, object]) -> None:
+        super().__init__(logging.getLogger("policy"), names)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}

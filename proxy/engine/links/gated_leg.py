@@ -1,0 +1,69 @@
+"""A spliced leg whose messages have to be let in."""
+
+from __future__ import annotations
+
+import sys
+
+from proxy.core.limits import OverRate
+from proxy.core.message_gate import MessageGate
+from proxy.core.wire.dropping import DroppingScanner
+from proxy.engine.links.spliced_leg import SplicedLeg
+
+
+class GatedLeg(SplicedLeg):
+    """A leg whose messages pass a gate: they are counted as frames go by, and not looked into.
+
+    Its scanner stops where the quota ends that the gate has granted. What is beyond the rate waits there,
+    unread; or it is dropped, and the client told; or it ends the link. `gate` None lets everything in.
+    """
+
+    __slots__ = ("_charged_bytes", "gate")
+    gate: MessageGate | None
+
+    def open_gate(self, gate: MessageGate | None) -> None:
+        """From now on, ask `gate`. What is never sent costs nobody anything."""
+        self.gate, self._charged_bytes = gate, 0
+        if gate is not None and (gate.over is OverRate.WAIT or isinstance(self.scanner, DroppingScanner)):
+            self.scanner.quota = 0
+
+    def _wait_seconds(self) -> float:
+        gate, scanner = self.gate, self.scanner
+        if gate is None or not scanner.awaits_quota:
+            return 0.0
+        self._charge(gate)
+        granted, seconds = gate.grant(self.splice.loop.time(), most=gate.at_once)
+        scanner.quota = scanner.messages + granted
+        if seconds and isinstance(scanner, DroppingScanner):
+            scanner.drops = True
+            return 0.0
+        return seconds
+
+    def _charge(self, gate: MessageGate) -> None:
+        """Pay for the bytes that were let in since the last time."""
+        sent_bytes = self.scanner.payload_bytes - self._charged_bytes
+        self._charged_bytes += sent_bytes
+        gate.charge(self.splice.loop.time(), sent_bytes)
+
+    def _finish_read(self) -> None:
+        scanner = self.scanner
+        if isinstance(scanner, DroppingScanner) and (scanner.dropped or scanner.dropped_bytes):
+            messages, size_bytes = scanner.dropped, scanner.dropped_bytes
+            scanner.dropped = scanner.dropped_bytes = 0
+            self._charged_bytes += size_bytes
+            self._refuse(messages, size_bytes)
+        super()._finish_read()
+
+    def _refuse(self, messages: int, size_bytes: int) -> None:
+        """So many messages, or a part of one, went no further."""
+        assert self.gate is not None  # noqa: S101  it has refused them
+        self.splice.over_rate(self, self.gate, messages=messages, size_bytes=size_bytes)
+
+    def hurry(self) -> None:
+        """What has to wait for the rate waits no longer; but what would be dropped still is."""
+        gate, quota = self.gate, self.scanner.quota
+        super().hurry()
+        if gate is None or quota == sys.maxsize:
+            return
+        self._charge(gate)
+        if gate.over is not OverRate.WAIT and self.splice.ended is None:
+            self.scanner.quota = quota
