@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from config import logging as gateway_logging
+from config import product
 from config.keys import read_token_keys
 from proxy.env import SHORTEST_TOKEN, SettingError, env, long_enough
 from proxy.tables.database_settings import database
@@ -73,8 +74,8 @@ MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
 # --- The product -----
-ROUTES = env.dotted_paths("ROUTES", ("experience.routes.ROUTES",))  # imported by proxy/registry.py
-EXTRA_APPS = env.apps("EXTRA_APPS", ("experience",))
+ROUTES = env.dotted_paths("ROUTES", product.ROUTES)  # imported by proxy/registry.py
+EXTRA_APPS = env.apps("EXTRA_APPS", product.APPS)
 
 # --- Stores -----
 DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from config.dev.environment import DEFAULT_PORT
+from proxy.core.routes import Route
 
 
 def banner(
     *,
     port: int,
-    token: str,
+    told: str,
     login: Sequence[str] | None,
     python: str,
     replaced: Mapping[str, Sequence[str]],
 ) -> str:
-    """`login` is the admin's name and password, or None when the database is not this checkout's own.
+    """`told` is what the product says of its routes (see prepare.py).
+
+    `login` is the admin's name and password, or None when the database is not this checkout's own.
 
     `replaced` has, by pool, the members that staff have put in place of those in settings.
 
     A gateway on a port of its own may have another one beside it, so a command has to name it.
     """
     command = f"{'' if port == DEFAULT_PORT else f'GATEWAY_PORT={port} '}{python} -m config.dev"
-    url = f"ws://127.0.0.1:{port}/ws/experience?experience=wylding-woods&token={token}"
     admin = (
         f"{login[0]} / {login[1]}  (of this checkout only)"
         if login
@@ -31,20 +34,27 @@ def banner(
     return f"""
 Sluicegate is up. Ctrl-C ends it.
 
-  WebSocket    {url}
-
-  Talk to it   {python} -m websockets '{url}'
-               then type: {{"type":"ping"}}
-
-  Studio       ws://127.0.0.1:{port}/ws?token={token}
-               talk to it likewise, then type: {{"type":"whoami"}}
-               Socket.IO: http://127.0.0.1:{port}, transports: ["websocket"], query: {{token}}
-
+{told}
   Admin        http://127.0.0.1:{port}/admin/
                {admin}
 
   Any command  {command} publish user:demo '{{"type":"quest.updated"}}'
 {_told(replaced)}"""
+
+
+def of_routes(routes: Iterable[Route], *, address: str, token: str, python: str) -> str:
+    """What there is to open where no app says it: each route's first path, what it captures in braces."""
+    lines = []
+    for route in routes:
+        query = "".join(f"{name}={{{name}}}&" for name in route.required_query)
+        path = re.sub(r"<(?:[^>:]+:)?([^>]+)>", r"{\1}", route.paths[0])
+        lines.append(f"  {route.name:<12} ws://{address}/{path}?{query}token=TOKEN\n")
+    return f"""\
+{"".join(lines)}
+  TOKEN        {token}
+
+  Talk to one  {python} -m websockets 'URL'
+"""
 
 
 def _told(replaced: Mapping[str, Sequence[str]]) -> str:

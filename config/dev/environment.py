@@ -11,41 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.dev.services import Service, services
 from proxy.env import Env, SettingError
 
 DEFAULT_PORT = 8666  # of the gateway
 RUNNING_DIR = "running"  # in var/: how `python -m config.dev COMMAND` finds what runs, a file a gateway
-# What such a command must have in common with the gateway: stores, keys, tokens.
+# What such a command must have in common with the gateway: stores, keys, tokens, and what is routed.
 SHARED = ("DATABASE_URL", "DEBUG", "JWT_", "LOG_FORMAT", "REDIS_URL", "SECRET_KEY")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """A reference service that stands in for a real one while `url_variable` is unset."""
-
-    name: str
-    command: str
-    url_variable: str
-    port_variable: str
-    default_port: int
-
-
-SERVICES = (
-    Service(
-        name="kb",
-        command="kbservice",
-        url_variable="KB_SERVICE_URL",
-        port_variable="KB_PORT",
-        default_port=8001,
-    ),
-    Service(
-        name="studio",
-        command="studioservice",
-        url_variable="STUDIO_WS_URLS",
-        port_variable="STUDIO_PORT",
-        default_port=8002,
-    ),
-)
+SAME_PRODUCT = ("ROUTES", "EXTRA_APPS", "PYTHONPATH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +29,7 @@ class Development:
     host: str
     gateway_port: int
     valkey_port: int | None  # None: REDIS_URL names another one
-    service_ports: dict[str, int]  # by service name; those that run here
+    services: dict[Service, int]  # those that run here, each with its port
     own_database: bool  # False: DATABASE_URL names another one
 
 
@@ -75,12 +48,8 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
         variables.setdefault(name, value)
     if not env.raw("SECRET_KEY"):
         variables["SECRET_KEY_FILE"] = str(_secret(var_dir / "secret_key"))
-    service_ports: dict[str, int] = {}
-    for service in SERVICES:
-        if not env.raw(service.url_variable):
-            port = _service_port(env, service)
-            service_ports[service.name] = port
-            variables[service.url_variable] = f"http://127.0.0.1:{port}"
+    here = {each: _service_port(env, each) for each in services(env) if not env.raw(each.url_variable)}
+    variables |= {service.url_variable: f"http://127.0.0.1:{port}" for service, port in here.items()}
     valkey_port = None if env.raw("REDIS_URL") else _any_free_port()
     if valkey_port is not None:
         variables["REDIS_URL"] = f"redis://127.0.0.1:{valkey_port}/0"
@@ -89,7 +58,7 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
         host=host,
         gateway_port=gateway_port,
         valkey_port=valkey_port,
-        service_ports=service_ports,
+        services=here,
         own_database=not env.raw("DATABASE_URL"),
     )
 
@@ -106,7 +75,10 @@ def told_to_later_commands(run: Development, *, var_dir: Path) -> Iterator[None]
     with path.open("r+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.truncate()
-        shared = {name: value for name, value in run.variables.items() if name.startswith(SHARED)}
+        wanted = {*SAME_PRODUCT, *(service.url_variable for service in run.services)}
+        shared = {
+            name: value for name, value in run.variables.items() if name in wanted or name.startswith(SHARED)
+        }
         json.dump(shared, stream)
         stream.flush()
         try:

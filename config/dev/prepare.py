@@ -1,11 +1,13 @@
 """What a development run needs in its database, in one short-lived process: `python -m config.dev.prepare`.
 
-Prints one JSON object: `token` for the demonstration client, `replaced`, by pool, the members that rows put
-in place of the settings, and, in a database of this checkout, the admin `login` as [name, password].
+Prints one JSON object: `told`, what to open and how, with a token of the demonstration client; `replaced`, by
+pool, the members that rows put in place of the settings; and, in a database of this checkout, the admin
+`login` as [name, password].
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
@@ -16,7 +18,7 @@ from pathlib import Path
 TOKEN_SECONDS = 12 * 3600
 
 
-def main(*, own_database: bool) -> None:
+def main(*, own_database: bool, python: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
     from django.conf import settings
@@ -26,12 +28,26 @@ def main(*, own_database: bool) -> None:
     from proxy.admin.pools_overview import replaced_members
 
     call_command("migrate", verbosity=0, interactive=False)
-    prepared: dict[str, object] = {"token": _token(), "replaced": replaced_members()}
+    prepared: dict[str, object] = {"told": _told(python), "replaced": replaced_members()}
     # A login that anyone can read in var/ belongs in this checkout's own database only, and never beside
     # production settings.
     if settings.DEBUG and own_database:
         prepared["login"] = ["admin", _admin_password(Path(settings.VAR_DIR) / "admin_password")]
     sys.stdout.write(json.dumps(prepared))
+
+
+def _told(python: str) -> str:
+    """What the apps' `dev` modules say; where none does, every route's path."""
+    from django.conf import settings
+
+    from config.dev.banner import of_routes
+    from config.dev.services import dev_modules
+    from proxy.env import env
+    from proxy.registry import routes
+
+    place = {"address": f"127.0.0.1:{settings.GATEWAY_PORT}", "token": _token(), "python": python}
+    said = [module.banner(**place) for module in dev_modules(env) if hasattr(module, "banner")]
+    return "\n".join(said) or of_routes(routes(), **place)
 
 
 def _token() -> str:
@@ -61,4 +77,7 @@ def _admin_password(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(own_database="--own-database" in sys.argv[1:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--own-database", action="store_true", help="it is this checkout's")
+    parser.add_argument("--python", required=True, help="what to type for this Python")
+    main(**vars(parser.parse_args()))

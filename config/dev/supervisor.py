@@ -18,7 +18,7 @@ from typing import Any
 from honcho.manager import Manager
 
 from config.dev import banner
-from config.dev.environment import SERVICES, Development, development, told_to_later_commands
+from config.dev.environment import Development, development, told_to_later_commands
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -101,9 +101,7 @@ def programs(dev: Development, *, base_dir: Path, var_dir: Path) -> dict[str, li
         nothing_kept = ["--save", "", "--appendonly", "no", "--logfile", log]
         valkey = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(dev.valkey_port)]
         lines["valkey"] = [*valkey, *nothing_kept]
-    for service in SERVICES:
-        if service.name in dev.service_ports:
-            lines[service.name] = [*manage, service.command, "--port", str(dev.service_ports[service.name])]
+    lines |= {each.name: each.argv(port, base_dir=base_dir) for each, port in dev.services.items()}
     lines["gateway"] = [*manage, "serve", "--host", dev.host, "--port", str(dev.gateway_port)]
     return lines
 
@@ -116,7 +114,7 @@ def prepare(dev: Development, *, base_dir: Path) -> dict[str, Any]:
     """
     own = ["--own-database"] if dev.own_database else []
     prepared = subprocess.run(  # noqa: S603  our own module
-        [sys.executable, "-m", "config.dev.prepare", *own],
+        [sys.executable, "-m", "config.dev.prepare", "--python", python_here(), *own],
         env=dev.variables,
         cwd=base_dir,
         stdout=subprocess.PIPE,
@@ -130,9 +128,14 @@ def prepare(dev: Development, *, base_dir: Path) -> dict[str, Any]:
     return answer
 
 
+def python_here() -> str:
+    """This Python as one types it where `make run` was typed."""
+    return os.path.relpath(sys.executable)
+
+
 def announce(dev: Development, prepared: Mapping[str, Any]) -> None:
     """Wait until every part answers HTTP, then print what to open; say which does not, at the deadline."""
-    ports = {**dev.service_ports, "gateway": dev.gateway_port}
+    ports = {service.name: port for service, port in dev.services.items()} | {"gateway": dev.gateway_port}
     deadline = time.monotonic() + READY_SECONDS
     while silent := [name for name, port in ports.items() if not answers_http(port)]:
         if time.monotonic() > deadline:
@@ -141,10 +144,10 @@ def announce(dev: Development, prepared: Mapping[str, Any]) -> None:
         time.sleep(POLL_SECONDS)
     text = banner.banner(
         port=dev.gateway_port,
-        token=prepared["token"],
+        told=prepared["told"],
         login=prepared.get("login"),
         replaced=prepared["replaced"],
-        python=os.path.relpath(sys.executable),
+        python=python_here(),
     )
     print(text, flush=True)  # noqa: T201
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from config.dev.environment import SERVICES as DEVELOPMENT_SERVICES
+from config.dev.services import services as development_services
 from config.testing import compose
 from config.testing.compose import COMPOSE, SERVICES
 from config.testing.starts import BASE_DIR
 from proxy import registry
-from proxy.env import env
+from proxy.env import Env, env
 from proxy.management.commands import serve
 
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
@@ -38,7 +38,7 @@ def compose_services(*, own_image: bool) -> dict[str, dict[str, Any]]:
 
 
 def test_every_setting_is_documented_and_nothing_else_is() -> None:
-    of_make_run = {service.port_variable for service in DEVELOPMENT_SERVICES}
+    of_make_run = {service.port_variable for service in development_services(Env({}))}
 
     assert settings_documented() - of_make_run == settings_read()
 
@@ -209,6 +209,6 @@ def nginx_conf() -> str:
 def test_what_is_documented_names_variables_that_exist(page: str) -> None:
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)(?:=[^`]*)?`", (BASE_DIR / page).read_text()))
     of_compose = set(re.findall(r"\$\{(\w+)", (BASE_DIR / "docker-compose.yml").read_text()))
-    of_make_run = {service.port_variable for service in DEVELOPMENT_SERVICES}
+    of_make_run = {service.port_variable for service in development_services(Env({}))}
 
     assert named - settings_read() - of_compose - of_make_run - {"NAME_FILE"} == set()

@@ -4,13 +4,16 @@ import contextlib
 import json
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from config.dev.environment import SERVICES, development, of_what_runs, told_to_later_commands
+from config.dev.environment import development, of_what_runs, told_to_later_commands
+from config.dev.services import services
 from config.dev.supervisor import programs
 from config.testing.program import free_port
+from proxy.env import Env, SettingError
 
 
 @pytest.fixture
@@ -85,14 +88,14 @@ def test_a_port_that_is_no_port_is_one_line_too(tmp_path: Path) -> None:
 
 def test_a_service_moves_over_while_its_usual_port_is_taken(tmp_path: Path, ports: dict[str, str]) -> None:
     """So that a second `make run` needs one port only to be named, the gateway's."""
-    service = SERVICES[0]
+    service = services(Env({}))[0]
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # somebody else has it: just as well
             stack.enter_context(socket.create_server(("127.0.0.1", service.default_port)))
         dev = development({"GATEWAY_PORT": ports["GATEWAY_PORT"]}, var_dir=tmp_path)
 
-    assert dev.service_ports[service.name] != service.default_port
-    assert dev.variables[service.url_variable].endswith(f":{dev.service_ports[service.name]}")
+    assert dev.services[service] != service.default_port
+    assert dev.variables[service.url_variable].endswith(f":{dev.services[service]}")
 
 
 def test_a_later_command_finds_what_runs(tmp_path: Path, ports: dict[str, str]) -> None:
@@ -131,3 +134,33 @@ def test_what_a_killed_run_left_behind_is_no_gateway(tmp_path: Path) -> None:
 def test_a_later_command_says_so_when_nothing_runs(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="Nothing runs here: start it with `make run`"):
         of_what_runs({}, var_dir=tmp_path)
+
+
+def test_the_services_are_those_of_the_setting_in_place_of_the_apps(tmp_path: Path) -> None:
+    given = {
+        "GATEWAY_PORT": str(free_port()),
+        "ORDERS_PORT": str(free_port()),
+        "DEV_SERVICES": "ORDERS_URL = python -m orders.service --port {port}; STOCK_WS = 'my stock' :{port}",
+    }
+    dev = development(given, var_dir=tmp_path)
+    lines = programs(dev, base_dir=tmp_path, var_dir=tmp_path)
+
+    assert list(lines) == ["valkey", "orders", "stock", "gateway"]
+    assert lines["orders"] == [sys.executable, "-m", "orders.service", "--port", given["ORDERS_PORT"]]
+    assert lines["stock"][0] == "my stock"
+    assert dev.variables["ORDERS_URL"] == f"http://127.0.0.1:{given['ORDERS_PORT']}"
+    assert "KB_SERVICE_URL" not in dev.variables
+
+
+def test_without_the_reference_product_none_of_its_services_is_started(tmp_path: Path) -> None:
+    given = {"GATEWAY_PORT": str(free_port()), "EXTRA_APPS": "config.tests"}
+    assert not development(given, var_dir=tmp_path).services
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["kb", "KB_URL=kb", "kb=run {port}", "=run {port}", "KB_URL=a {port};KB_WS=b {port}", "KB_URL='{port}"],
+)
+def test_services_that_are_written_otherwise_are_one_line(wrong: str) -> None:
+    with pytest.raises(SettingError, match=r"^DEV_SERVICES: must be VARIABLE = command with \{port\} in it"):
+        services(Env({"DEV_SERVICES": wrong}))

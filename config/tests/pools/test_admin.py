@@ -258,7 +258,7 @@ def test_a_start_warns_of_members_in_settings_that_rows_replace(tmp_path: Path) 
 
 def test_the_banner_tells_what_of_the_settings_is_not_in_force() -> None:
     def told(replaced: dict[str, list[str]]) -> str:
-        return banner(port=8666, token="a.b.c", login=None, python="python", replaced=replaced)
+        return banner(port=8666, told="", login=None, python="python", replaced=replaced)
 
     assert "Not in force" not in told({})
     assert "Not in force the members of studio in settings: rows" in told({"studio": [B]})

@@ -1,0 +1,82 @@
+"""The services that `make run` starts: DEV_SERVICES, else what the apps' `dev` modules say.
+
+Written `VARIABLE = command; VARIABLE = command`: the variable names the service's URL to whoever routes to
+it, and a service whose variable is set already runs elsewhere. `{port}` in the command becomes a free port.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from config import product
+from proxy.env import Env
+
+FIRST_PORT = 8001
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+_EXPECTED = "VARIABLE = command with {port} in it, separated by semicolons"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service that stands in for a real one while `url_variable` is unset."""
+
+    url_variable: str
+    command: tuple[str, ...]
+    default_port: int
+
+    @property
+    def name(self) -> str:
+        """KB_SERVICE_URL is that of `kb`."""
+        return self.url_variable.partition("_")[0].lower()
+
+    @property
+    def port_variable(self) -> str:
+        return f"{self.name.upper()}_PORT"
+
+    def argv(self, port: int, *, base_dir: Path) -> list[str]:
+        """The command line. `python` is this one, `manage.py` this checkout's."""
+        words = [word.replace("{port}", str(port)) for word in self.command]
+        if words[0] == "manage.py":
+            words = ["python", str(base_dir / "manage.py"), *words[1:]]
+        return [sys.executable, *words[1:]] if words[0] == "python" else words
+
+
+def services(env: Env) -> tuple[Service, ...]:
+    """What to start, in order.
+
+    Raises:
+        SettingError: DEV_SERVICES is written otherwise.
+    """
+    of_apps = (getattr(module, "SERVICES", "") for module in dev_modules(env))
+    default = _parsed(";".join(of_apps))
+    return env.read("DEV_SERVICES", default, _parsed, expected=_EXPECTED)
+
+
+def dev_modules(env: Env) -> Iterator[ModuleType]:
+    """The `dev` modules of the apps in EXTRA_APPS that have one."""
+    for app in env.apps("EXTRA_APPS", product.APPS):
+        if find_spec(f"{app}.dev") is not None:
+            yield import_module(f"{app}.dev")
+
+
+def _parsed(text: str) -> tuple[Service, ...]:
+    """Raises ValueError."""
+    found: list[Service] = []
+    for entry in filter(str.strip, text.split(";")):
+        variable, _, command = entry.partition("=")
+        if not _VARIABLE.fullmatch(variable.strip()) or "{port}" not in command:
+            raise ValueError(_EXPECTED)
+        port = FIRST_PORT + len(found)
+        words = tuple(shlex.split(command))
+        found.append(Service(url_variable=variable.strip(), command=words, default_port=port))
+    if len({service.name for service in found}) < len(found):
+        raise ValueError("two begin with the same word, which is the service's name")
+    return tuple(found)
