@@ -36,6 +36,7 @@ class Conversation:
 
     def __init__(self, *, max_message_bytes: int) -> None:
         self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
+        del self._protocol.id  # for logs that nobody writes here; it weighs 200 bytes
         # A bytearray and not a list: a peer may send a message as a million fragments of one byte.
         self._fragments: bytearray | None = None
         self._fragments_are_text = False

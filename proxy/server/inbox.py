@@ -73,8 +73,15 @@ class Inbox:
         """
         while self._events is None:
             if self._end is not None:
+                self._wake()  # who waits as well hears of it, too
                 return self._end
-            await self._wait()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters = [*(self._waiters or ()), waiter]
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._give_up(waiter)
+                raise
         event, size_bytes = self._events.popleft()
         self.bytes_waiting -= size_bytes
         if not self._events:
@@ -83,18 +90,12 @@ class Inbox:
             self.source.on_taken()
         return event
 
-    async def _wait(self) -> None:
-        """Return when something may be there. Safe to cancel: nothing is taken out here."""
-        if self._waiters is None:
-            self._waiters = []
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake()  # the turn that this caller got goes to the next one
-            raise
+    def _give_up(self, waiter: asyncio.Future[None]) -> None:
+        """Nobody waits with it any more; if it had its turn, that goes to the next one."""
+        if self._waiters is not None and waiter in self._waiters:
+            self._waiters.remove(waiter)
+        else:
+            self._wake()
 
     def _wake(self) -> None:
         """Let one `receive` look again."""
@@ -103,5 +104,3 @@ class Inbox:
             if not waiter.done():
                 waiter.set_result(None)
                 break
-        if not self._waiters:
-            self._waiters = None
