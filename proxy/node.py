@@ -15,19 +15,16 @@ from weakref import WeakKeyDictionary
 from channels.layers import get_channel_layer
 from django.conf import settings
 
-from proxy import metrics, registry
+from proxy import registry
 from proxy.cluster import signals
-from proxy.cluster.kick_watch import KickWatch, end_in_turns, end_link
+from proxy.cluster.closing import Closings, end_if_live, tell_replaced
+from proxy.cluster.kick_watch import KickWatch
 from proxy.cluster.redis_script import RedisScript
 from proxy.cluster.rules import StaffRules
-from proxy.cluster.signals import Closing
-from proxy.core import closes
-from proxy.core.closes import ClosedBy
 from proxy.core.errors import Draining, GatewayError, Overloaded
-from proxy.core.events import Event
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
-from proxy.core.topics import EVERYONE, connection_topic, group_name, node_topic
+from proxy.core.topics import EVERYONE, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.shared_caps import SCRIPT
@@ -51,7 +48,6 @@ from proxy.tokens import token_verifier
 
 logger = logging.getLogger(__name__)
 
-_SEND_SECONDS = 2.0
 _CUT_SECONDS = 1.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
@@ -97,8 +93,9 @@ class GatewayNode:
         self.served = serve_routes(registry.routes(), limits=self.limits)
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
-        self.hub = self._make_hub()
         self.admission = self._make_admission()
+        self._closings = Closings(links=self.links, admission=self.admission, kicks=self.kicks)
+        self.hub = self._make_hub()
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
         # What makes this process drain; `serve` puts its server here.
         self.request_drain: Callable[[], None] | None = None
@@ -106,25 +103,25 @@ class GatewayNode:
         self.no_links.set()
 
     def _make_hub(self) -> Hub:
-        return Hub(
+        """What delivers to the links of this node, and brings others' messages to whom they concern."""
+        hub = Hub(
             get_channel_layer(),
             own_topic=node_topic(self.node_id),
-            group_name=group_name,
-            receivers={
-                signals.EVENT: self._deliver,
-                signals.CLOSE: self._close,
-                signals.DRAIN: self._drain,
-                signals.RULES: self.rules.announced,
-                signals.KICKS: self.kicks.announced,
-            },
-            on_gap=self._tell_gap,
+            event_type=signals.EVENT,
+            event_of=signals.event_of,
         )
+        hub.listen(signals.ALL_NODES)
+        for party in (self.rules, self.kicks, self._closings):
+            party.listen(hub)
+        hub.receive(signals.DRAIN, self._drain)
+        hub.on_gap(partial(hub.deliver, EVERYONE, RESYNC))
+        return hub
 
     def _make_admission(self) -> Admission:
         """What counts the links of this node; in Redis, too, where there is one."""
         return Admission(
             node_id=self.node_id,
-            replace=self.replace,
+            replace=self._replace,
             replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
             run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
         )
@@ -140,7 +137,7 @@ class GatewayNode:
         self.background.start("lag", self.lag.run)
         self.background.start("gauges", self._measure)
         self.background.start("traffic", partial(count_forever, self.links.values))
-        self.background.start("rules", lambda: self.rules.run(self.hub))
+        self.background.start("rules", self.rules.run)
         self.background.start("kicks", self.kicks.run)
         self.background.start("members", self.reporter.run)
         if settings.RECORD_RETENTION_DAYS:
@@ -192,7 +189,7 @@ class GatewayNode:
         self.links[link.id] = link
         self.no_links.clear()
         # A block, a kick or a newer link of its user may have come while it was dialled.
-        self._end_if_replaced(link)
+        self._closings.opened(link)
         self.rules.enforce(link)
         self.kicks.opened(link)
 
@@ -213,25 +210,6 @@ class GatewayNode:
             link.update_record(now=datetime.now(UTC), loop_time=clock())  # walked over seconds
             yield link.record
 
-    def _deliver(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
-        event = signals.event_of(message)
-        delivered = 0
-        for link in links:
-            link.inject(event)
-            delivered += 1
-        metrics.child(metrics.EVENTS_TOTAL, "layer", "delivered").inc(delivered)
-
-    def _close(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
-        closing = Closing.of(message)
-        if closing.replaced is not None:
-            self._replaced_here(closing.replaced)
-
-        def end(link: Link) -> None:
-            if end_link(link, closing.close, closing.by) and closing.kick is not None:
-                self.kicks.ended(closing.kick, link)
-
-        end_in_turns(iter(links), end)
-
     def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
         """Somebody told this node to drain; `serve` knows how, other servers at least take no new links."""
         logger.info("told to drain")
@@ -240,38 +218,12 @@ class GatewayNode:
         else:
             self.draining = True
 
-    def _replaced_here(self, link_id: str) -> None:
-        """End a link of this node, at once or when it opens."""
-        self.admission.replaced(link_id)
-        link = self.links.get(link_id)
-        if link is not None:
-            self._end_if_replaced(link)
-
-    def _end_if_replaced(self, link: Link) -> None:
-        if self.admission.is_replaced(link.id):
-            link.end(closes.REPLACED, ClosedBy.GATEWAY)
-
-    async def replace(self, node_id: str, link_id: str) -> None:
+    async def _replace(self, node_id: str, link_id: str) -> None:
         """End a link of that node because its user has opened a newer one."""
         if node_id == self.node_id:
-            self._replaced_here(link_id)
-            return
-        signal = Closing(close=closes.REPLACED, by=ClosedBy.GATEWAY, replaced=link_id).signal()
-        try:
-            async with asyncio.timeout(_SEND_SECONDS):
-                # A link that is still dialled hears nothing yet; its node does.
-                await signals.send_to_topic(node_topic(node_id), signal)
-                # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
-                await signals.send_to_topic(connection_topic(link_id), signal)
-        except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
-            logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})
-
-    def _tell_gap(self) -> None:
-        self.rules.announced()
-        self.kicks.announced()
-        event = Event(EVERYONE, RESYNC)
-        for link in tuple(self.links.values()):
-            link.inject(event)
+            end_if_live(self.links, link_id)
+        else:
+            await tell_replaced(node_id, link_id)
 
 
 _nodes: WeakKeyDictionary[asyncio.AbstractEventLoop, GatewayNode] = WeakKeyDictionary()

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
 
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
 from proxy.cluster.kicks import whom_to_log
+from proxy.cluster.signals import KICKS
 from proxy.core.closes import KICKED, Close, ClosedBy
+from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 from proxy.models import Kick, KickReport
 from proxy.tables.executor import DatabaseExecutor
@@ -75,9 +76,10 @@ class KickWatch:
         self._looked_at: float | None = None
         self._away = False
 
-    def announced(self, message: Mapping[str, Any] | None = None, links: Iterable[object] = ()) -> None:
-        """There may be rows to look for: a message says so, or messages may have been lost."""
-        self._wake.set()
+    def listen(self, hub: Hub) -> None:
+        """Hear of new rows, and of gaps in which word of some may have been lost."""
+        hub.receive(KICKS, lambda *_: self._wake.set())
+        hub.on_gap(self._wake.set)
 
     def opened(self, link: Link) -> None:
         """The link was let in just now."""

@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -23,9 +22,8 @@ from django.db.models.signals import post_delete, post_save
 from proxy.cluster.signals import ALL_NODES, RULES, send_to_topic_sync
 from proxy.core import closes
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
-from proxy.core.closes import Close, ClosedBy
+from proxy.core.closes import ClosedBy
 from proxy.core.errors import Blocked
-from proxy.core.events import Event
 from proxy.core.routes import MemberSpec
 from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
@@ -49,13 +47,6 @@ class Rules:
     members: Mapping[str, tuple[MemberSpec, ...]] | None = None
 
 
-class AllNodes:
-    """Makes the hub listen to what concerns all nodes, as a link that nothing is delivered to."""
-
-    def inject(self, event: Event) -> None: ...
-    def end(self, close: Close, by: ClosedBy) -> None: ...
-
-
 class StaffRules:
     """Keeps this node to the rules. `links` and `pools` are those of the node."""
 
@@ -71,9 +62,13 @@ class StaffRules:
         # True once the rows were read: until then nobody knows who is blocked.
         self.known = False
 
-    async def run(self, hub: Hub) -> None:
+    def listen(self, hub: Hub) -> None:
+        """Hear of changes, and of gaps in which some may have been lost."""
+        hub.receive(RULES, lambda *_: self._announced.set())
+        hub.on_gap(self._announced.set)
+
+    async def run(self) -> None:
         """Look at the rows, now and whenever they may have changed, until cancelled."""
-        await hub.join(AllNodes(), [ALL_NODES])
         async with asyncio.TaskGroup() as moves:
             while True:
                 self._announced.clear()
@@ -83,10 +78,6 @@ class StaffRules:
                         await self._announced.wait()
                 except TimeoutError:
                     pass
-
-    def announced(self, message: Mapping[str, Any] | None = None, links: Iterable[object] = ()) -> None:
-        """Some rows may have changed: a message says so, or messages may have been lost."""
-        self._announced.set()
 
     async def ready(self) -> None:
         """Until the rows were looked at once, or that takes too long."""

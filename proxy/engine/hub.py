@@ -3,29 +3,58 @@
 The hub owns one channel of the channel layer for the whole process. It adds that channel to a group when the
 first local link joins a topic of the group, and discards it when the last one leaves. So an event is received
 and decoded once a process, however many links it goes to, and any code that can reach the channel layer can
-publish. Several topics may share a group, since each message names its topic.
+publish. Several topics may share a group, since each message names its topic. What a process brings along
+by itself (a bridge) it delivers without the layer, and it may watch which topics have links at all.
 
 The channel layer may be away (Redis restarts): links stay up, and joins return at once. The hub sends itself
 an echo every few seconds; when a call fails or echoes stay out, it lets go of the layer's connections and
-starts anew: a new channel, every topic's group added again. Events may have been lost meanwhile, so `on_gap`
-is called for clients to be told. It does not wait for the layer to recover by itself, because a layer whose
-reader and subscriber reconnect at the same time can stay deaf for good.
+starts anew: a new channel, every topic's group added again. Events may have been lost meanwhile, so who asked
+(`on_gap`) is called, for clients to be told. It does not wait for the layer to recover by itself, because a
+layer whose reader and subscriber reconnect at the same time can stay deaf for good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from proxy import metrics
+from proxy.core.events import Event
+from proxy.core.topics import TopicKind, group_name
 from proxy.engine.calls import call_within
+from proxy.engine.rounds import Rounds, Tell
 
 logger = logging.getLogger(__name__)
 
 ECHO = "gateway.echo"
 _RETRY_SECONDS = 0.5
 T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """What topics are heard by: a link."""
+
+    def inject(self, event: Event) -> None:
+        """Must not block and must not raise."""
+
+
+# Called once a message, with the message and the links of its topic; must not block and must not raise.
+Receiver = Callable[[Mapping[str, Any], Iterable[Any]], None]
+
+
+class TopicWatcher(Protocol):
+    """Who is told which topics have local links, as a bridge that subscribes for those alone.
+
+    One call at a time, each topic in turn joined and left, however fast links come and go.
+    """
+
+    async def first_joined(self, topics: Sequence[str]) -> None:
+        """Each of `topics` has a local link now. Its handshake waits for this, a moment."""
+
+    async def last_left(self, topics: Sequence[str]) -> None:
+        """None of `topics` has any more."""
 
 
 class ChannelLayer(Protocol):
@@ -47,10 +76,10 @@ class BatchingLayer(ChannelLayer, Protocol):
 
 
 class Hub:
-    """Delivers what arrives on the channel layer to the local links of its topic.
+    """Delivers events, and what else arrives on the channel layer, to the local links of a topic.
 
-    `receivers` maps an allowed message type to what handles it: it is called once a message, with the message
-    and the links of its topic, must not block and must not raise. Any other type is counted and logged.
+    `event_of` makes an event of a message of the type `event_type`. Other types are `receive`d by whoever
+    asks for them; a type that nobody asked for is counted and logged.
     """
 
     def __init__(
@@ -58,60 +87,123 @@ class Hub:
         layer: ChannelLayer | BatchingLayer,
         *,
         own_topic: str,
-        group_name: Callable[[str], str],
-        receivers: Mapping[str, Callable[[Mapping[str, Any], Iterable[Any]], None]],
-        on_gap: Callable[[], None] = lambda: None,
+        event_type: str,
+        event_of: Callable[[Mapping[str, Any]], Event],
         echo_seconds: float = 2.0,
         silence_seconds: float = 5.0,
         call_seconds: float = 3.0,
     ) -> None:
-        self._layer, self._own_topic, self._group_name = layer, own_topic, group_name
-        self._receivers, self._on_gap = receivers, on_gap
+        self._layer, self._own_topic = layer, own_topic
+        self._event_of = event_of
+        self._receivers: dict[str, Receiver] = {event_type: self._receive_event}
+        self._tell_gap: list[Callable[[], object]] = []
         self._echo_seconds, self._silence_seconds = echo_seconds, silence_seconds
         self._call_seconds = call_seconds
         # A topic's link, or a set of them: most topics have one, and a set weighs 216 bytes.
         self._links: dict[str, Any] = {}
-        self._topics_in: dict[str, int] = {group_name(own_topic): 1}
-        self._joined, self._unsettled = set[str](), set[str]()
-        self._dirty = asyncio.Event()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._topics_in: dict[str, int] = {}
+        self._channel = ""
+        self._groups = Rounds(self._topics_in, add=self._add_groups, discard=self._discard_groups)
+        self._watches: list[tuple[frozenset[str], Rounds]] = []
         self._last_echo_at = 0.0
         self._was_connected = self.connected = False
         self.unknown_messages = 0
+        self.listen(own_topic)
 
-    async def join(self, link: Any, topics: Iterable[str]) -> None:
-        """Let `link` hear `topics`. Returns once the layer knows, or at once while the layer is away."""
-        fresh = False
+    # --- Who hears what -----
+
+    def receive(self, message_type: str, receiver: Receiver) -> None:
+        """Have `receiver` called with each message of that type that reaches this process."""
+        self._receivers[message_type] = receiver
+
+    def on_gap(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called whenever messages may have been lost."""
+        self._tell_gap.append(tell)
+
+    def listen(self, topic: str) -> None:
+        """Hear what is sent to `topic`, for good, whether or not a link does."""
+        self._topic_added(topic)
+
+    async def join(self, link: Listener, topics: Iterable[str]) -> None:
+        """Let `link` hear `topics`. Returns once layer and watchers know; waits for no layer that is away."""
+        is_new = False
+        watches = dict[int, Rounds]()
         for topic in topics:
-            group = self._group_name(topic)
             if self._add(topic, link):
-                self._topics_in[group] = self._topics_in.get(group, 0) + 1
-            if group not in self._joined:
-                self._unsettled.add(group)
-                fresh = True
-        if fresh and self.connected:
-            await self._settle()
+                self._topic_added(topic)
+            is_new |= group_name(topic) not in self._groups
+            for rounds in self._watches_of(topic):
+                if topic not in rounds:
+                    rounds.changed(topic)
+                    watches[id(rounds)] = rounds
+        told = [rounds.next_round() for rounds in watches.values()]
+        if is_new and self.connected:
+            await self._groups.next_round()
+        if told:
+            await asyncio.wait(told, timeout=self._call_seconds)
 
-    def leave(self, link: Any, topics: Iterable[str]) -> None:
+    def leave(self, link: Listener, topics: Iterable[str]) -> None:
         """Let `link` hear `topics` no more; groups with no topics left are given back to the layer."""
         for topic in topics:
             if self._discard(topic, link):
-                group = self._group_name(topic)
+                group = group_name(topic)
                 self._topics_in[group] -= 1
                 if not self._topics_in[group]:
                     del self._topics_in[group]
-                    self._unsettled.add(group)
-                    self._dirty.set()
+                    self._groups.changed(group)
+                for rounds in self._watches_of(topic):
+                    rounds.changed(topic)
+
+    async def watch(self, watcher: TopicWatcher, kinds: Collection[TopicKind]) -> NoReturn:
+        """Tell `watcher` of the first and the last local link of each topic of `kinds`, until cancelled.
+
+        It is told of the topics that there are first. What it raises, or takes longer for than a call of the
+        layer may, is logged, and told no second time: who has lost its own connection ends, and watches anew.
+        """
+        names = frozenset(kind.name for kind in kinds)
+        rounds = Rounds(
+            self._links, add=self._guarded(watcher.first_joined), discard=self._guarded(watcher.last_left)
+        )
+        rounds.begin_anew(topic for topic in self._links if _kind(topic) in names)
+        watch = (names, rounds)
+        self._watches.append(watch)
+        try:
+            await rounds.run()
+        finally:
+            self._watches.remove(watch)
+            rounds.let_go()
+
+    def _guarded(self, tell: Tell) -> Tell:
+        async def told(topics: Sequence[str]) -> None:
+            try:
+                await self._call(tell(topics))
+            except Exception:
+                logger.exception("a watcher of topics failed", extra={"topics": len(topics)})
+
+        return told
+
+    def _watches_of(self, topic: str) -> Iterable[Rounds]:
+        if not self._watches:
+            return ()
+        kind = _kind(topic)
+        return [rounds for names, rounds in self._watches if kind in names]
+
+    def _topic_added(self, topic: str) -> None:
+        group = group_name(topic)
+        self._topics_in[group] = self._topics_in.get(group, 0) + 1
+        if group not in self._groups:
+            self._groups.changed(group)
 
     def _add(self, topic: str, link: Any) -> bool:
         """True if `link` is the first of `topic`."""
-        found = self._links.setdefault(topic, link)
+        found = self._links.get(topic)
+        if found is None:
+            self._links[topic] = link
+            return True
         if type(found) is set:
             found.add(link)
         elif found is not link:
             self._links[topic] = {found, link}
-        else:
-            return True
         return False
 
     def _discard(self, topic: str, link: Any) -> bool:
@@ -132,12 +224,26 @@ class Hub:
             return tuple(found)
         return () if found is None else (found,)
 
-    async def _settle(self) -> None:
-        """Wait for the round in which the groups that this link needs are added."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._dirty.set()
-        await waiter
+    # --- What they hear -----
+
+    def deliver(self, topic: str, text: str) -> None:
+        """Give the local links of `topic` an event, `text`, without the layer: no other node hears of it.
+
+        It comes after all that has come by the layer until now, and before all that comes later.
+        """
+        self._deliver(Event(topic, text), self._links_of(topic), source="local")
+
+    def _receive_event(self, message: Mapping[str, Any], links: Iterable[Listener]) -> None:
+        self._deliver(self._event_of(message), links, source="layer")
+
+    def _deliver(self, event: Event, links: Iterable[Listener], *, source: str) -> None:
+        delivered = 0
+        for link in links:
+            link.inject(event)
+            delivered += 1
+        metrics.child(metrics.EVENTS_TOTAL, source, "delivered").inc(delivered)
+
+    # --- The layer -----
 
     async def run(self) -> None:
         """Hear what is published, and start anew whenever the layer fails, until cancelled."""
@@ -151,39 +257,34 @@ class Hub:
                 await asyncio.sleep(_RETRY_SECONDS)
         finally:  # nobody settles a join any more
             self.connected = False
-            self._answer_all()
+            self._groups.let_go()
 
     async def _hear(self) -> NoReturn:
         """One time of hearing, from a new channel to the first failure, which is raised."""
-        channel = await self._call(self._layer.new_channel())
-        self._joined.clear()
-        self._unsettled = set(self._topics_in)
-        await self._bring_in_line(channel)
+        self._channel = await self._call(self._layer.new_channel())
+        self._groups.begin_anew(self._topics_in)
+        await self._groups.settle()
         self._last_echo_at = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._receive_forever(channel), name="hub:receive")
-            tasks.create_task(self._settle_forever(channel), name="hub:settle")
+            tasks.create_task(self._receive_forever(self._channel), name="hub:receive")
+            tasks.create_task(self._groups.run(), name="hub:settle")
             tasks.create_task(self._echo_forever(), name="hub:echo")
             self._back()
-            self._dirty.set()  # for what joined while nobody was connected yet
         raise AssertionError("unreachable: the tasks end by failing")
 
     def _back(self) -> None:
         self.connected = True
         if self._was_connected:
             logger.warning("channel layer is back; events may have been lost meanwhile")
-            self._on_gap()
+            for tell in self._tell_gap:
+                tell()
         self._was_connected = True
 
     def _away(self, error: Exception) -> None:
         if self.connected:
             logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
         self.connected = False
-        self._answer_all()
-
-    def _answer_all(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        _answer(waiters)
+        self._groups.let_go()
 
     async def _let_go(self) -> None:
         """Drop the layer's connections, so that the next channel starts on new ones."""
@@ -196,47 +297,24 @@ class Hub:
         while True:
             self._receive_one(await self._layer.receive(channel))
 
-    async def _settle_forever(self, channel: str) -> NoReturn:
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            await self._bring_in_line(channel)
-
-    async def _bring_in_line(self, channel: str) -> None:
-        """One round: add and discard what differs now, then answer who waited for it.
-
-        What joins meanwhile has the next round, so that a storm of joins keeps nobody waiting for its end.
-        """
-        groups, self._unsettled = self._unsettled, set()
-        waiters, self._waiters = self._waiters, []
-        try:
-            added = [group for group in groups if group in self._topics_in and group not in self._joined]
-            gone = [group for group in groups if group not in self._topics_in and group in self._joined]
-            await self._add_groups(added, channel)
-            self._joined.update(added)
-            self._joined.difference_update(gone)
-            await self._discard_groups(gone, channel)
-        finally:
-            _answer(waiters)
-
-    async def _add_groups(self, groups: Sequence[str], channel: str) -> None:
+    async def _add_groups(self, groups: Sequence[str]) -> None:
         if hasattr(self._layer, "groups_add"):
-            await self._call(self._layer.groups_add(groups, channel))
+            await self._call(self._layer.groups_add(groups, self._channel))
             return
         for group in groups:
-            await self._call(self._layer.group_add(group, channel))
+            await self._call(self._layer.group_add(group, self._channel))
 
-    async def _discard_groups(self, groups: Sequence[str], channel: str) -> None:
+    async def _discard_groups(self, groups: Sequence[str]) -> None:
         if hasattr(self._layer, "groups_discard"):
-            await self._call(self._layer.groups_discard(groups, channel))
+            await self._call(self._layer.groups_discard(groups, self._channel))
             return
         for group in groups:
-            await self._call(self._layer.group_discard(group, channel))
+            await self._call(self._layer.group_discard(group, self._channel))
 
     async def _echo_forever(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         while True:
-            await self._call(self._layer.group_send(self._group_name(self._own_topic), {"type": ECHO}))
+            await self._call(self._layer.group_send(group_name(self._own_topic), {"type": ECHO}))
             await asyncio.sleep(self._echo_seconds)
             if loop.time() - self._last_echo_at > self._silence_seconds:
                 raise TimeoutError("no echo")
@@ -272,7 +350,5 @@ class Hub:
         return len(self._links)
 
 
-def _answer(waiters: Iterable[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
+def _kind(topic: str) -> str:
+    return topic.partition(":")[0]

@@ -124,7 +124,7 @@ class World:
             and not live
             and gates is not None
             and gates.is_empty
-            and len(layer.groups) == 1  # the node's own
+            and len(layer.groups) == 2  # the node's own, and that of all nodes
             and not self.service.connections
             and not [key async for key in redis.scan_iter("gateway:lease:*") if b":user:" in key]
         )

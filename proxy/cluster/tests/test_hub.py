@@ -10,19 +10,25 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 
 from config.testing.servers import ValkeyServer
-from proxy.core.topics import group_name
+from proxy.cluster import signals
+from proxy.core.events import Event
 from proxy.engine.hub import Hub
 
 TOPICS = ["user:1", "experience:e", "connection:c", "everyone"]
 
 
+class Deaf:
+    def inject(self, event: Event) -> None:
+        raise AssertionError("nothing is published")
+
+
 async def cancelled_while_leaving(layer: Any, *, turns: int) -> bool:
     """Join and leave, let the loop turn a few times, cancel; whether the hub ended."""
-    hub = Hub(layer, own_topic="node:n", group_name=group_name, receivers={})
+    hub = Hub(layer, own_topic="node:n", event_type=signals.EVENT, event_of=signals.event_of)
     running = asyncio.create_task(hub.run(), name="hub")
     while not hub.connected:
         await asyncio.sleep(0)
-    link = object()
+    link = Deaf()
     await hub.join(link, TOPICS)
     hub.leave(link, TOPICS)
     for _ in range(turns):
