@@ -6,11 +6,17 @@ from collections.abc import Iterable
 
 from experience import settings
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
-from proxy.core.limits import MessageLimits, OverRate
-from proxy.core.pools.breaker import BreakerLimits
-from proxy.core.pools.health import Probe
-from proxy.core.routes import Forward, Route, Subject, Upstream
-from proxy.core.topics import TopicKind
+from proxy.api import (
+    BreakerLimits,
+    Forward,
+    MessageLimits,
+    OverRate,
+    Probe,
+    Route,
+    Subject,
+    TopicKind,
+    Upstream,
+)
 
 experience_topic = TopicKind("experience")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.env import env
+from proxy.api import env
 
 env.also_called({"STUDIO_URLS": "STUDIO_WS_URLS", "STUDIO_URL": "STUDIO_WS_URLS", "KB_URL": "KB_SERVICE_URL"})
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from proxy.cluster import publishing
+from proxy import api
 
 
 def publish(topic: str, event: Mapping[str, Any]) -> Awaitable[None] | None:
@@ -24,9 +24,9 @@ def publish(topic: str, event: Mapping[str, Any]) -> Awaitable[None] | None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        publishing.publish_on_commit(topic, event)
+        api.publish_on_commit(topic, event)
         return None
-    return publishing.publish(topic, event)
+    return api.publish(topic, event)
 
 
 __all__ = ["publish"]

@@ -12,9 +12,7 @@ from django.conf import settings
 from experience.kb.announcer import Announcer, Publish
 from experience.kb.players import Players
 from experience.kb.service import KbService, run_service
-from proxy.cluster.publishing import publish
-from proxy.engine.background import Background
-from proxy.tokens import token_verifier
+from proxy.api import Background, publish, token_verifier
 
 logger = logging.getLogger(__name__)
 

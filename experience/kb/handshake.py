@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from experience.kb.world import WORLDS, World
-from proxy.core.errors import AuthenticationFailed, BadRequest, NotFound
-from proxy.core.principal import Principal
+from proxy.api import AuthenticationFailed, BadRequest, NotFound, Principal
 
 SOCKET_PATH = "/ws/experience"
 SUBPROTOCOL = "kb.v1"

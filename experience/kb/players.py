@@ -9,7 +9,7 @@ from django.db import Error, transaction
 
 from experience.kb.game import Player, Turn
 from experience.models import PlayerState
-from proxy.tables.executor import DatabaseExecutor
+from proxy.api import DatabaseExecutor
 
 T = TypeVar("T")
 

@@ -26,10 +26,7 @@ from experience.kb.announcer import Announcer
 from experience.kb.game import Collect, MoveRefused, Player, Talk, Turn
 from experience.kb.handshake import SUBPROTOCOL, Verify, Visit, admit
 from experience.kb.players import PlayersUnavailable
-from proxy.core.errors import GatewayError, Overloaded
-from proxy.core.human import one_line
-from proxy.core.topics import user_topic
-from proxy.engine.pools.probes import USER_AGENT
+from proxy.api import PROBE_USER_AGENT, GatewayError, Overloaded, one_line, user_topic
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +240,7 @@ def _authorization(request: HttpRequest) -> str:
 
 def _refusal_level(request: HttpRequest) -> int:
     """A gateway's probe says who it is, has no token, and comes every few seconds."""
-    return logging.DEBUG if USER_AGENT in request.headers.get_all("User-Agent") else logging.INFO
+    return logging.DEBUG if PROBE_USER_AGENT in request.headers.get_all("User-Agent") else logging.INFO
 
 
 def _request_id(request: HttpRequest | None) -> str:

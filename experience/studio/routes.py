@@ -11,12 +11,19 @@ import json
 from dataclasses import replace
 
 from experience import settings
-from proxy.core.closes import Close
-from proxy.core.limits import MessageLimits, OverRate
-from proxy.core.pools.balancing import PolicyName
-from proxy.core.pools.breaker import BreakerLimits
-from proxy.core.pools.health import Probe
-from proxy.core.routes import ClientPath, Forward, Resume, Route, Upstream
+from proxy.api import (
+    BreakerLimits,
+    ClientPath,
+    Close,
+    Forward,
+    MessageLimits,
+    OverRate,
+    PolicyName,
+    Probe,
+    Resume,
+    Route,
+    Upstream,
+)
 
 POOL = Upstream.of(
     "studio",
