@@ -16,19 +16,21 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from proxy import registry
+from proxy import work as product_work
 from proxy.cluster import signals
 from proxy.cluster.closing import Closings, end_if_live, tell_replaced
 from proxy.cluster.kick_watch import KickWatch
+from proxy.cluster.publishing import encode_event
 from proxy.cluster.redis_script import RedisScript
 from proxy.cluster.rules import StaffRules
 from proxy.core.errors import Draining, GatewayError, Overloaded
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
-from proxy.core.topics import EVERYONE, node_topic
+from proxy.core.topics import EVERYONE, check_topic, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.shared_caps import SCRIPT
-from proxy.engine.background import Background
+from proxy.engine.background import Background, Work
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
 from proxy.engine.links.link import Link
@@ -45,6 +47,7 @@ from proxy.tables.heart import NodeHeart, Reaper
 from proxy.tables.member_rows import MemberReporter
 from proxy.tables.retention import Retention
 from proxy.tokens import token_verifier
+from proxy.work import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -130,25 +133,37 @@ class GatewayNode:
         """Start all background work; returns at once, whatever of it cannot be reached yet."""
         for name, meant in env.misspelt().items():
             logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
-        self.background.start("node", self.heart.run)
-        self.background.start("reaper", self._reaper.run)
-        self.background.start("recorder", self.recorder.run)
-        self.background.start("hub", self.hub.run)
-        self.background.start("lag", self.lag.run)
-        self.background.start("gauges", self._measure)
-        self.background.start("traffic", partial(count_forever, self.links.values))
-        self.background.start("rules", self.rules.run)
-        self.background.start("kicks", self.kicks.run)
-        self.background.start("members", self.reporter.run)
+        for name, work in (*self._work(), *self._product_work()):
+            self.background.start(name, work)
+
+    def _work(self) -> Iterator[tuple[str, Work]]:
+        """The node's own background work, by the name that logs and metrics know it by."""
+        yield "node", self.heart.run
+        yield "reaper", self._reaper.run
+        yield "recorder", self.recorder.run
+        yield "hub", self.hub.run
+        yield "lag", self.lag.run
+        yield "gauges", self._measure
+        yield "traffic", partial(count_forever, self.links.values)
+        yield "rules", self.rules.run
+        yield "kicks", self.kicks.run
+        yield "members", self.reporter.run
         if settings.RECORD_RETENTION_DAYS:
-            retention = Retention(node_id=self.node_id, days=settings.RECORD_RETENTION_DAYS)
-            self.background.start("retention", retention.run)
+            yield "retention", Retention(node_id=self.node_id, days=settings.RECORD_RETENTION_DAYS).run
         if self.admission.shared is not None:
-            self.background.start("leases", self.admission.shared.run)
+            yield "leases", self.admission.shared.run
         for pool in self.pools():
-            self.background.start(f"probes:{pool.name}", Prober(pool).run)
+            yield f"probes:{pool.name}", Prober(pool).run
         if self.verifier.jwks is not None:
-            self.background.start("jwks", self.verifier.jwks.run)
+            yield "jwks", self.verifier.jwks.run
+
+    def _product_work(self) -> Iterator[tuple[str, Work]]:
+        place = Workplace(deliver=self._deliver_here, watch=self.hub.watch, run_in_database=self.database.run)
+        for name, work in product_work.told().items():
+            yield f"product:{name}", partial(work, place)
+
+    def _deliver_here(self, topic: str, event: Mapping[str, Any]) -> None:
+        self.hub.deliver(check_topic(topic, registry.topic_kinds()), encode_event(event))
 
     async def stop(self, *, deadline_seconds: float = 8.0) -> None:
         """Wait for links that are ending, write what the record still lacks, and leave."""

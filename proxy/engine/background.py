@@ -20,13 +20,16 @@ _STEADY_SECONDS = 60.0
 _CANCEL_SECONDS = 0.2
 
 
+Work = Callable[[], Awaitable[None]]
+
+
 class Background:
     """Owns the process's background tasks. A crash is logged and counted, and the work restarted."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def start(self, name: str, work: Work) -> None:
         """Run `work()` until it returns or `stop()`. `name` labels logs and metrics.
 
         Raises:
@@ -36,7 +39,7 @@ class Background:
             raise ValueError(f"background work {name!r} already runs")
         self._tasks[name] = asyncio.create_task(self._supervise(name, work), name=f"background:{name}")
 
-    async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _supervise(self, name: str, work: Work) -> None:
         loop = asyncio.get_running_loop()
         waits = backoff.delays(_FIRST_DELAY_SECONDS, longest_seconds=_LONGEST_DELAY_SECONDS)
         while True:
