@@ -80,6 +80,12 @@ BARS = (
         value=figure("idle", "rss_kb_at_5000", "splice"),
     ),
     Bar(
+        text="memory (RSS) of an idle link to a leg of the route's own, at 2,000",
+        limit=20,
+        unit="KB",
+        value=figure("idle", "rss_kb_at_2000", "own-leg"),
+    ),
+    Bar(
         text="links held at once by one worker",
         limit=9_000,
         unit="links",

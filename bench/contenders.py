@@ -63,7 +63,15 @@ CONTENDERS = (
         command=(*_SERVE, "--workers", "1"),
         settings="config.settings",
         path="/ws/inspected",
-        env={"ROUTES": "experience.routes.ROUTES,bench.inspected.INSPECTED"},
+        env={"ROUTES": "experience.routes.ROUTES,bench.routes.INSPECTED"},
+    ),
+    Contender(
+        name="own-leg",
+        title="Sluicegate, a leg of the route's own that echoes",
+        command=(*_SERVE, "--workers", "1"),
+        settings="config.settings",
+        path="/ws/echo",
+        env={"ROUTES": "experience.routes.ROUTES,bench.routes.ECHO"},
     ),
     Contender(
         name="relay",

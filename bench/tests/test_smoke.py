@@ -26,7 +26,7 @@ BRIEF = Profile(
     fanout_links=2,
     fanout_events=50,
 )
-ALL = ("direct", "nginx", "splice", "inspected", "relay", "fastapi", "aiohttp", "naive")
+ALL = ("direct", "nginx", "splice", "inspected", "own-leg", "relay", "fastapi", "aiohttp", "naive")
 
 
 def test_every_contender_carries_messages_in_order_and_is_reported(tmp_path):
