@@ -84,6 +84,8 @@ async def _dial(
 class SpliceWay:
     """Bytes cross verbatim. Once accepted, the splice and the life go on without a task."""
 
+    __slots__ = ("_opening",)
+
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
 
@@ -143,6 +145,7 @@ class SpliceWay:
 class RelayWay:
     """Whole messages are pumped between ASGI and the upstream, while the handshake's task waits."""
 
+    __slots__ = ("_opening",)
     relay_class: ClassVar[type[Relay]] = Relay
 
     def __init__(self, opening: Opening) -> None:
@@ -212,6 +215,7 @@ class RelayWay:
 class ResumeWay(RelayWay):
     """A relay whose upstream may be another member from one message to the next."""
 
+    __slots__ = ()
     relay_class = ResumingRelay
 
     async def _lease(self, request: DialRequest, principal: Principal) -> Lease:
@@ -245,6 +249,8 @@ class OwnLease:
 
 class OwnLegWay(RelayWay):
     """A relay to a leg that the route itself has made for this link."""
+
+    __slots__ = ()
 
     async def open(self, subject: Subject) -> Lease:
         upstream, seconds = self._opening.route.upstream, self._opening.served.limits.dial_timeout_seconds

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from proxy import metrics
 from proxy.core import closes
@@ -26,6 +26,7 @@ from proxy.core.routes import Overflow
 from proxy.core.wire.control_messages import is_control
 from proxy.engine.links.outbox import Outbox, OutboxFull
 from proxy.engine.links.unsent import MOST_TIMEOUTS, still_moves
+from proxy.engine.links.wheel import NOT_DUE, running_wheel
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ LAST_WORDS_SECONDS = 1.0
 
 Control = Callable[[str], Awaitable[None]]
 Judge = Callable[..., Verdict]
+Pump = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,28 @@ class Relay:
     A link without traffic ends after the idle timeout.
     """
 
+    __slots__ = (
+        "_began_at",
+        "_controls",
+        "_counters",
+        "_downstream",
+        "_ended",
+        "_farewell",
+        "_has_service_spoken",
+        "_judge_in",
+        "_judge_out",
+        "_limits",
+        "_loop",
+        "_outbox",
+        "_overflow",
+        "_route",
+        "_running",
+        "_screening",
+        "_send_up_seconds",
+        "_telling",
+        "_upstream",
+        "slot",
+    )
     # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
     bounds_sends_up: ClassVar[bool] = True
 
@@ -84,85 +108,114 @@ class Relay:
         self._judge_out = policy.from_service if policy is not None and looks_at_service(policy) else None
         self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._farewell, self._has_service_spoken = farewell, False
-        self._controls = Bucket(CONTROL_MESSAGE_RATE)
-        self._outbox: Outbox[Event] = Outbox(max_bytes=limits.outbox_bytes, overflow=overflow)
-        self._has_events = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[LegClosed] = self._loop.create_future()
+        self._controls: Bucket | None = None  # until there is a control message
+        # There are an outbox and a task for it only while something waits.
+        self._overflow = overflow
+        self._outbox: Outbox[Event] | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._loop, self.slot = asyncio.get_running_loop(), NOT_DUE
+        self._ended: LegClosed | None = None
+        self._running: asyncio.Task[Any] | None = None  # the task of `run`, while it pumps
 
     def inject(self, event: Event) -> None:
+        if self._ended is not None:
+            return
+        if self._outbox is None:
+            self._outbox = Outbox(max_bytes=self._limits.outbox_bytes, overflow=self._overflow)
         try:
             dropped = self._outbox.put(event, payload_bytes(event.text))
         except OutboxFull:
             metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
             return
-        self._has_events.set()
+        if self._telling is None:
+            self._telling = self._start("events", self._tell, closes.SLOW_CONSUMER)
         if dropped:
             metrics.child(metrics.EVENTS_TOTAL, "layer", "dropped").inc(dropped)
 
     def end(self, close: Close, by: ClosedBy) -> None:
-        if not self._ended.done():
-            self._ended.set_result(LegClosed(close, by=by))
+        if self._ended is None:
+            self._ended = LegClosed(close, by=by)
+            if self._running is not None:
+                self._running.cancel()
 
     def abort(self) -> None:
         self._upstream.abort()
 
     @property
     def buffered_bytes(self) -> int:
-        return self._outbox.buffered_bytes
+        return 0 if self._outbox is None else self._outbox.buffered_bytes
 
     async def run(self) -> LegClosed:
         """Pump until one leg closes or `end()`, then close both. No task outlives this call.
 
         Returns how it ended: the close as received (1005: empty, 1006: lost), and by whom.
         """
-        pumps = self._start_pumps()
+        running = self._running = asyncio.current_task()
+        assert running is not None  # noqa: S101  a coroutine has one
+        up = self._start("up", self._pump_up, closes.UPSTREAM_FAILED)
         self._began_at = self._loop.time()
-        self._watch_idle()
+        self.look(self._began_at)
         try:
-            ended = await self._ended
+            if self._ended is None:  # pump down in this very task: an idle link has one less then
+                await self._pump_down()
         except asyncio.CancelledError:
-            self._upstream.abort()  # nobody is left to see it off
-            raise
+            if self._ended is None or running.uncancel():  # it was not `end`, or not `end` alone
+                self._upstream.abort()  # nobody is left to see it off
+                raise
+        except Exception as error:  # noqa: BLE001  however a pump fails is an end of the link
+            await self._fail_here(error, running)
         finally:
-            self._idle.cancel()
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.wait(pumps)
-        await self._close_both(ended)
-        return ended
+            await self._stop_pumps(up)
+        assert self._ended is not None  # noqa: S101  no pump ends without a reason
+        await self._close_both(self._ended)
+        return self._ended
 
-    def _start_pumps(self) -> list[asyncio.Task[None]]:
-        return [
-            self._loop.create_task(self._guard(pump, stalled), name=name)
-            for name, pump, stalled in (
-                ("pump:up", self._pump_up, closes.UPSTREAM_FAILED),
-                ("pump:down", self._pump_down, closes.SLOW_CONSUMER),
-                ("pump:events", self._pump_events, closes.SLOW_CONSUMER),
-            )
-        ]
+    async def _fail_here(self, error: Exception, running: asyncio.Task[Any]) -> None:
+        """The pump of this task has failed, by itself or behind an `end` whose cancellation is still due."""
+        self._running = None
+        if self._ended is not None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            if running.uncancel():
+                raise asyncio.CancelledError
+        self._fail(error, closes.SLOW_CONSUMER)
 
-    async def _guard(self, pump: Callable[[], Awaitable[NoReturn]], stalled: Close) -> None:
-        """Turn however a pump fails into the end of the link; `stalled` is for a leg that takes nothing."""
+    async def _stop_pumps(self, up: asyncio.Task[None]) -> None:
+        self._running = None
+        running_wheel().forget(self)
+        pumps = [up] if self._telling is None else [up, self._telling]
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.wait(pumps)
+
+    def _start(self, name: str, pump: Pump, stalled: Close) -> asyncio.Task[None]:
+        return self._loop.create_task(self._guard(pump, stalled), name=f"pump:{name}")
+
+    async def _guard(self, pump: Pump, stalled: Close) -> None:
         try:
             await pump()
-        except LegClosed as ended:
-            self.end(ended.close, ended.by)
-        except TimeoutError:
+        except Exception as error:  # noqa: BLE001  however a pump fails is an end of the link
+            self._fail(error, stalled)
+
+    def _fail(self, error: Exception, stalled: Close) -> None:
+        """Let a pump's failure end the link; `stalled` is for a leg that takes nothing."""
+        if isinstance(error, LegClosed):
+            self.end(error.close, error.by)
+        elif isinstance(error, TimeoutError):
             if stalled is closes.SLOW_CONSUMER:
                 metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             self.end(stalled, ClosedBy.GATEWAY)
-        except GatewayError as error:
+        elif isinstance(error, GatewayError):
             if isinstance(error, HookFailed) and self._screening.failed is not None:
                 self._screening.failed(error)
             self.end(error.as_close(), ClosedBy.GATEWAY)
-        except Exception:
-            logger.exception("a link failed")
+        else:
+            logger.error("a link failed", exc_info=error)
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
 
     async def _pump_up(self) -> NoReturn:
-        counters, limits, control = self._counters, self._limits, self._screening.control
+        counters, limits = self._counters, self._limits
         for turn in itertools.count(1):
             if turn % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
@@ -171,9 +224,7 @@ class Relay:
             size = payload_bytes(message)
             if size > limits.max_message_bytes:
                 raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
-            if control is not None and isinstance(message, str) and is_control(message):
-                await control(message)
-                await asyncio.sleep(self._controls.charge(self._loop.time(), tokens=1))
+            if await self._takes_control(message):
                 continue
             counters.messages_in += 1
             counters.bytes_in += size
@@ -184,6 +235,17 @@ class Relay:
                 async with asyncio.timeout(self._send_up_seconds):
                     await self._upstream.send(judged)
         raise AssertionError("counting does not end")
+
+    async def _takes_control(self, message: str | bytes) -> bool:
+        """Whether it was for the gateway; the next message is not read before such a one may come again."""
+        control = self._screening.control
+        if control is None or not isinstance(message, str) or not is_control(message):
+            return False
+        if self._controls is None:
+            self._controls = Bucket(CONTROL_MESSAGE_RATE)
+        await control(message)
+        await asyncio.sleep(self._controls.charge(self._loop.time(), tokens=1))
+        return True
 
     async def _lets_in(self, size_bytes: int) -> bool:
         """Ask the gate about a message of the client: it waits there, or goes no further.
@@ -207,13 +269,13 @@ class Relay:
         await self._obey(verdict, sender=ClosedBy.CLIENT)
         return False
 
-    def _watch_idle(self) -> None:
-        """End the link once nothing has crossed it for the idle timeout; looks no more often than needed."""
-        now, last = self._loop.time(), self._counters.last_activity or self._began_at
-        left_seconds = last + self._limits.idle_timeout_seconds - now
-        if left_seconds <= 0:
+    def look(self, now: float) -> None:
+        """End the link if nothing has crossed it for the idle timeout; else the wheel calls again by then."""
+        idle_at = max(self._counters.last_activity, self._began_at) + self._limits.idle_timeout_seconds
+        if idle_at > now:
+            running_wheel().schedule(self, idle_at)
+        else:
             self.end(closes.IDLE, ClosedBy.GATEWAY)
-        self._idle = self._loop.call_later(max(left_seconds, 0.1), self._watch_idle)
 
     async def _pump_down(self) -> NoReturn:
         counters, limits = self._counters, self._limits
@@ -276,18 +338,16 @@ class Relay:
             stalled = closes.SLOW_CONSUMER if from_client else closes.UPSTREAM_FAILED
             raise LegClosed(stalled, by=ClosedBy.GATEWAY) from None
 
-    async def _pump_events(self) -> NoReturn:
-        while True:
-            if self._outbox.is_empty:
-                self._has_events.clear()
-                await self._has_events.wait()
-                continue
+    async def _tell(self) -> None:
+        """Send what waits in the outbox, until nothing does."""
+        while self._outbox is not None and not self._outbox.is_empty:
             event = self._outbox.take()
             async with asyncio.timeout(self._limits.slow_consumer_seconds):
                 await self._downstream.send(event.text)
             self._counters.last_activity = self._loop.time()
             self._counters.messages_out += 1
             self._counters.bytes_out += payload_bytes(event.text)
+        self._outbox = self._telling = None
 
     async def _close_both(self, ended: LegClosed) -> None:
         """Tell each end that has not closed by itself."""

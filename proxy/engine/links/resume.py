@@ -91,6 +91,7 @@ class RenewableLease:
 class ResumingRelay(Relay):
     """A relay to a `ResumingLeg`."""
 
+    __slots__ = ()
     bounds_sends_up: ClassVar[bool] = False
 
 

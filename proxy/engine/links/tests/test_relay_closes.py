@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from proxy.core import closes
-from proxy.core.closes import ClosedBy
+from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
@@ -87,3 +89,40 @@ async def test_a_service_that_reads_nothing_is_cut_off_at_the_first_deadline() -
         took_seconds = await kicked_in_the_middle(url, limits=limits, at_rest=True)
         assert took_seconds < 2 * limits.close_timeout_seconds
         over.set()
+
+
+class EndingLeg(ScriptedLeg):
+    """A service's leg that ends its link by itself as it is read: in the middle of the relay's own turn."""
+
+    relay: Relay
+
+    async def receive(self) -> str | bytes:
+        self.relay.end(closes.KICKED, ClosedBy.STAFF)
+        return await super().receive()
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["and goes on", "and fails at once"])
+async def test_a_link_that_is_ended_from_within_its_own_turn_is_closed_on_both_sides(goes_on: bool) -> None:
+    client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
+    service = EndingLeg(close=None if goes_on else Close(1000, ""), by=ClosedBy.UPSTREAM)
+    relay = service.relay = Relay(
+        client, service, limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE
+    )
+    async with asyncio.timeout(5):
+        ended = await relay.run()
+    assert (ended.close, ended.by) == (closes.KICKED, ClosedBy.STAFF)
+    assert client.closed_with == service.closed_with == closes.KICKED
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_who_cancels_a_relay_that_is_just_ended_is_heard() -> None:
+    ends = [ScriptedLeg(close=None, by=by) for by in (ClosedBy.CLIENT, ClosedBy.UPSTREAM)]
+    relay = Relay(*ends, limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    running = asyncio.create_task(relay.run())
+    await asyncio.sleep(0)
+    relay.end(closes.KICKED, ClosedBy.STAFF)
+    running.cancel()
+    await asyncio.wait([running], timeout=5)
+    assert running.cancelled()
