@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from config.testing import starts
 from config.testing.gateway import Gateway
 from config.testing.plugin import Spawn
 from config.testing.program import free_port, listening_socket
-from config.testing.starts import BASE_DIR
 
 ENV = {"SECRET_KEY": "s" * 64, "PYTHONWARNINGS": "default"}
 
@@ -27,20 +27,11 @@ def objects(output: str) -> list[dict[str, Any]]:
 
 def run(*words: str, directory: Path, code: str | None = None, **env: str) -> list[dict[str, Any]]:
     """What a service prints that ends by itself; `code` is run in its place."""
-    given = ENV | {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{directory}/x.sqlite3"} | env
+    given = ENV | {"DATABASE_URL": f"sqlite:///{directory}/x.sqlite3"} | env
     command = ["-c", code] if code is not None else ["manage.py", *words]
-    ended = subprocess.run(
-        [sys.executable, *command],
-        env=given,
-        cwd=BASE_DIR,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = starts.run([sys.executable, *command], env=given, timeout=60)
     assert ended.returncode != 0
-    return objects(ended.stdout)
+    return objects(ended.stdout + ended.stderr)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -153,13 +144,6 @@ def test_an_accident_that_ends_the_program_is_its_last_line_and_tells_no_secret(
 
 
 def test_people_read_text(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "manage.py", "serve", "--workers", "0"],
-        env=ENV | {"PATH": os.environ["PATH"], "LOG_FORMAT": "console"},
-        cwd=BASE_DIR,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = ENV | {"LOG_FORMAT": "console"}
+    ended = starts.run([sys.executable, "manage.py", "serve", "--workers", "0"], env=env, timeout=60)
     assert ended.stderr == "CommandError: --workers must be 1 or more\n"

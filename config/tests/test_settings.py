@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from config.testing import starts
 from proxy.tests.tokens import PRIVATE, PUBLIC, pem_pair
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -203,11 +203,7 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Python with nothing of this process's environment but the path."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True, text=True, cwd=BASE_DIR, timeout=50, check=False,
-        env={"PATH": os.environ["PATH"], **variables},
-    )  # fmt: skip
+    return starts.run([sys.executable, *arguments], env=variables, timeout=50)
 
 
 def test_the_line_is_all_that_the_operator_sees() -> None:

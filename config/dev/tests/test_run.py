@@ -33,13 +33,13 @@ FROM_A_SCRIPT = [sys.executable, "-c", IGNORING_SIGINT]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The product's files in an empty directory, without anything that an earlier run left."""
+    """The product's files in an empty directory, compiled if they were, without what an earlier run left."""
     directory = tmp_path / "checkout"
     directory.mkdir()
     for name in COPIED:
         source = BASE_DIR / name
         if source.is_dir():
-            shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, directory / name)
         elif source.exists():
             shutil.copy(source, directory / name)
     return directory

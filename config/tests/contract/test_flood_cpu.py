@@ -24,10 +24,12 @@ from config.tests.contract.test_floods import upgrade_request
 from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import BINARY, TEXT
 
+pytestmark = [pytest.mark.alone, pytest.mark.timing]
+
 logger = logging.getLogger(__name__)
 
 MASK = b"\x01\x02\x03\x04"
-SECONDS = 5.0
+SECONDS = 2.0
 # 11 to 17 % beside other work, 38 % on a quiet machine, where the floods get through faster. Before what is
 # dropped was bounded, it was all that the flooding programs left.
 MOST_SHARE = 0.6

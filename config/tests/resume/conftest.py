@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,10 @@ async def members() -> AsyncIterator[tuple[Member, Member]]:
 
 
 @pytest.fixture(params=["serve", "daphne"])
-def make_gateway(
+async def make_gateway(
     request: pytest.FixtureRequest, tmp_path: Path, valkey: ValkeyServer, members: tuple[Member, Member]
-) -> Iterator[MakeGateway]:
+) -> AsyncIterator[MakeGateway]:
+    """`make_gateway(NAME=value…)`: a started gateway, which ends while its members still answer."""
     made: list[Gateway] = []
 
     def make(**env: str) -> Gateway:
@@ -89,7 +90,7 @@ def make_gateway(
     for gateway in made:
         try:
             if gateway.program.running:
-                gateway.stop()
+                await asyncio.to_thread(gateway.stop)
         finally:
             gateway.close()
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from config.testing import starts
 from config.testing.plugin import Spawn
 from config.testing.program import Program, free_port
 from config.testing.servers import ValkeyServer
-from config.testing.starts import BASE_DIR
 from proxy.server.tests.conftest import read_head, upgrade_request
 
 SERVE = [sys.executable, "manage.py", "serve"]
@@ -222,13 +220,5 @@ def test_rates_of_addresses_hold_behind_a_proxy_on_a_unix_socket(
 
 def manage(environment: dict[str, str], *words: str) -> str:
     """What `manage.py` says, on either stream."""
-    ran = subprocess.run(
-        [sys.executable, "manage.py", *words],
-        env={"PATH": os.environ["PATH"], **environment},
-        cwd=BASE_DIR,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = starts.run([sys.executable, "manage.py", *words], env=environment, timeout=60)
     return ran.stdout + ran.stderr

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from config.testing.starts import BASE_DIR
+from config.testing import starts
 
 EARLIER = ["0001_initial", "0002_connection_listing", "0003_blocks_and_members", "0004_messages_dropped"]
 AS_IT_WAS = """
@@ -28,12 +26,11 @@ executor.migrate([("proxy", "{leaf}")])
 
 def run(database: Path, *words: str) -> None:
     env = {
-        "PATH": os.environ["PATH"],
         "SECRET_KEY": "a secret key that is used in tests only, and nowhere else",
         "DATABASE_URL": f"sqlite:///{database}",
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }
-    subprocess.run([sys.executable, *words], cwd=BASE_DIR, env=env, check=True, timeout=50)
+    starts.run([sys.executable, *words], env=env, check=True, timeout=50)
 
 
 def columns_and_indexes(database: Path) -> set[tuple[str, str]]:
