@@ -1,8 +1,10 @@
 # The two commands to know: `make run` and `make test`. Needs GNU make and Python 3.11 or later; no root, no compiler.
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
+# Or each of the suite's processes would compile all of it.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage test-clients lint lock leak attack fuzz chaos bench bench-check clean
+.PHONY: help run test stress coverage test-clients lint lock leak attack fuzz chaos bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,9 +17,10 @@ DEV_READY := $(call stamp,dev)
 BENCH_READY := $(call stamp,bench)
 # Without npm its clients are left out.
 NODE_READY := $(if $(shell command -v npm),clients/node_modules/.installed-$(shell cksum < clients/package-lock.json | tr ' ' '-'))
-# A test process has gateways, services and clients beside it, which keep two processors busy: with fewer, deadlines are missed.
-JOBS ?= $(shell expr $$(nproc) / 2)
-IN_PARALLEL = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist loadfile)
+# A test waits for half of its time. Eight is as many as have ports of their own (config/testing/program.py).
+JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n : 8)))
+# Files in the order of testpaths, in which the long ones come first.
+IN_PARALLEL = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 random_key = "$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')"
 PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
 
@@ -27,13 +30,18 @@ help: ## This list.
 run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
 	@exec $(PYTHON) -m config.dev
 
-test: lint ## Install what is needed, then run every check and every test, a process for every two processors (JOBS).
+test: lint ## Install what is needed, then run every check and every test but `test-clients`, in JOBS processes.
 	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
 	env DEBUG=false SECRET_KEY=$(random_key) JWT_SIGNING_KEY=$(random_key) ALLOWED_HOSTS=gateway.example.org \
 	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \
 	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
-	$(PYTHON) -m pytest $(IN_PARALLEL) --durations=40
+	$(PYTHON) -m pytest -m alone
+	$(PYTHON) -m pytest -m 'not alone and not clients' $(IN_PARALLEL) --durations=40
+	@echo 'Left out: the real clients (make test-clients).'
+
+stress: $(DEV_READY) ## Tests whose assertions are about time, TIMES (50) under load; TESTS='path …' for others.
+	$(PYTHON) -m pytest -p config.testing.stress --times $(or $(TIMES),50) $(or $(TESTS),-m timing) -n $(JOBS) -q --tb=short --no-summary
 
 coverage: $(DEV_READY) ## The same tests under coverage, server processes included.
 	$(PYTHON) -m pytest $(IN_PARALLEL) --cov --cov-report=term

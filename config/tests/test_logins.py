@@ -55,6 +55,7 @@ def cpu_seconds(gateway: Gateway) -> float:
     return used.user + used.system
 
 
+@pytest.mark.timing
 async def test_of_forty_guesses_at_once_one_is_checked_at_a_time_and_a_few_wait(gateway: Gateway) -> None:
     async with browsing(gateway, "192.0.2.1") as browser:
         before = cpu_seconds(gateway)

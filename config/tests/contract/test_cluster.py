@@ -133,6 +133,7 @@ async def test_a_kick_and_a_block_reach_a_node_without_redis(tmp_path: Path, dat
         node.close()
 
 
+@pytest.mark.timing
 async def test_staff_kick_a_link_of_another_node_from_the_admin(
     nodes: tuple[Gateway, Gateway], kb: None
 ) -> None:

@@ -46,6 +46,7 @@ async def pages(node: Gateway, *, number: int, at_once: int) -> None:
         await asyncio.gather(*(ask() for _ in range(number)))
 
 
+@pytest.mark.timing
 async def test_a_locked_sqlite_stops_nobodys_messages(node: Gateway) -> None:
     path = node.env["DATABASE_URL"].removeprefix("sqlite:///")
     slowest_seconds = 0.0
@@ -115,6 +116,7 @@ async def test_pages_take_no_more_connections_of_postgresql_than_the_pool_has(
     assert 1 <= most <= 5
 
 
+@pytest.mark.timing
 @pytest.mark.timeout(120)
 async def test_a_silent_failover_heals_within_twenty_seconds_and_never_holds_up_the_exit(
     postgres_node: Gateway, way_to_postgres: Forwarder, database_url: str

@@ -24,7 +24,7 @@ from config.tests.contract.test_floods import upgrade_request
 from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import BINARY, TEXT
 
-pytestmark = [pytest.mark.alone, pytest.mark.timing]
+pytestmark = pytest.mark.alone
 
 logger = logging.getLogger(__name__)
 

@@ -22,6 +22,8 @@ from proxy.core.wire.headers import CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.tests.splicing import accepting
 
+pytestmark = pytest.mark.timing
+
 logger = logging.getLogger(__name__)
 
 MASK = b"\x01\x02\x03\x04"

@@ -66,6 +66,7 @@ async def test_without_a_database_links_are_kicked_events_published_and_nodes_dr
             assert await asyncio.to_thread(node.program.wait_for_exit, within_seconds=40) == 0
 
 
+@pytest.mark.timing
 async def test_with_a_frozen_valkey_a_command_says_so_and_a_block_is_saved_within_seconds(
     nodes: tuple[Gateway, Gateway], valkey: ValkeyServer
 ) -> None:

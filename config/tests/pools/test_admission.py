@@ -54,6 +54,7 @@ async def test_the_eleventh_connection_of_an_address_is_refused_on_any_node(make
                 continue
 
 
+@pytest.mark.timing
 async def test_a_dead_nodes_leases_expire(make_nodes: MakeNodes) -> None:
     nodes = make_nodes(2, MAX_CONNECTIONS_PER_USER="3")
     async with asyncio.timeout(50), AsyncExitStack() as stack:

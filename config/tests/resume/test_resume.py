@@ -129,6 +129,7 @@ async def test_a_member_that_is_done_ends_the_link(
     assert client.close_code == exact(gateway, code)
 
 
+@pytest.mark.timing
 async def test_when_the_time_is_up_the_client_is_told_and_closed(
     make_gateway: MakeGateway, members: Members
 ) -> None:

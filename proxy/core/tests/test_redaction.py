@@ -61,6 +61,7 @@ def test_what_is_no_token_stays_as_it_is_written(text: str) -> None:
     assert redacted(text) == text
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("unit", ["eyJ", "a.", "eyJ.", "%25", "token=", "-"])
 def test_time_grows_with_the_text_and_no_faster(unit: str) -> None:
     def seconds(characters: int) -> float:

@@ -6,7 +6,11 @@ import contextlib
 import json
 import threading
 
+import pytest
+
 from proxy.server.tests.conftest import RunningServer, read_all, read_head, serving
+
+pytestmark = pytest.mark.timing
 
 
 def test_a_connection_that_says_nothing_is_ended_by_a_deadline(server: RunningServer) -> None:

@@ -172,6 +172,7 @@ def database_by_path(
         yield
 
 
+@pytest.mark.timing
 @pytest.mark.timeout(90)
 @pytest.mark.usefixtures("database_by_path")
 async def test_a_path_that_froze_is_left_for_a_new_one_within_twenty_seconds(
@@ -275,6 +276,7 @@ async def test_the_kernel_gives_up_a_host_that_is_gone(executor: DatabaseExecuto
     assert (found["tcp_user_timeout"], found["keepalives_idle"]) == ("10000", "5")
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("transactional_db", "postgres_database")
 async def test_a_table_that_is_locked_is_given_up_after_two_seconds(executor: DatabaseExecutor) -> None:
     await executor.run(Node.objects.count)
@@ -287,6 +289,7 @@ async def test_a_table_that_is_locked_is_given_up_after_two_seconds(executor: Da
         assert time.monotonic() - started < 5
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("transactional_db", "postgres_database")
 def test_a_page_whose_table_is_locked_says_so_in_seconds(client: Client) -> None:
     bound_waits()

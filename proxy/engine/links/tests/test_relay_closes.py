@@ -76,6 +76,7 @@ async def test_a_slow_service_gets_all_of_a_message_that_came_before_a_relayed_c
     assert tail[-2 - 4 - 2 - len(closes.KICKED.reason)] == 0x88
 
 
+@pytest.mark.timing
 @on_both_loops
 async def test_a_service_that_reads_nothing_is_cut_off_at_the_first_deadline() -> None:
     over = asyncio.Event()

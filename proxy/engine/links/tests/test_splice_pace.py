@@ -16,6 +16,8 @@ from proxy.engine.links import spliced_leg
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.policies import Forwarding
 
+pytestmark = pytest.mark.timing
+
 KEY = b"\x01\x02\x03\x04"
 BYE = close_frame(4000, "bye", mask=KEY)
 HELLO = encode_frame(TEXT, b"hello", mask=KEY)
