@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from proxy.engine.links.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
+from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 
 
 class ClientSocket(asyncio.Protocol):

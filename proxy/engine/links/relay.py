@@ -25,8 +25,8 @@ from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.wire.control_messages import is_control
 from proxy.engine.links.outbox import Outbox, OutboxFull
-from proxy.engine.links.unsent import MOST_TIMEOUTS, still_moves
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
+from proxy.engine.unsent import MOST_TIMEOUTS, still_moves
 
 logger = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from proxy.core.errors import GatewayError, LegClosed, UpstreamRefused
 from proxy.core.legs import Leg
 from proxy.core.limits import LinkLimits
 from proxy.core.resuming import Phase, Resumption, is_loss, notice
-from proxy.engine.links.legs import UpstreamLeg
 from proxy.engine.links.relay import Relay, payload_bytes
 from proxy.engine.pools.dial import Dial, DialRequest, Target
 from proxy.engine.pools.pool import MemberLease
+from proxy.engine.pools.upstream_leg import UpstreamLeg
 
 logger = logging.getLogger(__name__)
 

@@ -40,9 +40,9 @@ from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.scanners import client_scanner, upstream_scanner
 from proxy.engine.links.splice_request import End, Life, SpliceRequest
 from proxy.engine.links.spliced_leg import HIGH_WATER_BYTES, LOW_WATER_BYTES, SplicedLeg
-from proxy.engine.links.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.pools.rawdial import RawUpstream
+from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 
 __all__ = ["End", "Life", "Splice", "SpliceRequest"]
 

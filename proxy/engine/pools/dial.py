@@ -34,8 +34,8 @@ from proxy.core.heads import BREAKS_LINES, TOKEN, problem_of_head
 from proxy.core.human import one_line
 from proxy.core.limits import LinkLimits
 from proxy.core.routes import at_path, own_path
-from proxy.engine.links.legs import UpstreamLeg
 from proxy.engine.pools.resolving import Addresses, HostUnknown, is_our_own
+from proxy.engine.pools.upstream_leg import UpstreamLeg
 
 T = TypeVar("T")
 LegT = TypeVar("LegT")

@@ -14,12 +14,12 @@ from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import BINARY
-from proxy.engine.links.legs import UpstreamLeg
 from proxy.engine.links.relay import Relay
 from proxy.engine.links.tests.splicing import MASK, RawEnd, on_both_loops, raw_upstream, until
 from proxy.engine.links.tests.test_relay_policy import ScriptedLeg
 from proxy.engine.links.tests.test_splice_slow_closes import keep_little
 from proxy.engine.pools.dial import DialRequest, Target, dial_leg
+from proxy.engine.pools.upstream_leg import UpstreamLeg
 
 LIMITS = LinkLimits(close_timeout_seconds=0.2)
 MESSAGE = bytes(512 * 1024)

@@ -18,10 +18,10 @@ from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.resuming import Phase, notice
 from proxy.core.routes import Overflow, Upstream
-from proxy.engine.links.legs import UpstreamLeg
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.pools.dial import Dial, DialRequest, Target, dial_leg
 from proxy.engine.pools.pool import MemberLease, Pool
+from proxy.engine.pools.upstream_leg import UpstreamLeg
 
 LIMITS = LinkLimits(reconnect_seconds=5, close_timeout_seconds=1, outbox_bytes=4096)
 

@@ -16,8 +16,8 @@ from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT, xor_mask
 from proxy.core.wire.tests.frames import encode_frame, pong_frame
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.policies import Forwarding, OneWay
-from proxy.engine.links.unsent import MOST_TIMEOUTS
 from proxy.engine.links.wheel import PONG_PREFIX
+from proxy.engine.unsent import MOST_TIMEOUTS
 
 KEY = b"\x01\x02\x03\x04"
 END = Close(1001, "draining")

@@ -24,7 +24,7 @@ from proxy.engine.links.tests.splicing import (
     raw_upstream,
     until,
 )
-from proxy.engine.links.unsent import PROGRESS_BYTES, still_moves, unsent_bytes
+from proxy.engine.unsent import PROGRESS_BYTES, still_moves, unsent_bytes
 
 CLOSE_SECONDS = 60.0  # none passes by itself: the reader says when one has
 LIMITS = LinkLimits(close_timeout_seconds=CLOSE_SECONDS)

@@ -11,7 +11,7 @@ from websockets.protocol import State
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
-from proxy.engine.links.unsent import unsent_bytes
+from proxy.engine.unsent import unsent_bytes
 
 
 class UpstreamLeg:
