@@ -63,7 +63,7 @@ class Client:
 
     Attributes:
         leg: whoever has the socket, or had it last.
-        task: the application's; None before it begins and once it has ended.
+        task: the application's, or of what goes on in its place; None before and after.
         inbox: what waits for the application; None once that has ended.
     """
 
@@ -91,8 +91,20 @@ class Client:
             self._application_failed(error)
             self.leg.application_ended(well=False)
             return
-        self.task = asyncio.ensure_future(running, loop=self.registry.loop)
+        self.go_on_with(running)
+
+    def go_on_with(self, serving: Awaitable[None]) -> None:
+        """From now on it is `serving` that serves the client, until its end.
+
+        An application that hands it over may return: its scope and the coroutines around it weigh no more.
+        """
+        self.task = asyncio.ensure_future(serving, loop=self.registry.loop)
         self.task.add_done_callback(self._on_application_end)
+
+    def cancel(self) -> None:
+        """End the application by force; not before its first step, or nothing of it would clean up."""
+        if self.task is not None:
+            self.registry.loop.call_soon(self.task.cancel)
 
     def end(self, close: Close, *, by: ClosedBy) -> None:
         """Tell the application that the leg has ended, or begins to; the first end wins."""
@@ -110,10 +122,12 @@ class Client:
         return self.leg.send(message)
 
     def _on_application_end(self, task: asyncio.Future[None]) -> None:
-        self.task = None
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._application_failed(error)
+        if task is not self.task:  # another goes on in its place
+            return
+        self.task = None
         self.leg.application_ended(well=error is None and not task.cancelled())
         self.inbox = None
         self.registry.let_go(self)

@@ -114,7 +114,7 @@ class Clients:
                 log.warning("application outlived its socket and was cancelled")
                 count_failure("application_killed")
                 self._ending[client] = now
-                client.task.cancel()
+                client.cancel()
 
     def _look_at(self, client: Client, now: float) -> None:
         try:

@@ -101,5 +101,4 @@ class Drain:
     def _force(self) -> None:
         for client in tuple(self._clients.present):
             client.leg.abort()
-            if client.task is not None:
-                client.task.cancel()
+            client.cancel()

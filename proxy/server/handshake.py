@@ -23,7 +23,6 @@ from proxy.core.errors import BadRequest
 from proxy.core.heads import CONTROL_BYTES, TOKEN, problem_of_head
 from proxy.core.redaction import redacted
 from proxy.core.refusals import Header
-from proxy.server.offer import SpliceOffer
 
 _log = logging.getLogger("websockets.server")
 # Checks requests, one after the other: making a protocol for each costs as much as the check.
@@ -74,8 +73,8 @@ class UpgradeRequest:
         return b"refuse=close" in self.query.split(b"&")
 
 
-def scope_of(request: UpgradeRequest, *, offer: SpliceOffer) -> dict[str, Any]:
-    """The ASGI websocket scope, with paths decoded as Daphne does."""
+def scope_of(request: UpgradeRequest, *, offer: dict[str, Any]) -> dict[str, Any]:
+    """The ASGI websocket scope, with paths decoded as Daphne does. `offer` is ours beside plain ASGI."""
     return {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -89,7 +88,7 @@ def scope_of(request: UpgradeRequest, *, offer: SpliceOffer) -> dict[str, Any]:
         "client": request.client,
         "server": request.server,
         "subprotocols": request.subprotocols,
-        "extensions": {"websocket.http.response": {}, "sluicegate.splice": {"until_left": offer.until_left}},
+        "extensions": {"websocket.http.response": {}, "sluicegate.splice": offer},
     }
 
 

@@ -61,7 +61,8 @@ class HandshakeLeg(ClientSocket):
         if self._check_early():
             self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
             self._offer = SpliceOffer()
-            self._client.serve(handshake.scope_of(request, offer=self._offer))
+            offer = {"until_left": self._offer.until_left, "go_on_with": self._client.go_on_with}
+            self._client.serve(handshake.scope_of(request, offer=offer))
 
     def _check_early(self) -> bool:
         """A client has to wait for the answer; a little impatience is kept, more is refused."""

@@ -165,25 +165,25 @@ class RelayWay:
         return await _dial(self._opening, request, dial, principal)
 
     async def serve(self, life: Life, accept: Accept) -> None:
-        ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
-        record = life.link.record
+        scope, record = self._opening.scope, life.link.record
+        offer = (scope.get("extensions") or {}).get(SPLICE_EXTENSION)
         try:
-            life.began(self._opening.scope["principal"])
+            life.began(scope["principal"])
             # For whatever is logged in this task and its pumps: a context is a task's own.
             bind_contextvars(connection_id=record.id, request_id=record.request_id)
             relay = self._relay(life)
-            if SPLICE_EXTENSION in (self._opening.scope.get("extensions") or {}):
+            if offer is not None:
                 accept[LIMITS_EXTENSION] = self._opening.served.limits
             await self._opening.send(accept)
-            self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
-            life.link.begin(relay)
-            ended = await relay.run()
-        except asyncio.CancelledError:
-            ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            life.give_up(closes.GOING_AWAY if cancelled else closes.INTERNAL_ERROR)
             raise
-        finally:
-            life.lease.leg.abort()  # nothing more to do after a close; else nobody else would end it
-            life.ended(ended.close, ended.by)
+        scope.clear()  # its headers, claims and token would stay as long as the link
+        if offer is None:
+            await _run(relay, life)
+        else:  # so would the coroutines of middleware and routing, with scopes of their own
+            offer["go_on_with"](_run(relay, life))
 
     def _relay(self, life: Life) -> Relay:
         opening, route = self._opening, self._opening.route
@@ -259,6 +259,20 @@ class OwnLegWay(RelayWay):
         leg: Leg = await ask(upstream.open, subject, name="open", within_seconds=seconds)
         metrics.DIAL_SECONDS.labels(upstream.name).observe(time.perf_counter() - began)
         return OwnLease(leg, upstream.name)
+
+
+async def _run(relay: Relay, life: Life) -> None:
+    """The link's life behind the accept."""
+    ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
+    try:
+        life.link.begin(relay)
+        ended = await relay.run()
+    except asyncio.CancelledError:
+        ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)
+        raise
+    finally:
+        life.lease.leg.abort()  # nothing more to do after a close; else nobody else would end it
+        life.ended(ended.close, ended.by)
 
 
 async def while_client_waits(opening: Coroutine[Any, Any, Life], receive: Receive) -> Life:

@@ -131,6 +131,25 @@ async def websocket_break_clock(scope, receive, send, query):
     report(query, await receive())
 
 
+async def websocket_go_on(scope, receive, send, query):
+    """Accepts, hands over to an echo that ends as the query says, and returns or raises."""
+
+    async def echo():
+        while (event := await receive())["type"] != "websocket.disconnect":
+            if event["text"] == "raise":
+                raise RuntimeError("as the test wants it")
+            if event["text"] == "return":
+                return
+            await send({"type": "websocket.send", "text": event["text"]})
+        report(query, event)
+
+    await receive()
+    await send({"type": "websocket.accept"})
+    scope["extensions"]["sluicegate.splice"]["go_on_with"](echo())
+    if query.get("then") == "raise":
+        raise RuntimeError("as the test wants it")
+
+
 async def websocket_scope(scope, receive, send, query):
     await receive()
     await send({"type": "websocket.accept"})

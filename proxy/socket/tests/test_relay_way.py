@@ -43,6 +43,11 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
     async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         leg = await dial_leg(Target(url), DialRequest(), limits=LinkLimits())
+
+        def give_up(close: Close) -> None:
+            leg.abort()
+            ends.append((close, ClosedBy.GATEWAY))
+
         route = Route(name="r", paths=(), upstream=Upstream.of("kb", url))
         life: Any = SimpleNamespace(
             gate=None,
@@ -56,6 +61,7 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
                 begin=lambda _: None,
             ),
             began=lambda _: None,
+            give_up=give_up,
             ended=lambda close, by: ends.append((close, by)),
         )
         served: Any = SimpleNamespace(route=route, limits=LinkLimits())
