@@ -38,6 +38,7 @@ EXPERIENCE = Route(
     paths=("ws/experience", "ws/v1/experience"),
     upstream=KB,
     connection_limits=settings.EXPERIENCE_LIMITS,
+    bounds=settings.EXPERIENCE_BOUNDS,
     forward=Forward(query=("token", "experience")),
     topics=_experience,
     topic_kinds=(experience_topic,),

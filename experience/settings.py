@@ -17,6 +17,7 @@ KB_PROBE_PATH = env.path("KB_PROBE_PATH", "")
 KB_PROBE_SECONDS = env.seconds("KB_PROBE_SECONDS", 30, least=0.1)
 # A class of pupils, or a whole office, plays from one address, and comes back in the same second.
 EXPERIENCE_LIMITS = env.connection_limits("experience", per_ip=200, per_user=20, rate="100/s")
+EXPERIENCE_BOUNDS = env.link_bounds("experience")
 EXPERIENCE_MESSAGE_RATE = env.rate("EXPERIENCE_MESSAGE_RATE", "1000/s")
 
 
@@ -42,6 +43,7 @@ STUDIO_PROBE_PATH = env.path("STUDIO_PROBE_PATH", "")
 STUDIO_PROBE_SECONDS = env.seconds("STUDIO_PROBE_SECONDS", 30, least=0.1)
 STUDIO_MEMBER_MAX_CONNECTIONS = env.integer("STUDIO_MEMBER_MAX_CONNECTIONS", 0, least=0) or None
 STUDIO_LIMITS = env.connection_limits("studio", per_ip=10, per_user=5, rate="20/s")
+STUDIO_BOUNDS = env.link_bounds("studio")
 MESSAGE_RATE_PER_USER = env.rate("MESSAGE_RATE_PER_USER", "100/s")
 MESSAGE_RATE_PER_CONNECTION = env.optional_rate("MESSAGE_RATE_PER_CONNECTION")
 BYTE_RATE_PER_USER = env.optional_rate("BYTE_RATE_PER_USER")

@@ -9,18 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.cluster.publishing import LayerAway, publish, publish_on_commit
-from proxy.core.closes import Close
+from proxy.core.closes import Close, ClosedBy
 from proxy.core.credentials import Credentials
 from proxy.core.errors import (
     AuthenticationFailed,
     BadRequest,
     Forbidden,
     GatewayError,
+    LegClosed,
     NotFound,
     Overloaded,
     TokenExpired,
 )
 from proxy.core.human import one_line
+from proxy.core.legs import Leg
 from proxy.core.limits import ConnectionLimits, LinkBounds, MessageLimits, OverRate, Rate
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.pools.balancing import PolicyName
@@ -49,6 +51,7 @@ __all__ = [
     "BreakerLimits",
     "ClientPath",
     "Close",
+    "ClosedBy",
     "ConnectionLimits",
     "Credentials",
     "DatabaseExecutor",
@@ -56,6 +59,8 @@ __all__ = [
     "Forward",
     "GatewayError",
     "LayerAway",
+    "Leg",
+    "LegClosed",
     "LegPerLink",
     "LinkBounds",
     "MessageLimits",

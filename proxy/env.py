@@ -19,12 +19,13 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from proxy.core.blocking import parse_network
-from proxy.core.limits import ConnectionLimits, Rate
+from proxy.core.limits import ConnectionLimits, LinkBounds, Rate
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import upstream_url
 
 T = TypeVar("T")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of every URL in a list
+_LONGEST_SECONDS = 86_400.0 * 30
 _HOST = re.compile(r"\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]|\*")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _SHOWN_CHARS = 120
@@ -158,13 +159,17 @@ class Env:
         parse = partial(_whole_number, least=least, most=most)
         return self.read(name, default, parse, expected=f"a whole number {bounds}")
 
-    def seconds(self, name: str, default: float, *, least: float = 0.001, most: float = 86_400 * 30) -> float:
-        def parse(raw: str) -> float:
-            if not least <= float(raw) <= most:
-                raise ValueError
-            return float(raw)
-
+    def seconds(
+        self, name: str, default: float, *, least: float = 0.001, most: float = _LONGEST_SECONDS
+    ) -> float:
+        parse = partial(_seconds, least=least, most=most)
         return self.read(name, default, parse, expected=f"a number of seconds from {least:g} to {most:.0f}")
+
+    def optional_seconds(self, name: str) -> float | None:
+        """A duration, or None when unset."""
+        parse = partial(_seconds, least=0.001, most=_LONGEST_SECONDS)
+        expected = f"a number of seconds from 0.001 to {_LONGEST_SECONDS:.0f}"
+        return self.read(name, None, parse, expected=expected)
 
     def rate(self, name: str, default: str) -> Rate:
         return self.read(name, Rate.parse(default), Rate.parse, expected="a rate such as 20/s or 100/m")
@@ -205,6 +210,15 @@ class Env:
             per_address=self.integer(f"{prefix}_MAX_CONNECTIONS_PER_IP", of_all_per_ip or per_ip),
             per_user=self.integer(f"{prefix}_MAX_CONNECTIONS_PER_USER", of_all_per_user or per_user),
             connect_rate=self.rate(f"{prefix}_CONNECT_RATE_PER_IP", str(of_all_rate or rate)),
+        )
+
+    def link_bounds(self, name: str) -> LinkBounds:
+        """What the links of `name` alone are bounded by: its own variables; unset, what holds for all."""
+        prefix = name.upper().replace("-", "_")
+        return LinkBounds(
+            max_message_bytes=self.optional_integer(f"{prefix}_MAX_MESSAGE_BYTES", least=128),
+            outbox_bytes=self.optional_integer(f"{prefix}_OUTBOX_BYTES", least=1024),
+            idle_timeout_seconds=self.optional_seconds(f"{prefix}_WS_TIMEOUT_SECONDS"),
         )
 
     def host(self, name: str, default: str) -> str:
@@ -348,6 +362,12 @@ def _is_package(name: str) -> bool:
     except (ModuleNotFoundError, ValueError):  # of a package around it; of no name at all
         return False
     return spec is not None and spec.submodule_search_locations is not None
+
+
+def _seconds(raw: str, *, least: float, most: float) -> float:
+    if not least <= float(raw) <= most:
+        raise ValueError
+    return float(raw)
 
 
 def _whole_number(raw: str, *, least: int, most: int) -> int:

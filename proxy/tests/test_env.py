@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.limits import ConnectionLimits, Rate
+from proxy.core.limits import ConnectionLimits, LinkBounds, Rate
 from proxy.core.origins import OriginPattern
 from proxy.env import Env, SettingError
 
@@ -206,6 +206,13 @@ def test_limits_of_connections_are_a_routes_own_else_those_of_all_else_the_route
     assert env(**given).connection_limits("a-b", per_ip=1, per_user=2, rate="3/s") == ConnectionLimits(
         name="a-b", per_address=9, per_user=8, connect_rate=Rate(3, 1)
     )
+
+
+def test_bounds_are_a_routes_own_where_it_has_any() -> None:
+    given = {"A_B_OUTBOX_BYTES": "2048", "A_B_WS_TIMEOUT_SECONDS": "1.5", "OUTBOX_BYTES": "4096"}
+    assert env(**given).link_bounds("a-b") == LinkBounds(outbox_bytes=2048, idle_timeout_seconds=1.5)
+    assert complaint(lambda: env(A_MAX_MESSAGE_BYTES="1").link_bounds("a")).startswith("A_MAX_MESSAGE_BYTES")
+    assert complaint(lambda: env(A_WS_TIMEOUT_SECONDS="0").link_bounds("a")).startswith("A_WS_TIMEOUT")
 
 
 def test_a_list_is_parsed_one_by_one_and_one_wrong_value_is_enough() -> None:
