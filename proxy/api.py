@@ -36,6 +36,7 @@ from proxy.engine.pools.probes import USER_AGENT as PROBE_USER_AGENT
 from proxy.env import SettingError, env
 from proxy.metrics import child
 from proxy.tables.executor import DatabaseExecutor
+from proxy.work import Workplace, background
 
 if TYPE_CHECKING:
     from proxy.tokens import TokenVerifier
@@ -82,6 +83,8 @@ __all__ = [
     "TopicKind",
     "Upstream",
     "Verdict",
+    "Workplace",
+    "background",
     "child",
     "connection_topic",
     "env",

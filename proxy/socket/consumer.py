@@ -103,11 +103,11 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def _refuse(self, error: GatewayError) -> None:
         route = self.route
         self._count_handshake(error.outcome)
-        metrics.REJECTIONS_TOTAL.labels(route.name, error.outcome).inc()
+        metrics.child(metrics.REJECTIONS_TOTAL, route.name, error.outcome).inc()
         if isinstance(error, AuthenticationFailed):
-            metrics.AUTH_FAILURES_TOTAL.labels(error.reason).inc()
+            metrics.child(metrics.AUTH_FAILURES_TOTAL, error.reason).inc()
         if isinstance(error, UpstreamUnavailable):  # what a member did has been counted by its name
-            metrics.ERRORS_TOTAL.labels(error.code, route.upstream.name).inc()
+            metrics.child(metrics.ERRORS_TOTAL, error.code, route.upstream.name).inc()
         if isinstance(error, HookFailed):
             fields = {"route": route.name, "hook": error.hook}
             logger.error("a route's hook failed", extra=fields, exc_info=error)
@@ -127,6 +127,6 @@ class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         started, error = time.perf_counter(), NotFound("no route")
         await receive()
-        metrics.REJECTIONS_TOTAL.labels("none", error.code).inc()
+        metrics.child(metrics.REJECTIONS_TOTAL, metrics.NO_ROUTE, error.code).inc()
         log_refused(scope, error, route="none", status=error.status, started=started)
         await refuse(scope, send, error)

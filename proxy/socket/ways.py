@@ -231,7 +231,7 @@ class ResumeWay(RelayWay):
 
         def observe(outcome: Reconnected) -> None:
             life.lost_member(lease.member)
-            metrics.RECONNECTS_TOTAL.labels(route.name, outcome.value).inc()
+            metrics.child(metrics.RECONNECTS_TOTAL, route.name, outcome.value).inc()
 
         return ResumingLeg(lease, limits=self._opening.served.limits, tell=route.tell_resume, observe=observe)
 
@@ -257,7 +257,7 @@ class OwnLegWay(RelayWay):
         assert isinstance(upstream, LegPerLink)  # noqa: S101  else another way would have been taken
         began = time.perf_counter()
         leg: Leg = await ask(upstream.open, subject, name="open", within_seconds=seconds)
-        metrics.DIAL_SECONDS.labels(upstream.name).observe(time.perf_counter() - began)
+        metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
         return OwnLease(leg, upstream.name)
 
 

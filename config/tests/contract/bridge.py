@@ -11,9 +11,7 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from experience.settings import KB_SERVICE_URL
-from proxy.core.routes import Route, Subject, Upstream
-from proxy.core.topics import TopicKind
-from proxy.work import Workplace, background
+from proxy.api import Route, Subject, TopicKind, Upstream, Workplace, background
 
 PREFIX = "outside:"
 ROOM = TopicKind("room")
