@@ -8,6 +8,7 @@ from proxy.core.principal import Principal, is_user_id
 from proxy.core.routes import Subject
 from proxy.socket.hooks import ask
 from proxy.socket.opening import Opening
+from proxy.socket.scope import captures_of
 
 
 async def authenticate(opening: Opening) -> Principal:
@@ -24,7 +25,7 @@ async def authenticate(opening: Opening) -> Principal:
         credentials = Credentials(
             token=token,
             query=scope["query"],
-            params=scope["url_route"]["kwargs"],
+            params=captures_of(scope),
             client_address=scope["client_address"],
         )
         seconds = opening.served.limits.dial_timeout_seconds

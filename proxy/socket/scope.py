@@ -39,6 +39,11 @@ def header(scope: Scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
+def captures_of(scope: Scope) -> dict[str, str]:
+    """What the path captured, as text, whatever Django's converters made of it."""
+    return {name: str(value) for name, value in scope["url_route"]["kwargs"].items()}
+
+
 def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
     """Raises BadRequest when a query parameter that the route needs is missing or unusable."""
     query = scope["query"]
@@ -49,7 +54,7 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
         connection_id=connection_id,
         principal=scope["principal"],
         query=query,
-        params={name: str(value) for name, value in scope["url_route"]["kwargs"].items()},
+        params=captures_of(scope),
         route=route.name,
     )
 
