@@ -206,10 +206,10 @@ def _rows(document: str) -> list[list[str]]:
     [
         ("/ws/experience", {}, False),
         ("/socket.io/", {}, True),
-        ("/socket.io/", {"MESSAGE_RATE_POLICY": "close"}, False),
-        ("/ws", {}, False),
+        ("/socket.io/", {"MESSAGE_RATE_POLICY": "close"}, True),
+        ("/ws", {}, True),
         ("/ws", {"MESSAGE_RATE_POLICY": "wait"}, True),
-        ("/ws", {"MESSAGE_RATE_POLICY": "wait", "STUDIO_RESUME": "reconnect"}, False),
+        ("/ws", {"STUDIO_RESUME": "reconnect"}, False),
     ],
 )
 async def test_compression_is_negotiated_where_the_document_says(
@@ -225,4 +225,6 @@ async def test_compression_is_negotiated_where_the_document_says(
         )
         async with gateway.connect(gateway.url(path), compression="deflate") as client:
             assert client.response is not None
-            assert ("Sec-WebSocket-Extensions" in client.response.headers) is negotiated
+            told = client.response.headers.get("Sec-WebSocket-Extensions", "")
+            assert bool(told) is negotiated
+            assert ("client_no_context_takeover" in told) is (path == "/ws" and not settings)

@@ -39,6 +39,8 @@ from proxy.socket.scope import dial_request, header, refusal_of
 SPLICE_EXTENSION = "sluicegate.splice"
 LIMITS_EXTENSION = "sluicegate.limits"  # of our server, too, for who is not spliced
 
+NO_CONTEXT = "client_no_context_takeover"
+
 Accept = dict[str, Any]
 
 
@@ -103,12 +105,20 @@ class SpliceWay:
 
     def _extensions_to_offer(self) -> str | None:
         """The client's offer, where we need not look into messages."""
-        route = self._opening.route
-        limits = route.message_limits
-        judged = not limits.is_unlimited and limits.over is not OverRate.WAIT
-        if route.control or route.policy is not None or judged:
+        if self._opening.route.control or self._opening.route.policy is not None:
             return None
         return header(self._opening.scope, b"sec-websocket-extensions") or None
+
+    def _extensions_to_answer(self, agreed: str) -> str:
+        """What the service agreed to. Where a message may be dropped, none may need those before it.
+
+        A server may ask for that unasked, and whoever keeps its window reads such messages all the same
+        (RFC 7692, section 7.1.1.2).
+        """
+        limits = self._opening.route.message_limits
+        if limits.is_unlimited or limits.over is not OverRate.DROP or NO_CONTEXT in agreed:
+            return agreed
+        return f"{agreed}; {NO_CONTEXT}"
 
     async def serve(self, life: Life, accept: Accept) -> None:
         try:
@@ -116,7 +126,8 @@ class SpliceWay:
             accept[SPLICE_EXTENSION] = self._request(life)
             leg: Any = life.lease.leg
             if leg.extensions is not None:
-                accept["headers"] = [(b"sec-websocket-extensions", leg.extensions.encode("latin-1"))]
+                answer = self._extensions_to_answer(leg.extensions)
+                accept["headers"] = [(b"sec-websocket-extensions", answer.encode("latin-1"))]
             await self._opening.send(accept)
         except BaseException:
             life.give_up()

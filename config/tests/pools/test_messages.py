@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -53,6 +53,42 @@ async def test_the_first_client_of_a_node_may_offer_compression_as_every_browser
                 for text in ("short", "x" * 70_000):
                     await client.send(text)
                     assert await client.recv() == text
+
+
+@KINDS
+async def test_a_compressed_stream_can_be_read_on_after_what_was_dropped_of_it(
+    make_nodes: MakeNodes, kind: str
+) -> None:
+    async def echo(service: ServerConnection) -> None:
+        async for message in service:
+            await service.send(message)
+
+    async with asyncio.timeout(30), serve(echo, "127.0.0.1", 0, compression="deflate") as service:
+        port = service.sockets[0].getsockname()[1]
+        (node,) = make_nodes(
+            1,
+            kind=kind,
+            STUDIO_WS_URLS=f"ws://127.0.0.1:{port}",
+            STUDIO_PROBE="none",
+            STUDIO_RESUME="close",
+            MESSAGE_RATE_PER_USER="10/s",
+        )
+        async with node.connect(node.url("/ws"), compression="deflate") as client:
+            assert client.response is not None
+            told = client.response.headers.get("Sec-WebSocket-Extensions", "")
+            assert ("client_no_context_takeover" in told) is (kind == "serve"), told
+            sent = [json.dumps({"n": number, "text": "all of these are alike"}) for number in range(40)]
+            for text in sent:
+                await client.send(text)
+            heard = [await client.recv()]
+            while not any("rate_limited" in str(text) for text in heard):
+                heard.append(await client.recv())
+            while sent[-1] not in heard:  # comes through as soon as the rate lets it
+                await client.send(sent[-1])
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        heard.append(await client.recv())
+            assert {text for text in heard if "rate_limited" not in str(text)} <= set(sent)
 
 
 @KINDS

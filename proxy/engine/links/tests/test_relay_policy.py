@@ -8,8 +8,9 @@ import pytest
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import LegClosed
-from proxy.core.limits import LinkLimits
+from proxy.core.errors import HookFailed, LegClosed
+from proxy.core.limits import LinkLimits, MessageLimits, OverRate, Rate
+from proxy.core.message_gate import MessageGates
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
@@ -80,14 +81,21 @@ class FailingLeg(ScriptedLeg):
             await asyncio.get_running_loop().create_future()
 
 
-async def relayed(client: ScriptedLeg, service: ScriptedLeg, *, limits: LinkLimits = NORMAL) -> LegClosed:
+async def relayed(
+    client: ScriptedLeg,
+    service: ScriptedLeg,
+    *,
+    limits: LinkLimits = NORMAL,
+    screening: Screening | None = None,
+    counters: LinkCounters | None = None,
+) -> LegClosed:
     relay = Relay(
         client,
         service,
         limits=limits,
-        counters=LinkCounters(),
+        counters=counters or LinkCounters(),
         overflow=Overflow.CLOSE,
-        screening=Screening(policy=Strict()),
+        screening=screening or Screening(policy=Strict()),
         farewell=lambda _: ("bye",),
     )
     async with asyncio.timeout(5):
@@ -103,6 +111,51 @@ async def test_the_policy_forwards_drops_and_answers_the_sender_either_way() -> 
     assert "no binary out" in service.heard
     assert "no binary in" in client.heard
     assert "drop me" not in client.heard
+
+
+async def test_what_the_policy_puts_in_place_of_a_message_is_of_its_kind() -> None:
+    class Saying(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            return Verdict(forward=True, payload=payload[4:])
+
+    client = ScriptedLeg("say grüezi", b"say \xff", close=closes.NORMAL, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    await relayed(client, service, screening=Screening(policy=Saying()))
+    assert service.heard == ["grüezi", b"\xff"]
+
+
+async def test_what_is_put_in_place_of_a_text_has_to_be_one_and_its_failure_is_told() -> None:
+    class Binary(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            return Verdict(forward=True, payload=b"\xff")
+
+    failures: list[HookFailed] = []
+    client = ScriptedLeg("text", close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service, screening=Screening(policy=Binary(), failed=failures.append))
+    assert ended.close == closes.INTERNAL_ERROR
+    assert [error.hook for error in failures] == ["policy"]
+
+
+@pytest.mark.parametrize("over", OverRate)
+async def test_the_gate_stands_in_front_of_the_policy(over: OverRate) -> None:
+    seen: list[bytes] = []
+
+    class Noting(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            seen.append(payload)
+            return FORWARD
+
+    gate = MessageGates(MessageLimits(messages_per_connection=Rate(2, 0.2), over=over)).open("7")
+    client = ScriptedLeg("a", "b", "c", close=closes.NORMAL, by=ClosedBy.CLIENT)
+    service, counters = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM), LinkCounters()
+    ended = await relayed(client, service, screening=Screening(policy=Noting(), gate=gate), counters=counters)
+    waits = over is OverRate.WAIT
+    assert service.heard == ["a", "b", *(["c"] if waits else [])]
+    assert seen == [b"a", b"b", *([b"c"] if waits else [])]
+    assert counters.messages_dropped == (not waits)
+    assert ended.close == (closes.MESSAGE_RATE if over is OverRate.CLOSE else closes.NORMAL)
+    assert any("rate_limited" in str(told) for told in client.heard) is (over is OverRate.DROP)
 
 
 async def test_the_policy_ends_the_link_at_both_ends() -> None:

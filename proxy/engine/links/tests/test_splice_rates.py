@@ -1,4 +1,4 @@
-"""What a client sends beyond its rate, where that does not wait: dropped, and told, or the end of the link."""
+"""What a client sends beyond its rate, where that does not wait: it is dropped and told, or ends the link."""
 
 from __future__ import annotations
 
