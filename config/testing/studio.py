@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import urllib.request
 from pathlib import Path
 
 from config.testing.program import Program, free_port
@@ -30,3 +31,13 @@ class StudioInstance:
     def ensure_running(self) -> None:
         if not self.program.running:
             self.start()
+
+    def is_idle(self) -> bool:
+        """Whether it runs, serves and has no client left, as when it has just been started."""
+        if not self.program.running:
+            return False
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1) as answer:
+                return bool(answer.read().endswith(b": 0 sockets\n"))
+        except OSError:
+            return False

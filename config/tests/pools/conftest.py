@@ -15,18 +15,24 @@ from config.testing.studio import INSTANCES, StudioInstance
 MakeNodes = Callable[..., list[Gateway]]
 
 
+@pytest.fixture(scope="session")
+def instances(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[StudioInstance]]:
+    """Those of one test process."""
+    directory = tmp_path_factory.mktemp("studios")
+    made = [StudioInstance(f"studio-{number}", directory) for number in range(1, INSTANCES + 1)]
+    yield made
+    for instance in made:
+        instance.program.kill()
+
+
 @pytest.fixture
-def studios(tmp_path: Path) -> Iterator[list[StudioInstance]]:
-    instances = [StudioInstance(f"studio-{number}", tmp_path) for number in range(1, INSTANCES + 1)]
-    try:
-        for instance in instances:
-            instance.program.start()
-        for instance in instances:
-            instance.program.wait_for_port(instance.port)
-        yield instances
-    finally:
-        for instance in instances:
+def studios(instances: list[StudioInstance]) -> list[StudioInstance]:
+    """Three that are as new: one that a test killed, told to fail or left clients with is started again."""
+    for instance in instances:
+        if not instance.is_idle():
             instance.program.kill()
+            instance.start()
+    return instances
 
 
 @pytest.fixture
