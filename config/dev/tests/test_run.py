@@ -9,6 +9,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -31,10 +33,8 @@ IGNORING_SIGINT = (
 FROM_A_SCRIPT = [sys.executable, "-c", IGNORING_SIGINT]
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checked_out(directory: Path) -> Path:
     """The product's files in an empty directory, compiled if they were, without what an earlier run left."""
-    directory = tmp_path / "checkout"
     directory.mkdir()
     for name in COPIED:
         source = BASE_DIR / name
@@ -46,6 +46,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return checked_out(tmp_path / "checkout")
+
+
+@pytest.fixture
 def ports() -> dict[str, str]:
     return {"GATEWAY_PORT": str(free_port())}
 
@@ -54,6 +59,30 @@ def start(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> Program:
     program = spawn(RUN, name="run", env=ports, cwd=checkout, ready="^Sluicegate is up", within_seconds=45)
     program.wait_for_output("^  Any command ")
     return program
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """One that runs, in its checkout."""
+
+    program: Program
+    checkout: Path
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """For the tests that only use it; it asks its services often."""
+    directory = tmp_path_factory.mktemp("run")
+    env = {"GATEWAY_PORT": str(free_port()), "KB_PROBE_SECONDS": "0.2"}
+    checkout = checked_out(directory / "checkout")
+    program = Program(RUN, name="run", output_path=directory / "run.log", env=env, cwd=checkout)
+    try:
+        program.start()
+        program.wait_for_output("^Sluicegate is up(.|\\n)*^  Any command ", within_seconds=45)
+        yield Up(program, checkout)
+        program.stop()
+    finally:
+        program.kill()
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
@@ -94,10 +123,8 @@ def test_the_printed_login_opens_the_admin_and_stays_the_same(
     assert password in again.output
 
 
-def test_the_printed_url_and_commands_work_at_once(
-    spawn: Spawn, checkout: Path, ports: dict[str, str]
-) -> None:
-    program = start(spawn, checkout, ports)
+def test_the_printed_url_and_commands_work_at_once(spawn: Spawn, up: Up) -> None:
+    program, checkout = up.program, up.checkout
     url = program.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
     studio = program.wait_for_output(r"^  Studio +(ws://\S+)$")[1]
     talk = program.wait_for_output("^  Talk to it +(.+)$")[1]
@@ -120,9 +147,9 @@ def test_the_printed_url_and_commands_work_at_once(
     talking.wait_for_output('"type":"pong"')
 
 
-def test_it_prints_one_screen(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
+def test_it_prints_one_screen(up: Up) -> None:
     """Of 80 columns and 24 lines, without advice on the kernel, and without its own questions."""
-    program = start(spawn, checkout, ports | {"KB_PROBE_SECONDS": "0.2"})
+    program, checkout = up.program, up.checkout
     log, begin, rest = program.output.partition("Sluicegate is up")
     screen, _, _ = rest.partition("  Any command ")
     screen = screen.replace(os.path.relpath(sys.executable, checkout), ".venv/bin/python")  # as make has it
@@ -156,10 +183,8 @@ def test_a_second_one_in_the_same_checkout_leaves_the_first_alone(
         assert json.loads(client.recv(5)) == {"type": "quest.updated"}
 
 
-def test_a_page_of_a_development_server_may_connect(
-    spawn: Spawn, checkout: Path, ports: dict[str, str]
-) -> None:
-    url = start(spawn, checkout, ports).wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
+def test_a_page_of_a_development_server_may_connect(up: Up) -> None:
+    url = up.program.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
 
     with connect(url, proxy=None, origin=Origin("http://localhost:5173")) as client:
         assert json.loads(client.recv(5))["type"] == "connected"
@@ -206,11 +231,10 @@ def test_a_taken_port_stops_the_start_with_one_line(
     assert line.startswith(f"GATEWAY_PORT: must be another port: {ports['GATEWAY_PORT']} ")
 
 
-def test_a_command_beside_it_uses_its_stores(spawn: Spawn, checkout: Path, ports: dict[str, str]) -> None:
-    start(spawn, checkout, ports)
+def test_a_command_beside_it_uses_its_stores(spawn: Spawn, up: Up) -> None:
     script = "from django.conf import settings; print([settings.REDIS_URL, settings.DEBUG])"
 
-    command = spawn([*RUN, "shell", "--verbosity", "0", "--command", script], name="command", cwd=checkout)
+    command = spawn([*RUN, "shell", "--verbosity", "0", "--command", script], name="command", cwd=up.checkout)
 
     assert command.wait_for_exit() == 0
     redis_url, debug = json.loads(command.output.strip().replace("'", '"').replace("True", "true"))
