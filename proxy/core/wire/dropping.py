@@ -23,6 +23,7 @@ class DroppingScanner(Scanner):
     """
 
     __slots__ = ("_drop_left", "_is_dropping", "dropped", "dropped_bytes", "drops")
+    STATE = (*Scanner.STATE, "_drop_left", "_is_dropping")
 
     def __init__(self, **options: Any) -> None:
         """As for `Scanner`."""

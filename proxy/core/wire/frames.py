@@ -66,13 +66,13 @@ class Scanner(FrameReader):
         "_diverts",
         "_held",
         "_parsed_bytes",
-        "_partial",
         "_payload_left",
         "_plain",
         "boundary",
         "controls",
         "noted",
     )
+    STATE = (*FrameReader.STATE, "_held", "_payload_left", "_plain")
 
     def __init__(
         self,
@@ -102,7 +102,6 @@ class Scanner(FrameReader):
         self.controls: list[bytes] | tuple[()] = ()  # a list once there is one
         self._diverts, self._apply_mask = diverts, apply_mask
         self._held = b""  # a frame that is not whole yet, of which nothing was passed on
-        self._partial: Partial | None = None  # a message of which nothing was passed on, its whole frames
         self._payload_left = 0  # of the frame under way
         self._parsed_bytes = 0  # in the step under way
         self._plain = True  # between messages, nothing held, unread or ended

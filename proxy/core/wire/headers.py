@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from proxy.core.closes import NO_STATUS, Close, is_sendable
+from proxy.core.wire.partial import Partial
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MAX_CONTROL_BYTES = 125
@@ -120,6 +122,7 @@ class FrameReader:
         "_kinds",
         "_mask_bit",
         "_message_bytes",
+        "_partial",
         "_parts",
         "_short_header_bytes",
         "control_frames",
@@ -129,6 +132,17 @@ class FrameReader:
         "payload_bytes",
         "pong_prefix",
         "quota",
+        "unread",
+    )
+
+    # Where it stands between two reads. A class of scanners names its own; what is plain is told as it is.
+    STATE: ClassVar[tuple[str, ...]] = (
+        "_message_bytes",
+        "_parts",
+        "control_frames",
+        "messages",
+        "payload_bytes",
+        "pong_prefix",
         "unread",
     )
 
@@ -145,6 +159,27 @@ class FrameReader:
         self._kinds = self._between
         # Of the message under way: payload as announced by its headers so far, frames after the first.
         self._message_bytes = self._parts = 0
+        self._partial: Partial | None = None  # a message of which nothing was passed on, its whole frames
+
+    def told(self) -> dict[str, Any]:
+        """Where it stands, as plain values by name: between two reads, and before the stream has ended.
+
+        Its quota is its owner's to give.
+        """
+        return {
+            **{name: getattr(self, name) for name in self.STATE},
+            "compressed": self._between is BETWEEN_RSV1,
+            "in_message": self._kinds is IN_MESSAGE,
+            "partial": None if self._partial is None else self._partial.told(),
+        }
+
+    def go_on(self, told: dict[str, Any]) -> None:
+        """Stand where one that was made alike has told that it does."""
+        for name in self.STATE:
+            setattr(self, name, told[name])
+        self._between = BETWEEN_RSV1 if told["compressed"] else BETWEEN
+        self._kinds = IN_MESSAGE if told["in_message"] else self._between
+        self._partial = None if told["partial"] is None else Partial(*told["partial"])
 
     @property
     def is_over_quota(self) -> bool:

@@ -7,7 +7,7 @@ are refused, since there is nothing to read in them without the extension.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.core.wire.control_messages import is_control
 from proxy.core.wire.headers import (
@@ -57,7 +57,7 @@ class MessageScanner(FrameReader):
     Attributes: `ended`, `messages` and `payload_bytes` are as those of `frames.Scanner`.
     """
 
-    __slots__ = ("_apply_mask", "_held", "_needed_bytes", "_partial")
+    __slots__ = ("_apply_mask", "_held", "_needed_bytes")
 
     def __init__(
         self,
@@ -74,7 +74,13 @@ class MessageScanner(FrameReader):
         self._apply_mask = apply_mask
         self._held: bytearray | None = None  # a frame that is not whole yet
         self._needed_bytes = 0  # of it, before it is worth another look
-        self._partial: Partial | None = None
+
+    def told(self) -> dict[str, Any]:
+        return {**super().told(), "held": bytes(self._held or b"")}
+
+    def go_on(self, told: dict[str, Any]) -> None:
+        super().go_on(told)
+        self._held = bytearray(told["held"]) or None
 
     @property
     def between_frames(self) -> bool:

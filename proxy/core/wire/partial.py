@@ -8,10 +8,14 @@ class Partial:
 
     __slots__ = ("opcode", "payload", "wire")
 
-    def __init__(self, opcode: int) -> None:
+    def __init__(self, opcode: int, payload: bytes = b"", wire: bytes = b"") -> None:
         self.opcode = opcode
-        self.payload = bytearray()
-        self.wire = bytearray()
+        self.payload = bytearray(payload)
+        self.wire = bytearray(wire)
+
+    def told(self) -> tuple[int, bytes, bytes]:
+        """What one like it is made with."""
+        return self.opcode, bytes(self.payload), bytes(self.wire)
 
     def add(self, payload: bytes, wire: bytes) -> None:
         self.payload += payload

@@ -18,6 +18,7 @@ class GatedLeg(SplicedLeg):
     """
 
     __slots__ = ("_charged_bytes", "gate")
+    STATE = (*SplicedLeg.STATE, "_charged_bytes")
     gate: MessageGate | None
 
     def open_gate(self, gate: MessageGate | None) -> None:

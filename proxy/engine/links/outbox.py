@@ -28,6 +28,10 @@ class Outbox(Generic[ItemT]):
     def is_empty(self) -> bool:
         return not self._items
 
+    def items(self) -> tuple[ItemT, ...]:
+        """All that waits, the oldest first."""
+        return tuple(item for item, _ in self._items)
+
     def put(self, item: ItemT, size_bytes: int) -> int:
         """Add `item`; return how many were dropped: older ones, or itself if it can never fit.
 

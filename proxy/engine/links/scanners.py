@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 from proxy.core.wire.dropping import DroppingScanner
 from proxy.core.wire.frames import Scanner
 from proxy.core.wire.messages import MessageScanner
-from proxy.engine.links.wheel import PONG_PREFIX
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # the library was built without its C extension
     from websockets.utils import apply_mask
+
+
+# What our pings carry and their pongs begin with. Random, so that gateways in a row swallow their own pongs
+# only.
+PONG_PREFIX = b"sg" + os.urandom(6)
 
 
 def client_scanner(

@@ -40,6 +40,7 @@ from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.scanners import client_scanner, upstream_scanner
 from proxy.engine.links.splice_request import End, Life, SpliceRequest
 from proxy.engine.links.spliced_leg import HIGH_WATER_BYTES, LOW_WATER_BYTES, SplicedLeg
+from proxy.engine.links.told import ToldLeg, ToldSplice
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.pools.rawdial import RawUpstream
 from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
@@ -57,26 +58,10 @@ class Splice:
     """
 
     __slots__ = (
-        "_counters",
-        "_deadline",
-        "_due_seconds",
-        "_farewell",
-        "_life",
-        "_moved_at",
-        "_on_client_gone",
-        "_policy",
-        "_timeouts",
-        "_unsent",
-        "down",
-        "ended",
-        "limits",
-        "loop",
-        "overflow",
-        "route",
-        "slot",
-        "takes_controls",
-        "up",
-    )
+        "_counters", "_deadline", "_due_seconds", "_farewell", "_life", "_moved_at", "_on_client_gone",
+        "_policy", "_timeouts", "_unsent", "down", "ended", "limits", "loop", "overflow", "route", "slot",
+        "takes_controls", "up",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -85,11 +70,12 @@ class Splice:
         *,
         early: bytes = b"",
         on_client_gone: Callable[[], object] | None = None,
+        told: ToldSplice | None = None,
     ) -> None:
         """Take over the client's transport, on which the 101 was written, and the upstream's.
 
         `early` is what the client sent behind its request. `on_client_gone` is called when its socket is
-        closed.
+        closed. `told`: go on where another splice of the same request left these sockets.
         """
         self.loop, self.slot = asyncio.get_running_loop(), NOT_DUE
         self.limits, self.overflow, self.route = request.limits, request.overflow, request.route
@@ -102,6 +88,9 @@ class Splice:
         self._unsent = self._timeouts = 0
         self._due_seconds = _due_seconds(request.limits)
         self._join(transport, request)
+        if told is not None:
+            self._moved_at -= told.idle_seconds
+            told.take_up(self.down, self.up)
         self._start(request.upstream, early)
         if self._life is not None:  # else it has ended in the very moment of its beginning
             self._life.joined(self)
@@ -169,6 +158,33 @@ class Splice:
         for leg in (self.down, self.up):
             if not leg.gone:
                 leg.transport.abort()
+
+    # --- To be told -----
+
+    def pause(self, seconds: float) -> None:
+        """Read nothing for so long, unless the link ends; then go on, if nobody has taken the sockets."""
+        self.down.hold(seconds)
+        self.up.hold(seconds)
+
+    def tell(self) -> ToldSplice | None:
+        """Where a paused link stands; None once it has ended, and while what was written has not left."""
+        transports = self.down.transport, self.up.transport
+        if self.ended is not None or any(
+            each.is_closing() or each.get_write_buffer_size() for each in transports
+        ):
+            return None
+        self._count()
+        down, up = ToldLeg.of(self.down), ToldLeg.of(self.up)
+        return ToldSplice(down=down, up=up, idle_seconds=self.loop.time() - self._moved_at)
+
+    def leave(self) -> None:
+        """Let both sockets go without a word to anybody: whoever was told of the link has them."""
+        self._life = None
+        running_wheel().forget(self)
+        for leg in (self.down, self.up):
+            leg.transport.set_protocol(asyncio.Protocol())
+            leg.transport.abort()
+            leg.let_go()
 
     # --- For the legs -----
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import ClassVar
 
 from proxy import metrics
 from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
 from proxy.core.wire.frames import FULL_READ_BYTES, Scanner
-from proxy.core.wire.framing import close_frame, frame_payload_bytes
+from proxy.core.wire.framing import close_frame, frame_payload_bytes, ping_frame
 from proxy.engine.links.outbox import Outbox, OutboxFull
 from proxy.engine.links.owner import Owner
-from proxy.engine.links.wheel import keep_alive_ping
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
@@ -48,33 +48,16 @@ class SplicedLeg(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_control_frames",
-        "_control_frames_at",
-        "_control_messages_at",
-        "_heard",
-        "_heard_at",
-        "_is_closed",
-        "_lingers",
-        "_pause_seconds",
-        "_pinged_at",
-        "_stalled_bytes",
-        "by",
-        "close_due",
-        "gone",
-        "injected_bytes",
-        "injected_messages",
-        "last_words",
-        "other",
-        "outbox",
-        "over",
-        "scanner",
-        "shut",
-        "splice",
-        "stalled_at",
-        "transport",
-        "turn",
-        "watched",
-    )
+        "_control_frames", "_control_frames_at", "_control_messages_at", "_heard", "_heard_at", "_is_closed",
+        "_lingers", "_pause_seconds", "_pinged_at", "_stalled_bytes", "by", "close_due", "gone",
+        "injected_bytes", "injected_messages", "last_words", "other", "outbox", "over", "scanner", "shut",
+        "splice", "stalled_at", "transport", "turn", "watched",
+    )  # fmt: skip
+    # What is told of it as long as the link lives, beside its outbox and its scanner.
+    STATE: ClassVar[tuple[str, ...]] = (
+        "_control_frames", "_heard", "_pause_seconds", "injected_bytes", "injected_messages"
+    )  # fmt: skip
+    MOMENTS = ("_control_frames_at", "_control_messages_at", "_heard_at", "_pinged_at")
     scanner: Scanner
 
     def __init__(self, splice: Owner[SplicedLeg], transport: asyncio.Transport, by: ClosedBy) -> None:
@@ -194,6 +177,8 @@ class SplicedLeg(asyncio.Protocol):
 
     def let_go(self) -> None:
         """Break the cycles of references, so that a link's memory comes back at once."""
+        if self.turn is not None:
+            self.turn.cancel()
         del self.splice, self.other, self.scanner
 
     # --- Turns -----
@@ -231,21 +216,26 @@ class SplicedLeg(asyncio.Protocol):
         """The link has ended, or this socket has: what is unread waits for its turns only."""
         self.scanner.quota = sys.maxsize
         if self.turn is not None:
+            self.hold(0.0)
+
+    def hold(self, seconds: float) -> None:
+        """Let our turn come in so many seconds, in place of any other, and read nothing until then."""
+        if self.turn is not None:
             self.turn.cancel()
             self.turn = None
-            self._wait_for_turn(0.0)
+        self._wait_for_turn(seconds)
 
     def _wait_for_turn(self, seconds: float) -> None:
         """Read nothing more in this turn of the loop, nor for so many seconds."""
         if self.turn is None:
-            loop, self._pause_seconds = self.splice.loop, 0.0
+            loop = self.splice.loop
             self.turn = loop.call_later(seconds, self._go_on) if seconds else loop.call_soon(self._go_on)
             if not self.transport.is_closing():
                 self.transport.pause_reading()
 
     def _go_on(self) -> None:
         """It is our turn again."""
-        self.turn = None
+        self.turn, self._pause_seconds = None, 0.0
         if self.scanner.unread and self.may_read:
             seconds = self._wait_seconds()
             if seconds:
@@ -387,7 +377,8 @@ class SplicedLeg(asyncio.Protocol):
                 self.splice.unanswered(self)
         elif now - self._heard_at >= limits.ping_interval_seconds and self.other.scanner.between_frames:
             self._pinged_at = now
-            self.transport.write(keep_alive_ping(masked=not self.is_client))
+            mask = None if self.is_client else os.urandom(4)
+            self.transport.write(ping_frame(self.scanner.pong_prefix, mask=mask))
 
     def _look_at_stall(self, now: float, slow_seconds: float) -> None:
         unwritten = self.transport.get_write_buffer_size()

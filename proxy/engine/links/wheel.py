@@ -9,26 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from typing import Protocol
 from weakref import WeakKeyDictionary
-
-from proxy.core.wire.framing import ping_frame
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 NOT_DUE = -1
-
-# What our pings carry and their pongs begin with. Random, so that gateways in a row swallow their own pongs
-# only.
-PONG_PREFIX = b"sg" + os.urandom(6)
-_CLIENT_PING = ping_frame(PONG_PREFIX)
-
-
-def keep_alive_ping(*, masked: bool) -> bytes:
-    """A ping of the gateway's own: masked towards an upstream, the same for all clients."""
-    return ping_frame(PONG_PREFIX, mask=os.urandom(4)) if masked else _CLIENT_PING
 
 
 class Due(Protocol):

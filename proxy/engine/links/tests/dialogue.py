@@ -11,6 +11,7 @@ with Dialogue() as link:
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -30,6 +31,7 @@ from proxy.engine.links.tests.splicing import Counted, answer_to
 from proxy.engine.pools.rawdial import RawUpstream
 
 HIGH_BYTES, LOW_BYTES = 600, 100
+PAUSE_SECONDS = 2.0
 
 
 class Wire(asyncio.Transport):
@@ -97,6 +99,14 @@ class Wire(asyncio.Transport):
     def resets(self) -> None:
         """Be lost; the gateway hears of it in the loop's next turn."""
         self._lose(ConnectionResetError())
+
+    def dup(self) -> Wire:
+        """Another socket of the same connection, for who goes on with it: all of the end stays."""
+        other = Wire(self._clock)
+        other.written, other.buffer, other._heard_bytes = self.written, self.buffer, self._heard_bytes
+        other._arriving, other._is_stalled = self._arriving, self._is_stalled
+        self.written, self.buffer, self._arriving = bytearray(), bytearray(), deque()
+        return other
 
     # --- The gateway's side -----
 
@@ -198,10 +208,16 @@ class Dialogue:
 
     def __enter__(self) -> Self:
         asyncio._set_running_loop(self.clock)
+        request = self._request()
+        request.upstream.early = self._greeting
+        request.upstream.extensions = "permessage-deflate" if self._compressed else None
+        self.splice = Splice(self.client, request, early=self._early)
+        return self
+
+    def _request(self) -> SpliceRequest:
         upstream = RawUpstream()
-        upstream.transport, upstream.early = self.service, self._greeting
-        upstream.extensions = "permessage-deflate" if self._compressed else None
-        request = SpliceRequest(
+        upstream.transport = self.service
+        return SpliceRequest(
             upstream=upstream,
             limits=self._limits,
             counters=self.counters,
@@ -209,8 +225,6 @@ class Dialogue:
             route=self.counted.route,
             **self._options,
         )
-        self.splice = Splice(self.client, request, early=self._early)
-        return self
 
     def __exit__(
         self, failed: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -230,6 +244,17 @@ class Dialogue:
     def ends(self, close: Close, by: ClosedBy = ClosedBy.GATEWAY) -> None:
         """The gateway ends the link."""
         self.splice.end(close, by)
+
+    def hands_over(self) -> bool:
+        """Another splice goes on with the link, on other sockets of the same connections; if that can be."""
+        self.splice.pause(PAUSE_SECONDS)
+        told = self.splice.tell()
+        if told is None:
+            return False
+        self.client, self.service = self.client.dup(), self.service.dup()
+        self.splice.leave()
+        self.splice = Splice(self.client, self._request(), told=pickle.loads(pickle.dumps(told)))
+        return True
 
     def wait(self, seconds: float = 0.0) -> None:
         """Let time pass, and every leg have the turns that are due by then."""

@@ -134,7 +134,7 @@ class TestGateway:
         transport.write(response.serialize())
         life = Told()
         splice = Splice(
-            transport, self._spliced(upstream, life), early=early, on_client_gone=self._client_gone
+            transport, self.request(upstream, life), early=early, on_client_gone=self._client_gone
         )
         self.joined.put_nowait(splice)
         self.lives[splice] = life
@@ -144,7 +144,7 @@ class TestGateway:
         request = DialRequest(extensions=None if inspected else offer)
         return await dial_raw(Target(self.upstream_url), request, limits=self.limits)
 
-    def _spliced(self, upstream: RawUpstream, life: Told) -> SpliceRequest:
+    def request(self, upstream: RawUpstream, life: Told) -> SpliceRequest:
         return SpliceRequest(
             upstream=upstream,
             limits=self.limits,

@@ -10,7 +10,7 @@ from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import CLOSE, CONT, PING, parse_close, xor_mask
 from proxy.core.wire.tests.frames import pong_frame
 from proxy.core.wire.tests.reference import spans
-from proxy.engine.links.tests.dialogue import Wire
+from proxy.engine.links.tests.dialogue import Dialogue, Wire
 
 
 class Heard(NamedTuple):
@@ -23,14 +23,18 @@ class Heard(NamedTuple):
 class End:
     """A client (with a mask) or a service. Says frames in pieces of any size, answers pings and a close."""
 
-    def __init__(self, wire: Wire, *, mask: bytes | None) -> None:
-        self._wire, self._mask = wire, mask
-        wire.stalls()
+    def __init__(self, link: Dialogue, *, mask: bytes | None) -> None:
+        self._link, self._mask = link, mask
+        self._wire.stalls()
         self._frames: deque[bytes] = deque()
         self._begun = b""  # the rest of the frame under way
         self._has_closed = self._is_gone = False
         self._read = bytearray()
         self._answered = 0  # bytes of it
+
+    @property
+    def _wire(self) -> Wire:
+        return self._link.service if self._mask is None else self._link.client
 
     def say(self, frames: list[bytes]) -> None:
         self._frames.extend(frames)

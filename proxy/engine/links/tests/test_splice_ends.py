@@ -14,9 +14,9 @@ from proxy.core.policies import FORWARD, Policy, Verdict
 from proxy.core.wire.framing import close_frame, ping_frame
 from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT, xor_mask
 from proxy.core.wire.tests.frames import encode_frame, pong_frame
+from proxy.engine.links.scanners import PONG_PREFIX
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.policies import Forwarding, OneWay
-from proxy.engine.links.wheel import PONG_PREFIX
 from proxy.engine.unsent import MOST_TIMEOUTS
 
 KEY = b"\x01\x02\x03\x04"

@@ -92,7 +92,7 @@ def stories(draw: st.DrawFn) -> Story:
     drawn = st.lists(st.tuples(sizes, st.integers(1, 3), st.booleans()), max_size=12)
     moves = st.sampled_from(("client", "service", "client reads", "service reads"))
     move = st.tuples(moves, st.sampled_from((1, 2, 7, 60, 500, 100_000)))
-    other = st.sampled_from((("event", 0), ("wait", 1), ("wait", 10), ("wait", 300)))
+    other = st.sampled_from((("event", 0), ("hand over", 0), ("wait", 1), ("wait", 10), ("wait", 300)))
     acts = draw(st.lists(st.one_of(move, move, other), max_size=30))
     for ending in draw(st.lists(st.sampled_from(ENDINGS), max_size=2)):
         acts.insert(draw(st.integers(0, len(acts))), (ending, 0))
@@ -121,7 +121,7 @@ class Play:
             policy=POLICIES.get(story.kind),
             gate=gate,
         )
-        self.ends = {"client": End(self.link.client, mask=KEY), "service": End(self.link.service, mask=None)}
+        self.ends = {"client": End(self.link, mask=KEY), "service": End(self.link, mask=None)}
         for name, end in self.ends.items():
             end.say([frame for each in getattr(story, name) for frame in each.wire])
 
@@ -141,6 +141,9 @@ class Play:
     def _act(self, what: str, size: int) -> None:
         if what == "wait":
             self.link.wait(size / 100)
+        elif what == "hand over":
+            if self.link.end is None:
+                self.link.hands_over()
         elif what == "kick":
             self.link.ends(closes.KICKED, ClosedBy.STAFF)
         elif what.endswith("floods"):
