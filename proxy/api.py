@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.cluster.publishing import LayerAway, publish, publish_on_commit
+from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.credentials import Credentials
 from proxy.core.errors import (
@@ -50,6 +51,7 @@ __all__ = [
     "Background",
     "BadRequest",
     "BreakerLimits",
+    "Bucket",
     "ClientPath",
     "Close",
     "ClosedBy",

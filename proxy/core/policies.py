@@ -23,11 +23,10 @@ class Verdict(NamedTuple):
     pause_seconds: float = 0.0
 
 
-def checked(verdict: Verdict, *, is_text: bool) -> Verdict:
-    """The verdict on a text, or on what is none. Raises if it puts in place of a text what cannot be one."""
+def check(verdict: Verdict, *, is_text: bool) -> None:
+    """Raise if it puts in place of a text what cannot be one, or is no verdict."""
     if verdict.payload is not None and is_text:
         verdict.payload.decode()
-    return verdict
 
 
 FORWARD = Verdict(forward=True)

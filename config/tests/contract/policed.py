@@ -8,12 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 from experience import settings
-from proxy.core.buckets import Bucket
-from proxy.core.closes import Close
-from proxy.core.errors import Forbidden
-from proxy.core.limits import MessageLimits, Rate
-from proxy.core.policies import DROP, FORWARD, Policy, Verdict
-from proxy.core.routes import Route, Subject, Upstream
+from proxy.api import (
+    DROP,
+    FORWARD,
+    Bucket,
+    Close,
+    Forbidden,
+    MessageLimits,
+    Policy,
+    Rate,
+    Route,
+    Subject,
+    Upstream,
+    Verdict,
+)
 
 NO_OBJECT = Verdict(forward=False, reply='{"type":"error","message":"A message is a JSON object."}')
 TOO_MANY_ERRORS = Verdict(forward=False, close=Close(4400, "too many errors"))

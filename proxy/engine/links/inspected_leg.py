@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.core.limits import OverRate
+from proxy.core.message_gate import MessageGate
 from proxy.core.wire.frames import FULL_READ_BYTES
 from proxy.core.wire.messages import Control, Message, MessageScanner
 from proxy.engine.links.gated_leg import GatedLeg
@@ -33,12 +34,13 @@ class InspectedLeg(GatedLeg):
         if self.is_client and self.splice.takes_controls and message.is_control:
             self.take_control(message.payload)
             return b""
-        return self.splice.judged(self, message) if self._lets_in(len(message.payload)) else b""
+        if self.gate is not None and not self._lets_in(self.gate, len(message.payload)):
+            return b""
+        return self.splice.judged(self, message)
 
-    def _lets_in(self, size_bytes: int) -> bool:
+    def _lets_in(self, gate: MessageGate, size_bytes: int) -> bool:
         """Ask the gate about one message; where messages wait for it, the scanner's quota has done so."""
-        gate = self.gate
-        if gate is None or gate.over is OverRate.WAIT:
+        if gate.over is OverRate.WAIT:
             return True
         now = self.splice.loop.time()
         granted, _ = gate.grant(now, most=1)

@@ -20,7 +20,7 @@ from proxy.core.farewells import Farewell, last_words
 from proxy.core.legs import Leg
 from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits, OverRate
 from proxy.core.message_gate import MessageGate
-from proxy.core.policies import Policy, Verdict, checked, looks_at_client, looks_at_service
+from proxy.core.policies import Policy, Verdict, check, looks_at_client, looks_at_service
 from proxy.core.records import LinkCounters
 from proxy.core.routes import Overflow
 from proxy.core.wire.control_messages import is_control
@@ -308,7 +308,8 @@ class Relay:
         is_text = isinstance(message, str)
         with calling_hook("policy"):
             payload = message.encode() if isinstance(message, str) else message
-            verdict = checked(judge(payload, is_text=is_text), is_text=is_text)
+            verdict = judge(payload, is_text=is_text)
+            check(verdict, is_text=is_text)
         await self._obey(verdict, sender=sender)
         if not verdict.forward:
             return None
