@@ -26,7 +26,8 @@ class Workplace:
     """What background work gets of the node that it runs on. `publish` needs none.
 
     Attributes:
-        deliver: gives an event to those links of this node that hear a topic; ValueError for what is none.
+        deliver: gives an event to those links of this node that hear a topic, at once; ValueError for what is
+            none. Call it on the event loop.
         watch: tells a watcher of the first and last link of this node on each topic of some kinds, until
             cancelled; begins with those there are (`proxy/engine/hub.py`).
         run_in_database: runs a function that uses the database.
