@@ -40,13 +40,6 @@ class Message(NamedTuple):
         return self.opcode == TEXT and is_control(self.payload)
 
 
-class Control(NamedTuple):
-    """A ping (opcode 9) or a foreign pong (10), to forward as it is."""
-
-    opcode: int
-    wire: bytes
-
-
 class MessageScanner(FrameReader):
     """Cut one direction into whole messages.
 
@@ -97,13 +90,13 @@ class MessageScanner(FrameReader):
         """Differs after anything was read."""
         return self.messages + self.payload_bytes + self.control_frames + len(self._held or b"")
 
-    def resume(self) -> list[Message | Control]:
+    def resume(self) -> list[Message | bytes]:
         """Go on with what is unread; returns as `feed` does."""
         unread, self.unread = self.unread, b""
         return self.feed(unread)
 
-    def feed(self, chunk: bytes) -> list[Message | Control]:
-        """Return what has become whole, in order, until the turn is over."""
+    def feed(self, chunk: bytes) -> list[Message | bytes]:
+        """Return what has become whole, in order, until the turn is over; pings and pongs as they came."""
         if self.unread:  # it is not our turn
             self.unread += chunk
             return []
@@ -114,7 +107,7 @@ class MessageScanner(FrameReader):
             if len(self._held) < self._needed_bytes:
                 return []
             chunk, self._held = bytes(self._held), None
-        whole: list[Message | Control] = []
+        whole: list[Message | bytes] = []
         try:
             self._take_frames(chunk, whole)
         except ProtocolViolation as broken:
@@ -123,7 +116,7 @@ class MessageScanner(FrameReader):
             self._partial = None
         return whole
 
-    def _take_frames(self, chunk: bytes, whole: list[Message | Control]) -> None:
+    def _take_frames(self, chunk: bytes, whole: list[Message | bytes]) -> None:
         """Go through a chunk frame by frame, until the turn is over."""
         position, cost = 0, 0
         while position < len(chunk) and self.ended is None:
@@ -140,7 +133,7 @@ class MessageScanner(FrameReader):
         """Whether the frame that begins so waits for a larger quota; control frames never do."""
         return self.is_over_quota and self._kinds[first] != CONTROL
 
-    def _frame_end(self, chunk: bytes, position: int, whole: list[Message | Control]) -> int:
+    def _frame_end(self, chunk: bytes, position: int, whole: list[Message | bytes]) -> int:
         """Take one frame in and return where it ends; 0 if it is not whole."""
         header = self._header(chunk, position)
         if header is None:
@@ -160,7 +153,7 @@ class MessageScanner(FrameReader):
             if message is not None:
                 whole.append(message)
         elif not self._keeps(wire[0] & 0x0F, payload):
-            whole.append(Control(wire[0] & 0x0F, wire))
+            whole.append(wire)
         return end
 
     def _join(self, kind: int, payload: bytes, wire: bytes) -> Message | None:

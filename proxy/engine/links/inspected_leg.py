@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.core.limits import OverRate
 from proxy.core.message_gate import MessageGate
 from proxy.core.wire.frames import FULL_READ_BYTES
-from proxy.core.wire.messages import Control, Message, MessageScanner
+from proxy.core.wire.messages import Message, MessageScanner
 from proxy.engine.links.gated_leg import GatedLeg
 
 
@@ -20,11 +20,11 @@ class InspectedLeg(GatedLeg):
         if len(data) >= FULL_READ_BYTES:
             self._wait_for_turn(0.0)
 
-    def _take(self, read: list[Message | Control]) -> None:  # type: ignore[override]  # as the scanner is
+    def _take(self, read: list[Message | bytes]) -> None:  # type: ignore[override]  # as the scanner is
         for whole in read:
             if self.other.shut:
                 break
-            frames = self._frames_of(whole) if isinstance(whole, Message) else whole.wire
+            frames = self._frames_of(whole) if isinstance(whole, Message) else whole
             if frames and not self.other.shut:
                 self.other.transport.write(frames)
         self._finish_read()

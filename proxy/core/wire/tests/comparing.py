@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 from websockets.utils import apply_mask
 
 from proxy.core.wire.frames import Scanner
-from proxy.core.wire.messages import Control, Message, MessageScanner
+from proxy.core.wire.messages import Message, MessageScanner
 from proxy.core.wire.tests.reference import Rules, Verdict, assert_same_end, spans
 
 
@@ -75,7 +75,7 @@ def compare_whole(stream: bytes, chunks: Sequence[bytes], verdict: Verdict, rule
         pong_prefix=rules.pong_prefix,
         apply_mask=apply_mask,
     )
-    whole: list[Message | Control] = []
+    whole: list[Message | bytes] = []
     for chunk in chunks:
         whole += scanner.feed(chunk)
         while scanner.unread:
@@ -86,8 +86,8 @@ def compare_whole(stream: bytes, chunks: Sequence[bytes], verdict: Verdict, rule
         assert scanner.messages == sum(isinstance(item, Message) for item in whole)
 
 
-def _whole(stream: bytes, verdict: Verdict, rules: Rules) -> list[Message | Control]:
-    whole: list[Message | Control] = []
+def _whole(stream: bytes, verdict: Verdict, rules: Rules) -> list[Message | bytes]:
+    whole: list[Message | bytes] = []
     opcode, payload, wire = 0, b"", b""
     for frame, (start, _, end) in zip(verdict.frames, spans(stream), strict=False):
         content = bytes(frame.data)
@@ -100,7 +100,7 @@ def _whole(stream: bytes, verdict: Verdict, rules: Rules) -> list[Message | Cont
         elif frame.opcode is Opcode.PING or not (
             frame.opcode is Opcode.CLOSE or content.startswith(rules.pong_prefix)
         ):
-            whole.append(Control(frame.opcode, stream[start:end]))
+            whole.append(stream[start:end])
     return whole
 
 

@@ -7,7 +7,7 @@ import pytest
 from proxy.core.closes import Close
 from proxy.core.wire.framing import close_frame, ping_frame, text_frame
 from proxy.core.wire.headers import Violation
-from proxy.core.wire.messages import Control, Message, MessageScanner
+from proxy.core.wire.messages import Message, MessageScanner
 from proxy.core.wire.tests.frames import encode_frame, pong_frame
 
 KEY = b"\x11\x22\x33\x44"
@@ -24,9 +24,10 @@ def scanner() -> MessageScanner:
 
 
 def test_a_message_comes_unmasked_and_with_its_original_frame(scanner: MessageScanner) -> None:
-    whole = scanner.feed(HELLO)
-    assert whole == [Message(1, b"hello", HELLO)]
-    assert whole[0].wire is HELLO
+    (message,) = scanner.feed(HELLO)
+    assert isinstance(message, Message)
+    assert message == (1, b"hello", HELLO)
+    assert message.wire is HELLO
 
 
 def test_a_fragmented_message_comes_whole_or_not_at_all(scanner: MessageScanner) -> None:
@@ -40,12 +41,12 @@ def test_a_fragmented_message_comes_whole_or_not_at_all(scanner: MessageScanner)
 
 
 def test_a_ping_between_fragments_comes_before_their_message(scanner: MessageScanner) -> None:
-    assert scanner.feed(FIRST + PING + LAST) == [Control(9, PING), Message(1, b"one two", FIRST + LAST)]
+    assert scanner.feed(FIRST + PING + LAST) == [PING, Message(1, b"one two", FIRST + LAST)]
 
 
 def test_our_own_pongs_are_kept_and_foreign_ones_come_out(scanner: MessageScanner) -> None:
     foreign = pong_frame(b"x", mask=KEY)
-    assert scanner.feed(pong_frame(b"gw:1", mask=KEY) + foreign) == [Control(10, foreign)]
+    assert scanner.feed(pong_frame(b"gw:1", mask=KEY) + foreign) == [foreign]
     assert scanner.control_frames == 2
 
 
