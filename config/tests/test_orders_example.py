@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -45,6 +46,7 @@ def gateway(
     gateway = Gateway(request.param, tmp_path, {**path, **own, "REDIS_URL": valkey.url}, tuned=False)
     gateway.migrate()
     gateway.start()
+    httpx.get(f"http://127.0.0.1:{gateway.port}/health", timeout=50)  # its socket listens before it does
     yield gateway
     gateway.close()
 

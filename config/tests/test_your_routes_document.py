@@ -34,7 +34,8 @@ def shell(kind: str, *, port: int) -> str:
     """The one command of that kind, on the gateway at `port` and by the Python that runs this test."""
     (text,) = of_kind(kind)
     text = text.replace(".venv/bin/python", sys.executable).replace("127.0.0.1:8666", f"127.0.0.1:{port}")
-    return text.replace("make run", f"GATEWAY_PORT={port} exec {sys.executable} -m config.dev")
+    ports = f"GATEWAY_PORT={port} ORDERS_PORT={free_port()}"  # other tests may want the usual ones
+    return text.replace("make run", f"{ports} exec {sys.executable} -m config.dev")
 
 
 def test_the_files_of_the_document_are_those_of_the_example() -> None:

@@ -75,5 +75,6 @@ ORDERS = Route(
     topic_kinds=(SHOP,),
     policy=OrdersOnly,
     connection_limits=env.connection_limits("orders", per_ip=20, per_user=3, rate="20/s"),
+    bounds=env.link_bounds("orders"),
 )
 ROUTES = (ORDERS,)
