@@ -46,7 +46,7 @@ class MessageGate:
     waits with its next message. One that has begun is let in whole.
     """
 
-    __slots__ = ("_answer_at", "_dropped", "_messages", "_phrase", "_sizes", "_user", "at_once", "over")
+    __slots__ = ("_answer_at", "_at_once", "_dropped", "_messages", "_phrase", "_sizes", "_user", "over")
 
     def __init__(
         self, limits: MessageLimits, user: UserBuckets, *, phrase: Callable[[str], str] | None = None
@@ -56,7 +56,15 @@ class MessageGate:
         self._user, self._phrase = user, phrase
         self._dropped: Bucket | None = user.dropped if limits.is_per_user else None
         self._answer_at = 0.0
-        self.over, self.at_once = limits.over, _at_once(limits)
+        self.over, self._at_once = limits.over, _at_once(limits)
+
+    @property
+    def at_once(self) -> int:
+        """How many messages may be asked for at once, to look at the buckets no more often than needed.
+
+        A user's links share them: what one was granted and has not sent, another of them would lack.
+        """
+        return max(1, self._at_once // max(1, self._user.gates))
 
     def grant(self, now: float, *, most: int) -> tuple[int, float]:
         """How many messages may begin, or how long to wait until some may: one of the two is 0.

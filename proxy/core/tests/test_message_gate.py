@@ -25,6 +25,21 @@ def test_a_link_has_its_own_rate_and_its_user_one_for_all_links() -> None:
     assert (passed(first, 10), passed(second, 10), passed(gates.open("8"), 10)) == (3, 1, 3)
 
 
+@pytest.mark.parametrize("rate", [Rate(20, 1), Rate(100, 1), Rate(1000, 1)], ids=str)
+def test_links_of_one_user_hold_nothing_back_that_another_of_its_links_may_send(rate: Rate) -> None:
+    gates = MessageGates(MessageLimits(messages_per_user=rate))
+    links = [gates.open("7") for _ in range(20)]
+    assert all(gate.grant(0.0, most=gate.at_once)[0] for gate in links)
+
+
+def test_who_is_alone_is_looked_at_once_for_several_messages_again_when_the_others_have_left() -> None:
+    gates = MessageGates(MessageLimits(messages_per_user=Rate(100, 1)))
+    gate, _ = gates.open("7"), gates.open("7")
+    assert gate.at_once == 5
+    gates.close("7")
+    assert gate.at_once == 10
+
+
 def test_a_refused_message_takes_nothing_from_any_bucket() -> None:
     gates = MessageGates(MessageLimits(messages_per_connection=Rate(1, 1), messages_per_user=Rate(2, 1)))
     first, second = gates.open("7"), gates.open("7")
