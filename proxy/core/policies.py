@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
@@ -23,14 +24,23 @@ class Verdict(NamedTuple):
     pause_seconds: float = 0.0
 
 
-def check(verdict: Verdict, *, is_text: bool) -> None:
-    """Raise if it puts in place of a text what cannot be one, or is no verdict."""
-    if verdict.payload is not None and is_text:
-        verdict.payload.decode()
-
-
 FORWARD = Verdict(forward=True)
 DROP = Verdict(forward=False)
+_KINDS: tuple[tuple[str, type], ...] = (("payload", bytes), ("reply", str), ("close", Close))
+
+
+def check(verdict: Verdict, *, is_text: bool) -> None:
+    """Raise if it cannot be obeyed: here it is still the policy's failure, later it would be the link's."""
+    if verdict is FORWARD or verdict is DROP:
+        return
+    for name, kind in _KINDS:
+        value = getattr(verdict, name)
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"a verdict's {name} is {kind.__name__} or None, not {type(value).__name__}")
+    if not 0 <= verdict.pause_seconds < math.inf:
+        raise ValueError(f"a verdict's pause is seconds, not {verdict.pause_seconds!r}")
+    if verdict.payload is not None and is_text:
+        verdict.payload.decode()  # what is put in place of a text has to be one
 
 
 class Policy:

@@ -214,7 +214,7 @@ class SplicedLeg(asyncio.Protocol):
 
     def hurry(self) -> None:
         """The link has ended, or this socket has: what is unread waits for its turns only."""
-        self.scanner.quota = sys.maxsize
+        self.scanner.quota, self._pause_seconds = sys.maxsize, 0.0
         if self.turn is not None:
             self.hold(0.0)
 

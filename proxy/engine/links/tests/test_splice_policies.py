@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
@@ -12,7 +15,7 @@ from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.policies import OneWay
-from proxy.engine.links.tests.splicing import answer_to, masked
+from proxy.engine.links.tests.splicing import MASK, answer_to, masked
 
 REFRESH = '{"type":"gateway.refresh","token":"abc"}'
 ANSWER = text_frame(answer_to(REFRESH))
@@ -122,6 +125,45 @@ def test_a_policy_that_fails_closes_with_1011() -> None:
         link.client.says(*said("not JSON"))
         link.client.hears(close_frame(1011, "internal error"))
     assert [error.hook for error in link.failures] == ["policy"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Verdict(forward=True, payload="text"),  # type: ignore[arg-type]
+        Verdict(forward=False, reply={"code": "no text"}),  # type: ignore[arg-type]
+        Verdict(forward=False, close=1008),  # type: ignore[arg-type]
+        Verdict(forward=False, pause_seconds=float("inf")),
+        None,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_verdict_that_cannot_be_obeyed_is_the_policys_failure(opcode: int, wrong: Any) -> None:
+    class Wrong(Policy):
+        def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+            return wrong  # type: ignore[no-any-return]
+
+    with Dialogue(policy=Wrong()) as link:
+        link.client.says(masked(opcode, b"a secret"))
+        link.client.hears(close_frame(1011, "internal error"))
+    (failure,) = link.failures
+    assert failure.hook == "policy"
+    assert "secret" not in repr(failure.__cause__)
+
+
+def test_a_client_that_answers_the_close_is_heard_at_once_however_long_it_was_to_wait() -> None:
+    class Patient(Polite):
+        def judge(self, direction: str, payload: bytes, *, is_text: bool) -> Verdict:
+            if payload == b"wait":
+                return Verdict(forward=False, pause_seconds=3.0)
+            return super().judge(direction, payload, is_text=is_text)
+
+    with Dialogue(policy=Patient()) as link:
+        link.client.says(b"".join(said("wait", "close")), close_frame(1008, mask=MASK))
+        link.service.says(close_frame(1008))
+        link.wait(0.1)
+        assert link.end is not None
 
 
 def test_no_message_gets_past_a_policy_in_pieces() -> None:
