@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
@@ -66,6 +67,7 @@ class Relay:
 
     __slots__ = (
         "_began_at",
+        "_context",
         "_controls",
         "_counters",
         "_downstream",
@@ -114,6 +116,7 @@ class Relay:
         self._outbox: Outbox[Event] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._loop, self.slot = asyncio.get_running_loop(), NOT_DUE
+        self._context = copy_context()  # who injects is another task, and log lines would name its link
         self._ended: LegClosed | None = None
         self._running: asyncio.Task[Any] | None = None  # the task of `run`, while it pumps
 
@@ -190,7 +193,8 @@ class Relay:
         await asyncio.wait(pumps)
 
     def _start(self, name: str, pump: Pump, stalled: Close) -> asyncio.Task[None]:
-        return self._loop.create_task(self._guard(pump, stalled), name=f"pump:{name}")
+        guarded = self._guard(pump, stalled)
+        return self._loop.create_task(guarded, name=f"pump:{name}", context=self._context)
 
     async def _guard(self, pump: Pump, stalled: Close) -> None:
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import HookFailed, LegClosed
+from proxy.core.events import Event
 from proxy.core.limits import LinkLimits, MessageLimits, OverRate, Rate
 from proxy.core.message_gate import MessageGates
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
@@ -156,6 +158,36 @@ async def test_the_gate_stands_in_front_of_the_policy(over: OverRate) -> None:
     assert counters.messages_dropped == (not waits)
     assert ended.close == (closes.MESSAGE_RATE if over is OverRate.CLOSE else closes.NORMAL)
     assert any("rate_limited" in str(told) for told in client.heard) is (over is OverRate.DROP)
+
+
+async def test_an_event_is_told_in_the_links_own_context_so_that_log_lines_name_it() -> None:
+    named: ContextVar[str] = ContextVar("named", default="nobody")
+    told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    class Noting(ScriptedLeg):
+        async def send(self, message: str | bytes) -> None:
+            told.set_result(named.get())
+
+    async def joined() -> LegClosed:
+        named.set("the link")
+        relay.set_result(
+            Relay(
+                Noting(close=None, by=ClosedBy.CLIENT),
+                ScriptedLeg(close=None, by=ClosedBy.UPSTREAM),
+                limits=NORMAL,
+                counters=LinkCounters(),
+                overflow=Overflow.CLOSE,
+            )
+        )
+        return await relay.result().run()
+
+    relay: asyncio.Future[Relay] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(joined())
+    async with asyncio.timeout(5):
+        (await relay).inject(Event("everyone", "news"))
+        assert await told == "the link"
+        relay.result().end(closes.NORMAL, ClosedBy.GATEWAY)
+        await running
 
 
 async def test_the_policy_ends_the_link_at_both_ends() -> None:
