@@ -16,12 +16,14 @@ from config.tests.conformance.upstream import EchoService
 class Way(StrEnum):
     """How frames flow.
 
-    `transparent`: a splice that looks at nothing, with compression end to end. `control`: the main route's,
-    which looks for control messages. `inspected`: the studio's, which counts whole messages. `relay`: that of
-    `serve`, for links that outlive their member. `daphne`: the relay on stock Daphne.
+    `transparent`: a splice that looks at nothing, with compression end to end. `counted`: the studio's, whose
+    messages are counted as they go by; tried where it differs, which is compression. `control`: the main
+    route's, which looks for control messages. `inspected`: a route with a policy, which reads whole messages.
+    `relay`: that of `serve`, for links that outlive their member. `daphne`: the relay on stock Daphne.
     """
 
     TRANSPARENT = "transparent"
+    COUNTED = "counted"
     CONTROL = "control"
     INSPECTED = "inspected"
     RELAY = "relay"
@@ -32,7 +34,8 @@ class Way(StrEnum):
         return self not in {Way.RELAY, Way.DAPHNE}
 
 
-PATHS = {Way.TRANSPARENT: "/transparent", Way.CONTROL: "/ws/experience"}
+COMPRESSED = (Way.TRANSPARENT, Way.COUNTED)
+PATHS = {Way.TRANSPARENT: "/transparent", Way.CONTROL: "/ws/experience", Way.INSPECTED: "/inspected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def start(service: EchoService, tmp_path_factory: pytest.TempPathFactory) -> Ite
         key = (kind, *sorted(env.items()))
         if key not in running:
             shared = {
-                "ROUTES": "experience.routes.ROUTES,config.tests.conformance.routes.TRANSPARENT",
+                "ROUTES": "experience.routes.ROUTES,config.tests.conformance.routes.ROUTES",
                 "KB_SERVICE_URL": f"http://127.0.0.1:{service.port}",
                 "STUDIO_WS_URLS": f"ws://127.0.0.1:{service.port}",
                 "STUDIO_PROBE": "none",
@@ -88,7 +91,7 @@ def start(service: EchoService, tmp_path_factory: pytest.TempPathFactory) -> Ite
             gateway.close()
 
 
-@pytest.fixture(params=list(Way), scope="module", ids=str)
+@pytest.fixture(params=[way for way in Way if way is not Way.COUNTED], scope="module", ids=str)
 def subject(request: pytest.FixtureRequest, service: EchoService, start: Callable[..., Gateway]) -> Subject:
     way: Way = request.param
     if way is Way.RELAY:

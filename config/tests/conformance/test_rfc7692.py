@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from config.tests.conformance.conftest import Subject, Way
+from config.tests.conformance.conftest import COMPRESSED, Subject, Way
 from config.tests.conformance.test_rfc6455 import CASE_SECONDS
 from config.tests.conformance.wire import (
     BINARY,
@@ -77,9 +77,9 @@ async def converse(wire: Wire, frames: list[bytes], count: int) -> list[Heard | 
         return [await wire.hear() for _ in range(count)]
 
 
-transparent = pytest.mark.parametrize("subject", [Way.TRANSPARENT], ids=str, indirect=True)
+transparent = pytest.mark.parametrize("subject", COMPRESSED, ids=str, indirect=True)
 declining = pytest.mark.parametrize(
-    "subject", [way for way in Way if way is not Way.TRANSPARENT], ids=str, indirect=True
+    "subject", [way for way in Way if way not in COMPRESSED], ids=str, indirect=True
 )
 every_offer = pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
 
