@@ -52,13 +52,14 @@ def _named(name: str) -> tuple[Route, ...]:
     """The route, or the routes, at the dotted path `name`."""
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(import_module(module), attribute)
+        holder = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise SettingError("ROUTES", f"importable; {name} is not: {error}") from None
-    except AttributeError:
-        raise SettingError("ROUTES", f"importable; {module} has no {attribute}") from None
+    if not hasattr(holder, attribute):
+        raise SettingError("ROUTES", f"importable; {module} has no {attribute}")
+    found = getattr(holder, attribute)
     among = (found,) if isinstance(found, Route) else found
     if not isinstance(among, Iterable) or not (held := tuple(among)):
         raise SettingError("ROUTES", f"routes, or tuples of them; {name} is none and holds none")

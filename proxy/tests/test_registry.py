@@ -54,10 +54,22 @@ def test_what_is_wrong_stops_the_start_with_one_line(
     assert str(stopped.value) == f"ROUTES: must be {line}"
 
 
+@pytest.mark.parametrize(
+    ("line", "error", "said"),
+    [
+        ("import no_such_library", ModuleNotFoundError, "no_such_library"),
+        ("import os; os.no_such_name", AttributeError, "no_such_name"),
+    ],
+)
 def test_what_a_module_of_routes_lacks_itself_is_told_with_where(
-    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Any
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    tmp_path: Any,
+    line: str,
+    error: type[Exception],
+    said: str,
 ) -> None:
-    (tmp_path / "stall.py").write_text("import no_such_library\n")
+    (tmp_path / "stall.py").write_text(f"{line}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+    with pytest.raises(error, match=said):
         told(monkeypatch, settings, "stall.ROUTES")
