@@ -23,14 +23,17 @@ class Refusal(NamedTuple):
 def refusal_of(error: GatewayError, *, status: int | None = None) -> Refusal:
     """What `error` is as an answer; `status` for a route that has one of its own for it."""
     status = error.status if status is None else status
-    return refusal(status, retry_after_seconds=error.retry_after_seconds, **error.fields())
+    after = error.retry_after_seconds  # and a 405 is a handshake's, which only a GET can be
+    return refusal(status, retry_after_seconds=after, allow=b"GET", **error.fields())
 
 
-def refusal(status: int, *, retry_after_seconds: float | None = None, **told: Any) -> Refusal:
-    """An answer that tells `told`, `code` and `message` among it, as JSON."""
+def refusal(
+    status: int, *, retry_after_seconds: float | None = None, allow: bytes = b"GET, HEAD", **told: Any
+) -> Refusal:
+    """An answer that tells `told`, `code` and `message` among it, as JSON; `allow` is for a 405."""
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"allow", b"GET, HEAD"))
+        headers.append((b"allow", allow))
     if status == HTTPStatus.UPGRADE_REQUIRED:
         headers.append((b"upgrade", b"websocket"))
     if retry_after_seconds is not None:

@@ -126,6 +126,7 @@ def test_a_broken_handshake_is_refused_before_the_application_runs(
         got, headers, rest = read_head(raw)
         assert (got, headers["content-type"]) == (status, "application/json")
         assert headers["connection"] == ("Upgrade, close" if status == 426 else "close")
+        assert headers.get("allow") == ("GET" if status == 405 else None)  # a HEAD is no handshake, either
         assert json.loads(rest + read_all(raw))["code"] == "bad_request"
 
 
