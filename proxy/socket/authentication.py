@@ -29,11 +29,20 @@ async def authenticate(opening: Opening) -> Principal:
             client_address=scope["client_address"],
         )
         seconds = opening.served.limits.dial_timeout_seconds
-        principal = await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
-        if not is_user_id(principal.user_id):  # it goes into records, topics and headers
-            raise HookFailed("authenticate")
+        principal = _checked(
+            await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
+        )
     scope["principal"] = principal
     return principal
+
+
+def _checked(answer: object) -> Principal:
+    """What a route answered, if it is somebody: the user id goes into records, topics and headers."""
+    if isinstance(answer, Principal) and is_user_id(answer.user_id):
+        return answer
+    said = repr(answer.user_id) if isinstance(answer, Principal) else type(answer).__name__
+    mistake = f"authenticate raises AuthenticationFailed or answers a Principal with a user id, not {said}"
+    raise HookFailed.because("authenticate", TypeError(mistake))
 
 
 async def authorize(opening: Opening, subject: Subject) -> None:

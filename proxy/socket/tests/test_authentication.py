@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -58,10 +59,12 @@ async def test_a_route_sees_the_token_and_the_path_and_its_answer_is_who_the_lin
         (RuntimeError("a product's mistake"), 500),
         (Principal(user_id=""), 500),
         (Principal(user_id="a\r\nb"), 500),
+        (Principal(user_id=7), 500),  # type: ignore[arg-type]
+        (None, 500),
     ],
 )
 async def test_who_is_nobody_is_refused_with_the_routes_own_words_and_leaves_nothing(
-    world: World, redis: Redis, answer: Any, status: int
+    world: World, redis: Redis, answer: Any, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     def respond() -> Principal:
         if isinstance(answer, Exception):
@@ -70,6 +73,8 @@ async def test_who_is_nobody_is_refused_with_the_routes_own_words_and_leaves_not
 
     asking(world, respond)
     assert (await world.answer())[0] == status
+    failed = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [getattr(record, "hook", None) for record in failed] == ["authenticate"] * (status == 500)
     await settle(world, redis)
 
 
