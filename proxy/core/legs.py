@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.core.closes import Close
 
 
+@runtime_checkable
 class Leg(Protocol):
     """One end of a link. What a leg of a route's own need not say has a default, for who inherits it.
 
@@ -35,6 +36,8 @@ class Leg(Protocol):
 
     async def close(self, close: Close) -> None:
         """Send `close` and wait for the answer; the caller sets the deadline, or calls again."""
+        return  # a type checker takes an empty body of a protocol for an abstract one
 
     def abort(self) -> None:
         """Drop what is left, at once. Called when any link has ended, also one that was never accepted."""
+        return

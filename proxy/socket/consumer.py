@@ -10,6 +10,7 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from proxy import metrics
+from proxy.core.credentials import BEARER
 from proxy.core.errors import (
     AuthenticationFailed,
     ClientLeft,
@@ -24,7 +25,7 @@ from proxy.node import running_node
 from proxy.socket.admission import check
 from proxy.socket.authentication import authenticate, authorize
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
-from proxy.socket.life import Life
+from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
 from proxy.socket.refusing import refuse, status_of
 from proxy.socket.scope import policy_of, record_of, subject_of, topics_of
@@ -65,7 +66,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         else:
             self._count_handshake("accepted")
             log_opened(self.scope, life.link.record, started=self._started)
-            await way.serve(life, {"type": "websocket.accept", "subprotocol": self._subprotocol(life)})
+            subprotocol = life.link.record.subprotocol or None
+            await way.serve(life, {"type": "websocket.accept", "subprotocol": subprotocol})
 
     async def open(self, opening: Opening, way: Way) -> Life:
         """Admit, open what is behind the route, and join the topics. Nothing is accepted yet.
@@ -86,19 +88,19 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             life.policy = policy_of(route, subject)
             life.hold(await way.open(subject))
             record = record_of(scope, route, subject, upstream=life.lease.member)
+            record.subprotocol = self._subprotocol(life.lease)
             await life.hear(Link(record, topics=topics, phrase=route.phrase))
         except BaseException:
             life.give_up()
             raise
         return life
 
-    def _subprotocol(self, life: Life) -> str | None:
-        """What to answer: the upstream's choice, else `bearer` if the token came that way."""
-        chosen: str | None = life.lease.leg.subprotocol
+    def _subprotocol(self, lease: Lease) -> str:
+        """What to answer: the upstream's choice, else `bearer` if the token came that way, else "": none."""
+        chosen: str | None = lease.leg.subprotocol
         if chosen is None and self.scope["bearer_subprotocol"]:
-            chosen = "bearer"
-        life.link.record.subprotocol = chosen or ""
-        return chosen
+            return BEARER
+        return chosen or ""
 
     async def _refuse(self, error: GatewayError) -> None:
         route = self.route

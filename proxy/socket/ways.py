@@ -19,7 +19,7 @@ from structlog.contextvars import bind_contextvars
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
-from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused
+from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused, calling_hook
 from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
 from proxy.core.principal import Principal
@@ -34,6 +34,7 @@ from proxy.socket.asgi_leg import AsgiLeg, Receive
 from proxy.socket.hooks import ask
 from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
+from proxy.socket.own_leg import OwnLeg
 from proxy.socket.scope import dial_request, header, refusal_of
 
 SPLICE_EXTENSION = "sluicegate.splice"
@@ -267,9 +268,12 @@ class OwnLegWay(RelayWay):
         upstream, seconds = self._opening.route.upstream, self._opening.served.limits.dial_timeout_seconds
         assert isinstance(upstream, LegPerLink)  # noqa: S101  else another way would have been taken
         began = time.perf_counter()
-        leg: Leg = await ask(upstream.open, subject, name="open", within_seconds=seconds)
+        leg: object = await ask(upstream.open, subject, name="open", within_seconds=seconds)
+        with calling_hook("open"):
+            if not isinstance(leg, Leg):
+                raise TypeError(f"open answers a Leg, not {type(leg).__name__}")
         metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
-        return OwnLease(leg, upstream.name)
+        return OwnLease(OwnLeg(leg, route=subject.route), upstream.name)
 
 
 async def _run(relay: Relay, life: Life) -> None:

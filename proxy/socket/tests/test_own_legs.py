@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -184,3 +185,91 @@ async def test_a_leg_that_cannot_be_opened_refuses_the_handshake(
     world.node.served["tried"] = replace(served, limits=replace(served.limits, dial_timeout_seconds=0.1))
     assert (await world.answer())[0] == status
     await settle(world, redis)
+
+
+class Quiet(Leg):
+    """Has nothing to say, and says no more of itself than it must."""
+
+    async def receive(self) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(self, message: str | bytes) -> None:
+        raise AssertionError
+
+
+class FailsToChoose(Quiet):
+    @property
+    def subprotocol(self) -> str | None:
+        raise RuntimeError("a product's mistake")
+
+
+class FailsToAbort(Quiet):
+    def abort(self) -> None:
+        raise RuntimeError("a product's mistake")
+
+
+class FailsToClose(Quiet):
+    async def close(self, close: Close) -> None:
+        raise RuntimeError("a product's mistake")
+
+
+def leads_to(world: World, leg: Any) -> None:
+    async def open_leg(_: Subject) -> Any:
+        return leg
+
+    world.route = replace(
+        world.route, upstream=LegPerLink(name="sessions", open=open_leg), resume=Resume.CLOSE
+    )
+
+
+def hooks_named(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.hook for record in caplog.records if hasattr(record, "hook")]
+
+
+@pytest.mark.parametrize("leg", [None, object(), FailsToChoose()])
+async def test_what_is_no_leg_or_fails_as_one_refuses_the_handshake_and_leaves_nothing(
+    world: World, redis: Redis, leg: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    leads_to(world, leg)
+    assert (await world.answer())[0] == 500
+    assert hooks_named(caplog) == ["open"]
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize("joins", [True, False])
+async def test_a_leg_that_fails_at_its_abort_leaves_nothing_else_behind(
+    world: World,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    joins: bool,
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise ConnectionError
+
+    if not joins:
+        monkeypatch.setattr(world.node.hub, "join", fail)
+    leads_to(world, FailsToAbort())
+    assert (await world.answer())[0] == (101 if joins else 500)
+    await settle(world, redis)
+    assert set(hooks_named(caplog)) == {"abort"}
+
+
+async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_theirs(
+    world: World, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    leads_to(world, FailsToClose())
+    with caplog.at_level(logging.INFO):
+        async with asyncio.timeout(10), world.client() as client:
+            rest = await accepted(client)
+            while not world.node.links:
+                await asyncio.sleep(0)
+            (link,) = world.node.links.values()
+            link.end(Close(4001, "kicked"), ClosedBy.GATEWAY)
+            first, payload, _ = await read(client, rest)
+            assert (first, payload) == (0x88, (4001).to_bytes(2, "big") + b"kicked")
+        await settle(world, redis)
+    assert hooks_named(caplog) == ["close"]
+    ends = [(record.code, record.reason) for record in caplog.records if record.message == "link closed"]  # type: ignore[attr-defined]
+    assert ends == [(4001, "kicked")]
