@@ -2,6 +2,7 @@
 
 Written `VARIABLE = command; VARIABLE = command`: the variable names the service's URL to whoever routes to
 it, and a service whose variable is set already runs elsewhere. `{port}` in the command becomes a free port.
+The variable's first word is the service's name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from config import product
 from proxy.env import Env
 
 FIRST_PORT = 8001
+OURS = ("valkey", "gateway")  # what `make run` starts itself
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _EXPECTED = "VARIABLE = command with {port} in it, separated by semicolons"
 
@@ -77,6 +79,6 @@ def _parsed(text: str) -> tuple[Service, ...]:
         port = FIRST_PORT + len(found)
         words = tuple(shlex.split(command))
         found.append(Service(url_variable=variable.strip(), command=words, default_port=port))
-    if len({service.name for service in found}) < len(found):
-        raise ValueError("two begin with the same word, which is the service's name")
+    if len({*OURS, *(service.name for service in found)}) < len(OURS) + len(found):
+        raise ValueError("two begin with the same word, or one with valkey or gateway")
     return tuple(found)

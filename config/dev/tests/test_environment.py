@@ -159,7 +159,11 @@ def test_without_the_reference_product_none_of_its_services_is_started(tmp_path:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["kb", "KB_URL=kb", "kb=run {port}", "=run {port}", "KB_URL=a {port};KB_WS=b {port}", "KB_URL='{port}"],
+    [
+        *("kb", "KB_URL=kb", "kb=run {port}", "=run {port}", "KB_URL='{port}"),
+        "KB_URL=a {port};KB_WS=b {port}",
+        *("GATEWAY_EVENTS_URL=a {port}", "VALKEY_URL=a {port}"),  # run here already
+    ],
 )
 def test_services_that_are_written_otherwise_are_one_line(wrong: str) -> None:
     with pytest.raises(SettingError, match=r"^DEV_SERVICES: must be VARIABLE = command with \{port\} in it"):
