@@ -17,10 +17,6 @@ _with_pages = [app for app in settings.EXTRA_APPS if find_spec(f"{app}.urls") is
 urlpatterns = [
     path("", views.landing),
     path("admin/", admin.site.urls),
-    *(
-        path("", include(f"{app}.urls"))
-        for app in settings.EXTRA_APPS
-        if find_spec(f"{app}.urls") is not None
-    ),
+    *(path("", include(f"{app}.urls")) for app in _with_pages),
     *(path(pattern, views.upgrade_required) for route in routes() for pattern in route.paths),
 ]
