@@ -47,7 +47,8 @@ def background(name: str, work: Work) -> None:
     """Have every node run `work`, an async function, from its start to its stop; call this at import.
 
     What it raises is logged and counted (`background_crashes_total`, as `product:NAME`), and it is run again,
-    after waits that grow to half a minute. At the stop it is cancelled, once no link is left.
+    after waits that grow to half a minute. At the stop it is cancelled, once no link is left; and again each
+    fifth of a second while it goes on, so that what it clears up has to be quick.
 
     Raises:
         ValueError: the name is none, or other work has it.
