@@ -20,13 +20,20 @@ def routes() -> tuple[Route, ...]:
     """All routes, in the order in which their paths are tried.
 
     Raises:
-        SettingError: ROUTES names what is not there or is no route, or two routes have a name or a path in
-            common. What fails inside of an imported module is raised as it is.
+        SettingError: ROUTES names what is not there or is no route; or two routes have a name or a path in
+            common, or the name of what is behind them, which is another thing for each. What fails inside of
+            an imported module is raised as it is.
     """
     found = tuple(route for name in settings.ROUTES for route in _named(name))
-    for what, twice in (("named", _twice(route.name for route in found)), ("at", _twice(_paths(found)))):
+    behind = [route.upstream for route in found]
+    different = [each for place, each in enumerate(behind) if each not in behind[:place]]
+    for what, twice in (
+        ("are named", _twice(route.name for route in found)),
+        ("are at", _twice(_paths(found))),
+        ("have different upstreams named", _twice(each.name for each in different)),
+    ):
         if twice is not None:
-            raise SettingError("ROUTES", f"different routes; two are {what} {twice!r}")
+            raise SettingError("ROUTES", f"different routes; two {what} {twice!r}")
     return found
 
 

@@ -15,6 +15,7 @@ from proxy.env import SettingError
 
 ROUTE = Route(name="a", paths=("a",), upstream=Upstream.of("a", "ws://127.0.0.1:1"))
 OTHER = replace(ROUTE, name="b", paths=("b",))
+ELSEWHERE = Upstream.of("a", "ws://127.0.0.1:2")
 
 
 def told(monkeypatch: pytest.MonkeyPatch, settings: Any, *names: str, **held: object) -> tuple[Route, ...]:
@@ -43,6 +44,11 @@ def test_a_route_and_tuples_of_routes_are_taken_in_their_order(
         ("shop.R", [ROUTE, "b"], "routes, or tuples of them; shop.R holds a str"),
         ("shop.R", [ROUTE, replace(OTHER, name="a")], "different routes; two are named 'a'"),
         ("shop.R", [ROUTE, replace(OTHER, paths=("c", "a"))], "different routes; two are at 'a'"),
+        (
+            "shop.R",
+            [ROUTE, replace(OTHER, upstream=ELSEWHERE)],
+            "different routes; two have different upstreams named 'a'",
+        ),
         ("shop.R", [replace(ROUTE, paths=("<a>", "<str:b>"))], "different routes; two are at '<str>'"),
     ],
 )
