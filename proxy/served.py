@@ -35,8 +35,9 @@ def serve_routes(routes: Iterable[Route], *, limits: LinkLimits) -> dict[str, Se
     for route in routes:
         pool = None
         if isinstance(route.upstream, Upstream):
-            pool = pools.get(route.upstream.name) or _pool(route.upstream)
-            pools[pool.name] = pool
+            if route.upstream.name not in pools:
+                pools[route.upstream.name] = _pool(route.upstream)
+            pool = pools[route.upstream.name]
         messages, caps = route.message_limits, route.connection_limits
         served[route.name] = ServedRoute(
             route=route,
