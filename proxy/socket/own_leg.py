@@ -1,4 +1,4 @@
-"""A leg that a route has made itself: a mistake in the code that ends it costs nobody else anything."""
+"""A leg that a route has made itself: a mistake in its abort costs nobody else anything."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from proxy.core.closes import Close
-from proxy.core.errors import LegClosed
 from proxy.core.legs import Leg
 
 logger = logging.getLogger(__name__)
 
 
 class OwnLeg(Leg):
-    """The route's leg. What goes wrong at its end is logged: the client is still to hear its close, and the
-    link to give back what it holds."""
+    """The route's leg. What its abort raises is logged: the link is still to give back what else it holds."""
 
     __slots__ = ("_leg", "_route")
 
@@ -37,19 +35,12 @@ class OwnLeg(Leg):
     def unsent_bytes(self) -> int:
         return self._leg.unsent_bytes
 
-    async def close(self, close: Close) -> None:
-        try:
-            await self._leg.close(close)
-        except (LegClosed, TimeoutError):
-            raise
-        except Exception as error:  # noqa: BLE001  the route's own code
-            self._tell("close", error)
+    def close(self, close: Close) -> Coroutine[Any, Any, None]:
+        return self._leg.close(close)
 
     def abort(self) -> None:
         try:
             self._leg.abort()
-        except Exception as error:  # noqa: BLE001  the route's own code
-            self._tell("abort", error)
-
-    def _tell(self, hook: str, error: Exception) -> None:
-        logger.error("a route's hook failed", extra={"route": self._route, "hook": hook}, exc_info=error)
+        except Exception as error:  # the route's own code
+            extra = {"route": self._route, "hook": "abort"}
+            logger.error("a route's hook failed", extra=extra, exc_info=error)

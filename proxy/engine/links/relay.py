@@ -387,6 +387,9 @@ class Relay:
                 before, unsent = unsent, leg.unsent_bytes
                 if not still_moves(unsent, before):
                     break
+            except Exception as error:  # each server's own, or the code of a route's leg
+                logger.warning("a leg failed at its close", exc_info=error)
+                break
         leg.abort()
 
 

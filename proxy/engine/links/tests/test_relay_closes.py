@@ -127,3 +127,27 @@ async def test_who_cancels_a_relay_that_is_just_ended_is_heard() -> None:
     running.cancel()
     await asyncio.wait([running], timeout=5)
     assert running.cancelled()
+
+
+class FailingLeg(ScriptedLeg):
+    """Its close fails as that of a server does whose client is gone already."""
+
+    async def close(self, close: Close) -> None:
+        raise RuntimeError("websocket.close is out of place")
+
+
+@pytest.mark.parametrize("failing", [ClosedBy.CLIENT, ClosedBy.UPSTREAM])
+async def test_an_end_whose_close_fails_costs_neither_the_other_its_close_nor_the_link_its_reason(
+    failing: ClosedBy,
+) -> None:
+    ends = {
+        by: (FailingLeg if by is failing else ScriptedLeg)(close=None, by=by)
+        for by in (ClosedBy.CLIENT, ClosedBy.UPSTREAM)
+    }
+    relay = Relay(*ends.values(), limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    relay.end(closes.KICKED, ClosedBy.STAFF)
+    async with asyncio.timeout(5):
+        ended = await relay.run()
+    assert (ended.close, ended.by) == (closes.KICKED, ClosedBy.STAFF)
+    (other,) = (leg for by, leg in ends.items() if by is not failing)
+    assert other.closed_with == closes.KICKED
