@@ -218,8 +218,8 @@ def test_a_block_names_who_made_it_and_what_it_means(admin_client: Client) -> No
 
 @pytest.fixture
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings declare A and B as the studio's members."""
-    route = replace(STUDIO, upstream=replace(POOL, members=(A, B)))
+    """The settings declare A and B as the studio's members, of seven links each."""
+    route = replace(STUDIO, upstream=replace(POOL, members=(A, B), max_connections=7))
     monkeypatch.setattr(registry, "routes", lambda: (route,))
 
 
@@ -231,6 +231,37 @@ def test_a_member_that_settings_declare_is_taken_over_with_what_staff_say(
     assert admin_client.post(PAGE + "add/", form).status_code == 302
     assert set(PoolMember.objects.values_list("url", "weight")) == {(A, 5), (B, 1)}
     assert b"already exists" in admin_client.post(PAGE + "add/", form).content
+
+
+def test_a_member_that_staff_add_stands_beside_those_that_settings_declare(
+    admin_client: Client, declared: None
+) -> None:
+    form = {"pool": "studio", "url": "ws://studio-c:8002/", "weight": 5, "max_connections": 9}
+
+    assert admin_client.post(PAGE + "add/", form).status_code == 302
+    rows = PoolMember.objects.values_list("url", "weight", "max_connections")
+    assert set(rows) == {(A, 1, 7), (B, 1, 7), ("ws://studio-c:8002/", 5, 9)}
+
+
+def test_a_drain_of_a_member_that_settings_declare_leaves_the_others_as_they_are(declared: None) -> None:
+    PoolMember.objects.create(pool="another", url=A)
+    set_draining("studio", A, draining=True)
+    members = (load_rules().members or {})["studio"]
+    assert {(spec.url, spec.max_connections, spec.draining) for spec in members} == {
+        (A, 7, True), (B, 7, False),
+    }  # fmt: skip
+
+
+def test_a_declared_member_that_staff_removed_does_not_come_back_with_what_they_do_to_another(
+    admin_client: Client, declared: None
+) -> None:
+    set_draining("studio", A, draining=True, move_seconds=30)
+    PoolMember.objects.get(url=B).delete()
+    set_draining("studio", A, draining=False, move_seconds=30)
+    form = {"pool": "studio", "url": "ws://studio-c:8002/", "weight": 1}
+    assert admin_client.post(PAGE + "add/", form).status_code == 302
+    rows = PoolMember.objects.values_list("url", "draining", "move_seconds")
+    assert set(rows) == {(A, False, None), ("ws://studio-c:8002/", False, None)}
 
 
 def test_rows_that_replace_what_settings_declare_are_told_apart_from_rows_that_are_the_same(
@@ -284,9 +315,9 @@ def test_a_member_stays_in_its_pool(admin_client: Client, rows: None) -> None:
 
 
 def test_a_drain_of_a_pool_that_staff_may_not_change_writes_nothing(admin_client: Client) -> None:
-    page = admin_client.post(
-        PAGE, {"action": "drain", "pool": "kb", "url": "ws://127.0.0.1:8001/"}, follow=True
-    )
+    kb = next(upstream for upstream in registry.upstreams() if upstream.name == "kb")
+    words = {"action": "drain", "pool": kb.name, "url": kb.members[0]}
+    page = admin_client.post(PAGE, words, follow=True)
 
     assert b"no such member" in page.content
     assert not PoolMember.objects.exists()
