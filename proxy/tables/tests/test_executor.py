@@ -26,6 +26,7 @@ from proxy.conftest import default_database
 from proxy.models import Node
 from proxy.node import GatewayNode
 from proxy.tables.executor import MOST_STUCK_THREADS, DatabaseBusy, DatabaseExecutor, bound_waits
+from proxy.tests.rows import add_node
 
 
 @pytest.fixture
@@ -208,6 +209,34 @@ async def test_a_connection_to_a_server_that_takes_no_writes_is_left_for_a_new_o
         await executor.run(_write_in_a_transaction)
     await executor.run(_write_in_a_transaction)
     assert await executor.run(_backend_pid) != old
+
+
+@pytest.mark.usefixtures("transactional_db")
+async def test_a_connection_that_the_server_ended_between_calls_costs_one_call_and_no_more(
+    executor: DatabaseExecutor, postgres_database: PostgresServer
+) -> None:
+    old = await executor.run(_backend_pid)
+    postgres_database.execute(f"SELECT pg_terminate_backend({old}, 10000)")
+    with pytest.raises(OperationalError):
+        await executor.run(Node.objects.count)  # outside of any transaction, whose end would close it
+    assert await executor.run(Node.objects.count) == 0
+    assert await executor.run(_backend_pid) != old
+
+
+@pytest.mark.usefixtures("transactional_db", "postgres_database")
+async def test_a_transaction_that_a_call_leaves_open_is_over_when_it_has_answered(
+    executor: DatabaseExecutor,
+) -> None:
+    def begin() -> None:
+        transaction.set_autocommit(False)
+        add_node("n1")
+
+    await executor.run(begin)
+    other = DatabaseExecutor()
+    try:
+        await other.run(add_node, "n1")  # or it would wait for the row of the first
+    finally:
+        await other.close()
 
 
 def _backend_pid() -> int:
