@@ -58,13 +58,34 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
     assert kept() == KEPT
 
 
-async def test_the_node_that_has_run_longest_forgets_and_no_other() -> None:
+def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is() -> None:
+    add_node("old", stopped_at=timezone.now() - LONG_AGO)
+    add_connection("closed today", node_id="old", closed=True)
+
+    assert str(forget(30)) == "0 connections, 0 nodes and 0 sessions deleted"
+    assert Connection.objects.get().node == Node.objects.get()
+    assert str(forget(0)) == "1 connections, 1 nodes and 0 sessions deleted"
+
+
+def test_a_node_that_runs_or_stopped_of_late_is_kept_without_any_link() -> None:
+    add_node("runs")
+    add_node("stopped today", stopped_at=timezone.now())
+
+    assert forget(30).nodes == 0
+    assert Node.objects.count() == 2
+
+
+async def test_the_node_that_has_run_longest_forgets_all_that_is_old_and_no_other_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1)
     await asyncio.to_thread(add_old_rows)
+    await asyncio.to_thread(add_connection, "old too", closed_at=timezone.now() - LONG_AGO)
     await asyncio.to_thread(add_node, "n2")
     assert await Retention(node_id="n2", days=30).forget_if_first() is None
     forgotten = await Retention(node_id="n1", days=30).forget_if_first()
     assert forgotten is not None
-    assert forgotten.connections == 1
+    assert forgotten.connections == 2
     assert (await asyncio.to_thread(kept))[0] == KEPT[0]
 
 
