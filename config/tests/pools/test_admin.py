@@ -32,7 +32,7 @@ A, B = "ws://studio-a:8002/", "ws://studio-b:8002/"
 
 
 def staff(*permissions: str) -> Client:
-    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user = User.objects.create_user("staff", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
     client.force_login(user)
