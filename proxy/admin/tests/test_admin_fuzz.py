@@ -22,7 +22,10 @@ from proxy.core.routes import Route, Upstream
 from proxy.models import Block, PoolMember
 from proxy.tests.rows import add_connection, add_node
 
-pytestmark = pytest.mark.usefixtures("transactional_db", "postgres_database")
+pytestmark = [
+    pytest.mark.usefixtures("transactional_db", "postgres_database"),
+    pytest.mark.timeout(180),  # hundreds of pages each: a quarter of a minute alone
+]
 
 NASTY = [
     "a\0b", "\ud800", "9" * 40, str(2**63), "-1", "999.1.1.1", "x" * 3000, "🙂" * 300, "(", "NaN",

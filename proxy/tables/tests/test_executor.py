@@ -81,7 +81,7 @@ async def test_a_pages_failed_statement_has_its_cursor_closed_in_its_own_thread(
 
 @pytest.mark.usefixtures("transactional_db")
 async def test_calls_go_on_beside_threads_that_hang_and_are_bounded_in_number() -> None:
-    executor, release = DatabaseExecutor(timeout_seconds=0.2), threading.Event()
+    executor, release = DatabaseExecutor(timeout_seconds=0.6), threading.Event()
     try:
         for _ in range(MOST_STUCK_THREADS):
             with pytest.raises(TimeoutError):
