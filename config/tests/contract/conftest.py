@@ -59,7 +59,7 @@ async def publisher(valkey: ValkeyServer) -> AsyncIterator[Publisher]:
 @pytest.fixture
 def nodes(tmp_path: Path, valkey: ValkeyServer, database_url: str) -> Iterator[tuple[Gateway, Gateway]]:
     """Two running nodes that share everything, the KB service's address included."""
-    # A test plays its service beside two hundred clients: on a busy machine a dial takes longer than two seconds.
+    # A test plays its service beside two hundred clients: a dial may take longer than two seconds then.
     own = {"HTTPS_ONLY": "false", "DIAL_TIMEOUT_SECONDS": "10"}
     env = {"REDIS_URL": valkey.url, "DATABASE_URL": database_url, **own}
     first = Gateway("serve", tmp_path, env)
