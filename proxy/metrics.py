@@ -107,7 +107,7 @@ UPSTREAM_HEALTHY = Gauge(
 )
 EVENTS_TOTAL = Counter(
     _PREFIX + "events_total",
-    "Events by where they came from and what became of them, counted per delivery.",
+    "Events by source (layer, local; answers to one client) and what became of them, counted per delivery.",
     labelnames=("source", "outcome"),
 )
 RECORD_QUEUE_LENGTH = Gauge(

@@ -107,13 +107,9 @@ class GatewayNode:
 
     def _make_hub(self) -> Hub:
         """What delivers to the links of this node, and brings others' messages to whom they concern."""
-        hub = Hub(
-            get_channel_layer(),
-            own_topic=node_topic(self.node_id),
-            event_type=signals.EVENT,
-            event_of=signals.event_of,
-        )
+        hub = Hub(get_channel_layer(), own_topic=node_topic(self.node_id))
         hub.listen(signals.ALL_NODES)
+        hub.receive(signals.EVENT, signals.hear_event)
         for party in (self.rules, self.kicks, self._closings):
             party.listen(hub)
         hub.receive(signals.DRAIN, self._drain)

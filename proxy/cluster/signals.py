@@ -7,7 +7,7 @@ missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from channels.layers import get_channel_layer
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.topics import check_topic, group_name, node_topic
+from proxy.engine.hub import Listener, inject
 from proxy.registry import topic_kinds
 
 EVENT = "gateway.event"  # of a publisher, for the clients of a topic
@@ -39,8 +40,9 @@ def event(text: str) -> Signal:
     return {"type": EVENT, "text": text}
 
 
-def event_of(signal: Signal) -> Event:
-    return Event(signal["topic"], signal["text"])
+def hear_event(signal: Signal, links: Sequence[Listener]) -> None:
+    """What the hub calls with an event, and the links of its topic."""
+    inject(Event(signal["text"]), links)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+
+from proxy.core.wire.framing import text_frame
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Event:
     """One event for every local link of a topic. `text` is what clients read: one JSON text.
 
-    `frame` is the same as an unmasked wire frame, made once by whoever first needs it, None until then.
+    `source` is where it came from, a metric's label: the channel `layer`, this node itself (`local`), or the
+    gateway that has an `answer` to what one client sent.
     """
 
-    topic: str
     text: str
-    frame: bytes | None = None
+    source: str = "layer"
 
-    def phrased(self, phrase: Callable[[str], str]) -> Event:
-        """The same in the words of one route's protocol."""
-        return Event(self.topic, phrase(self.text))
+    @cached_property
+    def frame(self) -> bytes:
+        """The same as an unmasked wire frame, made once for all links by whoever first needs it."""
+        return text_frame(self.text)

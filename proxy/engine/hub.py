@@ -41,7 +41,7 @@ class Listener(Protocol):
 
 
 # Called once a message, with the message and the links of its topic; must not block and must not raise.
-Receiver = Callable[[Mapping[str, Any], Iterable[Any]], None]
+Receiver = Callable[[Mapping[str, Any], Sequence[Any]], None]
 
 
 class TopicWatcher(Protocol):
@@ -76,10 +76,9 @@ class BatchingLayer(ChannelLayer, Protocol):
 
 
 class Hub:
-    """Delivers events, and what else arrives on the channel layer, to the local links of a topic.
+    """Brings what arrives on the channel layer to who asked for it, with the local links of its topic.
 
-    `event_of` makes an event of a message of the type `event_type`. Other types are `receive`d by whoever
-    asks for them; a type that nobody asked for is counted and logged.
+    Messages are `receive`d by their type; one that nobody asked for is counted and logged.
     """
 
     def __init__(
@@ -87,15 +86,12 @@ class Hub:
         layer: ChannelLayer | BatchingLayer,
         *,
         own_topic: str,
-        event_type: str,
-        event_of: Callable[[Mapping[str, Any]], Event],
         echo_seconds: float = 2.0,
         silence_seconds: float = 5.0,
         call_seconds: float = 3.0,
     ) -> None:
         self._layer, self._own_topic = layer, own_topic
-        self._event_of = event_of
-        self._receivers: dict[str, Receiver] = {event_type: self._receive_event}
+        self._receivers: dict[str, Receiver] = {}
         self._tell_gap: list[Callable[[], object]] = []
         self._echo_seconds, self._silence_seconds = echo_seconds, silence_seconds
         self._call_seconds = call_seconds
@@ -231,17 +227,7 @@ class Hub:
 
         It comes after all that has come by the layer until now, and before all that comes later.
         """
-        self._deliver(Event(topic, text), self._links_of(topic), source="local")
-
-    def _receive_event(self, message: Mapping[str, Any], links: Iterable[Listener]) -> None:
-        self._deliver(self._event_of(message), links, source="layer")
-
-    def _deliver(self, event: Event, links: Iterable[Listener], *, source: str) -> None:
-        delivered = 0
-        for link in links:
-            link.inject(event)
-            delivered += 1
-        metrics.child(metrics.EVENTS_TOTAL, source, "delivered").inc(delivered)
+        inject(Event(text, source="local"), self._links_of(topic))
 
     # --- The layer -----
 
@@ -348,6 +334,13 @@ class Hub:
     def topics(self) -> int:
         """How many topics have local links."""
         return len(self._links)
+
+
+def inject(event: Event, links: Sequence[Listener]) -> None:
+    """Give each of `links` an event."""
+    for link in links:
+        link.inject(event)
+    metrics.child(metrics.EVENTS_TOTAL, event.source, "delivered").inc(len(links))
 
 
 def _kind(topic: str) -> str:

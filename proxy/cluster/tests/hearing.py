@@ -92,13 +92,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def hearing(layer: FailingLayer, heard: Heard, **options: Any) -> AsyncIterator[Hub]:
-    hub = Hub(
-        layer,
-        own_topic="node:n",
-        event_type=signals.EVENT,
-        event_of=signals.event_of,
-        **options,
-    )
+    hub = Hub(layer, own_topic="node:n", **options)
+    hub.receive(signals.EVENT, signals.hear_event)
     hub.on_gap(heard.gap)
     before = asyncio.all_tasks()
     running = asyncio.create_task(hub.run())

@@ -24,7 +24,8 @@ class Deaf:
 
 async def cancelled_while_leaving(layer: Any, *, turns: int) -> bool:
     """Join and leave, let the loop turn a few times, cancel; whether the hub ended."""
-    hub = Hub(layer, own_topic="node:n", event_type=signals.EVENT, event_of=signals.event_of)
+    hub = Hub(layer, own_topic="node:n")
+    hub.receive(signals.EVENT, signals.hear_event)
     running = asyncio.create_task(hub.run(), name="hub")
     while not hub.connected:
         await asyncio.sleep(0)

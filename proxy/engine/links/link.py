@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -81,7 +82,7 @@ class Link:
         """Put an event into the client's stream; dropped when the link has ended."""
         if self._phrase is not None:
             try:
-                event = event.phrased(self._phrase)
+                event = replace(event, text=self._phrase(event.text))
             except Exception:  # the route's own code; the others who hear of the event are not to miss it
                 logger.exception("a route's hook failed", extra={"hook": "phrase"})
                 self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)

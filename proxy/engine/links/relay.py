@@ -113,7 +113,7 @@ class Relay:
         self._controls: Bucket | None = None  # until there is a control message
         # There are an outbox and a task for it only while something waits.
         self._overflow = overflow
-        self._outbox: Outbox[Event] | None = None
+        self._outbox: Outbox | None = None
         self._telling: asyncio.Task[None] | None = None
         self._loop, self.slot = asyncio.get_running_loop(), NOT_DUE
         self._context = copy_context()  # who injects is another task, and log lines would name its link
@@ -126,15 +126,13 @@ class Relay:
         if self._outbox is None:
             self._outbox = Outbox(max_bytes=self._limits.outbox_bytes, overflow=self._overflow)
         try:
-            dropped = self._outbox.put(event, payload_bytes(event.text))
+            self._outbox.put(event, payload_bytes(event.text))
         except OutboxFull:
             metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
             return
         if self._telling is None:
             self._telling = self._start("events", self._tell, closes.SLOW_CONSUMER)
-        if dropped:
-            metrics.child(metrics.EVENTS_TOTAL, "layer", "dropped").inc(dropped)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         if self._ended is None:

@@ -134,10 +134,7 @@ class Splice:
             running_wheel().schedule(self, self.loop.time() + self._due_seconds)
 
     def inject(self, event: Event) -> None:
-        """Put an event into the client's stream; its frame is made once for all links."""
-        if event.frame is None:
-            event.frame = text_frame(event.text)
-        self.down.inject(event.frame)
+        self.down.inject(event)
 
     def end(self, close: Close, by: ClosedBy) -> None:
         """Close both legs with the same code and reason. The first end wins."""
@@ -287,11 +284,10 @@ class Splice:
         """Do what a verdict on a message of `leg` says, beside what becomes of that."""
         leg.pause(verdict.pause_seconds)
         if verdict.reply is not None:
-            frame = text_frame(verdict.reply, mask=_mask_towards(leg))
             if leg is self.down:
-                leg.inject(frame)
+                leg.inject(Event(verdict.reply, source="answer"))
             elif not leg.shut and not leg.stalled_at:  # a service that does not read gets no answers either
-                leg.transport.write(frame)
+                leg.transport.write(text_frame(verdict.reply, mask=os.urandom(4)))
         if verdict.close is not None:
             self.end(verdict.close, ClosedBy.GATEWAY)
 
@@ -305,7 +301,7 @@ class Splice:
         """Answer a control message of the client."""
         assert self._life is not None  # noqa: S101  it is told of the end last
         text = payload.decode()  # its scanner has seen to it that it can be
-        self.down.inject(text_frame(self._life.control(text)))
+        self.down.inject(Event(self._life.control(text), source="answer"))
 
     # --- The end, and the clock -----
 

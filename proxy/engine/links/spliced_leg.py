@@ -17,6 +17,7 @@ from typing import ClassVar
 from proxy import metrics
 from proxy.core.buckets import charged
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.events import Event
 from proxy.core.limits import CONTROL_FRAME_RATE, CONTROL_MESSAGE_RATE
 from proxy.core.wire.frames import FULL_READ_BYTES, Scanner
 from proxy.core.wire.framing import close_frame, frame_payload_bytes, ping_frame
@@ -36,8 +37,8 @@ class SplicedLeg(asyncio.Protocol):
         by: who closed, if this one did: CLIENT or UPSTREAM.
         watched: what is read here needs a second look before it goes on.
         stalled_at: loop time since when the transport takes no more writes, 0 while it does.
-        outbox: frames that wait for the end of the message under way to this leg, or of a stall; None while
-            none does.
+        outbox: what waits for the end of the message under way to this leg, or of a stall; None while
+            nothing does.
         injected_messages, injected_bytes: messages put into the stream to this leg, and their payload.
         close_due: the close to send as soon as the frame under way to this leg is whole.
         last_words: whole messages to write before the close, unless that comes inside a message.
@@ -63,7 +64,7 @@ class SplicedLeg(asyncio.Protocol):
     def __init__(self, splice: Owner[SplicedLeg], transport: asyncio.Transport, by: ClosedBy) -> None:
         self.splice, self.transport, self.by = splice, transport, by
         self.other: SplicedLeg = self  # until joined
-        self.outbox: Outbox[bytes] | None = None
+        self.outbox: Outbox | None = None
         self.injected_messages = self.injected_bytes = 0
         self.close_due: Close | None = None
         self.last_words = b""
@@ -266,8 +267,8 @@ class SplicedLeg(asyncio.Protocol):
             self.flush()  # first what waits, then what comes
         self.other.update_reading()
 
-    def inject(self, frame: bytes) -> None:
-        """Put one whole message into the stream to this leg: now, or between the messages under way.
+    def inject(self, event: Event) -> None:
+        """Put an event into the stream to this leg: now, or between the messages under way.
 
         Until then it waits in the outbox. When that is full, the route's policy ends the link or drops the
         oldest. Once the link has ended, or nobody reads here any more, nothing is injected.
@@ -275,38 +276,35 @@ class SplicedLeg(asyncio.Protocol):
         if self.shut or self.splice.ended is not None:
             return
         if self.outbox is None and not self.stalled_at and self.other.scanner.between_messages:
-            self.transport.write(frame)
-            self._count_injected(frame)
+            self.transport.write(event.frame)
+            self._count_injected(event)
         else:
-            self._put_into_outbox(frame)
+            self._put_into_outbox(event)
 
-    def _put_into_outbox(self, frame: bytes) -> None:
+    def _put_into_outbox(self, event: Event) -> None:
         splice = self.splice
         if self.outbox is None:
             self.outbox = Outbox(max_bytes=splice.limits.outbox_bytes, overflow=splice.overflow)
             self.other.watched = True
         try:
-            dropped = self.outbox.put(frame, len(frame))
+            self.outbox.put(event, len(event.frame))
         except OutboxFull:
             splice.too_slow(self)
-            return
-        if dropped:
-            metrics.child(metrics.EVENTS_TOTAL, "layer", "dropped").inc(dropped)
 
     def flush(self, *, wholly: bool = False) -> None:
         """Write what waits, here where whole messages fit: until this leg stalls, unless `wholly`."""
         outbox = self.outbox
         while outbox is not None and not outbox.is_empty and (wholly or not self.stalled_at):
-            frames = outbox.take_batch(BATCH_BYTES)
-            self.transport.write(b"".join(frames))
-            for frame in frames:
-                self._count_injected(frame)
+            events = outbox.take_batch(BATCH_BYTES)
+            self.transport.write(b"".join(event.frame for event in events))
+            for event in events:
+                self._count_injected(event)
         if outbox is not None and outbox.is_empty:
             self.outbox, self.other.watched = None, self.splice.ended is not None
 
-    def _count_injected(self, frame: bytes) -> None:
+    def _count_injected(self, event: Event) -> None:
         self.injected_messages += 1
-        self.injected_bytes += frame_payload_bytes(frame)
+        self.injected_bytes += frame_payload_bytes(event.frame)
 
     def end_outbox(self, *, delivers: bool) -> None:
         """Let nothing wait any more; `delivers`: it still goes out, if whole messages fit here and now."""

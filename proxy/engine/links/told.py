@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
 from proxy.engine.links.link import Link
 from proxy.engine.links.spliced_leg import SplicedLeg
@@ -21,12 +22,15 @@ from proxy.engine.links.wheel import NOT_DUE, TICK_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldLeg:
-    """Plain values by name: of a leg, of its moments (seconds from now), and of its scanner."""
+    """Plain values by name: of a leg, of its moments (seconds from now), and of its scanner.
+
+    `outbox`: the text and the source of each event that waits.
+    """
 
     state: dict[str, float]
     moments: dict[str, float]
     scanner: dict[str, Any]
-    outbox: tuple[bytes, ...]
+    outbox: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, leg: SplicedLeg) -> Self:
@@ -35,7 +39,7 @@ class ToldLeg:
             state={name: getattr(leg, name) for name in leg.STATE},
             moments={name: getattr(leg, name) - now for name in leg.MOMENTS if getattr(leg, name)},
             scanner=leg.scanner.told(),
-            outbox=() if outbox is None else outbox.items(),
+            outbox=() if outbox is None else tuple((each.text, each.source) for each in outbox.events()),
         )
 
     def take_up(self, leg: SplicedLeg) -> None:
@@ -61,8 +65,8 @@ class ToldSplice:
         self.down.take_up(down)
         self.up.take_up(up)
         for leg, told in ((down, self.down), (up, self.up)):
-            for frame in told.outbox:
-                leg.inject(frame)
+            for text, source in told.outbox:
+                leg.inject(Event(text, source))
             if told.state["_pause_seconds"]:
                 leg.hold(told.state["_pause_seconds"])
 

@@ -239,7 +239,7 @@ class Dialogue:
 
     def inject(self, text: str) -> None:
         """Publish an event to the client."""
-        self.splice.inject(Event("everyone", text))
+        self.splice.inject(Event(text))
 
     def ends(self, close: Close, by: ClosedBy = ClosedBy.GATEWAY) -> None:
         """The gateway ends the link."""

@@ -42,10 +42,10 @@ def _link() -> Link:
 
 def test_what_arrives_before_the_accept_comes_first_and_in_order() -> None:
     link, stream = _link(), Told()
-    link.inject(Event("user:1", "early"))
+    link.inject(Event("early"))
     link.end(closes.KICKED, ClosedBy.STAFF)
     link.begin(stream)
-    link.inject(Event("user:1", "late"))
+    link.inject(Event("late"))
     assert stream.told == ["early", (closes.KICKED, ClosedBy.STAFF), "late"]
 
 
@@ -61,17 +61,17 @@ def test_nothing_reaches_a_link_that_has_ended() -> None:
     link.begin(stream)
     link.ended()
     link.abort()
-    link.inject(Event("user:1", "late"))
+    link.inject(Event("late"))
     link.end(closes.KICKED, ClosedBy.STAFF)
     assert stream.told == []
 
 
 def test_a_link_that_ended_before_it_began_stays_ended() -> None:
     link, stream = _link(), Told()
-    link.inject(Event("user:1", "early"))
+    link.inject(Event("early"))
     link.ended()
     link.begin(stream)
-    link.inject(Event("user:1", "late"))
+    link.inject(Event("late"))
     assert (stream.told, link.stream) == ([], None)
 
 
@@ -111,6 +111,6 @@ def test_a_phrase_that_raises_ends_its_own_link_and_nothing_else(caplog: pytest.
     record = ConnectionRecord(id="c", route="r", opened_at=datetime.now(UTC))
     link, stream = Link(record, topics=("user:1",), phrase=phrase), Told()
     link.begin(stream)
-    link.inject(Event("user:1", "{}"))
+    link.inject(Event("{}"))
     assert stream.told == [(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)]
     assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["phrase"]

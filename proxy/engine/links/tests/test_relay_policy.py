@@ -184,7 +184,7 @@ async def test_an_event_is_told_in_the_links_own_context_so_that_log_lines_name_
     relay: asyncio.Future[Relay] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(joined())
     async with asyncio.timeout(5):
-        (await relay).inject(Event("everyone", "news"))
+        (await relay).inject(Event("news"))
         assert await told == "the link"
         relay.result().end(closes.NORMAL, ClosedBy.GATEWAY)
         await running

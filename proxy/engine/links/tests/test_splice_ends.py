@@ -94,7 +94,7 @@ def test_the_service_is_told_whole_frames_then_the_close_whichever_byte_the_end_
 def test_the_client_is_told_whole_frames_then_the_close_whichever_byte_the_end_comes_after(
     options: dict[str, Any],
 ) -> None:
-    sent, event = frames(None), Event("everyone", '{"type":"event"}')
+    sent, event = frames(None), Event('{"type":"event"}')
     for before, after in splits(b"".join(sent)):
         with Dialogue(**options) as link:
             link.service.says(before)

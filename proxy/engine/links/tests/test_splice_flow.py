@@ -154,7 +154,7 @@ async def test_messages_and_events_keep_flowing_after_a_stall() -> None:
     async with raw_upstream(upstream) as url, gateway_to(url) as gateway, client_of(gateway) as client:
         splice = await gateway.joined.get()
         await until(lambda: bool(splice.down.stalled_at))
-        splice.down.inject(text_frame("event"))
+        splice.inject(Event("event"))
         received = [await client.recv() for _ in range(MEGABYTES + 2)]
         assert received.count("event") == 1
         assert received[-1] in ("after", "event")
@@ -178,7 +178,7 @@ async def test_a_client_that_is_reset_while_the_service_is_stuck_loses_nothing_t
             await until(lambda: bool(splice.up.stalled_at and splice.down.scanner.unread))
         sent = splice.down.scanner.messages + len(splice.down.scanner.unread) // 20
         while not splice.down.gone:
-            splice.inject(Event("everyone", "an event"))  # by which the reset is noticed, at the latest
+            splice.inject(Event("an event"))  # by which the reset is noticed, at the latest
             if splice.down.shut:
                 reset.set()
             await asyncio.sleep(0.001)

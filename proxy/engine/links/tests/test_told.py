@@ -81,7 +81,7 @@ def test_what_is_told_is_plain() -> None:
         link.splice.pause(PAUSE_SECONDS)
         told = link.splice.tell()
         assert told is not None
-        assert told.down.outbox == (text_frame("event"),)
+        assert told.down.outbox == (("event", "layer"),)
         plain = {int, float, str, bytes, bool, type(None), tuple, dict}
         assert {type(each) for each in all_in(asdict(told))} <= plain
         assert pickle.loads(pickle.dumps(told)) == told
@@ -325,7 +325,7 @@ async def test_a_busy_link_changes_hands_again_and_again_and_nobody_notices(kind
             streaming = asyncio.ensure_future(stream(client, MASK, enough))
             for number in range(10):
                 await both_send(splice)
-                splice.inject(Event("everyone", f"event {number}"))
+                splice.inject(Event(f"event {number}"))
                 splice = await hand_over(gateway, splice)
             enough.set()
             sent = await streaming
