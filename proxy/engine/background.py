@@ -40,13 +40,15 @@ class Background:
         self._tasks[name] = asyncio.create_task(self._supervise(name, work), name=f"background:{name}")
 
     async def _supervise(self, name: str, work: Work) -> None:
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         waits = backoff.delays(_FIRST_DELAY_SECONDS, longest_seconds=_LONGEST_DELAY_SECONDS)
         while True:
             started = loop.time()
             try:
                 return await work()
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise  # it is the end of the work, and not of something that it waited for
                 logger.exception("background work crashed", extra={"work": name})
                 metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, name).inc()
             if loop.time() - started > _STEADY_SECONDS:

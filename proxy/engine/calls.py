@@ -1,22 +1,30 @@
-"""Calls of a library that may lose a cancellation."""
+"""Waiting for what others do: under a deadline, and whatever becomes of a cancellation or of a thread."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def call_within(seconds: float, call: Awaitable[T]) -> T:
-    """What `call` answers, within `seconds`; a cancellation that it swallowed is raised after all.
+class CancelledItself(RuntimeError):
+    """A call was cancelled, and not by who made it: it has failed like any other."""
 
-    Python 3.11's `wait_for`, which redis-py writes with, forgets one that comes in the turn in which its
-    write ends. Whoever called in a loop would then go on for good.
+
+async def call_within(seconds: float, call: Awaitable[T]) -> T:
+    """What `call` answers, within `seconds`. A cancellation of the caller's is one, and no other is.
+
+    One that the call swallowed is raised after all: Python 3.11's `wait_for`, which redis-py writes with,
+    forgets one that comes in the turn in which its write ends. Whoever called in a loop would then go on for
+    good. One that the call brings up by itself would end its caller in silence: no task group and nobody who
+    supervises a task takes a cancelled one for a failure.
 
     Raises:
-        TimeoutError, CancelledError, and what the call raises.
+        TimeoutError, CancelledError, CancelledItself, and what the call raises.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  we are in a coroutine
@@ -24,6 +32,40 @@ async def call_within(seconds: float, call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
+    except asyncio.CancelledError as error:
+        if task.cancelling() == cancelled:
+            raise CancelledItself from error
+        raise
     finally:
         if task.cancelling() > cancelled:
             raise asyncio.CancelledError
+
+
+async def wait_at_most(seconds: float, waiting: Awaitable[object]) -> None:
+    """Wait for that, and no longer than so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await waiting
+
+
+def in_own_thread(call: Callable[[], T], *, name: str) -> asyncio.Future[T]:
+    """What `call` answers, which may block and must not raise: an exception's traceback would be freed by the
+    loop's collector. Its thread is a daemon that nobody joins, since a resolver may hang for half a minute.
+
+    Raises:
+        RuntimeError: this machine has no thread left.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(found: T) -> None:
+        if not answer.done():
+            answer.set_result(found)
+
+    def run() -> None:
+        found = call()
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return answer

@@ -78,7 +78,7 @@ class BatchingLayer(ChannelLayer, Protocol):
 class Hub:
     """Brings what arrives on the channel layer to who asked for it, with the local links of its topic.
 
-    Messages are `receive`d by their type; one that nobody asked for is counted and logged.
+    Messages are `receive`d by their type; one that nobody asked for is logged.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Hub:
         self._groups = Rounds(self._topics_in, add=self._add_groups, discard=self._discard_groups)
         self._watches: list[tuple[frozenset[str], Rounds]] = []
         self._last_echo_at = 0.0
-        self._was_connected = self.connected = False
-        self.unknown_messages = 0
+        self.connected = False
+        self.has_connected = False  # once the layer was reached, whatever has become of it since
         self.listen(own_topic)
 
     # --- Who hears what -----
@@ -117,8 +117,11 @@ class Hub:
         self._tell_gap.append(tell)
 
     def listen(self, topic: str) -> None:
-        """Hear what is sent to `topic`, for good, whether or not a link does."""
-        self._topic_added(topic)
+        """Hear what is sent to `topic` from now on, whether or not a link does."""
+        group = group_name(topic)
+        self._topics_in[group] = self._topics_in.get(group, 0) + 1
+        if group not in self._groups:
+            self._groups.changed(group)
 
     async def join(self, link: Listener, topics: Iterable[str]) -> None:
         """Let `link` hear `topics`. Returns once layer and watchers know; waits for no layer that is away."""
@@ -126,7 +129,7 @@ class Hub:
         watches = dict[int, Rounds]()
         for topic in topics:
             if self._add(topic, link):
-                self._topic_added(topic)
+                self.listen(topic)
             is_new |= group_name(topic) not in self._groups
             for rounds in self._watches_of(topic):
                 if topic not in rounds:
@@ -183,12 +186,6 @@ class Hub:
             return ()
         kind = _kind(topic)
         return [rounds for names, rounds in self._watches if kind in names]
-
-    def _topic_added(self, topic: str) -> None:
-        group = group_name(topic)
-        self._topics_in[group] = self._topics_in.get(group, 0) + 1
-        if group not in self._groups:
-            self._groups.changed(group)
 
     def _add(self, topic: str, link: Any) -> bool:
         """True if `link` is the first of `topic`."""
@@ -260,11 +257,11 @@ class Hub:
 
     def _back(self) -> None:
         self.connected = True
-        if self._was_connected:
+        if self.has_connected:
             logger.warning("channel layer is back; events may have been lost meanwhile")
             for tell in self._tell_gap:
                 tell()
-        self._was_connected = True
+        self.has_connected = True
 
     def _away(self, error: Exception) -> None:
         if self.connected:
@@ -317,18 +314,12 @@ class Hub:
         receiver = self._receivers.get(kind) if isinstance(kind, str) else None
         topic = message.get("topic")
         if receiver is None or not isinstance(topic, str):
-            self.unknown_messages += 1
             logger.warning("unknown message on the channel layer", extra={"message_type": str(kind)[:64]})
             return
         try:
             receiver(message, self._links_of(topic))
         except Exception:
             logger.exception("a message of the channel layer could not be delivered")
-
-    @property
-    def has_connected(self) -> bool:
-        """True once the layer was reached, whatever has become of it since."""
-        return self._was_connected
 
     @property
     def topics(self) -> int:

@@ -7,11 +7,9 @@ names a key that is not known. While the issuer is away the keys at hand are ser
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import random
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -26,6 +24,7 @@ from proxy.core.backoff import delays, jittered
 from proxy.core.buckets import Bucket
 from proxy.core.errors import KeysUnavailable
 from proxy.core.limits import Rate
+from proxy.engine.calls import in_own_thread, wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +40,6 @@ _CURVES = {"ES256": "P-256"}
 
 class UnknownKey(LookupError):
     """The issuer has no key of that id: a fetch that began after it was first named did not bring it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwksState:
-    """How the keys are doing, for /ready. `age_seconds` is None before the first success."""
-
-    ready: bool
-    keys: int
-    age_seconds: float | None
-    last_error: str
 
 
 def download(url: str, *, timeout_seconds: float = 5.0, max_bytes: int = MAX_JWKS_BYTES) -> bytes:
@@ -177,12 +166,13 @@ class Jwks:
         fetch: Callable[[str], bytes] = download,
     ) -> None:
         self.url, self.algorithm, self.pace = url, algorithm, pace
-        self._fetch, self._thread = fetch, threading.Thread()
+        self._fetch = fetch
+        self._fetching: asyncio.Future[KeySet | str] | None = None
         self._demands = Bucket(pace.demands)
         self._keys: Mapping[str, Any] = {}
         self._broken: tuple[str, ...] = ()
         self._fetched_at: float | None = None
-        self._last_error = ""
+        self.last_error = ""
         # Key ids that tokens named: not asked for yet, and not in what was fetched last, though they were
         # asked for then or shortly before.
         self._asked: set[str] = set()
@@ -223,14 +213,9 @@ class Jwks:
         )
 
     @property
-    def state(self) -> JwksState:
-        age_seconds = None if self._fetched_at is None else time.monotonic() - self._fetched_at
-        return JwksState(
-            ready=self._fetched_at is not None,
-            keys=len(self._keys),
-            age_seconds=age_seconds,
-            last_error=self._last_error,
-        )
+    def is_ready(self) -> bool:
+        """Whether there are keys, fresh or stale."""
+        return self._fetched_at is not None
 
     async def run(self) -> NoReturn:
         """Fetch now and for ever after; to be supervised, and cancelled at the end."""
@@ -241,17 +226,13 @@ class Jwks:
             self._is_tried.set()
             if is_fetched:
                 retries = delays(self.pace.retry_seconds, longest_seconds=60.0)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.pace.refresh_seconds):
-                        await self._demand()
+                await wait_at_most(self.pace.refresh_seconds, self._demand())
             else:
                 await asyncio.sleep(jittered(next(retries), fraction=0.3, random=random.random()))  # noqa: S311
 
     async def first_fetch(self, *, within_seconds: float) -> None:
         """Wait for the end of the first fetch, well or not, but no longer than that."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_seconds):
-                await self._is_tried.wait()
+        await wait_at_most(within_seconds, self._is_tried.wait())
 
     async def _demand(self) -> None:
         """Until a token names an unknown key, and we may bother the issuer for it."""
@@ -272,14 +253,14 @@ class Jwks:
         except TimeoutError:
             found = "no answer in time"
         if isinstance(found, str):
-            self._last_error = found[:200]
-            logger.warning("key set not fetched", extra={"error": self._last_error, "keys": len(self._keys)})
+            self.last_error = found[:200]
+            logger.warning("key set not fetched", extra={"error": self.last_error, "keys": len(self._keys)})
             return False
         self._log_changes(found)
         self._unknown = self._still_unknown(asked, found)
         self._keys, self._broken = found.keys, found.broken
         self._asked -= asked
-        self._fetched_at, self._last_error = time.monotonic(), ""
+        self._fetched_at, self.last_error = time.monotonic(), ""
         return True
 
     def _still_unknown(self, asked: frozenset[str], found: KeySet) -> frozenset[str]:
@@ -298,23 +279,10 @@ class Jwks:
 
     async def _fetched(self) -> KeySet | str:
         """The keys, or why there are none. A thread that hangs, in a resolver, say, holds up nobody's end."""
-        if self._thread.is_alive():
+        if self._fetching is not None and not self._fetching.done():
             return "the last fetch has not ended yet"
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[KeySet | str] = loop.create_future()
-
-        def settle(found: KeySet | str) -> None:
-            if not answer.done():
-                answer.set_result(found)
-
-        def fetch() -> None:
-            found = self._fetch_and_parse()
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, found)
-
-        self._thread = threading.Thread(target=fetch, name="jwks", daemon=True)
-        self._thread.start()
-        return await answer
+        self._fetching = in_own_thread(self._fetch_and_parse, name="jwks")
+        return await asyncio.shield(self._fetching)
 
     def _fetch_and_parse(self) -> KeySet | str:
         """In the thread."""

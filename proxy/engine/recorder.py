@@ -15,6 +15,7 @@ from proxy import metrics
 from proxy.core.backoff import delays, jittered
 from proxy.core.pending import PendingRecords
 from proxy.core.records import ConnectionRecord
+from proxy.engine.calls import call_within
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +124,7 @@ class Recorder:
 
     async def _write_batch(self, batch: Sequence[ConnectionRecord]) -> None:
         try:
-            async with asyncio.timeout(self._write_timeout_seconds):
-                await self._write(batch)
+            await call_within(self._write_timeout_seconds, self._write(batch))
         except BaseException:
             self._pending.put_back()
             raise

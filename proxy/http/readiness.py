@@ -35,7 +35,7 @@ class Readiness:
         node = self._node
         await self._look_if_due()
         upstreams = self._upstreams()
-        tokens = node.verifier.jwks is None or node.verifier.jwks.state.ready
+        tokens = node.verifier.jwks is None or node.verifier.jwks.is_ready
         stores_reached = node.hub.has_connected and node.heart.has_beaten and node.rules.known
         return {
             "ready": stores_reached and tokens and not node.draining and self._leads_somewhere(upstreams),

@@ -377,7 +377,7 @@ def test_a_jwks_url_in_the_settings_makes_a_key_set_that_is_not_loaded_yet(setti
     settings.JWT_ALGORITHM, settings.JWT_JWKS_URL = "RS256", "http://127.0.0.1:1/keys"
     jwks = token_verifier().jwks
     assert jwks is not None
-    assert jwks.state.ready is False
+    assert jwks.is_ready is False
 
 
 def test_a_verification_is_cheap() -> None:

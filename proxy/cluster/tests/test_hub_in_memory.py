@@ -57,13 +57,15 @@ async def test_a_group_is_added_with_its_first_topic_and_given_back_with_its_las
     assert layer.calls.count(("group_add", group)) == 1
 
 
-async def test_unknown_messages_are_counted_and_nothing_is_called(layer: FailingLayer, heard: Heard) -> None:
+async def test_unknown_messages_are_logged_and_nothing_is_called(
+    layer: FailingLayer, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
     async with hearing(layer, heard) as hub:
         await until(lambda: hub.connected)
         await hub.join(heard.ear("a"), ["everyone"])
         for message in ({"type": "run"}, {"type": 1}, {"text": "x"}, {"type": "gateway.event", "topic": 1}):
             await layer.group_send("gateway.everyone", message)
-        await until(lambda: hub.unknown_messages == 4)
+        await until(lambda: caplog.text.count("unknown message on the channel layer") == 4)
     assert heard.messages == []
 
 

@@ -16,11 +16,12 @@ room = TopicKind("room")
 
 
 class Watcher:
-    """Notes what it is told. `hold` keeps a call from ending, `fails` has calls for a topic raise."""
+    """Notes what it is told. `hold` keeps a call from ending; one for `fails`, a topic, raises `failure`."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.fails = ""
+        self.failure: BaseException = ConnectionError("a watcher's own")
         self.hold = asyncio.Event()
         self.hold.set()
 
@@ -34,7 +35,7 @@ class Watcher:
         self.told += [f"{sign}{topic}" for topic in topics]
         await self.hold.wait()
         if self.fails in topics:
-            raise ConnectionError("a watcher's own")
+            raise self.failure
 
 
 @asynccontextmanager
@@ -65,11 +66,12 @@ async def test_a_watcher_is_told_of_the_first_and_the_last_link_of_a_topic_befor
     assert watcher.told[4:] == ["+room:1"]
 
 
+@pytest.mark.parametrize("failure", [ConnectionError("a watcher's own"), asyncio.CancelledError()])
 async def test_a_watcher_that_fails_is_told_all_the_same_what_comes_next(
-    layer: FailingLayer, heard: Heard, caplog: pytest.LogCaptureFixture
+    layer: FailingLayer, heard: Heard, caplog: pytest.LogCaptureFixture, failure: BaseException
 ) -> None:
     watcher = Watcher()
-    watcher.fails = "room:1"
+    watcher.fails, watcher.failure = "room:1", failure
     async with hearing(layer, heard) as hub, watching(hub, watcher), asyncio.timeout(DEADLINE_SECONDS):
         await hub.join(heard.ear("a"), ["room:1"])
         await hub.join(heard.ear("a"), ["room:2"])

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from proxy.core.limits import ConnectionLimits
-from proxy.engine.calls import call_within
+from proxy.engine.calls import call_within, wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,11 @@ class SharedCaps:
                 await self._carry_out()
                 continue
             self._wake.clear()
-            await _event_or_time(self._wake if self.connected else None, max(0.0, beat_at - loop.time()))
+            left_seconds = max(0.0, beat_at - loop.time())
+            if self.connected:
+                await wait_at_most(left_seconds, self._wake.wait())
+            else:
+                await asyncio.sleep(left_seconds)
 
     async def leave(self) -> None:
         """Carry out what waits, and let others sweep the rest; gives up at the first call that fails.
@@ -250,14 +254,3 @@ class SharedCaps:
             self.connected = False
             raise StoreAway from error
         return texts
-
-
-async def _event_or_time(event: asyncio.Event | None, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            if event is None:
-                await asyncio.sleep(seconds + 1)
-            else:
-                await event.wait()
-    except TimeoutError:
-        pass

@@ -7,7 +7,6 @@ the same segment, does not lose its greeting.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import re
@@ -23,6 +22,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from proxy.core.errors import UpstreamRefused
 from proxy.core.limits import LinkLimits
+from proxy.engine.calls import wait_at_most
 from proxy.engine.pools.dial import (
     CLIENT_REFUSALS,
     DialRequest,
@@ -89,9 +89,7 @@ class RawUpstream(asyncio.Protocol):
         if len(self.early) < size_bytes and not self.is_lost:
             self._ready, self._wanted = asyncio.get_running_loop().create_future(), size_bytes
             self.transport.resume_reading()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REFUSAL_SECONDS):
-                    await self._ready
+            await wait_at_most(REFUSAL_SECONDS, self._ready)
         return self.early[:size_bytes]
 
     def abort(self) -> None:

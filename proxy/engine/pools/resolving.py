@@ -1,7 +1,6 @@
 """Where a member's host is: its addresses, looked up beside the dials and not by them.
 
-A lookup runs in a thread of its own that nobody joins, since a resolver may hang for half a minute: one
-thread a host at most, however many dials there are.
+A lookup runs in a thread of its own: one a host at most, however many dials there are.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ import ipaddress
 import logging
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from proxy import metrics
+from proxy.engine.calls import in_own_thread
 
 # Addresses older than this are looked up again, while dials go on with what is known.
 FRESH_SECONDS = 10.0
@@ -44,6 +42,10 @@ class CannotLookUp(HostUnknown):
     """This node cannot look the name up; str() says why."""
 
 
+# Addresses; and where there are none, how to say so, and why.
+_Found = tuple[tuple[str, ...], type[HostUnknown], str]
+
+
 def is_our_own(error: BaseException) -> bool:
     """Whether it is this machine that can open no socket or look up no name: no member is to blame."""
     return isinstance(error, CannotLookUp) or (isinstance(error, OSError) and error.errno in _OWN_ERRORS)
@@ -61,19 +63,6 @@ class Addresses:
     `is_fixed`: the host is an address, and there is nothing to look up.
     """
 
-    __slots__ = (
-        "_clock",
-        "_failed",
-        "_failure",
-        "_known",
-        "_look_up",
-        "_looked_at",
-        "_lookup",
-        "_why",
-        "host",
-        "is_fixed",
-    )
-
     def __init__(
         self,
         host: str,
@@ -87,7 +76,7 @@ class Addresses:
         self._failure: type[HostUnknown] = HostUnknown
         self._why = ""
         self._looked_at = float("-inf")
-        self._lookup: asyncio.Future[None] | None = None
+        self._lookup: asyncio.Future[_Found] | None = None
         self.is_fixed = _is_address(host)
         if self.is_fixed:
             self._known, self._looked_at = (host,), float("inf")
@@ -134,44 +123,32 @@ class Addresses:
     def _start_lookup(self) -> None:
         if self._lookup is not None:
             return
-        loop = asyncio.get_running_loop()
-        self._lookup = loop.create_future()
-        thread = threading.Thread(target=self._run, args=(loop,), name=f"resolve:{self.host}", daemon=True)
         try:
-            thread.start()
+            self._lookup = in_own_thread(self._find, name=f"resolve:{self.host}")
         except RuntimeError as error:  # this machine has no thread left
-            self._crashed(str(error))
+            self._looked((), CannotLookUp, str(error))
+        else:
+            self._lookup.add_done_callback(lambda lookup: self._looked(*lookup.result()))
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In the thread: nothing of the loop's is touched but by `call_soon_threadsafe`."""
+    def _find(self) -> _Found:
+        """In the thread."""
         try:
-            found, why = tuple(self._look_up(self.host)), "no addresses"
-        except Exception as error:  # noqa: BLE001  the thread's edge; _crashed logs it
+            return tuple(self._look_up(self.host)), HostUnknown, "no addresses"
+        except Exception as error:  # noqa: BLE001  the thread's edge; _looked logs it
             if is_our_own(error) or not isinstance(error, OSError | UnicodeError):
-                self._tell(loop, self._crashed, f"{type(error).__name__}: {error}")
-                return
-            found, why = (), str(error)
-        self._tell(loop, self._looked, found, why)
+                return (), CannotLookUp, f"{type(error).__name__}: {error}"
+            return (), HostUnknown, str(error)
 
-    @staticmethod
-    def _tell(loop: asyncio.AbstractEventLoop, hear: Callable[..., None], *words: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(hear, *words)
-
-    def _crashed(self, why: str) -> None:
-        """It is this node that cannot look up. As after any lookup, a later dial tries again."""
-        logger.error("a lookup failed", extra={"host": self.host, "why": why})
-        metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, "resolving").inc()
-        self._looked((), why, CannotLookUp)
-
-    def _looked(self, found: tuple[str, ...], why: str, failure: type[HostUnknown] = HostUnknown) -> None:
+    def _looked(self, found: tuple[str, ...], failure: type[HostUnknown], why: str) -> None:
+        """Take in what was found. However it went, a later dial tries again."""
+        self._lookup = None
         self._looked_at, self._failure, self._why = self._clock(), failure, why
+        if failure is CannotLookUp:
+            logger.error("a lookup failed", extra={"host": self.host, "why": why})
+            metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, "resolving").inc()
         if found:
             self._known = found
             self._failed = {address: due for address, due in self._failed.items() if address in found}
-        lookup, self._lookup = self._lookup, None
-        if lookup is not None and not lookup.done():
-            lookup.set_result(None)
 
 
 def _is_address(host: str) -> bool:

@@ -13,6 +13,8 @@ from proxy import metrics
 from proxy.engine.background import Background
 from proxy.tests.counting import counted
 
+CRASHES = [RuntimeError("crash"), asyncio.CancelledError("of what the work waited for")]
+
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -27,8 +29,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
+@pytest.mark.parametrize("crash", CRASHES, ids=["an error", "a cancellation that nobody asked for"])
 async def test_work_that_crashes_is_logged_counted_and_restarted_with_growing_waits(
-    waits: list[float], caplog: pytest.LogCaptureFixture
+    waits: list[float], caplog: pytest.LogCaptureFixture, crash: BaseException
 ) -> None:
     steady, starts = asyncio.Event(), 0
 
@@ -36,16 +39,16 @@ async def test_work_that_crashes_is_logged_counted_and_restarted_with_growing_wa
         nonlocal starts
         starts += 1
         if starts < 5:
-            raise RuntimeError("crash")
+            raise crash
         steady.set()
         await asyncio.Event().wait()
 
-    background = Background()
+    background, before = Background(), counted(metrics.BACKGROUND_CRASHES_TOTAL, "crashing")
     background.start("crashing", work)
     async with asyncio.timeout(5):
         await steady.wait()
         await background.stop()
-    assert counted(metrics.BACKGROUND_CRASHES_TOTAL, "crashing") == 4
+    assert counted(metrics.BACKGROUND_CRASHES_TOTAL, "crashing") - before == 4
     assert waits == [0.5, 1, 2, 4]
     assert caplog.text.count("background work crashed") == 4
 

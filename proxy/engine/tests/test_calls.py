@@ -1,12 +1,13 @@
-"""Calls of a library that swallows a cancellation, as redis-py does now and then."""
+"""Calls of a library that swallows a cancellation, as redis-py does now and then, or makes one up."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
-from proxy.engine.calls import call_within
+from proxy.engine.calls import CancelledItself, call_within, in_own_thread
 
 
 async def swallowing(then: Exception | None = None) -> str:
@@ -53,3 +54,27 @@ async def test_what_was_cancelled_before_is_no_cancellation_of_the_call() -> Non
     await asyncio.sleep(0)
     task.cancel()
     assert await task == "cleaned up"
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_call() -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(CancelledItself):
+        await call_within(10, cancelled())
+
+
+async def test_what_blocks_answers_from_a_daemon_and_holds_up_neither_the_loop_nor_its_end() -> None:
+    release, daemons = threading.Event(), list[bool]()
+
+    def block() -> str:
+        daemons.append(threading.current_thread().daemon)
+        release.wait(30)
+        return "answer"
+
+    given_up, awaited = (in_own_thread(block, name="blocking") for _ in range(2))
+    given_up.cancel()
+    release.set()
+    async with asyncio.timeout(30):
+        assert await awaited == "answer"
+    assert daemons == [True, True]
