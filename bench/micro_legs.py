@@ -27,7 +27,8 @@ from proxy.core.message_gate import MessageGate, MessageGates
 from proxy.core.records import LinkCounters
 from proxy.core.wire.framing import encode_frame
 from proxy.engine.links import spliced_leg
-from proxy.engine.links.splice import Splice, SpliceRequest
+from proxy.engine.links.splice import Splice
+from proxy.engine.links.terms import SpliceRequest, Terms
 from proxy.engine.links.tests.policies import Forwarding
 from proxy.engine.pools.rawdial import RawUpstream
 
@@ -72,7 +73,7 @@ def linked(**options: Any) -> Splice:
     upstream = RawUpstream()
     upstream.transport = Sink()
     life, counters = Life(), LinkCounters()
-    request = SpliceRequest(upstream=upstream, limits=LinkLimits(), counters=counters, life=life, **options)
+    request = SpliceRequest(upstream, Terms(limits=LinkLimits(), counters=counters, life=life, **options))
     return Splice(Sink(), request)
 
 

@@ -30,7 +30,8 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
-from proxy.engine.links.splice import Splice, SpliceRequest
+from proxy.engine.links.splice import Splice
+from proxy.engine.links.terms import SpliceRequest, Terms
 from proxy.engine.links.tests.policies import Forwarding
 from proxy.engine.pools.dial import DialRequest, Target
 from proxy.engine.pools.rawdial import dial_raw
@@ -85,10 +86,8 @@ class Front(asyncio.Protocol):
         response = protocol.accept(request)
         upstream = await dial_raw(Target(self._upstream_url), DialRequest(), limits=LIMITS)
         self._transport.write(response.serialize())
-        asked = SpliceRequest(
-            upstream=upstream, limits=LIMITS, counters=LinkCounters(), life=LIFE, **self._options
-        )
-        Splice(self._transport, asked)
+        terms = Terms(limits=LIMITS, counters=LinkCounters(), life=LIFE, **self._options)
+        Splice(self._transport, SpliceRequest(upstream, terms))
         del self._transport, self._read, self._options
 
 

@@ -9,7 +9,7 @@ from proxy.core.credentials import Subprotocols
 from proxy.core.errors import Forbidden, GatewayError
 from proxy.core.limits import LinkLimits
 from proxy.core.refusals import Header, refusal_of
-from proxy.engine.links.splice import SpliceRequest
+from proxy.engine.links.terms import SpliceRequest
 from proxy.server import handshake
 from proxy.server.handshake import UpgradeRequest
 

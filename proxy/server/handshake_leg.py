@@ -10,7 +10,8 @@ from typing import Any
 
 from proxy.core import closes, errors
 from proxy.core.closes import Close, ClosedBy
-from proxy.engine.links.splice import Splice, SpliceRequest
+from proxy.engine.links.splice import Splice
+from proxy.engine.links.terms import SpliceRequest
 from proxy.server import handshake
 from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
 from proxy.server.client import Client

@@ -24,9 +24,9 @@ from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
 from proxy.core.principal import Principal
 from proxy.core.routes import LegPerLink, Resume, Subject
-from proxy.engine.links.relay import Relay, Screening
+from proxy.engine.links.relay import Relay
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
-from proxy.engine.links.splice import SpliceRequest
+from proxy.engine.links.terms import SpliceRequest, Terms
 from proxy.engine.pools.dial import Dial, DialRequest, LegT, dial_leg
 from proxy.engine.pools.pool import MemberLease
 from proxy.engine.pools.rawdial import dial_raw
@@ -84,6 +84,21 @@ async def _dial(
         raise refusal_of(refused, principal) from None
 
 
+def _terms(opening: Opening, life: Life) -> Terms:
+    route = opening.route
+    return Terms(
+        limits=opening.served.limits,
+        counters=life.link.counters,
+        life=life,
+        control=route.control,
+        overflow=route.overflow,
+        policy=life.policy,
+        gate=life.gate,
+        farewell=route.farewell,
+        route=route.name,
+    )
+
+
 class SpliceWay:
     """Bytes cross verbatim. Once accepted, the splice and the life go on without a task."""
 
@@ -124,8 +139,8 @@ class SpliceWay:
     async def serve(self, life: Life, accept: Accept) -> None:
         try:
             life.began(self._opening.scope["principal"])
-            accept[SPLICE_EXTENSION] = self._request(life)
             leg: Any = life.lease.leg
+            accept[SPLICE_EXTENSION] = SpliceRequest(leg, _terms(self._opening, life))
             if leg.extensions is not None:
                 answer = self._extensions_to_answer(leg.extensions)
                 accept["headers"] = [(b"sec-websocket-extensions", answer.encode("latin-1"))]
@@ -136,22 +151,6 @@ class SpliceWay:
         if life.link.stream is None:  # the client left in this very moment
             life.give_up(closes.LOST, ClosedBy.CLIENT)
         self._opening.scope.clear()  # its headers, claims and token would stay as long as the link
-
-    def _request(self, life: Life) -> SpliceRequest:
-        opening, route = self._opening, self._opening.route
-        leg: Any = life.lease.leg
-        return SpliceRequest(
-            upstream=leg,
-            limits=opening.served.limits,
-            counters=life.link.counters,
-            control=route.control,
-            overflow=route.overflow,
-            policy=life.policy,
-            route=route.name,
-            life=life,
-            gate=life.gate,
-            farewell=route.farewell,
-        )
 
 
 class RelayWay:
@@ -198,26 +197,9 @@ class RelayWay:
             offer["go_on_with"](_run(relay, life))
 
     def _relay(self, life: Life) -> Relay:
-        opening, route = self._opening, self._opening.route
-
-        async def control(text: str) -> None:
-            await opening.send({"type": "websocket.send", "text": life.control(text)})
-
-        return self.relay_class(
-            AsgiLeg(opening.receive, opening.send),
-            self._upstream(life),
-            limits=opening.served.limits,
-            counters=life.link.counters,
-            overflow=route.overflow,
-            screening=Screening(
-                control=control if route.control else None,
-                policy=life.policy,
-                gate=life.gate,
-                failed=life.failed,
-            ),
-            route=route.name,
-            farewell=route.farewell,
-        )
+        opening = self._opening
+        client = AsgiLeg(opening.receive, opening.send)
+        return self.relay_class(client, self._upstream(life), _terms(opening, life))
 
     def _upstream(self, life: Life) -> Leg:
         leg: Leg = life.lease.leg

@@ -6,11 +6,10 @@ import asyncio
 from typing import Protocol, TypeVar
 
 from proxy.core.closes import Close
-from proxy.core.limits import LinkLimits
 from proxy.core.message_gate import MessageGate
-from proxy.core.routes import Overflow
 from proxy.core.wire.headers import Violation
 from proxy.core.wire.messages import Message
+from proxy.engine.links.terms import Terms
 
 LegT_contra = TypeVar("LegT_contra", contravariant=True)
 
@@ -19,10 +18,7 @@ class Owner(Protocol[LegT_contra]):
     """Who has joined two legs."""
 
     loop: asyncio.AbstractEventLoop
-    limits: LinkLimits
-    overflow: Overflow
-    route: str
-    takes_controls: bool
+    terms: Terms
 
     @property
     def ended(self) -> object | None:

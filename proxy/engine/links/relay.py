@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
 from proxy import metrics
@@ -17,15 +16,13 @@ from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
 from proxy.core.events import Event
-from proxy.core.farewells import Farewell, last_words
+from proxy.core.farewells import last_words
 from proxy.core.legs import Leg
-from proxy.core.limits import CONTROL_MESSAGE_RATE, LinkLimits, OverRate
-from proxy.core.message_gate import MessageGate
-from proxy.core.policies import Policy, Verdict, check, looks_at_client, looks_at_service
-from proxy.core.records import LinkCounters
-from proxy.core.routes import Overflow
+from proxy.core.limits import CONTROL_MESSAGE_RATE, OverRate
+from proxy.core.policies import Verdict, check, looks_at_client, looks_at_service
 from proxy.core.wire.control_messages import is_control
 from proxy.engine.links.outbox import Outbox, OutboxFull
+from proxy.engine.links.terms import Terms
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.unsent import MOST_TIMEOUTS, still_moves
 
@@ -36,27 +33,8 @@ _TURN_MESSAGES = 32
 # How long a client may take to take its last words; its close waits for them.
 LAST_WORDS_SECONDS = 1.0
 
-Control = Callable[[str], Awaitable[None]]
 Judge = Callable[..., Verdict]
 Pump = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Screening:
-    """What stands between the messages of one end and the other.
-
-    `control` is given the client's in-band control messages; None forwards them like any other. `gate` says
-    how many others it may send; `policy` is asked about those that it lets in. `failed` hears that one of
-    the route's own hooks failed.
-    """
-
-    control: Control | None = None
-    policy: Policy | None = None
-    gate: MessageGate | None = None
-    failed: Callable[[HookFailed], None] | None = None
-
-
-NO_SCREENING = Screening()
 
 
 class Relay:
@@ -66,53 +44,23 @@ class Relay:
     """
 
     __slots__ = (
-        "_began_at",
-        "_context",
-        "_controls",
-        "_counters",
-        "_downstream",
-        "_ended",
-        "_farewell",
-        "_has_service_spoken",
-        "_judge_in",
-        "_judge_out",
-        "_limits",
-        "_loop",
-        "_outbox",
-        "_overflow",
-        "_route",
-        "_running",
-        "_screening",
-        "_send_up_seconds",
-        "_telling",
-        "_upstream",
-        "slot",
-    )
+        "_began_at", "_context", "_controls", "_counters", "_downstream", "_ended", "_has_service_spoken",
+        "_judge_in", "_judge_out", "_limits", "_loop", "_outbox", "_running", "_send_up_seconds", "_telling",
+        "_terms", "_upstream", "slot",
+    )  # fmt: skip
     # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
     bounds_sends_up: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        downstream: Leg,
-        upstream: Leg,
-        *,
-        limits: LinkLimits,
-        counters: LinkCounters,
-        overflow: Overflow,
-        screening: Screening = NO_SCREENING,
-        route: str = metrics.NO_ROUTE,
-        farewell: Farewell | None = None,
-    ) -> None:
+    def __init__(self, downstream: Leg, upstream: Leg, terms: Terms) -> None:
         self._downstream, self._upstream = downstream, upstream
-        self._limits, self._counters, self._route = limits, counters, route
-        self._screening, policy = screening, screening.policy
+        self._terms, self._limits, self._counters = terms, terms.limits, terms.counters
+        policy = terms.policy
         self._judge_in = policy.from_client if policy is not None and looks_at_client(policy) else None
         self._judge_out = policy.from_service if policy is not None and looks_at_service(policy) else None
-        self._send_up_seconds = limits.slow_consumer_seconds if self.bounds_sends_up else None
-        self._farewell, self._has_service_spoken = farewell, False
+        self._send_up_seconds = terms.limits.slow_consumer_seconds if self.bounds_sends_up else None
+        self._has_service_spoken = False
         self._controls: Bucket | None = None  # until there is a control message
         # There are an outbox and a task for it only while something waits.
-        self._overflow = overflow
         self._outbox: Outbox | None = None
         self._telling: asyncio.Task[None] | None = None
         self._loop, self.slot = asyncio.get_running_loop(), NOT_DUE
@@ -124,11 +72,11 @@ class Relay:
         if self._ended is not None:
             return
         if self._outbox is None:
-            self._outbox = Outbox(max_bytes=self._limits.outbox_bytes, overflow=self._overflow)
+            self._outbox = Outbox(max_bytes=self._limits.outbox_bytes, overflow=self._terms.overflow)
         try:
             self._outbox.put(event, payload_bytes(event.text))
         except OutboxFull:
-            metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
+            self._count_slow()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
             return
         if self._telling is None:
@@ -206,11 +154,11 @@ class Relay:
             self.end(error.close, error.by)
         elif isinstance(error, TimeoutError):
             if stalled is closes.SLOW_CONSUMER:
-                metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
+                self._count_slow()
             self.end(stalled, ClosedBy.GATEWAY)
         elif isinstance(error, GatewayError):
-            if isinstance(error, HookFailed) and self._screening.failed is not None:
-                self._screening.failed(error)
+            if isinstance(error, HookFailed):
+                self._terms.life.failed(error)
             self.end(error.as_close(), ClosedBy.GATEWAY)
         else:
             logger.error("a link failed", exc_info=error)
@@ -240,12 +188,11 @@ class Relay:
 
     async def _takes_control(self, message: str | bytes) -> bool:
         """Whether it was for the gateway; the next message is not read before such a one may come again."""
-        control = self._screening.control
-        if control is None or not isinstance(message, str) or not is_control(message):
+        if not self._terms.control or not isinstance(message, str) or not is_control(message):
             return False
         if self._controls is None:
             self._controls = Bucket(CONTROL_MESSAGE_RATE)
-        await control(message)
+        await self._answer(self._terms.life.control(message))
         await asyncio.sleep(self._controls.charge(self._loop.time(), tokens=1))
         return True
 
@@ -255,7 +202,7 @@ class Relay:
         Raises:
             LegClosed: it ends the link.
         """
-        gate = self._screening.gate
+        gate = self._terms.gate
         if gate is None:
             return True
         while True:
@@ -280,20 +227,16 @@ class Relay:
             self.end(closes.IDLE, ClosedBy.GATEWAY)
 
     async def _pump_down(self) -> NoReturn:
-        counters, limits = self._counters, self._limits
         for turn in itertools.count(1):
             if turn % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
             received = await self._upstream.receive()
-            counters.last_activity = self._loop.time()
+            self._counters.last_activity = self._loop.time()
             message = await self._judged(self._judge_out, received, sender=ClosedBy.UPSTREAM)
             if message is None:
                 continue
-            async with asyncio.timeout(limits.slow_consumer_seconds):
-                await self._downstream.send(message)
+            await self._send_down(message)
             self._has_service_spoken = True
-            counters.messages_out += 1
-            counters.bytes_out += payload_bytes(message)
         raise AssertionError("counting does not end")
 
     async def _judged(
@@ -321,36 +264,48 @@ class Relay:
 
     async def _obey(self, verdict: Verdict, *, sender: ClosedBy) -> None:
         """Do what a verdict on a message says, beside what becomes of that."""
-        if verdict.reply is not None:
-            await self._reply(verdict.reply, sender)
+        if verdict.reply is not None and sender is ClosedBy.CLIENT:
+            await self._answer(verdict.reply)
+        elif verdict.reply is not None:
+            await self._answer_service(verdict.reply)
         if verdict.close is not None:
             raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
         if verdict.pause_seconds:
             await asyncio.sleep(verdict.pause_seconds)
 
-    async def _reply(self, reply: str, to: ClosedBy) -> None:
-        """Answer the sender of a message; one that does not read that has itself to blame."""
-        from_client = to is ClosedBy.CLIENT
-        sender = self._downstream if from_client else self._upstream
+    async def _answer(self, reply: str) -> None:
+        """Answer the client; one that does not read that has itself to blame."""
+        try:
+            await self._send_down(reply)
+        except TimeoutError:
+            self._count_slow()
+            raise LegClosed(closes.SLOW_CONSUMER, by=ClosedBy.GATEWAY) from None
+
+    async def _answer_service(self, reply: str) -> None:
+        """As above."""
         try:
             async with asyncio.timeout(self._limits.slow_consumer_seconds):
-                await sender.send(reply)
+                await self._upstream.send(reply)
         except TimeoutError:
-            if from_client:
-                metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._route).inc()
-            stalled = closes.SLOW_CONSUMER if from_client else closes.UPSTREAM_FAILED
-            raise LegClosed(stalled, by=ClosedBy.GATEWAY) from None
+            raise LegClosed(closes.UPSTREAM_FAILED, by=ClosedBy.GATEWAY) from None
 
     async def _tell(self) -> None:
         """Send what waits in the outbox, until nothing does."""
         while self._outbox is not None and not self._outbox.is_empty:
-            event = self._outbox.take()
-            async with asyncio.timeout(self._limits.slow_consumer_seconds):
-                await self._downstream.send(event.text)
-            self._counters.last_activity = self._loop.time()
-            self._counters.messages_out += 1
-            self._counters.bytes_out += payload_bytes(event.text)
+            await self._send_down(self._outbox.take().text)
         self._outbox = self._telling = None
+
+    async def _send_down(self, message: str | bytes) -> None:
+        """Send to the client, and count what it was sent. Raises TimeoutError if it does not keep up."""
+        async with asyncio.timeout(self._limits.slow_consumer_seconds):
+            await self._downstream.send(message)
+        counters = self._counters
+        counters.last_activity = self._loop.time()
+        counters.messages_out += 1
+        counters.bytes_out += payload_bytes(message)
+
+    def _count_slow(self) -> None:
+        metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self._terms.route).inc()
 
     async def _close_both(self, ended: LegClosed) -> None:
         """Tell each end that has not closed by itself."""
@@ -364,7 +319,7 @@ class Relay:
     async def _close_downstream(self, close: Close, by: ClosedBy) -> None:
         """Close the client's leg; where that is for good, its route's last words come first."""
         hears = self._has_service_spoken and close != closes.SLOW_CONSUMER
-        words = last_words(self._farewell, close, by) if hears else ()
+        words = last_words(self._terms.farewell, close, by) if hears else ()
         with suppress(Exception):  # each server's own at a client that is gone; both ends get their close
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 for text in words:

@@ -38,14 +38,12 @@ from proxy.core.wire.messages import Message
 from proxy.engine.links.gated_leg import GatedLeg
 from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.scanners import client_scanner, upstream_scanner
-from proxy.engine.links.splice_request import End, Life, SpliceRequest
 from proxy.engine.links.spliced_leg import HIGH_WATER_BYTES, LOW_WATER_BYTES, SplicedLeg
+from proxy.engine.links.terms import End, Life, SpliceRequest
 from proxy.engine.links.told import ToldLeg, ToldSplice
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.pools.rawdial import RawUpstream
 from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
-
-__all__ = ["End", "Life", "Splice", "SpliceRequest"]
 
 # How often a link is looked at when nothing is due: counters and activity are up to date to this.
 LOOK_SECONDS = 2.0
@@ -58,9 +56,8 @@ class Splice:
     """
 
     __slots__ = (
-        "_counters", "_deadline", "_due_seconds", "_farewell", "_life", "_moved_at", "_on_client_gone",
-        "_policy", "_timeouts", "_unsent", "down", "ended", "limits", "loop", "overflow", "route", "slot",
-        "takes_controls", "up",
+        "_deadline", "_life", "_moved_at", "_on_client_gone", "_timeouts", "_unsent", "down", "ended",
+        "loop", "slot", "terms", "up",
     )  # fmt: skip
 
     def __init__(
@@ -78,16 +75,13 @@ class Splice:
         closed. `told`: go on where another splice of the same request left these sockets.
         """
         self.loop, self.slot = asyncio.get_running_loop(), NOT_DUE
-        self.limits, self.overflow, self.route = request.limits, request.overflow, request.route
+        self.terms = request.terms
         self.ended: End | None = None
-        self._counters, self._policy = request.counters, request.policy
-        self._farewell, self._on_client_gone = request.farewell, on_client_gone
-        self._life: Life | None = request.life  # until both sockets are gone
-        self.takes_controls = request.control
+        self._life: Life | None = request.terms.life  # until both sockets are gone
+        self._on_client_gone = on_client_gone
         self._moved_at, self._deadline = self.loop.time(), 0.0
         self._unsent = self._timeouts = 0
-        self._due_seconds = _due_seconds(request.limits)
-        self._join(transport, request)
+        self._join(transport, request.upstream)
         if told is not None:
             self._moved_at -= told.idle_seconds
             told.take_up(self.down, self.up)
@@ -95,19 +89,19 @@ class Splice:
         if self._life is not None:  # else it has ended in the very moment of its beginning
             self._life.joined(self)
 
-    def _join(self, transport: asyncio.Transport, request: SpliceRequest) -> None:
-        gate, policy, up = request.gate, request.policy, request.upstream
-        looks, looks_up = looks_at_client(policy), looks_at_service(policy)
+    def _join(self, transport: asyncio.Transport, up: RawUpstream) -> None:
+        terms, gate = self.terms, self.terms.gate
+        looks, looks_up = looks_at_client(terms.policy), looks_at_service(terms.policy)
         kind = InspectedLeg if looks else SplicedLeg if gate is None else GatedLeg
         self.down = kind(self, transport, ClosedBy.CLIENT)
         self.up = (InspectedLeg if looks_up else SplicedLeg)(self, up.transport, ClosedBy.UPSTREAM)
         self.down.other, self.up.other = self.up, self.down
-        max_bytes, compressed = request.limits.max_message_bytes, up.extensions is not None
+        max_bytes, compressed = terms.limits.max_message_bytes, up.extensions is not None
         self.down.scanner = client_scanner(  # type: ignore[assignment]  # each kind of leg gets its own
             max_message_bytes=max_bytes,
             inspected=looks,
             compressed=compressed,
-            diverts=request.control,
+            diverts=terms.control,
             drops=gate is not None and gate.over is not OverRate.WAIT,
         )
         self.up.scanner = upstream_scanner(  # type: ignore[assignment]
@@ -131,7 +125,7 @@ class Splice:
         if self._life is not None:
             self.up.update_reading()
             self.down.update_reading()
-            running_wheel().schedule(self, self.loop.time() + self._due_seconds)
+            running_wheel().schedule(self, self.loop.time() + _due_seconds(self.terms.limits))
 
     def inject(self, event: Event) -> None:
         self.down.inject(event)
@@ -244,14 +238,14 @@ class Splice:
     def too_slow(self, leg: SplicedLeg) -> None:
         """`leg` has taken nothing for too long, though something waits for it."""
         if leg is self.down:
-            metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self.route).inc()
+            metrics.child(metrics.SLOW_CONSUMERS_TOTAL, self.terms.route).inc()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
         else:
             self.end(closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)
 
     def judged(self, leg: SplicedLeg, message: Message) -> bytes:
         """The frames in which a message read from `leg` goes on: its own or another; b"" if it does not."""
-        policy, is_text = self._policy, message.opcode == TEXT
+        policy, is_text = self.terms.policy, message.opcode == TEXT
         assert policy is not None  # noqa: S101  else its leg would not ask
         ask = policy.from_client if leg is self.down else policy.from_service
         try:
@@ -274,7 +268,7 @@ class Splice:
 
     def over_rate(self, leg: SplicedLeg, gate: MessageGate, *, messages: int, size_bytes: int) -> None:
         """`gate` has refused messages of `leg`, which went no further: tell the client, or end the link."""
-        self._counters.messages_dropped += messages
+        self.terms.counters.messages_dropped += messages
         try:
             self._obey(leg, gate.refuse(self.loop.time(), messages=messages, size_bytes=size_bytes))
         except GatewayError as error:
@@ -310,7 +304,7 @@ class Splice:
         self.down.end_outbox(delivers=close is not closes.SLOW_CONSUMER)
         self.ended = End(close, by)
         if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
-            words = last_words(self._farewell, close, by)
+            words = last_words(self.terms.farewell, close, by)
             self.down.last_words = b"".join(map(text_frame, words))
         self.up.watched = self.down.watched = True
         self.up.hurry()
@@ -319,7 +313,7 @@ class Splice:
         self._extend_deadline(self.loop.time())
 
     def _extend_deadline(self, now: float) -> None:
-        self._deadline = now + self.limits.close_timeout_seconds
+        self._deadline = now + self.terms.limits.close_timeout_seconds
         running_wheel().schedule(self, self._deadline)
 
     def _unsent_bytes(self) -> int:
@@ -335,7 +329,7 @@ class Splice:
         for leg in (self.down, self.up):
             if not leg.gone:
                 finish(leg.transport)
-        running_wheel().schedule(self, now + self.limits.close_timeout_seconds)
+        running_wheel().schedule(self, now + self.terms.limits.close_timeout_seconds)
 
     def look(self, now: float) -> None:
         """Called by the wheel."""
@@ -343,13 +337,13 @@ class Splice:
             return
         if self.ended is None:
             self._count()
-            if now - self._moved_at >= self.limits.idle_timeout_seconds:
+            if now - self._moved_at >= self.terms.limits.idle_timeout_seconds:
                 self.end(closes.IDLE, ClosedBy.GATEWAY)
         for leg in (self.down, self.up):
             if self.ended is None:
                 leg.look(now)
         if self.ended is None:
-            running_wheel().schedule(self, now + self._due_seconds)
+            running_wheel().schedule(self, now + _due_seconds(self.terms.limits))
         elif now >= self._deadline:
             self._close_is_late(now)
         else:
@@ -357,7 +351,7 @@ class Splice:
 
     def _count(self) -> None:
         """Bring the link's counters up to date, and note whether any message has moved."""
-        counters, down, up = self._counters, self.down.scanner, self.up.scanner
+        counters, down, up = self.terms.counters, self.down.scanner, self.up.scanner
         moved = counters.moved
         counters.messages_in, counters.bytes_in = down.messages, down.payload_bytes
         counters.messages_out = up.messages + self.down.injected_messages

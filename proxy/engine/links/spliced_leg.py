@@ -257,7 +257,7 @@ class SplicedLeg(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.stalled_at = self.splice.loop.time()
         self._stalled_bytes = self.transport.get_write_buffer_size()
-        metrics.child(metrics.BACKPRESSURE_EVENTS_TOTAL, self.splice.route).inc()
+        metrics.child(metrics.BACKPRESSURE_EVENTS_TOTAL, self.splice.terms.route).inc()
         self.other.update_reading()
 
     def resume_writing(self) -> None:
@@ -282,14 +282,14 @@ class SplicedLeg(asyncio.Protocol):
             self._put_into_outbox(event)
 
     def _put_into_outbox(self, event: Event) -> None:
-        splice = self.splice
+        terms = self.splice.terms
         if self.outbox is None:
-            self.outbox = Outbox(max_bytes=splice.limits.outbox_bytes, overflow=splice.overflow)
+            self.outbox = Outbox(max_bytes=terms.limits.outbox_bytes, overflow=terms.overflow)
             self.other.watched = True
         try:
             self.outbox.put(event, len(event.frame))
         except OutboxFull:
-            splice.too_slow(self)
+            self.splice.too_slow(self)
 
     def flush(self, *, wholly: bool = False) -> None:
         """Write what waits, here where whole messages fit: until this leg stalls, unless `wholly`."""
@@ -363,7 +363,7 @@ class SplicedLeg(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Ping a silent peer, give up one that does not answer, end a stall without progress."""
-        limits = self.splice.limits
+        limits = self.splice.terms.limits
         if self.stalled_at:
             self._look_at_stall(now, limits.slow_consumer_seconds)
             return

@@ -23,6 +23,7 @@ class Table:
         self.rows: dict[str, ConnectionRecord] = {}
         self.batches: list[int] = []
         self.failures_left = 0
+        self.failure: BaseException = ConnectionError("database away")
         self.changed = asyncio.Condition()
         self.open = asyncio.Event()
         self.open.set()
@@ -35,7 +36,7 @@ class Table:
             self.changed.notify_all()
             if self.failures_left:
                 self.failures_left -= 1
-                raise ConnectionError("database away")
+                raise self.failure
             self.batches.append(len(records))
             self.rows.update({record.id: record for record in records})
 
@@ -76,10 +77,13 @@ async def test_a_thousand_opens_are_written_in_tens_of_batches() -> None:
     assert recorder.queue_length == 0
 
 
-async def test_a_failing_write_is_tried_again_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [ConnectionError("database away"), asyncio.CancelledError()])
+async def test_a_failing_write_is_tried_again_and_nothing_is_lost(
+    failure: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     table = Table()
-    table.failures_left = 3
+    table.failures_left, table.failure = 3, failure
     recorder = Recorder(table.write, flush_seconds=0.01)
     recorder.note(record("a"))
     recorder.note(closed("b"))

@@ -90,7 +90,7 @@ async def websocket_splice(scope, receive, send, query):
     """Joins the client with the upstream `to`, and leaves; its life reports the end."""
     from proxy.core.limits import LinkLimits
     from proxy.core.records import LinkCounters
-    from proxy.engine.links.splice import SpliceRequest
+    from proxy.engine.links.terms import SpliceRequest, Terms
     from proxy.engine.pools.dial import DialRequest, Target
     from proxy.engine.pools.rawdial import dial_raw
 
@@ -99,10 +99,8 @@ async def websocket_splice(scope, receive, send, query):
     limits = LinkLimits(close_timeout_seconds=1.0)
     asked = DialRequest(query=query.get("query", ""))
     upstream = await dial_raw(Target(query["to"]), asked, limits=limits)
-    request = SpliceRequest(
-        upstream=upstream, limits=limits, counters=LinkCounters(), control=True, life=Life(query)
-    )
-    await send({"type": "websocket.accept", "sluicegate.splice": request})
+    terms = Terms(limits=limits, counters=LinkCounters(), control=True, life=Life(query))
+    await send({"type": "websocket.accept", "sluicegate.splice": SpliceRequest(upstream, terms)})
     waiting.cancel()
 
 

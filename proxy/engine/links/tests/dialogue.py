@@ -25,7 +25,8 @@ from proxy.core.records import LinkCounters
 from proxy.core.wire.headers import CLOSE, xor_mask
 from proxy.core.wire.tests.frames import encode_frame
 from proxy.core.wire.tests.reference import spans
-from proxy.engine.links.splice import End, Splice, SpliceRequest
+from proxy.engine.links.splice import Splice
+from proxy.engine.links.terms import End, SpliceRequest, Terms
 from proxy.engine.links.tests.clock import Clock
 from proxy.engine.links.tests.splicing import Counted, answer_to
 from proxy.engine.pools.rawdial import RawUpstream
@@ -217,14 +218,9 @@ class Dialogue:
     def _request(self) -> SpliceRequest:
         upstream = RawUpstream()
         upstream.transport = self.service
-        return SpliceRequest(
-            upstream=upstream,
-            limits=self._limits,
-            counters=self.counters,
-            life=self,
-            route=self.counted.route,
-            **self._options,
-        )
+        route = self.counted.route
+        terms = Terms(limits=self._limits, counters=self.counters, life=self, route=route, **self._options)
+        return SpliceRequest(upstream, terms)
 
     def __exit__(
         self, failed: type[BaseException] | None, error: BaseException | None, at: TracebackType | None

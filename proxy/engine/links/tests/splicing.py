@@ -24,7 +24,8 @@ from proxy.core.errors import GatewayError, HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.wire.tests.frames import encode_frame
-from proxy.engine.links.splice import End, Splice, SpliceRequest
+from proxy.engine.links.splice import Splice
+from proxy.engine.links.terms import End, SpliceRequest, Terms
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
 from proxy.engine.pools.rawdial import RawUpstream, dial_raw
 from proxy.tests.counting import counted
@@ -77,7 +78,7 @@ class Counted:
         return counted(metrics.EVENTS_TOTAL, "layer", "dropped") - self._dropped_before
 
 
-class Told:
+class NotingLife:
     """A link's life: answers control messages, and knows how the link ended."""
 
     def __init__(self) -> None:
@@ -96,6 +97,11 @@ class Told:
         self.end.set_result(End(close, by))
 
 
+def terms(**options: Any) -> Terms:
+    """Those of a link of which only some matter."""
+    return Terms(**{"limits": LinkLimits(), "counters": LinkCounters(), "life": NotingLife(), **options})
+
+
 def answer_to(control: str) -> str:
     return f"control: {control}"
 
@@ -110,7 +116,7 @@ class TestGateway:
     limits: LinkLimits = FAST
     options: dict[str, Any] = field(default_factory=dict)
     joined: asyncio.Queue[Splice] = field(default_factory=asyncio.Queue)
-    lives: dict[Splice, Told] = field(default_factory=dict)
+    lives: dict[Splice, NotingLife] = field(default_factory=dict)
     counted: Counted = field(default_factory=Counted)
     counters: LinkCounters = field(default_factory=LinkCounters)
     clients_gone: int = 0
@@ -132,7 +138,7 @@ class TestGateway:
             return
         _set(response.headers, "Sec-WebSocket-Extensions", upstream.extensions)
         transport.write(response.serialize())
-        life = Told()
+        life = NotingLife()
         splice = Splice(
             transport, self.request(upstream, life), early=early, on_client_gone=self._client_gone
         )
@@ -144,15 +150,10 @@ class TestGateway:
         request = DialRequest(extensions=None if inspected else offer)
         return await dial_raw(Target(self.upstream_url), request, limits=self.limits)
 
-    def request(self, upstream: RawUpstream, life: Told) -> SpliceRequest:
-        return SpliceRequest(
-            upstream=upstream,
-            limits=self.limits,
-            counters=self.counters,
-            life=life,
-            route=self.counted.route,
-            **self.options,
-        )
+    def request(self, upstream: RawUpstream, life: NotingLife) -> SpliceRequest:
+        route = self.counted.route
+        asked = terms(limits=self.limits, counters=self.counters, life=life, route=route, **self.options)
+        return SpliceRequest(upstream, asked)
 
     async def end_of(self, splice: Splice) -> End:
         """How the link ended, once both of its sockets are closed."""

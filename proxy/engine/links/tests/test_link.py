@@ -15,7 +15,7 @@ from proxy.engine.links.link import Link
 from proxy.engine.links.wheel import NOT_DUE
 
 
-class Told:
+class NotingStream:
     """A stream that remembers what it was told."""
 
     buffered_bytes = 0
@@ -41,7 +41,7 @@ def _link() -> Link:
 
 
 def test_what_arrives_before_the_accept_comes_first_and_in_order() -> None:
-    link, stream = _link(), Told()
+    link, stream = _link(), NotingStream()
     link.inject(Event("early"))
     link.end(closes.KICKED, ClosedBy.STAFF)
     link.begin(stream)
@@ -50,14 +50,14 @@ def test_what_arrives_before_the_accept_comes_first_and_in_order() -> None:
 
 
 def test_a_link_that_is_cut_is_told_why_first() -> None:
-    link, stream = _link(), Told()
+    link, stream = _link(), NotingStream()
     link.begin(stream)
     link.abort()
     assert stream.told == [(closes.GOING_AWAY, ClosedBy.GATEWAY), "abort"]
 
 
 def test_nothing_reaches_a_link_that_has_ended() -> None:
-    link, stream = _link(), Told()
+    link, stream = _link(), NotingStream()
     link.begin(stream)
     link.ended()
     link.abort()
@@ -67,7 +67,7 @@ def test_nothing_reaches_a_link_that_has_ended() -> None:
 
 
 def test_a_link_that_ended_before_it_began_stays_ended() -> None:
-    link, stream = _link(), Told()
+    link, stream = _link(), NotingStream()
     link.inject(Event("early"))
     link.ended()
     link.begin(stream)
@@ -76,7 +76,7 @@ def test_a_link_that_ended_before_it_began_stays_ended() -> None:
 
 
 async def test_a_link_ends_when_its_token_does_and_a_later_token_takes_the_earlier_ones_place() -> None:
-    link, stream = _link(), Told()
+    link, stream = _link(), NotingStream()
     link.begin(stream)
     link.expire_in(0)
     link.expire_in(3600)
@@ -109,7 +109,7 @@ def test_a_phrase_that_raises_ends_its_own_link_and_nothing_else(caplog: pytest.
         raise RuntimeError("a product's mistake")
 
     record = ConnectionRecord(id="c", route="r", opened_at=datetime.now(UTC))
-    link, stream = Link(record, topics=("user:1",), phrase=phrase), Told()
+    link, stream = Link(record, topics=("user:1",), phrase=phrase), NotingStream()
     link.begin(stream)
     link.inject(Event("{}"))
     assert stream.told == [(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)]

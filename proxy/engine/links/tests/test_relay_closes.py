@@ -10,12 +10,10 @@ import pytest
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.limits import LinkLimits
-from proxy.core.records import LinkCounters
-from proxy.core.routes import Overflow
 from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import BINARY
 from proxy.engine.links.relay import Relay
-from proxy.engine.links.tests.splicing import MASK, RawEnd, on_both_loops, raw_upstream, until
+from proxy.engine.links.tests.splicing import MASK, RawEnd, on_both_loops, raw_upstream, terms, until
 from proxy.engine.links.tests.test_relay_policy import ScriptedLeg
 from proxy.engine.links.tests.test_splice_slow_closes import keep_little
 from proxy.engine.pools.dial import DialRequest, Target, dial_leg
@@ -50,7 +48,7 @@ async def kicked_in_the_middle(url: str, *, limits: LinkLimits, at_rest: bool = 
     leg = await dial_leg(Target(url), DialRequest(), limits=limits)
     keep_little(leg._connection.transport)
     client = ScriptedLeg(MESSAGE, close=None, by=ClosedBy.CLIENT)
-    relay = Relay(client, leg, limits=limits, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    relay = Relay(client, leg, terms(limits=limits))
     running = asyncio.create_task(relay.run())
     await until(lambda: leg.unsent_bytes > len(MESSAGE) // 2)
     if at_rest:
@@ -106,9 +104,7 @@ class EndingLeg(ScriptedLeg):
 async def test_a_link_that_is_ended_from_within_its_own_turn_is_closed_on_both_sides(goes_on: bool) -> None:
     client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
     service = EndingLeg(close=None if goes_on else Close(1000, ""), by=ClosedBy.UPSTREAM)
-    relay = service.relay = Relay(
-        client, service, limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE
-    )
+    relay = service.relay = Relay(client, service, terms(limits=LIMITS))
     async with asyncio.timeout(5):
         ended = await relay.run()
     assert (ended.close, ended.by) == (closes.KICKED, ClosedBy.STAFF)
@@ -120,7 +116,7 @@ async def test_a_link_that_is_ended_from_within_its_own_turn_is_closed_on_both_s
 
 async def test_who_cancels_a_relay_that_is_just_ended_is_heard() -> None:
     ends = [ScriptedLeg(close=None, by=by) for by in (ClosedBy.CLIENT, ClosedBy.UPSTREAM)]
-    relay = Relay(*ends, limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    relay = Relay(ends[0], ends[1], terms(limits=LIMITS))
     running = asyncio.create_task(relay.run())
     await asyncio.sleep(0)
     relay.end(closes.KICKED, ClosedBy.STAFF)
@@ -144,7 +140,7 @@ async def test_an_end_whose_close_fails_costs_neither_the_other_its_close_nor_th
         by: (FailingLeg if by is failing else ScriptedLeg)(close=None, by=by)
         for by in (ClosedBy.CLIENT, ClosedBy.UPSTREAM)
     }
-    relay = Relay(*ends.values(), limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE)
+    relay = Relay(ends[ClosedBy.CLIENT], ends[ClosedBy.UPSTREAM], terms(limits=LIMITS))
     relay.end(closes.KICKED, ClosedBy.STAFF)
     async with asyncio.timeout(5):
         ended = await relay.run()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import HookFailed, LegClosed
+from proxy.core.errors import LegClosed
 from proxy.core.events import Event
 from proxy.core.limits import LinkLimits, MessageLimits, OverRate, Rate
 from proxy.core.message_gate import MessageGates
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.records import LinkCounters
-from proxy.core.routes import Overflow
-from proxy.engine.links.relay import Relay, Screening
+from proxy.engine.links.relay import Relay
+from proxy.engine.links.tests.splicing import NotingLife, terms
 
 
 class ScriptedLeg:
@@ -60,9 +61,6 @@ class Strict(Policy):
         return Verdict(forward=False, close=closes.INVALID_DATA) if payload == b"end" else FORWARD
 
 
-NORMAL = LinkLimits()
-
-
 class DeafLeg(ScriptedLeg):
     """One that reads nothing of what it is sent."""
 
@@ -83,23 +81,8 @@ class FailingLeg(ScriptedLeg):
             await asyncio.get_running_loop().create_future()
 
 
-async def relayed(
-    client: ScriptedLeg,
-    service: ScriptedLeg,
-    *,
-    limits: LinkLimits = NORMAL,
-    screening: Screening | None = None,
-    counters: LinkCounters | None = None,
-) -> LegClosed:
-    relay = Relay(
-        client,
-        service,
-        limits=limits,
-        counters=counters or LinkCounters(),
-        overflow=Overflow.CLOSE,
-        screening=screening or Screening(policy=Strict()),
-        farewell=lambda _: ("bye",),
-    )
+async def relayed(client: ScriptedLeg, service: ScriptedLeg, **options: Any) -> LegClosed:
+    relay = Relay(client, service, terms(**{"policy": Strict(), "farewell": lambda _: ("bye",), **options}))
     async with asyncio.timeout(5):
         return await relay.run()
 
@@ -122,7 +105,7 @@ async def test_what_the_policy_puts_in_place_of_a_message_is_of_its_kind() -> No
 
     client = ScriptedLeg("say grüezi", b"say \xff", close=closes.NORMAL, by=ClosedBy.CLIENT)
     service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
-    await relayed(client, service, screening=Screening(policy=Saying()))
+    await relayed(client, service, policy=Saying())
     assert service.heard == ["grüezi", b"\xff"]
 
 
@@ -131,12 +114,12 @@ async def test_what_is_put_in_place_of_a_text_has_to_be_one_and_its_failure_is_t
         def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
             return Verdict(forward=True, payload=b"\xff")
 
-    failures: list[HookFailed] = []
+    life = NotingLife()
     client = ScriptedLeg("text", close=None, by=ClosedBy.CLIENT)
     service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
-    ended = await relayed(client, service, screening=Screening(policy=Binary(), failed=failures.append))
+    ended = await relayed(client, service, policy=Binary(), life=life)
     assert ended.close == closes.INTERNAL_ERROR
-    assert [error.hook for error in failures] == ["policy"]
+    assert [error.hook for error in life.failures] == ["policy"]
 
 
 @pytest.mark.parametrize("over", OverRate)
@@ -151,7 +134,7 @@ async def test_the_gate_stands_in_front_of_the_policy(over: OverRate) -> None:
     gate = MessageGates(MessageLimits(messages_per_connection=Rate(2, 0.2), over=over)).open("7")
     client = ScriptedLeg("a", "b", "c", close=closes.NORMAL, by=ClosedBy.CLIENT)
     service, counters = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM), LinkCounters()
-    ended = await relayed(client, service, screening=Screening(policy=Noting(), gate=gate), counters=counters)
+    ended = await relayed(client, service, policy=Noting(), gate=gate, counters=counters)
     waits = over is OverRate.WAIT
     assert service.heard == ["a", "b", *(["c"] if waits else [])]
     assert seen == [b"a", b"b", *([b"c"] if waits else [])]
@@ -170,15 +153,8 @@ async def test_an_event_is_told_in_the_links_own_context_so_that_log_lines_name_
 
     async def joined() -> LegClosed:
         named.set("the link")
-        relay.set_result(
-            Relay(
-                Noting(close=None, by=ClosedBy.CLIENT),
-                ScriptedLeg(close=None, by=ClosedBy.UPSTREAM),
-                limits=NORMAL,
-                counters=LinkCounters(),
-                overflow=Overflow.CLOSE,
-            )
-        )
+        client = Noting(close=None, by=ClosedBy.CLIENT)
+        relay.set_result(Relay(client, ScriptedLeg(close=None, by=ClosedBy.UPSTREAM), terms()))
         return await relay.result().run()
 
     relay: asyncio.Future[Relay] = asyncio.get_running_loop().create_future()

@@ -15,10 +15,10 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import LegClosed
 from proxy.core.limits import LinkLimits
-from proxy.core.records import LinkCounters
 from proxy.core.resuming import Phase, notice
-from proxy.core.routes import Overflow, Upstream
+from proxy.core.routes import Upstream
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
+from proxy.engine.links.tests.splicing import terms
 from proxy.engine.pools.dial import Dial, DialRequest, Target, dial_leg
 from proxy.engine.pools.pool import MemberLease, Pool
 from proxy.engine.pools.upstream_leg import UpstreamLeg
@@ -89,9 +89,7 @@ class World:
 
         self.lease = RenewableLease(await dialling(dial), dial=dial, dialling=dialling)
         leg = ResumingLeg(self.lease, limits=LIMITS, tell=tell, observe=self.outcomes.append)
-        return ResumingRelay(
-            self.client, leg, limits=LIMITS, counters=LinkCounters(), overflow=Overflow.CLOSE
-        )
+        return ResumingRelay(self.client, leg, terms(limits=LIMITS))
 
     @property
     def links(self) -> int:

@@ -10,7 +10,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.wire.framing import close_frame, text_frame
 from proxy.core.wire.headers import BINARY, CLOSE, CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame
-from proxy.engine.links.splice import End
+from proxy.engine.links.terms import End
 from proxy.engine.links.tests.dialogue import Dialogue, unmasked
 from proxy.engine.links.tests.splicing import MASK, masked
 

@@ -14,7 +14,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.wire.framing import text_frame
 from proxy.core.wire.headers import BINARY, CLOSE, TEXT
 from proxy.core.wire.tests.frames import encode_frame
-from proxy.engine.links.splice import End
+from proxy.engine.links.terms import End
 from proxy.engine.links.tests.splicing import (
     RawEnd,
     client_of,
@@ -27,7 +27,7 @@ from proxy.engine.links.tests.splicing import (
 )
 
 
-class Told:
+class Listening:
     """A service that notes how its connection ended."""
 
     def __init__(self) -> None:
@@ -98,11 +98,11 @@ async def test_a_service_that_half_closes_ends_the_client_with_1011() -> None:
 
 @on_both_loops
 async def test_a_lost_client_ends_the_service_with_1001() -> None:
-    told = Told()
-    async with gateway_to(told) as gateway, client_of(gateway) as client:
+    service = Listening()
+    async with gateway_to(service) as gateway, client_of(gateway) as client:
         splice = await gateway.joined.get()
         client.transport.abort()
-        assert await told.heard() == (1001, "client lost")
+        assert await service.heard() == (1001, "client lost")
         assert await gateway.end_of(splice) == End(closes.LOST, ClosedBy.CLIENT)
 
 

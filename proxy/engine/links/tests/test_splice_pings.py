@@ -8,7 +8,7 @@ from proxy.core.limits import LinkLimits
 from proxy.core.wire.framing import close_frame, ping_frame, text_frame
 from proxy.core.wire.tests.frames import pong_frame
 from proxy.engine.links.scanners import PONG_PREFIX
-from proxy.engine.links.splice import End
+from proxy.engine.links.terms import End
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.splicing import MASK
 

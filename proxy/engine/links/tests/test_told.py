@@ -28,8 +28,9 @@ from proxy.engine.links.gated_leg import GatedLeg
 from proxy.engine.links.inspected_leg import InspectedLeg
 from proxy.engine.links.link import Link
 from proxy.engine.links.scanners import PONG_PREFIX
-from proxy.engine.links.splice import End, Splice
+from proxy.engine.links.splice import Splice
 from proxy.engine.links.spliced_leg import SplicedLeg
+from proxy.engine.links.terms import End
 from proxy.engine.links.tests.dialogue import PAUSE_SECONDS, Dialogue
 from proxy.engine.links.tests.splicing import (
     MASK,

@@ -1,4 +1,4 @@
-"""What an application asks of a splice, and what it is told of its end."""
+"""What the frames of one link flow under, and who answers for it: alike on both ways."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from proxy.engine.pools.rawdial import RawUpstream
 
 
 class Life(Protocol):
-    """Who answers for a spliced link, so that no coroutine has to wait for it."""
+    """Who answers for a link, so that no coroutine has to wait for one that is spliced."""
 
     def joined(self, stream: Stream) -> None:
-        """Frames flow, and events may be put among them. Once, unless the link has ended by then."""
+        """Of a splice: frames flow, and events may be put among them. Once, unless it has ended by then."""
 
     def control(self, text: str) -> str:
         """The answer to one in-band control message of the client; must not block or raise."""
@@ -31,23 +31,18 @@ class Life(Protocol):
         """The route's own code failed, which ends the link; must not raise."""
 
     def ended(self, close: Close, by: ClosedBy) -> None:
-        """Both sockets are closed; called once, must not raise."""
+        """Of a splice: both sockets are closed; called once, must not raise."""
 
 
 @dataclass(slots=True, kw_only=True)
-class SpliceRequest:
-    """What an application asks for in `websocket.accept`.
-
-    The application is done once it has accepted, and may return: the link lives on without a task, and its
-    `life` is told when it begins, of control messages, and of the end.
+class Terms:
+    """What the frames of one link flow under.
 
     `control`: the client's in-band control messages are taken out of its stream. `gate` says how many other
-    messages it may send; `policy` is asked about those that it lets in. Neither `control` nor `policy` goes
-    together with `upstream.extensions`. `farewell` answers what the client is told before a close for good.
-    `route` is its name in metrics.
+    messages it may send; `policy` is asked about those that it lets in. `farewell` answers what the client is
+    told before a close for good. `route` is its name in metrics.
     """
 
-    upstream: RawUpstream
     limits: LinkLimits
     counters: LinkCounters
     life: Life
@@ -57,6 +52,17 @@ class SpliceRequest:
     gate: MessageGate | None = None
     farewell: Farewell | None = None
     route: str = metrics.NO_ROUTE
+
+
+class SpliceRequest(NamedTuple):
+    """What an application asks for in `websocket.accept`.
+
+    It is done once it has accepted, and may return: the link lives on without a task, and its life is told
+    when it begins and when it ends. Neither `control` nor a policy goes together with `upstream.extensions`.
+    """
+
+    upstream: RawUpstream
+    terms: Terms
 
 
 class End(NamedTuple):
