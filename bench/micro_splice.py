@@ -84,7 +84,7 @@ class Front(asyncio.Protocol):
         request = protocol.events_received()[0]
         assert isinstance(request, Request)
         response = protocol.accept(request)
-        upstream = await dial_raw(Target(self._upstream_url), DialRequest(), limits=LIMITS)
+        upstream = await dial_raw(Target(self._upstream_url), DialRequest())
         self._transport.write(response.serialize())
         terms = Terms(limits=LIMITS, counters=LinkCounters(), life=LIFE, **self._options)
         Splice(self._transport, SpliceRequest(upstream, terms))

@@ -36,7 +36,7 @@ from proxy.engine.lag import LoopLag
 from proxy.engine.links.link import Link
 from proxy.engine.links.traffic import count_forever
 from proxy.engine.pools.pool import Pool
-from proxy.engine.pools.probes import Prober
+from proxy.engine.pools.probes import probe_forever
 from proxy.engine.recorder import Recorder
 from proxy.env import env
 from proxy.gauges import measure_forever
@@ -149,7 +149,7 @@ class GatewayNode:
         if self.admission.shared is not None:
             yield "leases", self.admission.shared.run
         for pool in self.pools():
-            yield f"probes:{pool.name}", Prober(pool).run
+            yield f"probes:{pool.name}", partial(probe_forever, pool)
         if self.verifier.jwks is not None:
             yield "jwks", self.verifier.jwks.run
 

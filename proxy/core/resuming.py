@@ -87,16 +87,6 @@ class Resumption:
     accepts and dies at once, again and again, cannot hold a client forever.
     """
 
-    __slots__ = (
-        "_connected_at",
-        "_deadline",
-        "_delays",
-        "_left_seconds",
-        "_window_seconds",
-        "backlog",
-        "phase",
-    )
-
     def __init__(self, *, window_seconds: float, max_bytes: int) -> None:
         self.phase = Phase.CONNECTED
         self.backlog = Backlog(max_bytes=max_bytes)

@@ -116,8 +116,7 @@ class SpliceWay:
     async def open(self, subject: Subject) -> Lease:
         opening = self._opening
         request = dial_request(opening.scope, opening.route, subject, extensions=self._extensions_to_offer())
-        dial = partial(dial_raw, limits=opening.served.limits)
-        return await _dial(opening, request, dial, subject.principal)
+        return await _dial(opening, request, dial_raw, subject.principal)
 
     def _extensions_to_offer(self) -> str | None:
         """The client's offer, where we need not look into messages."""

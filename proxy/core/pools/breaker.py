@@ -49,20 +49,6 @@ class BreakerLimits:
 class Breaker:
     """The breaker of one member. `now` is any monotonic clock in seconds, `random` is in [0, 1)."""
 
-    __slots__ = (
-        "_barred",
-        "_begun",
-        "_counts_from",
-        "_failures",
-        "_is_doubted",
-        "_limits",
-        "_lost",
-        "_on_trial",
-        "_opened_until",
-        "_suspects",
-        "_waits",
-    )
-
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
         self._begun = self._counts_from = 0  # dials, so that each has a number

@@ -56,6 +56,7 @@ class Probe:
             default_path=default_path,
             interval_seconds=seconds,
             failing_seconds=min(2.0, seconds),
+            timeout_seconds=timeout_seconds,
         )
 
     def __post_init__(self) -> None:
@@ -67,8 +68,6 @@ class Probe:
 
 class Health:
     """A member's health. It starts healthy, since a new member is better tried than left out."""
-
-    __slots__ = ("_against", "_probe", "healthy", "last_ok")
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe

@@ -1,4 +1,4 @@
-"""Opening upstream legs: how many at once, how long, and what each failure means."""
+"""Opening upstream legs: what is asked, where, and what each failure means."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -121,34 +121,6 @@ class DialRequest:
 Dial = Callable[[Target, DialRequest], Awaitable[LegT]]
 
 
-class Dialler:
-    """Bounds concurrent dials. Those beyond `max_concurrent` queue, at most `queue_seconds`."""
-
-    def __init__(self, *, max_concurrent: int, queue_seconds: float) -> None:
-        self._turns = asyncio.Semaphore(max_concurrent)
-        self._queue_seconds = queue_seconds
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Hold one turn to dial.
-
-        Raises:
-            Overloaded: none came free in time.
-        """
-        if self._turns.locked():
-            try:
-                async with asyncio.timeout(self._queue_seconds):
-                    await self._turns.acquire()
-            except TimeoutError:
-                raise Overloaded("too many dials at once") from None
-        else:
-            await self._turns.acquire()
-        try:
-            yield
-        finally:
-            self._turns.release()
-
-
 async def connect_first(target: Target, connect_to: Callable[[str], Awaitable[T]]) -> T:
     """What `connect_to` gives for the first of the target's addresses that takes the connection.
 
@@ -225,20 +197,10 @@ async def dial_leg(target: Target, request: DialRequest, *, limits: LinkLimits) 
     """An open `websockets` client connection to `target`, for relaying whole messages.
 
     Compression and environment proxies are off. A message larger than the limit closes the leg with 1009.
-
-    Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
-        Overloaded: this node has no socket or thread left.
+    The caller sets the deadline; raises as `dialling` does.
     """
-    try:
-        async with asyncio.timeout(limits.dial_timeout_seconds):
-            connection = await _connect(target, request, limits)
-    except Exception as error:
-        meaning = dial_error(error)
-        if meaning is error:
-            raise
-        raise meaning from error
-    return UpstreamLeg(connection)
+    with dialling():
+        return UpstreamLeg(await _connect(target, request, limits))
 
 
 async def _connect(target: Target, request: DialRequest, limits: LinkLimits) -> ClientConnection:
@@ -295,6 +257,23 @@ class _ConnectHere(connect):
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
+
+
+@contextmanager
+def dialling() -> Iterator[None]:
+    """Around a dial: what fails is raised as what it means to the client.
+
+    Raises:
+        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
+        Overloaded: this node has no socket or thread left.
+    """
+    try:
+        yield
+    except Exception as error:
+        meaning = dial_error(error)
+        if meaning is error:
+            raise
+        raise meaning from error
 
 
 def dial_error(error: Exception) -> Exception:

@@ -39,25 +39,6 @@ class MemberState(StrEnum):
 class Member:
     """`clock` is monotonic seconds, `random` in [0, 1). `links` counts leases, dials under way included."""
 
-    __slots__ = (
-        "_breaker",
-        "_clock",
-        "_closed_at",
-        "_error",
-        "_error_at",
-        "_live",
-        "_random",
-        "_told_busy",
-        "addresses",
-        "answered",
-        "dial_seconds",
-        "health",
-        "links",
-        "removed",
-        "spec",
-        "suspected",
-    )
-
     def __init__(
         self,
         spec: MemberSpec,

@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Generic
 
 from proxy import metrics
@@ -23,7 +24,7 @@ from proxy.core.errors import (
 )
 from proxy.core.pools.balancing import policy
 from proxy.core.routes import MemberSpec, Upstream
-from proxy.engine.pools.dial import Dial, DialFailed, Dialler, DialRequest, LegT, Target
+from proxy.engine.pools.dial import Dial, DialFailed, DialRequest, LegT, Target
 from proxy.engine.pools.members import Member, MemberState, Use
 
 
@@ -130,7 +131,7 @@ class Pool:
         self.dial_seconds, self._clock, self._random = dial_seconds, clock, random
         self._policy = policy(upstream.policy)
         # A pool's own: one that is black-holed must not hold up the dials of the others.
-        self._dialler = Dialler(max_concurrent=max_concurrent_dials, queue_seconds=dial_seconds)
+        self._turns = asyncio.Semaphore(max_concurrent_dials)
         self._members: dict[str, Member] = {}
         self.changed = asyncio.Event()
         self.apply(upstream.declared())
@@ -171,12 +172,7 @@ class Pool:
         return [member for url, member in self._members.items() if member.draining and url not in draining]
 
     def _new(self, spec: MemberSpec) -> Member:
-        member = Member(
-            spec,
-            self.upstream,
-            clock=self._clock,
-            random=self._random,
-        )
+        member = Member(spec, self.upstream, clock=self._clock, random=self._random)
         self._members[spec.url] = member
         return member
 
@@ -209,7 +205,7 @@ class Pool:
         if not self._candidates(search):
             return None
         try:
-            async with self._dialler.turn():
+            async with self._turn():
                 while (member := self._next(search)) is not None:
                     lease = await self._dial_one(member, search, dial, request)
                     if lease is not None:
@@ -218,6 +214,19 @@ class Pool:
             if search.word is None:
                 raise
         return None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Be one of those who dial. Raises Overloaded if that takes as long as a dial may."""
+        try:
+            async with asyncio.timeout(self.dial_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded("too many dials at once") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _next(self, search: _Search) -> Member | None:
         """Whom to ask now, for `search.seconds`; None if nobody is left, or no time."""

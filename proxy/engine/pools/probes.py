@@ -15,6 +15,7 @@ from proxy.core.captures import blanks_of
 from proxy.core.errors import NotFound
 from proxy.core.pools.health import Probe, ProbeKind
 from proxy.core.routes import at_path, own_path
+from proxy.engine.calls import call_within, wait_at_most
 from proxy.engine.pools.dial import Target, connect_socket, tls_for
 from proxy.engine.pools.members import Member
 from proxy.engine.pools.pool import Pool
@@ -32,59 +33,54 @@ class ProbeFailed(Exception):
     """The member is not well; str() says why."""
 
 
-class Prober:
-    """Probes the members of one pool, each in a task of its own, for as long as it is a member.
+async def probe_forever(pool: Pool) -> None:
+    """Probe the members of a pool, each in a task of its own, for as long as it is a member; until cancelled.
 
-    A member that failed a dial is probed at once, without waiting for its turn.
+    One that failed a dial is probed at once. Returns at once where the upstream declares no probe.
     """
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def run(self) -> None:
-        """Until cancelled; ends at once where the upstream declares no probe."""
-        probe = self._pool.upstream.probe
-        if probe is None:
-            return
-        watched: dict[str, asyncio.Task[None]] = {}
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._pool.changed.clear()
-                members = {member.url: member for member in self._pool.all_members() if not member.removed}
-                for url in watched.keys() - members.keys():
-                    watched.pop(url).cancel()
-                for url in members.keys() - watched.keys():
-                    watched[url] = tasks.create_task(self._watch(members[url], probe), name=f"probe:{url}")
-                await self._pool.changed.wait()
-
-    async def _watch(self, member: Member, probe: Probe) -> None:
-        await asyncio.sleep(random() * probe.jitter_fraction * probe.failing_seconds)  # noqa: S311
+    probe = pool.upstream.probe
+    if probe is None:
+        return
+    watched: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as tasks:
         while True:
-            member.suspected.clear()
-            await self.probe_once(member, probe)
-            assert member.health is not None  # noqa: S101  the upstream declares a probe
-            after_seconds = member.health.seconds_to_next(random=random())  # noqa: S311
-            await _event_or_time(member.suspected, after_seconds)
-            # However often dials fail, probes do not come faster than this.
-            await asyncio.sleep(probe.failing_seconds * 0.1)
+            pool.changed.clear()
+            members = {member.url: member for member in pool.all_members() if not member.removed}
+            for url in watched.keys() - members.keys():
+                watched.pop(url).cancel()
+            for url in members.keys() - watched.keys():
+                watching = _watch(pool, members[url], probe)
+                watched[url] = tasks.create_task(watching, name=f"probe:{url}")
+            await pool.changed.wait()
 
-    async def probe_once(self, member: Member, probe: Probe) -> None:
-        """Ask once, and note the answer; one that is too late for a dial is too late for a probe."""
-        seconds = min(probe.timeout_seconds, self._pool.dial_seconds)
-        try:
-            async with asyncio.timeout(seconds):
-                target = Target(url_of(member, probe), member.addresses, seconds=seconds)
-                await _PROBES[probe.kind](target, probe)
-        except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
-            if is_our_own(error):
-                return  # it says nothing about the member
-            why = f"probe: {type(error).__name__}: {error}".removesuffix(": ")
-            changed = member.probed(ok=False, why=why)
-        else:
-            why, changed = "", member.probed(ok=True)
-        if changed:
-            fields = {"pool": self._pool.name, "member": member.url, "healthy": member.healthy, "why": why}
-            logger.warning("upstream member changed", extra=fields)
+
+async def _watch(pool: Pool, member: Member, probe: Probe) -> None:
+    await asyncio.sleep(random() * probe.jitter_fraction * probe.failing_seconds)  # noqa: S311
+    while True:
+        member.suspected.clear()
+        await probe_once(pool, member, probe)
+        assert member.health is not None  # noqa: S101  the upstream declares a probe
+        await wait_at_most(member.health.seconds_to_next(random=random()), member.suspected.wait())  # noqa: S311
+        # However often dials fail, probes do not come faster than this.
+        await asyncio.sleep(probe.failing_seconds * 0.1)
+
+
+async def probe_once(pool: Pool, member: Member, probe: Probe) -> None:
+    """Ask once, and note the answer; one that is too late for a dial is too late for a probe."""
+    seconds = min(probe.timeout_seconds, pool.dial_seconds)
+    target = Target(url_of(member, probe), member.addresses, seconds=seconds)
+    try:
+        await call_within(seconds, _PROBES[probe.kind](target, probe))
+    except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
+        if is_our_own(error):
+            return  # it says nothing about the member
+        why = f"probe: {type(error).__name__}: {error}".removesuffix(": ")
+        changed = member.probed(ok=False, why=why)
+    else:
+        why, changed = "", member.probed(ok=True)
+    if changed:
+        fields = {"pool": pool.name, "member": member.url, "healthy": member.healthy, "why": why}
+        logger.warning("upstream member changed", extra=fields)
 
 
 def url_of(member: Member, probe: Probe) -> str:
@@ -149,14 +145,6 @@ async def probe_http(target: Target, _: Probe) -> None:
     is_http = len(words) >= 2 and words[0].startswith(b"HTTP/") and words[1].isdigit()
     if not is_http or not (words[1].startswith(b"2") or int(words[1]) in _KNOWS_US_NOT):
         raise ProbeFailed(f"answered {b' '.join(words[:2]).decode('latin-1') or 'nothing'}")
-
-
-async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
 
 
 _PROBES: dict[ProbeKind, Callable[[Target, Probe], Awaitable[None]]] = {

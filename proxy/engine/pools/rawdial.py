@@ -21,14 +21,13 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from proxy.core.errors import UpstreamRefused
-from proxy.core.limits import LinkLimits
 from proxy.engine.calls import wait_at_most
 from proxy.engine.pools.dial import (
     CLIENT_REFUSALS,
     DialRequest,
     Target,
     connect_first,
-    dial_error,
+    dialling,
     refused_with,
     tls_for,
 )
@@ -143,28 +142,18 @@ class _Handshake(ClientProtocol):
         return []
 
 
-async def dial_raw(target: Target, request: DialRequest, *, limits: LinkLimits) -> RawUpstream:
+async def dial_raw(target: Target, request: DialRequest) -> RawUpstream:
     """A leg to `target` whose handshake is done, for a splice to take over. Environment proxies are not used.
 
     Of `request.extensions`, the client's own offer, permessage-deflate goes on with its parameters.
-    Cancelled, nothing stays.
-
-    Raises:
-        DialFailed, UpstreamTimeout, UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired
-        Overloaded: this node has no socket or thread left.
+    Cancelled, nothing stays. The caller sets the deadline; raises as `dialling` does.
     """
     uri = _member_uri(target.url)
     handshake = _begin(uri, request)  # what cannot be said is known before there is a socket
-    try:
-        async with asyncio.timeout(limits.dial_timeout_seconds):
-            upstream = await _connect(uri, target)
-            target.is_connected = True
-            await _shake_hands(handshake, upstream)
-    except Exception as error:
-        meaning = dial_error(error)
-        if meaning is error:
-            raise
-        raise meaning from error
+    with dialling():
+        upstream = await _connect(uri, target)
+        target.is_connected = True
+        await _shake_hands(handshake, upstream)
     return upstream
 
 

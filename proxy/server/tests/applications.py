@@ -98,7 +98,7 @@ async def websocket_splice(scope, receive, send, query):
     waiting = asyncio.ensure_future(receive())  # as an application does that watches its client meanwhile
     limits = LinkLimits(close_timeout_seconds=1.0)
     asked = DialRequest(query=query.get("query", ""))
-    upstream = await dial_raw(Target(query["to"]), asked, limits=limits)
+    upstream = await dial_raw(Target(query["to"]), asked)
     terms = Terms(limits=limits, counters=LinkCounters(), control=True, life=Life(query))
     await send({"type": "websocket.accept", "sluicegate.splice": SpliceRequest(upstream, terms)})
     waiting.cancel()

@@ -16,7 +16,6 @@ from config.testing.servers import ValkeyServer
 from proxy.cluster import rules
 from proxy.cluster.rules import StaffRules
 from proxy.engine.admission import shared_caps
-from proxy.engine.pools.dial import Dialler
 from proxy.tests.world import World, settle
 
 
@@ -114,9 +113,8 @@ def waits_for_redis(
 def waits_for_a_turn(world: World, _: ValkeyServer, __: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Others dial, as many as may."""
     pool: Any = world.node.served["tried"].pool
-    pool._dialler = Dialler(max_concurrent=1, queue_seconds=60)
-    pool._dialler._turns._value = 0
-    return lambda: bool(pool._dialler._turns._waiters)
+    pool.dial_seconds, pool._turns = 60, asyncio.Semaphore(0)
+    return lambda: bool(pool._turns._waiters)
 
 
 def waits_for_topics(world: World, _: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:

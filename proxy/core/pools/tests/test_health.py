@@ -53,6 +53,7 @@ def test_probes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
 
 def test_a_probe_is_made_of_what_settings_say() -> None:
     assert Probe.of("none") is None
+    assert Probe.of("websocket", timeout_seconds=1.5) == Probe(timeout_seconds=1.5)
     assert Probe.of("websocket", seconds=0.5) == Probe(interval_seconds=0.5, failing_seconds=0.5)
     assert Probe.of("http") == Probe(kind=ProbeKind.HTTP, path="/health")
     assert Probe.of("http", path="/up", seconds=60) == Probe(

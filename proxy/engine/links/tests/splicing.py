@@ -148,7 +148,7 @@ class TestGateway:
     async def _dial(self, offer: str | None) -> RawUpstream:
         inspected = self.options.get("control") or self.options.get("policy")
         request = DialRequest(extensions=None if inspected else offer)
-        return await dial_raw(Target(self.upstream_url), request, limits=self.limits)
+        return await dial_raw(Target(self.upstream_url), request)
 
     def request(self, upstream: RawUpstream, life: NotingLife) -> SpliceRequest:
         route = self.counted.route

@@ -7,6 +7,7 @@ import http
 import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,10 +26,13 @@ from proxy.core.errors import (
     UpstreamTimeout,
 )
 from proxy.core.limits import LinkLimits
-from proxy.engine.pools.dial import DialFailed, Dialler, DialRequest, Target, dial_leg, words_for_clients
+from proxy.core.routes import Upstream
+from proxy.engine.pools.dial import DialFailed, DialRequest, Target, dial_leg, words_for_clients
+from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.rawdial import dial_raw
 
-LIMITS = LinkLimits(dial_timeout_seconds=0.3, close_timeout_seconds=1, max_message_bytes=1000)
+LIMITS = LinkLimits(close_timeout_seconds=1, max_message_bytes=1000)
+WAYS: list[Any] = [partial(dial_leg, limits=LIMITS), dial_raw]
 
 
 @asynccontextmanager
@@ -65,15 +69,21 @@ async def answering(answer: bytes | None, asked: asyncio.Event | None = None) ->
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", UpstreamRefused),
         (b"nonsense\r\n\r\n", UpstreamRefused),
         (b"", UpstreamRefused),
-        (None, UpstreamTimeout),
     ],
 )
 async def test_each_answer_that_is_no_upgrade_means_its_own_failure(
-    answer: bytes | None, failure: type[Exception]
+    answer: bytes, failure: type[Exception]
 ) -> None:
     async with asyncio.timeout(5), answering(answer) as url:
         with pytest.raises(failure):
             await dial_leg(Target(url), DialRequest(), limits=LIMITS)
+
+
+async def test_no_answer_in_time_is_a_timeout() -> None:
+    async with asyncio.timeout(5), answering(None) as url:
+        pool = Pool(Upstream.of("silent", url), dial_seconds=0.1)
+        with pytest.raises(UpstreamTimeout):
+            await pool.dial(partial(dial_leg, limits=LIMITS), DialRequest())
 
 
 async def test_a_service_cannot_send_the_gateway_elsewhere() -> None:
@@ -172,17 +182,6 @@ async def test_a_leg_tells_how_it_ended_and_by_whom(end: str, close: Close, by: 
             await leg.send("late")
 
 
-async def test_dials_beyond_the_bound_queue_and_are_overloaded_after_the_deadline() -> None:
-    dialler = Dialler(max_concurrent=1, queue_seconds=0.05)
-    async with asyncio.timeout(5):
-        async with dialler.turn():
-            with pytest.raises(Overloaded):
-                async with dialler.turn():
-                    pass
-        async with dialler.turn():
-            pass
-
-
 @pytest.mark.parametrize(
     "unsendable",
     [
@@ -202,7 +201,7 @@ def test_what_cannot_be_sent_is_known_before_there_is_a_dial(unsendable: dict[st
         DialRequest(**unsendable)
 
 
-@pytest.mark.parametrize("way", [dial_leg, dial_raw])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_node_that_has_no_file_left_says_that_it_is_full(way: Any) -> None:
     which = resource.RLIMIT_NOFILE
     _, hard = resource.getrlimit(which)
@@ -213,26 +212,26 @@ async def test_a_node_that_has_no_file_left_says_that_it_is_full(way: Any) -> No
         target = Target(url)
         try:
             with pytest.raises(Overloaded):
-                await way(target, DialRequest(), limits=LIMITS)
+                await way(target, DialRequest())
         finally:
             resource.setrlimit(which, (soft, hard))
     assert not target.is_connected
 
 
-@pytest.mark.parametrize("way", [dial_leg, dial_raw])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_fault_that_stands_for_itself_is_not_its_own_cause(way: Any) -> None:
     """Who follows the causes of an exception would not come to an end."""
     with pytest.raises(ValueError, match="Port") as fault:
-        await way(Target("ws://127.0.0.1:99999/"), DialRequest(), limits=LIMITS)
+        await way(Target("ws://127.0.0.1:99999/"), DialRequest())
     assert fault.value.__cause__ is not fault.value
 
 
 async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None:
-    for way in (dial_leg, dial_raw):
+    for way in WAYS:
         async with asyncio.timeout(5), answering(b"") as url:
             target = Target(url)
             with pytest.raises(UpstreamRefused):
-                await way(target, DialRequest(), limits=LIMITS)
+                await way(target, DialRequest())
             assert target.is_connected
 
 
@@ -253,10 +252,10 @@ async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None
 )
 async def test_a_busy_service_says_when_to_come_back(head: bytes, said: bytes, seconds: float) -> None:
     answer = b"HTTP/1.1 " + head + b"\r\n" + said + b"Content-Length: 0\r\n\r\n"
-    for way in (dial_leg, dial_raw):
+    for way in WAYS:
         async with answering(answer) as url, asyncio.timeout(5):
             with pytest.raises(ServiceBusy) as busy:
-                await way(Target(url), DialRequest(), limits=LIMITS)
+                await way(Target(url), DialRequest())
         assert busy.value.retry_after_seconds == seconds
 
 
@@ -284,5 +283,5 @@ async def test_a_refusal_whose_body_does_not_come_is_a_refusal_without_a_reason(
     answer = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {length}\r\n\r\n".encode()
     async with answering(answer) as url, asyncio.timeout(5):
         with pytest.raises(ServiceRefused) as refused:
-            await dial_raw(Target(url), DialRequest(), limits=LIMITS)
+            await dial_raw(Target(url), DialRequest())
     assert refused.value.message == ServiceRefused.message

@@ -104,6 +104,14 @@ async def test_a_member_that_hangs_leaves_time_for_the_next() -> None:
         assert (await dial(pool, service)).member == B
 
 
+async def test_dials_beyond_the_bound_queue_and_are_overloaded_after_the_time_of_a_dial() -> None:
+    pool, service = make(A, dial_seconds=0.05, turns=1), Service()
+    async with pool._turn():
+        with pytest.raises(Overloaded):
+            await dial(pool, service)
+    assert (await dial(pool, service)).member == A
+
+
 @pytest.mark.parametrize(
     ("error", "raised"),
     [

@@ -17,7 +17,7 @@ from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.pools import probes
 from proxy.engine.pools.members import Member
 from proxy.engine.pools.pool import Pool
-from proxy.engine.pools.probes import USER_AGENT, Prober
+from proxy.engine.pools.probes import USER_AGENT, probe_forever, probe_once
 
 QUICK: dict[str, Any] = {
     "interval_seconds": 0.05,
@@ -55,7 +55,7 @@ async def probing(pool: Pool) -> AsyncIterator[Callable[[Member], bool]]:
     """Yields a function that waits until a member's health changed, and answers it."""
     changes = Changes()
     probes.logger.addHandler(changes)
-    running = asyncio.create_task(Prober(pool).run())
+    running = asyncio.create_task(probe_forever(pool))
     try:
         async with asyncio.timeout(5):
             yield changes.queue.get  # type: ignore[misc]
@@ -189,7 +189,7 @@ async def test_a_probe_that_finds_no_file_left_says_nothing_of_the_member(
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(probes, "connect_socket", no_file)
-    await Prober(pool).probe_once(member, Probe(fall=1))
+    await probe_once(pool, member, Probe(fall=1))
     assert member.healthy
 
 
@@ -204,7 +204,7 @@ async def test_a_probe_waits_no_longer_than_a_dial() -> None:
         pool = Pool(upstream, dial_seconds=0.05)
         (member,) = pool.all_members()
         async with asyncio.timeout(30):
-            await Prober(pool).probe_once(member, Probe(fall=1, timeout_seconds=3600))
+            await probe_once(pool, member, Probe(fall=1, timeout_seconds=3600))
         assert not member.healthy
         for writer in held:
             writer.close()

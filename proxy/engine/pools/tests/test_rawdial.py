@@ -12,19 +12,19 @@ import pytest
 from websockets.asyncio.server import serve
 
 from proxy.core.errors import NotFound, ServiceBusy, ServiceRefused, UpstreamRefused, UpstreamTimeout
-from proxy.core.limits import LinkLimits
+from proxy.core.routes import Upstream
 from proxy.core.wire.framing import text_frame
 from proxy.engine.links.tests.splicing import RawEnd, on_both_loops, raw_upstream
 from proxy.engine.pools import rawdial
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
+from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.rawdial import MAX_RESPONSE_HEAD_BYTES, RawUpstream, dial_raw
 
-LIMITS = LinkLimits(dial_timeout_seconds=0.5)
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
 async def dial(url: str, **request: Any) -> RawUpstream:
-    return await dial_raw(Target(url), DialRequest(**request), limits=LIMITS)
+    return await dial_raw(Target(url), DialRequest(**request))
 
 
 @on_both_loops
@@ -164,7 +164,7 @@ async def test_no_answer_in_time_is_a_timeout_and_nothing_stays_open() -> None:
 
     async with raw_upstream(silent, answer=b"") as url:
         with pytest.raises(UpstreamTimeout):
-            await dial(url)
+            await Pool(Upstream.of("silent", url), dial_seconds=0.1).dial(dial_raw, DialRequest())
         await gone.wait()
 
 

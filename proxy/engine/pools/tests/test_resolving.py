@@ -7,6 +7,7 @@ import errno
 import socket
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,8 +27,7 @@ from proxy.engine.pools.resolving import (
 )
 from proxy.tests.counting import counted
 
-LIMITS = LinkLimits(dial_timeout_seconds=2)
-WAYS = [dial.dial_leg, rawdial.dial_raw]
+WAYS = [partial(dial.dial_leg, limits=LinkLimits()), rawdial.dial_raw]
 
 
 class Names:
@@ -224,7 +224,7 @@ async def test_a_lookup_that_this_node_cannot_make_is_no_members_fault(way: Any,
     async with asyncio.timeout(5):
         for _ in range(2):  # also when it is not looked up anew
             with pytest.raises(Overloaded, match=r"studio\.test"):
-                await way(target, DialRequest(), limits=LIMITS)
+                await way(target, DialRequest())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -233,7 +233,7 @@ async def test_a_lookup_for_which_this_node_has_no_thread_is_no_members_fault(
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", no_thread)
     with pytest.raises(Overloaded, match="can't start new thread"):
-        await way(Target("ws://studio.test/ws", Names().of("studio.test")), DialRequest(), limits=LIMITS)
+        await way(Target("ws://studio.test/ws", Names().of("studio.test")), DialRequest())
 
 
 async def test_a_lookup_that_works_again_and_finds_nothing_is_the_members_fault(
@@ -244,10 +244,10 @@ async def test_a_lookup_that_works_again_and_finds_nothing_is_the_members_fault(
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(Overloaded):
-            await dial.dial_leg(target, DialRequest(), limits=LIMITS)
+            await rawdial.dial_raw(target, DialRequest())
     names.now += AGAIN_SECONDS + 0.1
     with pytest.raises(DialFailed):
-        await dial.dial_leg(target, DialRequest(), limits=LIMITS)
+        await rawdial.dial_raw(target, DialRequest())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -261,7 +261,7 @@ async def test_all_addresses_are_tried_and_the_host_header_keeps_the_name(way: o
         port = next(iter(server.sockets)).getsockname()[1]
         names = Names("127.0.0.3", "127.0.0.2", "127.0.0.1")
         target = Target(f"ws://studio.test:{port}/ws", names.of("studio.test"))
-        leg = await way(target, DialRequest(), limits=LIMITS)  # type: ignore[operator]
+        leg = await way(target, DialRequest())  # type: ignore[operator]
         assert target.is_connected
         leg.abort()
     assert hosts == [f"studio.test:{port}"]
@@ -276,12 +276,12 @@ async def test_a_member_that_has_moved_is_found_at_its_new_address_by_the_same_d
         await addresses.in_turn()
         names.addresses, names.now = ["127.0.0.1"], AGAIN_SECONDS + 1
         target = Target(f"ws://studio.test:{port}/ws", addresses)
-        (await way(target, DialRequest(), limits=LIMITS)).abort()  # type: ignore[operator]
+        (await way(target, DialRequest())).abort()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_dial_of_a_name_that_does_not_resolve_fails_and_is_not_connected(way: object) -> None:
     target = Target("ws://nowhere.test/", Names().of("nowhere.test"))
     with pytest.raises(DialFailed, match=r"nowhere\.test does not resolve"):
-        await way(target, DialRequest(), limits=LIMITS)  # type: ignore[operator]
+        await way(target, DialRequest())  # type: ignore[operator]
     assert not target.is_connected

@@ -6,8 +6,10 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,7 +21,7 @@ from proxy.engine.pools.dial import DialFailed, DialRequest, Target, default_ssl
 from proxy.engine.pools.probes import probe_http, probe_websocket
 from proxy.engine.pools.rawdial import dial_raw
 
-LIMITS = LinkLimits()
+WAYS: list[Any] = [partial(dial_leg, limits=LinkLimits()), dial_raw]
 
 
 @pytest.fixture
@@ -59,8 +61,8 @@ async def test_all_dials_and_probes_of_members_behind_tls_share_one_context(
     monkeypatch.setattr(ssl, "create_default_context", counted)
     async with service(certificate) as url, asyncio.timeout(10):
         for _ in range(2):
-            for way in (dial_leg, dial_raw):
-                (await way(Target(url), DialRequest(path="/ws"), limits=LIMITS)).abort()
+            for way in WAYS:
+                (await way(Target(url), DialRequest(path="/ws"))).abort()
             await probe_websocket(Target(url + "/ws"), Probe())
             await probe_http(Target(url + "/health"), Probe())
     assert built == [default_ssl_context()]
@@ -68,8 +70,8 @@ async def test_all_dials_and_probes_of_members_behind_tls_share_one_context(
 
 async def test_a_member_whose_certificate_nobody_vouches_for_is_not_connected(certificate: Path) -> None:
     async with service(certificate) as url, asyncio.timeout(10):
-        for way in (dial_leg, dial_raw):
+        for way in WAYS:
             target = Target(url)
             with pytest.raises(DialFailed, match="CERTIFICATE_VERIFY_FAILED"):
-                await way(target, DialRequest(), limits=LIMITS)
+                await way(target, DialRequest())
             assert not target.is_connected
