@@ -175,7 +175,7 @@ async def world(
         node.background.start("hub", node.hub.run)
         assert node.admission.shared is not None
         node.background.start("leases", node.admission.shared.run)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):  # a machine may do much else meanwhile
             while not (node.hub.connected and node.admission.shared.connected):
                 await asyncio.sleep(0.01)
         yield World(request.param, route, node, service)

@@ -67,19 +67,21 @@ class Up:
 
     program: Program
     checkout: Path
+    ports: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """For the tests that only use it; it asks its services often."""
     directory = tmp_path_factory.mktemp("run")
-    env = {"GATEWAY_PORT": str(free_port()), "KB_PROBE_SECONDS": "0.2"}
+    ports = {"GATEWAY_PORT": str(free_port())}
+    env = {**ports, "KB_PROBE_SECONDS": "0.2"}
     checkout = checked_out(directory / "checkout")
     program = Program(RUN, name="run", output_path=directory / "run.log", env=env, cwd=checkout)
     try:
         program.start()
         program.wait_for_output("^Sluicegate is up(.|\\n)*^  Any command ", within_seconds=45)
-        yield Up(program, checkout)
+        yield Up(program, checkout, ports)
         program.stop()
     finally:
         program.kill()
@@ -89,24 +91,29 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_answers_and_ends_leaving_no_process(
-    spawn: Spawn, checkout: Path, ports: dict[str, str], how: signal.Signals
-) -> None:
-    program = start(spawn, checkout, ports)
+def ends_leaving_no_process(program: Program, checkout: Path, how: signal.Signals) -> None:
     children = psutil.Process(program.pid).children(recursive=True)
-    page = httpx.get(f"http://127.0.0.1:{ports['GATEWAY_PORT']}/admin/login/")
 
     ended_with = program.stop(number=how)
 
-    assert page.status_code == 200
     assert len(children) >= 3
     assert ended_with == 0
     assert all_gone(children)
     assert not list((checkout / "var" / "running").iterdir())
 
 
-def test_the_printed_login_opens_the_admin_and_stays_the_same(
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_it_answers_and_ends_leaving_no_process(
+    spawn: Spawn, checkout: Path, ports: dict[str, str], how: signal.Signals
+) -> None:
+    program = start(spawn, checkout, ports)
+    page = httpx.get(f"http://127.0.0.1:{ports['GATEWAY_PORT']}/admin/login/")
+
+    assert page.status_code == 200
+    ends_leaving_no_process(program, checkout, how)
+
+
+def test_the_printed_login_opens_the_admin_and_stays_the_same_after_ctrl_c(
     spawn: Spawn, checkout: Path, ports: dict[str, str]
 ) -> None:
     program = start(spawn, checkout, ports)
@@ -117,7 +124,7 @@ def test_the_printed_login_opens_the_admin_and_stays_the_same(
         form = {"username": name, "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         entered = browser.post("/admin/login/?next=/admin/", data=form)
     assert (entered.status_code, entered.headers["location"]) == (302, "/admin/")
-    program.stop(number=signal.SIGINT)
+    ends_leaving_no_process(program, checkout, signal.SIGINT)
 
     again = start(spawn, checkout, ports)
     assert password in again.output
@@ -161,10 +168,8 @@ def test_it_prints_one_screen(up: Up) -> None:
     assert "refused" not in program.output
 
 
-def test_a_second_one_in_the_same_checkout_leaves_the_first_alone(
-    spawn: Spawn, checkout: Path, ports: dict[str, str]
-) -> None:
-    first = start(spawn, checkout, ports)
+def test_a_second_one_in_the_same_checkout_leaves_the_first_alone(spawn: Spawn, up: Up) -> None:
+    first, checkout = up.program, up.checkout
     second = start(spawn, checkout, {"GATEWAY_PORT": str(free_port())})
     url = first.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
     publish = [*RUN, "publish", "user:demo", '{"type":"quest.updated"}']
@@ -176,7 +181,7 @@ def test_a_second_one_in_the_same_checkout_leaves_the_first_alone(
         unsaid = spawn(publish, name="unsaid", cwd=checkout)
         assert unsaid.wait_for_exit() == 1
         assert unsaid.output.startswith("GATEWAY_PORT: ")
-        assert spawn(publish, name="publish", env=ports, cwd=checkout).wait_for_exit() == 0
+        assert spawn(publish, name="publish", env=up.ports, cwd=checkout).wait_for_exit() == 0
         assert json.loads(client.recv(5)) == {"type": "quest.updated"}
         second.stop(number=signal.SIGINT)
         assert spawn(publish, name="again", cwd=checkout).wait_for_exit() == 0

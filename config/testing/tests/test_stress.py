@@ -3,6 +3,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from config.testing.starts import run
 
 TWO_TESTS = """
@@ -14,6 +16,7 @@ def test_that_is_wrong_at_times(time_played):
 """
 
 
+@pytest.mark.timeout(120)  # it starts pytest three times
 def test_it_says_which_test_failed_how_often(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]")
     (tmp_path / "test_two.py").write_text(TWO_TESTS)
@@ -27,7 +30,7 @@ def test_it_says_which_test_failed_how_often(tmp_path: Path) -> None:
         "-c",
         str(tmp_path / "pytest.ini"),
     ]
-    played = run([sys.executable, *words, "--times", "5", "-n", "2", str(tmp_path)], env={}, timeout=50)
+    played = run([sys.executable, *words, "--times", "5", "-n", "2", str(tmp_path)], env={}, timeout=100)
 
     assert played.returncode == 1
     assert (
