@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from config.parsers import read_url
 from proxy.env import Env, SettingError
 
 MIN_RSA_BITS = 2048
@@ -34,7 +35,7 @@ def read_token_keys(env: Env, *, algorithm: str, secret_key: str) -> TokenKeys:
     signing = env.secret("JWT_SIGNING_KEY", secret_key if shared else "", parse=parse, expected=expected)
     parse = partial(_public_key, algorithm=algorithm)
     verifying = env.secret("JWT_VERIFYING_KEY", parse=parse, expected=f"a PEM public key for {algorithm}")
-    jwks_url = env.url("JWT_JWKS_URL", ("http", "https"))
+    jwks_url = read_url(env, "JWT_JWKS_URL", ("http", "https"))
     for name, value in (("JWT_VERIFYING_KEY", verifying), ("JWT_JWKS_URL", jwks_url)):
         if shared and value:
             raise SettingError(name, f"unset for {algorithm}, which verifies with JWT_SIGNING_KEY")

@@ -11,32 +11,67 @@ from pathlib import Path
 from typing import Any
 
 from config import logging as gateway_logging
-from config import product
+from config import parsers, product
 from config.keys import read_token_keys
-from proxy.env import SHORTEST_TOKEN, SettingError, env, long_enough
+from proxy.core.origins import OriginPattern
+from proxy.env import SettingError, env
 from proxy.tables.database_settings import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
+# What others call ours.
+env.also_called(
+    {
+        "JWT_SECRET": "JWT_SIGNING_KEY",
+        "JWT_SECRET_KEY": "JWT_SIGNING_KEY",
+        "JWT_KEY": "JWT_SIGNING_KEY",
+        "JWT_PUBLIC_KEY": "JWT_VERIFYING_KEY",
+        "JWT_JWKS_URI": "JWT_JWKS_URL",
+        "JWKS_URL": "JWT_JWKS_URL",
+    }
+)
+
 # --- Process -----
 DEBUG = env.flag("DEBUG", False)
-GATEWAY_HOST = env.host("GATEWAY_HOST", "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104  a server listens
+GATEWAY_HOST = env.read(
+    "GATEWAY_HOST",
+    "127.0.0.1" if DEBUG else "0.0.0.0",  # noqa: S104  a server listens
+    parsers.host,
+    expected="a host name or an address, without scheme and port",
+)
 GATEWAY_PORT = env.integer("GATEWAY_PORT", 8666, most=65535)
 SECRET_KEY = env.secret("SECRET_KEY", expected="a long random text")
 if not SECRET_KEY:
     raise SettingError("SECRET_KEY", "set to a long random text (or SECRET_KEY_FILE to a file that holds it)")
-ALLOWED_HOSTS = list(env.hosts("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
+ALLOWED_HOSTS = list(
+    env.several(
+        "ALLOWED_HOSTS",
+        parsers.host_pattern,
+        default=("localhost", "127.0.0.1", "[::1]"),
+        expected="host names separated by commas, such as .example.com, without scheme and port",
+    )
+)
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "console"))
 
 METRICS_TOKEN = env.secret(
-    "METRICS_TOKEN", parse=long_enough, expected=f"a text of {SHORTEST_TOKEN} characters or more"
+    "METRICS_TOKEN", parse=parsers.long_token, expected="a text of 16 characters or more"
 )
 
 # --- Who may connect -----
-TRUSTED_PROXIES, TRUSTS_UNIX_SOCKET = env.proxies("TRUSTED_PROXIES")
-ALLOWED_ORIGINS = env.origins("ALLOWED_ORIGINS")
+_peers = env.several(
+    "TRUSTED_PROXIES",
+    parsers.peer,
+    expected="addresses or networks separated by commas, such as 10.0.0.0/8, or unix",
+)
+TRUSTED_PROXIES = tuple(network for network in _peers if network is not None)
+TRUSTS_UNIX_SOCKET = None in _peers
+ALLOWED_ORIGINS = env.several(
+    "ALLOWED_ORIGINS",
+    OriginPattern.parse,
+    expected="origins separated by commas, such as https://*.example.com, or *",
+)
 WEBSOCKET_ENABLED = env.flag("WEBSOCKET_ENABLED", True)
 MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
 CONNECTION_CAP_POLICY = env.choice("CONNECTION_CAP_POLICY", "refuse", ("refuse", "replace_oldest"))
@@ -49,7 +84,12 @@ JWT_JWKS_URL = _token_keys.jwks_url
 JWT_ISSUER = env.text("JWT_ISSUER")
 JWT_AUDIENCE = env.text("JWT_AUDIENCE")
 JWT_LEEWAY_SECONDS = env.seconds("JWT_LEEWAY_SECONDS", 0, least=0, most=3600)
-JWT_USER_ID_CLAIM = env.user_id_claim("JWT_USER_ID_CLAIM", "sub")
+JWT_USER_ID_CLAIM = env.read(
+    "JWT_USER_ID_CLAIM",
+    "sub",
+    parsers.users_claim,
+    expected="the claim that holds the user id, such as sub, other than " + ", ".join(parsers.NOBODYS_CLAIMS),
+)
 
 SIMPLE_JWT: dict[str, Any] = {
     "ALGORITHM": JWT_ALGORITHM,
@@ -74,12 +114,17 @@ MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
 # --- The product -----
-ROUTES = env.dotted_paths("ROUTES", product.ROUTES)  # imported by proxy/registry.py
-EXTRA_APPS = env.apps("EXTRA_APPS", product.APPS)
+ROUTES = env.several(  # imported by proxy/registry.py
+    "ROUTES",
+    parsers.dotted_path,
+    default=product.ROUTES,
+    expected="dotted paths separated by commas, such as orders.routes.ROUTES",
+)
+EXTRA_APPS = product.extra_apps(env)
 
 # --- Stores -----
-DATABASE_URL = env.url("DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
-REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), host=False)
+DATABASE_URL = parsers.read_url(env, "DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
+REDIS_URL = parsers.read_url(env, "REDIS_URL", ("redis", "rediss", "unix"), host=False)
 
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=3)
 RECORD_RETENTION_DAYS = env.integer("RECORD_RETENTION_DAYS", 30, least=0)
@@ -200,7 +245,13 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     "security.W021",
 ]  # TLS ends in front of the gateway
-CSRF_TRUSTED_ORIGINS = list(env.sites("CSRF_TRUSTED_ORIGINS"))
+CSRF_TRUSTED_ORIGINS = list(
+    env.several(
+        "CSRF_TRUSTED_ORIGINS",
+        parsers.site,
+        expected="origins separated by commas, such as https://example.com",
+    )
+)
 
 LOGGING_CONFIG = "config.logging.configure"
 LOGGING = gateway_logging.configuration(level=LOG_LEVEL, style=LOG_FORMAT)

@@ -64,7 +64,7 @@ def services(env: Env) -> tuple[Service, ...]:
 
 def dev_modules(env: Env) -> Iterator[ModuleType]:
     """The `dev` modules of the apps in EXTRA_APPS that have one."""
-    for app in env.apps("EXTRA_APPS", product.APPS):
+    for app in product.extra_apps(env):
         if find_spec(f"{app}.dev") is not None:
             yield import_module(f"{app}.dev")
 
