@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
 from django.conf import settings
 
 from proxy.core.captures import captured_by, shape_of
+from proxy.core.limits import ConnectionLimits
 from proxy.core.routes import Route, Upstream
 from proxy.core.topics import LINK_KINDS, TopicKind, node_topic
-from proxy.env import SettingError
+from proxy.env import SettingError, env
 
 
 @cache
@@ -21,8 +23,8 @@ def routes() -> tuple[Route, ...]:
 
     Raises:
         SettingError: ROUTES names what is not there or is no route; or two routes have a name or a path in
-            common, or the name of what is behind them, which is another thing for each. What fails inside of
-            an imported module is raised as it is.
+            common, or the name of what is behind them or of their limits, which are others for each. What
+            fails inside of an imported module is raised as it is.
     """
     found = tuple(route for name in settings.ROUTES for route in _named(name))
     behind = [route.upstream for route in found]
@@ -31,10 +33,17 @@ def routes() -> tuple[Route, ...]:
         ("are named", _twice(route.name for route in found)),
         ("are at", _twice(_paths(found))),
         ("have different upstreams named", _twice(each.name for each in different)),
+        ("have different connection_limits named", _twice(each.name for each in {*map(caps_of, found)})),
     ):
         if twice is not None:
             raise SettingError("ROUTES", f"different routes; two {what} {twice!r}")
     return found
+
+
+def caps_of(route: Route) -> ConnectionLimits:
+    """What bounds the route's connections: its own word, else what settings say for all."""
+    caps = env.limits_of_all() if route.connection_limits is None else route.connection_limits
+    return caps if caps.name else replace(caps, name=route.name)
 
 
 def captures_of(pool: str) -> frozenset[str]:

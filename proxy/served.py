@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -11,6 +11,7 @@ from proxy.core.limits import ConnectionLimits, LinkLimits
 from proxy.core.message_gate import MessageGates
 from proxy.core.routes import Route, Upstream
 from proxy.engine.pools.pool import Pool
+from proxy.registry import caps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ def serve_routes(routes: Iterable[Route], *, limits: LinkLimits) -> dict[str, Se
             if route.upstream.name not in pools:
                 pools[route.upstream.name] = _pool(route.upstream)
             pool = pools[route.upstream.name]
-        messages, caps = route.message_limits, route.connection_limits
+        messages = route.message_limits
         served[route.name] = ServedRoute(
             route=route,
             pool=pool,
             gates=None if messages.is_unlimited else MessageGates(messages, phrase=route.phrase),
-            caps=replace(caps, name=caps.name or route.name),
+            caps=caps_of(route),
             limits=route.bounds.within(limits),
         )
     return served

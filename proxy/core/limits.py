@@ -99,9 +99,6 @@ class ConnectionLimits:
     connect_rate: Rate = Rate(20, 1)
 
 
-DEFAULT_CONNECTIONS = ConnectionLimits()
-
-
 class OverRate(StrEnum):
     """What becomes of a message beyond the rate.
 

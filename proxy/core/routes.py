@@ -11,14 +11,7 @@ from proxy.core.captures import blanks_of, captured_by
 from proxy.core.credentials import Credentials
 from proxy.core.farewells import Farewell
 from proxy.core.legs import Leg
-from proxy.core.limits import (
-    DEFAULT_CONNECTIONS,
-    NODE_BOUNDS,
-    UNLIMITED,
-    ConnectionLimits,
-    LinkBounds,
-    MessageLimits,
-)
+from proxy.core.limits import NODE_BOUNDS, UNLIMITED, ConnectionLimits, LinkBounds, MessageLimits
 from proxy.core.policies import LinkLog, Policy
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
@@ -275,7 +268,7 @@ class Route:
         control: the in-band control messages are switched on.
         required_query: must be present and not empty, or the handshake is refused with 400.
         resume: with RECONNECT a client outlives its member; `tell_resume` lets it know.
-        connection_limits: how many links there are.
+        connection_limits: how many links there are. None: what settings say for all.
         message_limits: how much clients send.
         bounds: the size of a message, of what waits for a slow client, and how long a link may be idle.
         policy: makes the policy of each link, once that is admitted, which is asked about each whole message.
@@ -299,7 +292,7 @@ class Route:
     overflow: Overflow = Overflow.CLOSE
     resume: Resume = Resume.CLOSE
     tell_resume: bool = True
-    connection_limits: ConnectionLimits = DEFAULT_CONNECTIONS
+    connection_limits: ConnectionLimits | None = None
     message_limits: MessageLimits = UNLIMITED
     bounds: LinkBounds = NODE_BOUNDS
     policy: Callable[[Subject], Policy] | None = None

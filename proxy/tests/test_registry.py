@@ -10,12 +10,32 @@ from typing import Any
 import pytest
 
 from proxy import registry
+from proxy.core.limits import ConnectionLimits, Rate
 from proxy.core.routes import Route, Upstream
-from proxy.env import SettingError
+from proxy.env import Env, SettingError
+from proxy.registry import caps_of
 
 ROUTE = Route(name="a", paths=("a",), upstream=Upstream.of("a", "ws://127.0.0.1:1"))
 OTHER = replace(ROUTE, name="b", paths=("b",))
 ELSEWHERE = Upstream.of("a", "ws://127.0.0.1:2")
+
+
+def limited(route: Route, **limits: Any) -> Route:
+    return replace(route, connection_limits=ConnectionLimits(**limits))
+
+
+def test_routes_may_share_their_limits(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    shared = [limited(route, name="shop", per_user=1) for route in (ROUTE, OTHER)]
+    assert told(monkeypatch, settings, "shop.R", R=shared) == tuple(shared)
+
+
+def test_a_route_has_the_limits_of_all_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "env", Env({}))
+    assert caps_of(ROUTE) == ConnectionLimits(name="a", per_address=10, per_user=5, connect_rate=Rate(20, 1))
+    of_all = {"MAX_CONNECTIONS_PER_IP": "7", "MAX_CONNECTIONS_PER_USER": "8", "CONNECT_RATE_PER_IP": "9/m"}
+    monkeypatch.setattr(registry, "env", Env(of_all))
+    assert caps_of(ROUTE) == ConnectionLimits(name="a", per_address=7, per_user=8, connect_rate=Rate(9, 60))
+    assert caps_of(limited(ROUTE, per_user=2)) == ConnectionLimits(name="a", per_user=2)
 
 
 def told(monkeypatch: pytest.MonkeyPatch, settings: Any, *names: str, **held: object) -> tuple[Route, ...]:
@@ -44,6 +64,11 @@ def test_a_route_and_tuples_of_routes_are_taken_in_their_order(
         ("shop.R", [ROUTE, "b"], "routes, or tuples of them; shop.R holds a str"),
         ("shop.R", [ROUTE, replace(OTHER, name="a")], "different routes; two are named 'a'"),
         ("shop.R", [ROUTE, replace(OTHER, paths=("c", "a"))], "different routes; two are at 'a'"),
+        (
+            "shop.R",
+            [limited(ROUTE, name="b"), limited(OTHER, per_user=1)],
+            "different routes; two have different connection_limits named 'b'",
+        ),
         (
             "shop.R",
             [ROUTE, replace(OTHER, upstream=ELSEWHERE)],
