@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
-_CANCEL_SECONDS = 0.2
+_CLEAN_UP_SECONDS = 1.0
 
 
 Work = Callable[[], Awaitable[None]]
@@ -58,16 +58,19 @@ class Background:
     async def stop(self, *, deadline_seconds: float = 5.0) -> None:
         """Cancel all work and wait for it, at most `deadline_seconds`.
 
-        Again and again: Python 3.11's `wait_for`, which redis-py waits with, forgets a cancellation that
-        comes in the turn in which its wait ends.
+        What goes on is cancelled again after a second in which it may clean up, and named: Python 3.11's
+        `wait_for`, which redis-py waits with, forgets a cancellation that comes in the turn in which its wait
+        ends.
         """
         late: set[asyncio.Task[None]] = set(self._tasks.values())
         self._tasks.clear()
         deadline = asyncio.get_running_loop().time() + deadline_seconds
         while late and asyncio.get_running_loop().time() < deadline:
             for task in late:
+                if task.cancelling():
+                    logger.warning("background work is cancelled again", extra={"work": task.get_name()})
                 task.cancel()
-            _, late = await asyncio.wait(late, timeout=min(_CANCEL_SECONDS, deadline_seconds))
+            _, late = await asyncio.wait(late, timeout=min(_CLEAN_UP_SECONDS, deadline_seconds))
         for task in late:
             logger.error("background work did not end in time", extra={"work": task.get_name()})
 

@@ -94,7 +94,26 @@ async def test_stopping_ends_all_work_and_leaves_no_task() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_work_that_forgets_a_cancellation_is_cancelled_again() -> None:
+async def test_work_is_cancelled_once_and_has_a_moment_to_clean_up() -> None:
+    background, cleaned_up = Background(), list[bool]()
+
+    async def tidy() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.4)  # a goodbye to a broker, say
+            cleaned_up.append(True)
+
+    background.start("tidy", tidy)
+    await asyncio.sleep(0)
+    await background.stop()
+    assert cleaned_up
+
+
+async def test_work_that_forgets_a_cancellation_is_cancelled_again_and_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.engine.background._CLEAN_UP_SECONDS", 0.05)
     background, forgotten = Background(), 0
 
     async def forgetful() -> None:
@@ -111,6 +130,8 @@ async def test_work_that_forgets_a_cancellation_is_cancelled_again() -> None:
         await asyncio.sleep(0)
         await background.stop(deadline_seconds=60)
     assert forgotten == 2
+    again = [record for record in caplog.records if record.message == "background work is cancelled again"]
+    assert {vars(record)["work"] for record in again} == {"background:forgetful"}
 
 
 async def test_stopping_waits_no_longer_than_its_deadline_and_says_what_is_late(
