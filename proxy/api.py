@@ -37,7 +37,7 @@ from proxy.engine.pools.probes import USER_AGENT as PROBE_USER_AGENT
 from proxy.env import SettingError, env
 from proxy.metrics import child
 from proxy.tables.executor import DatabaseExecutor
-from proxy.work import Workplace, background
+from proxy.work import Workplace, run_on_every_node
 
 if TYPE_CHECKING:
     from proxy.tokens import TokenVerifier
@@ -86,13 +86,13 @@ __all__ = [
     "Upstream",
     "Verdict",
     "Workplace",
-    "background",
     "child",
     "connection_topic",
     "env",
     "one_line",
     "publish",
     "publish_on_commit",
+    "run_on_every_node",
     "token_verifier",
     "user_topic",
 ]

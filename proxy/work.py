@@ -38,17 +38,17 @@ class Workplace:
     run_in_database: RunInDatabase
 
 
-Work = Callable[[Workplace], Awaitable[None]]
+NodeWork = Callable[[Workplace], Awaitable[None]]
 
-_told: dict[str, Work] = {}
+_told: dict[str, NodeWork] = {}
 
 
-def background(name: str, work: Work) -> None:
+def run_on_every_node(name: str, work: NodeWork) -> None:
     """Have every node run `work`, an async function, from its start to its stop; call this at import.
 
     What it raises is logged and counted (`background_crashes_total`, as `product:NAME`), and it is run again,
-    after waits that grow to half a minute. At the stop it is cancelled, once no link is left; and again each
-    fifth of a second while it goes on, so that what it clears up has to be quick.
+    after waits that grow to half a minute. At the stop it is cancelled, once no link is left, and has a
+    second to clean up; then it is cancelled again, and named in the log.
 
     Raises:
         ValueError: the name is none, or other work has it.
@@ -61,6 +61,6 @@ def background(name: str, work: Work) -> None:
         raise ValueError(f"two different background works are named {name!r}")
 
 
-def told() -> Mapping[str, Work]:
+def told() -> Mapping[str, NodeWork]:
     """All that was told, by its name."""
     return dict(_told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy import work
-from proxy.work import Workplace, background
+from proxy.work import Workplace, run_on_every_node
 
 
 async def relay(_: Workplace) -> None: ...
@@ -18,18 +18,18 @@ def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_work_is_told_once_however_often_its_module_is_imported() -> None:
-    background("relay", relay)
-    background("relay", relay)
+    run_on_every_node("relay", relay)
+    run_on_every_node("relay", relay)
     assert work.told() == {"relay": relay}
 
 
 def test_two_works_of_one_name_are_a_mistake() -> None:
-    background("relay", relay)
+    run_on_every_node("relay", relay)
     with pytest.raises(ValueError, match="two different background works are named 'relay'"):
-        background("relay", other)
+        run_on_every_node("relay", other)
 
 
 @pytest.mark.parametrize("name", ["", "Relay", "a b", "x" * 33])
 def test_a_name_that_no_label_should_have_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="background work is named by 1 to 32"):
-        background(name, relay)
+        run_on_every_node(name, relay)

@@ -11,7 +11,7 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from experience.settings import KB_SERVICE_URL
-from proxy.api import Route, Subject, TopicKind, Upstream, Workplace, background
+from proxy.api import Route, Subject, TopicKind, Upstream, Workplace, run_on_every_node
 
 PREFIX = "outside:"
 ROOM = TopicKind("room")
@@ -42,7 +42,7 @@ async def bridge(node: Workplace) -> None:
                     node.deliver(topic, json.loads(message["data"]))
 
 
-background("bridge", bridge)
+run_on_every_node("bridge", bridge)
 
 
 def _room(subject: Subject) -> Iterable[str]:
