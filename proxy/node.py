@@ -9,19 +9,19 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 from django.conf import settings
+from redis.asyncio import Redis
 
-from proxy import registry
+from proxy import metrics, registry
 from proxy import work as product_work
 from proxy.cluster import signals
 from proxy.cluster.closing import Closings, end_if_live, tell_replaced
 from proxy.cluster.kick_watch import KickWatch
 from proxy.cluster.publishing import encode_event
-from proxy.cluster.redis_script import RedisScript
 from proxy.cluster.rules import StaffRules
 from proxy.core.errors import Draining, GatewayError, Overloaded
 from proxy.core.limits import LinkLimits
@@ -29,7 +29,7 @@ from proxy.core.records import ConnectionRecord
 from proxy.core.topics import EVERYONE, check_topic, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
-from proxy.engine.admission.shared_caps import SCRIPT
+from proxy.engine.admission.shared_caps import SCRIPT, RunScript
 from proxy.engine.background import Background, Work
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
@@ -39,7 +39,6 @@ from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.probes import probe_forever
 from proxy.engine.recorder import Recorder
 from proxy.env import env
-from proxy.gauges import measure_forever
 from proxy.served import serve_routes
 from proxy.tables.connection_rows import ConnectionWriter
 from proxy.tables.executor import DatabaseExecutor
@@ -52,6 +51,7 @@ from proxy.work import Workplace
 logger = logging.getLogger(__name__)
 
 _CUT_SECONDS = 1.0
+_MEASURE_SECONDS = 2.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
 
@@ -76,7 +76,11 @@ class GatewayNode:
         self.node_id = uuid.uuid4().hex
         self.limits = link_limits()
         self.links: dict[str, Link] = {}
+        self.no_links = asyncio.Event()
+        self.no_links.set()
         self.draining = False  # nobody else remembers it: the server asks, and the heart as it beats
+        # What makes this process drain; `serve` puts its server here.
+        self.request_drain: Callable[[], None] | None = None
         self.max_links = settings.MAX_CONNECTIONS
         self.verifier = token_verifier()
         self.background = Background()
@@ -84,26 +88,24 @@ class GatewayNode:
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
         writer = ConnectionWriter(self.database, node_id=self.node_id)
         self.recorder = Recorder(writer, progress=self._progress)
-        self._reaper = Reaper()
-        self.heart = NodeHeart(
+        self._reaper, self.lag = Reaper(), LoopLag()
+        self.heart = self._make_heart()
+        self.served = serve_routes(registry.routes(), limits=self.limits)
+        self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
+        self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
+        self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
+        self.admission = self._make_admission()
+        self._closings = Closings(links=self.links, admission=self.admission, kicks=self.kicks)
+        self.hub = self._make_hub()
+
+    def _make_heart(self) -> NodeHeart:
+        return NodeHeart(
             self._heart_database,
             node_id=self.node_id,
             is_draining=lambda: self.draining,
             on_returned=self.recorder.note_all,
             may_reap=self._reaper.wake,
         )
-        self.lag = LoopLag()
-        self.served = serve_routes(registry.routes(), limits=self.limits)
-        self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
-        self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
-        self.admission = self._make_admission()
-        self._closings = Closings(links=self.links, admission=self.admission, kicks=self.kicks)
-        self.hub = self._make_hub()
-        self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
-        # What makes this process drain; `serve` puts its server here.
-        self.request_drain: Callable[[], None] | None = None
-        self.no_links = asyncio.Event()
-        self.no_links.set()
 
     def _make_hub(self) -> Hub:
         """What delivers to the links of this node, and brings others' messages to whom they concern."""
@@ -122,7 +124,7 @@ class GatewayNode:
             node_id=self.node_id,
             replace=self._replace,
             replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
-            run_script=RedisScript(SCRIPT) if settings.REDIS_URL else None,
+            run_script=_script_in_redis() if settings.REDIS_URL else None,
         )
 
     async def start(self) -> None:
@@ -209,10 +211,16 @@ class GatewayNode:
         if not self.links:
             self.no_links.set()
 
-    async def _measure(self) -> None:
-        await measure_forever(
-            lag=self.lag, links=self.links.values, pools=self.pools(), recorder=self.recorder
-        )
+    async def _measure(self) -> NoReturn:
+        """Bring the gauges up to date until cancelled."""
+        while True:
+            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
+            metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+            streams = (link.stream for link in self.links.values())
+            metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))
+            for pool in self.pools():
+                metrics.child(metrics.UPSTREAM_HEALTHY, pool.name).set(pool.available)
+            await asyncio.sleep(_MEASURE_SECONDS)
 
     def _progress(self) -> Iterator[ConnectionRecord]:
         """Every live link's record, its counters brought up to date."""
@@ -235,6 +243,13 @@ class GatewayNode:
             end_if_live(self.links, link_id)
         else:
             await tell_replaced(node_id, link_id)
+
+
+def _script_in_redis() -> RunScript:
+    """Runs the admission's script in the Redis of the settings, also after that has forgotten it."""
+    options: dict[str, Any] = dict(settings.REDIS_HOST)
+    redis: Any = Redis.from_url(options.pop("address"), **options)
+    return partial(redis.register_script(SCRIPT), ())
 
 
 _nodes: WeakKeyDictionary[asyncio.AbstractEventLoop, GatewayNode] = WeakKeyDictionary()

@@ -181,8 +181,8 @@ async def world(
         yield World(request.param, route, node, service)
         await node.background.stop()
         await node.admission.shared.leave()
-        script: Any = node.admission.shared._run_script
-        await script.close()
+        run_script: Any = node.admission.shared._run_script
+        await run_script.func.registered_client.aclose()
 
 
 async def _user_7(_: Credentials) -> Principal:
