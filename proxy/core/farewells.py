@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
 from proxy.core.closes import Close, ClosedBy, ComeBack
-
-logger = logging.getLogger(__name__)
+from proxy.core.errors import HookFailed
 
 # Called with the close that follows; answers whole text messages, in order.
 Farewell = Callable[[Close], Iterable[str]]
 
 
-def last_words(farewell: Farewell | None, close: Close, by: ClosedBy) -> tuple[str, ...]:
+def last_words(
+    farewell: Farewell | None, close: Close, by: ClosedBy, *, failed: Callable[[HookFailed], object]
+) -> tuple[str, ...]:
     """What a client reads before `close`: nothing, unless the gateway ends its link for good.
 
-    What a service has to say before a close of its own it says itself. Never raises: what fails here must not
-    keep a link open.
+    What a service has to say before a close of its own it says itself. Never raises, since what fails here
+    must not keep a link open: `failed` hears of it.
     """
     if (
         farewell is None
@@ -30,6 +30,6 @@ def last_words(farewell: Farewell | None, close: Close, by: ClosedBy) -> tuple[s
         for word in words:
             word.encode()  # what cannot be sent fails here, and not in the middle of an end
         return words
-    except Exception:  # the route's own code
-        logger.exception("a route's hook failed", extra={"hook": "farewell"})
+    except Exception as error:  # noqa: BLE001  the route's own code
+        failed(HookFailed.because("farewell", error))
         return ()

@@ -120,12 +120,13 @@ class Life:
             verify = self.node.verifier.verify if self.route.authenticate is None else None
             return control.answer(self.link, text, verify=verify, extend=self.extend)
         except Exception:
-            logger.exception("a control message failed", extra=self._log_fields())
+            logger.exception("a control message failed", extra=self.link.log_fields)
             return encode_error(GatewayError.code, GatewayError.message)
 
     def failed(self, error: HookFailed) -> None:
         """The route's own code failed on the open link: tell operators which, and of which link."""
-        logger.error("a route's hook failed", extra=self._log_fields() | {"hook": error.hook}, exc_info=error)
+        fields = self.link.log_fields | {"hook": error.hook}
+        logger.error("a route's hook failed", extra=fields, exc_info=error)
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         """The link is over: `close` as received (1005: empty, 1006: lost) or sent, and by whom. Once."""
@@ -196,14 +197,4 @@ class Life:
             "messages_in": self.link.record.messages_in,
             "messages_out": self.link.record.messages_out,
         }
-        logger.info("link closed", extra=self._log_fields() | fields)
-
-    def _log_fields(self) -> dict[str, Any]:
-        record = self.link.record
-        return {
-            "route": record.route,
-            "connection_id": record.id,
-            "request_id": record.request_id,
-            "client_address": record.client_address,
-            "user_id": record.user_id,
-        }
+        logger.info("link closed", extra=self.link.log_fields | fields)

@@ -67,6 +67,18 @@ class Link:
     def id(self) -> str:
         return self.record.id
 
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What a log line says of the link, to be joined with all others."""
+        record = self.record
+        return {
+            "route": record.route,
+            "connection_id": record.id,
+            "request_id": record.request_id,
+            "client_address": record.client_address,
+            "user_id": record.user_id,
+        }
+
     def begin(self, stream: Stream) -> None:
         """Accepted: frames flow from now on; what was published meanwhile comes first."""
         if self._waiting is None:
@@ -84,7 +96,7 @@ class Link:
             try:
                 event = replace(event, text=self._phrase(event.text))
             except Exception:  # the route's own code; the others who hear of the event are not to miss it
-                logger.exception("a route's hook failed", extra={"hook": "phrase"})
+                logger.exception("a route's hook failed", extra=self.log_fields | {"hook": "phrase"})
                 self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
                 return
         if self.stream is not None:

@@ -319,7 +319,8 @@ class Relay:
     async def _close_downstream(self, close: Close, by: ClosedBy) -> None:
         """Close the client's leg; where that is for good, its route's last words come first."""
         hears = self._has_service_spoken and close != closes.SLOW_CONSUMER
-        words = last_words(self._terms.farewell, close, by) if hears else ()
+        failed = self._terms.life.failed
+        words = last_words(self._terms.farewell, close, by, failed=failed) if hears else ()
         with suppress(Exception):  # each server's own at a client that is gone; both ends get their close
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 for text in words:

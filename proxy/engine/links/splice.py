@@ -304,7 +304,7 @@ class Splice:
         self.down.end_outbox(delivers=close is not closes.SLOW_CONSUMER)
         self.ended = End(close, by)
         if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
-            words = last_words(self.terms.farewell, close, by)
+            words = last_words(self.terms.farewell, close, by, failed=self.terms.life.failed)
             self.down.last_words = b"".join(map(text_frame, words))
         self.up.watched = self.down.watched = True
         self.up.hurry()

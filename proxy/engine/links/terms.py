@@ -28,7 +28,7 @@ class Life(Protocol):
         """The answer to one in-band control message of the client; must not block or raise."""
 
     def failed(self, error: HookFailed) -> None:
-        """The route's own code failed, which ends the link; must not raise."""
+        """The route's own code failed on the link; must not raise."""
 
     def ended(self, close: Close, by: ClosedBy) -> None:
         """Of a splice: both sockets are closed; called once, must not raise."""

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
 from proxy.core.errors import Forbidden, NotFound
+from proxy.core.events import Event
 from proxy.core.policies import Policy, Verdict
 from proxy.core.routes import Forward, Subject
+from proxy.socket.tests.test_own_legs import accepted, read
 from proxy.tests.world import World, settle
 
 
@@ -158,3 +162,25 @@ async def test_a_route_that_does_not_say_in_time_whether_is_a_504(world: World, 
     status, _ = await world.answer()
     assert status == 504
     await settle(world, redis)
+
+
+@pytest.mark.parametrize("hook", ["phrase", "farewell"])
+async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
+    world: World, redis: Redis, hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken: dict[str, Any] = {hook: raises(RuntimeError("a product's mistake"))}
+    world.route = replace(world.route, **broken)
+    async with asyncio.timeout(10), world.client() as client:
+        rest = await accepted(client)
+        (service,) = world.service.connections
+        await service.send("hello")
+        assert (await read(client, rest))[1] == b"hello"
+        (link,) = world.node.links.values()
+        if hook == "phrase":
+            link.inject(Event("everyone", "{}"))
+        else:
+            link.end(closes.KICKED, ClosedBy.STAFF)
+        await settle(world, redis)
+    (logged,) = [vars(record) for record in caplog.records if hasattr(record, "hook")]
+    named = (logged["hook"], logged["user_id"], logged["connection_id"], logged["request_id"])
+    assert named == (hook, "7", link.id, "r")
