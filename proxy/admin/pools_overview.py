@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from proxy import registry
 from proxy.core.routes import MemberSpec, Upstream
-from proxy.models import MemberReport, Node, PoolMember
-from proxy.tables.heart import LOST_AFTER_SECONDS
+from proxy.models import MemberReport, PoolMember
+from proxy.tables.heart import running_nodes
 from proxy.tables.member_rows import FAILING, NOT_TRIED
 
 # The worst first: what one node sees is what staff should see. Who has not tried yet sees nothing.
@@ -78,10 +76,7 @@ class PoolView:
 
 def pool_views() -> list[PoolView]:
     """All pools, in three queries."""
-    alive = Node.objects.filter(
-        stopped_at=None, heartbeat_at__gte=Now() - timedelta(seconds=LOST_AFTER_SECONDS)
-    )
-    reports = list(MemberReport.objects.filter(node__in=alive).select_related("node"))
+    reports = list(MemberReport.objects.filter(node__in=running_nodes()).select_related("node"))
     rows = list(PoolMember.objects.all())
     return [_view(upstream, rows, reports) for upstream in registry.upstreams()]
 

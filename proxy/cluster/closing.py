@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,8 +17,6 @@ from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 
 logger = logging.getLogger(__name__)
-
-_SEND_SECONDS = 2.0
 
 
 class Closings:
@@ -61,10 +58,9 @@ async def tell_replaced(node_id: str, link_id: str) -> None:
     """Have that node end a link because its user has opened a newer one."""
     signal = Closing(close=closes.REPLACED, by=ClosedBy.GATEWAY, replaced=link_id).signal()
     try:
-        async with asyncio.timeout(_SEND_SECONDS):
-            # A link that is still dialled hears nothing yet; its node does.
-            await signals.send_to_topic(node_topic(node_id), signal)
-            # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
-            await signals.send_to_topic(connection_topic(link_id), signal)
-    except Exception as error:  # noqa: BLE001  a layer raises whatever its client library does
+        # A link that is still dialled hears nothing yet; its node does.
+        await signals.send_to_topic(node_topic(node_id), signal)
+        # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
+        await signals.send_to_topic(connection_topic(link_id), signal)
+    except signals.LayerAway as error:
         logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})

@@ -24,6 +24,7 @@ from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 from proxy.models import Kick, KickReport
 from proxy.tables.executor import DatabaseExecutor
+from proxy.tables.looking import look_forever
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,6 @@ class KickWatch:
         self._reported: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._looked_at: float | None = None
-        self._away = False
 
     def listen(self, hub: Hub) -> None:
         """Hear of new rows, and of gaps in which word of some may have been lost."""
@@ -94,22 +94,10 @@ class KickWatch:
         self._ended.setdefault(kick_id, set()).add(link.id)
 
     async def run(self) -> None:
-        """Look for rows until cancelled. The database being away is logged once an outage."""
-        while True:
-            self._wake.clear()
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001  the task's outermost edge
-                if not self._away:
-                    log.warning("kicks: the database is away", extra={"why": repr(error)})
-                self._away = True
-            else:
-                self._away = False
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        """Look for rows until cancelled."""
+        await look_forever(
+            self.look, seconds=LOOK_SECONDS, fails="kicks: the database is away", wake=self._wake
+        )
 
     async def look(self) -> None:
         """Carry out what rows ask for and was not heard of, and report. Raises what the database does."""
@@ -159,7 +147,7 @@ def end_link(link: Link, close: Close, by: ClosedBy) -> bool:
     try:
         link.end(close, by)
     except Exception:
-        log.exception("a link could not be ended", extra={"connection": link.id})
+        log.exception("a link could not be ended", extra=link.log_fields)
         return False
     return True
 

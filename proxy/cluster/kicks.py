@@ -16,7 +16,6 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
@@ -153,7 +152,7 @@ def kick(
     """End the links of users, single links, or all, with 4001 and `reason` (clipped to 123 bytes).
 
     Waits up to three seconds for the nodes to say how many links they ended. With `by`, each link that the
-    record knows of is noted in Django's admin log. For code that is not async; `kick_async` is its twin.
+    record knows of is noted in Django's admin log. For code that is not async.
 
     Raises:
         ValueError: nobody is named, or an id is no text.
@@ -185,9 +184,6 @@ def _carry_out(order: _Order) -> Kicked:
             "kick: nobody can say how many links end, the database is away", extra={"why": repr(error)}
         )
         return Kicked(ended=None)
-
-
-kick_async = database_sync_to_async(kick)
 
 
 def reaches_other_processes() -> bool:

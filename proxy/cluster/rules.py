@@ -11,7 +11,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -31,6 +32,7 @@ from proxy.engine.pools.members import Member
 from proxy.engine.pools.pool import Pool
 from proxy.models import Block, PoolMember
 from proxy.tables.executor import DatabaseExecutor
+from proxy.tables.looking import look_forever
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Rules:
     """All rows that matter, as plain values."""
 
     blocks: frozenset[tuple[str, str, float | None]] = frozenset()
-    members: Mapping[str, tuple[MemberSpec, ...]] | None = None
+    members: Mapping[str, tuple[MemberSpec, ...]] = field(default_factory=dict)
 
 
 class StaffRules:
@@ -58,7 +60,6 @@ class StaffRules:
         self._rules = Rules()
         self._blocklist = Blocklist()
         self._announced, self._looked = asyncio.Event(), asyncio.Event()
-        self._away = False
         # True once the rows were read: until then nobody knows who is blocked.
         self.known = False
 
@@ -70,14 +71,12 @@ class StaffRules:
     async def run(self) -> None:
         """Look at the rows, now and whenever they may have changed, until cancelled."""
         async with asyncio.TaskGroup() as moves:
-            while True:
-                self._announced.clear()
-                await self._look(moves)
-                try:
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._announced.wait()
-                except TimeoutError:
-                    pass
+            await look_forever(
+                partial(self._look, moves),
+                seconds=LOOK_SECONDS,
+                fails="rules: the database is away, the last ones hold",
+                wake=self._announced,
+            )
 
     async def ready(self) -> None:
         """Until the rows were looked at once, or that takes too long."""
@@ -103,21 +102,13 @@ class StaffRules:
             link.end(closes.BLOCKED, ClosedBy.STAFF)
 
     async def _look(self, moves: asyncio.TaskGroup) -> None:
-        try:
-            rules = await self._database.run(load_rules)
-        except Exception as error:  # noqa: BLE001  the database raises what its driver does
-            if not self._away:
-                logger.warning("rules: the database is away, the last ones hold", extra={"why": repr(error)})
-            self._away = True
-            return
-        self._away = False
-        before = self._rules
+        rules, before = await self._database.run(load_rules), self._rules
         if rules.blocks != before.blocks:
             self._block(rules)
         if rules.members != before.members:
-            self._set_members(rules.members or {}, moves)
+            self._set_members(rules.members, moves)
         if not self.known:
-            self._tell_replaced(rules.members or {})
+            self._tell_replaced(rules.members)
         self._rules, self.known = rules, True
         self._looked.set()
 
@@ -200,15 +191,11 @@ def announce_changes() -> None:
 
 
 def _on_change(**_: object) -> None:
-    announce()
-
-
-def announce() -> None:
-    """Tell all nodes that rows have changed, once they are committed. Without Redis, only this process."""
     transaction.on_commit(_announce)
 
 
 def _announce() -> None:
+    """Tell all nodes that rows have changed. Without Redis, only this process."""
     try:
         send_to_topic_sync(ALL_NODES, {"type": RULES})
     except Exception as error:  # noqa: BLE001  nodes look by themselves; staff's change must not fail for it

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from django.db import Error, transaction
 from django.db.models import QuerySet
-from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from proxy.core.closes import LOST, ClosedBy
@@ -24,6 +23,8 @@ BEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 15.0
 # A beat may take so long before we say that the database does not answer.
 OVERDUE_SECONDS = 2.0
+# The database's time before which the last heartbeat of a lost node was.
+_LOST_BEFORE = Now() - timedelta(seconds=LOST_AFTER_SECONDS)
 
 
 class NodeHeart:
@@ -44,15 +45,11 @@ class NodeHeart:
         is_draining: Callable[[], bool] = lambda: False,
         on_returned: Callable[[], None] = lambda: None,
         may_reap: Callable[[], None] = lambda: None,
-        host: str = "",
         beat_seconds: float = BEAT_SECONDS,
-        lost_after_seconds: float = LOST_AFTER_SECONDS,
     ) -> None:
-        self._executor = executor
-        self._node = Node(id=node_id, host=host or socket.gethostname(), pid=os.getpid())
+        self._executor, self._beat_seconds = executor, beat_seconds
+        self._node = Node(id=node_id, host=socket.gethostname(), pid=os.getpid())
         self._is_draining, self._on_returned, self._may_reap = is_draining, on_returned, may_reap
-        self._beat_seconds = beat_seconds
-        self._lost_after_seconds = lost_after_seconds
         self._away = False
         self._beaten_at: float | None = None
         self._reap_after = 0.0
@@ -110,14 +107,13 @@ class NodeHeart:
         if not self._away:
             log.warning("node: cannot beat: %r", error)
         self._away = True
-        self._reap_after = asyncio.get_running_loop().time() + self._beat_seconds + self._lost_after_seconds
+        self._reap_after = asyncio.get_running_loop().time() + self._beat_seconds + LOST_AFTER_SECONDS
 
 
 class Reaper:
     """Closes what lost nodes left open, beside the heart: no beat waits for it, however long it takes."""
 
-    def __init__(self, *, lost_after_seconds: float = LOST_AFTER_SECONDS) -> None:
-        self._lost_after_seconds = lost_after_seconds
+    def __init__(self) -> None:
         self._due = asyncio.Event()
         self._fails = False
 
@@ -136,7 +132,7 @@ class Reaper:
         """Reap once; (0, 0) if that fails, on a table that somebody locks, say, which is no outage."""
         database = DatabaseExecutor()  # of its own: neither a beat nor the record waits for it
         try:
-            nodes_lost, closed = await database.run(reap, lost_after_seconds=self._lost_after_seconds)
+            nodes_lost, closed = await database.run(reap)
         except (Error, TimeoutError) as error:
             if not self._fails:
                 log.warning("node: cannot close what lost nodes left open: %r", error)
@@ -177,17 +173,16 @@ def _stop(node_id: str) -> None:
     Node.objects.filter(pk=node_id).update(stopped_at=Now(), heartbeat_at=Now())
 
 
-def running_nodes(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> QuerySet[Node]:
+def running_nodes() -> QuerySet[Node]:
     """Nodes that beat lately and were not stopped."""
-    return Node.objects.filter(stopped_at=None, heartbeat_at__gte=_silence(lost_after_seconds))
+    return Node.objects.filter(stopped_at=None, heartbeat_at__gte=_LOST_BEFORE)
 
 
-def reap(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> tuple[int, int]:
+def reap() -> tuple[int, int]:
     """Mark silent nodes as stopped and close what no running node holds. Answers (nodes, connections)."""
     with transaction.atomic():
-        nodes_lost = Node.objects.filter(
-            stopped_at=None, heartbeat_at__lt=_silence(lost_after_seconds)
-        ).update(stopped_at=Now())
+        silent = Node.objects.filter(stopped_at=None, heartbeat_at__lt=_LOST_BEFORE)
+        nodes_lost = silent.update(stopped_at=Now())
         running = Node.objects.filter(stopped_at=None).values_list("pk", flat=True)
         connections_closed = (
             Connection.objects.filter(closed_at=None)
@@ -200,8 +195,3 @@ def reap(*, lost_after_seconds: float = LOST_AFTER_SECONDS) -> tuple[int, int]:
             )
         )
     return nodes_lost, connections_closed
-
-
-def _silence(lost_after_seconds: float) -> CombinedExpression:
-    """The database's time before which the last heartbeat of a lost node was."""
-    return Now() - timedelta(seconds=lost_after_seconds)

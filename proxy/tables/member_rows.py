@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -13,8 +12,7 @@ from proxy.engine.pools.members import Member, MemberState
 from proxy.engine.pools.pool import Pool
 from proxy.models import MemberReport
 from proxy.tables.executor import DatabaseExecutor
-
-logger = logging.getLogger(__name__)
+from proxy.tables.looking import look_forever
 
 REPORT_SECONDS = 2.0
 # What does not change is written this often all the same; what is older than three times that is gone.
@@ -29,25 +27,19 @@ class MemberReporter:
 
     def __init__(self, database: DatabaseExecutor, *, node_id: str, pools: Iterable[Pool]) -> None:
         self._database, self._node_id, self._pools = database, node_id, tuple(pools)
+        self._written: list[tuple[object, ...]] = []
+        self._written_at = float("-inf")
 
     async def run(self) -> None:
-        """Until cancelled. The database being away is logged once an outage."""
-        loop = asyncio.get_running_loop()
-        written: list[tuple[object, ...]] = []
-        written_at, away = float("-inf"), False
-        while True:
-            rows = self.rows()
-            seen = [_values(row) for row in rows]
-            if seen != written or loop.time() - written_at > STEADY_SECONDS:
-                try:
-                    await self._database.run(write_reports, rows)
-                except Exception as error:  # noqa: BLE001  the task's outermost edge
-                    if not away:
-                        logger.warning("members: cannot report", extra={"why": repr(error)})
-                    away = True
-                else:
-                    written, written_at, away = seen, loop.time(), False
-            await asyncio.sleep(REPORT_SECONDS)
+        """Until cancelled."""
+        await look_forever(self._report, seconds=REPORT_SECONDS, fails="members: cannot report")
+
+    async def _report(self) -> None:
+        rows, now = self.rows(), asyncio.get_running_loop().time()
+        seen = [_values(row) for row in rows]
+        if seen != self._written or now - self._written_at > STEADY_SECONDS:
+            await self._database.run(write_reports, rows)
+            self._written, self._written_at = seen, now
 
     def rows(self) -> list[MemberReport]:
         return [

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -32,18 +31,6 @@ _PAUSE_SECONDS = 0.2
 KICKS_KEPT = timedelta(days=1)
 
 
-@dataclass(slots=True)
-class Forgotten:
-    """How many rows a round deleted."""
-
-    connections: int = 0
-    nodes: int = 0
-    sessions: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.connections} connections, {self.nodes} nodes and {self.sessions} sessions deleted"
-
-
 def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     """What there is to delete: a name, and a call that deletes some and says how many; 0 when it is done."""
     before = timezone.now() - timedelta(days=days)
@@ -56,13 +43,13 @@ def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     ]
 
 
-def forget(days: float) -> Forgotten:
-    """Delete what is older than so many days, all of it. For code that is not async."""
-    forgotten = Forgotten()
-    for name, delete_some in steps(days):
-        while deleted := delete_some():
-            _count(forgotten, name, deleted)
-    return forgotten
+def forget(days: float) -> dict[str, int]:
+    """Delete all that is older than so many days: how many rows of each. For code that is not async."""
+    return {name: sum(iter(delete_some, 0)) for name, delete_some in steps(days)}
+
+
+def in_words(forgotten: Mapping[str, int]) -> str:
+    return ", ".join(f"{rows} {name}" for name, rows in forgotten.items()) + " deleted"
 
 
 class Retention:
@@ -91,20 +78,21 @@ class Retention:
         self._fails = False
         return self._round_seconds
 
-    async def forget_if_first(self) -> Forgotten | None:
+    async def forget_if_first(self) -> dict[str, int] | None:
         """One round; None if it is another node's. Raises what the database does."""
         database = DatabaseExecutor()  # of its own: the record does not wait for what is deleted
         try:
             if await database.run(_first_node) != self._node_id:
                 return None
-            forgotten = Forgotten()
+            forgotten = dict[str, int]()
             for name, delete_some in steps(self._days):
+                forgotten[name] = 0
                 while deleted := await database.run(delete_some):
-                    _count(forgotten, name, deleted)
+                    forgotten[name] += deleted
                     await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             await database.close()
-        log.info("retention", extra={"deleted": str(forgotten)})
+        log.info("retention", extra={"deleted": in_words(forgotten)})
         return forgotten
 
 
@@ -116,8 +104,3 @@ def _delete_some(old: QuerySet[Any]) -> int:
     ids = list(old.order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE])
     old.model._default_manager.filter(pk__in=ids).delete()
     return len(ids)
-
-
-def _count(forgotten: Forgotten, name: str, deleted: int) -> None:
-    if hasattr(forgotten, name):
-        setattr(forgotten, name, getattr(forgotten, name) + deleted)

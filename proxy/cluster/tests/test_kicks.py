@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from proxy.cluster import kicks
-from proxy.cluster.kicks import KickNotSent, kick, kick_async
+from proxy.cluster.kicks import KickNotSent, kick
 from proxy.cluster.signals import LayerAway
 from proxy.models import Connection, Kick, KickReport
 from proxy.tests.rows import add_connection, add_node
@@ -237,12 +237,6 @@ def test_it_waits_for_every_node_that_runs_and_names_those_that_keep_silent(
     kicked = kick(user_ids=["42"])
     assert (kicked.ended, kicked.silent) == (2, ("box:7",))
     assert str(kicked).startswith("2 links ended. No word yet from box:7")
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_async_code_kicks_too(sent: dict[str, Any]) -> None:
-    assert (await kick_async(everyone=True)).ended == 0
-    assert set(sent) == {"everyone", "node:all"}
 
 
 @pytest.mark.django_db(transaction=True)

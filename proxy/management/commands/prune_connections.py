@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from proxy.tables.retention import forget
+from proxy.tables.retention import forget, in_words
 
 
 class Command(BaseCommand):
@@ -29,4 +29,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["days"] < 0:
             raise CommandError("--days must be 0 or more")
-        self.stdout.write(str(forget(options["days"])))
+        self.stdout.write(in_words(forget(options["days"])))

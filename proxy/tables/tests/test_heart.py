@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,7 +44,7 @@ async def beating(executor: DatabaseExecutor, **options: Any) -> AsyncIterator[N
 
 async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> None:
     draining = False
-    heart = NodeHeart(executor, node_id="me", host="box", is_draining=lambda: draining)
+    heart = NodeHeart(executor, node_id="me", is_draining=lambda: draining)
     assert await heart.beat()
     first = await executor.run(Node.objects.get, pk="me")
     draining = True
@@ -52,7 +53,7 @@ async def test_a_node_registers_beats_and_stops(executor: DatabaseExecutor) -> N
     await heart.stop()
     stopped = await executor.run(Node.objects.get, pk="me")
 
-    assert (first.host, first.draining, second.draining) == ("box", False, True)
+    assert (first.host, first.draining, second.draining) == (socket.gethostname(), False, True)
     assert second.heartbeat_at >= first.heartbeat_at
     assert second.started_at == first.started_at
     assert stopped.stopped_at is not None

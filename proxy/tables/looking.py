@@ -1,0 +1,35 @@
+"""Looking at the database again and again, for whoever must not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NoReturn
+
+logger = logging.getLogger(__name__)
+
+
+async def look_forever(
+    look: Callable[[], Awaitable[object]], *, seconds: float, fails: str, wake: asyncio.Event | None = None
+) -> NoReturn:
+    """Call `look` now, every so many seconds, and whenever `wake` is set, until cancelled.
+
+    While the database is away it raises, which is logged once an outage, in the words of `fails`.
+    """
+    wake = asyncio.Event() if wake is None else wake
+    is_away = False
+    while True:
+        wake.clear()
+        try:
+            await look()
+        except Exception as error:  # noqa: BLE001  the task's outermost edge
+            if not is_away:
+                logger.warning(fails, extra={"why": repr(error)})
+            is_away = True
+        else:
+            is_away = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await wake.wait()
