@@ -1,11 +1,19 @@
-"""May this handshake go on? What costs least is asked first, and a token is verified only after that."""
+"""May this client come in? What costs least is asked first, and who it is only after that.
+
+Each route finds out who a client is in its own way; most by a JSON Web Token.
+"""
 
 from __future__ import annotations
 
 from django.conf import settings
 
-from proxy.core.errors import Disabled
+from proxy.core.credentials import Credentials
+from proxy.core.errors import Disabled, HookFailed
+from proxy.core.principal import Principal, is_user_id
+from proxy.core.routes import Subject
+from proxy.socket.hooks import ask
 from proxy.socket.opening import Opening
+from proxy.socket.scope import captures_of
 
 
 async def check(opening: Opening) -> None:
@@ -27,3 +35,53 @@ async def check(opening: Opening) -> None:
     if refusal is not None:
         raise refusal
     node.admission.check_address(limits, address)
+
+
+async def authenticate(opening: Opening) -> Principal:
+    """The client's identity, left in `scope["principal"]`, too; its token does not stay in the scope.
+
+    Raises:
+        GatewayError: it has none here.
+    """
+    scope, route = opening.scope, opening.route
+    token = scope.pop("token")
+    if route.authenticate is None:
+        principal = opening.node.verifier.verify(token)
+    else:
+        credentials = Credentials(
+            token=token,
+            query=scope["query"],
+            params=captures_of(scope),
+            client_address=scope["client_address"],
+        )
+        seconds = opening.served.limits.dial_timeout_seconds
+        principal = _checked(
+            await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
+        )
+    scope["principal"] = principal
+    return principal
+
+
+def _checked(answer: object) -> Principal:
+    """What a route answered, if it is somebody: the user id goes into records, topics and headers."""
+    if isinstance(answer, Principal) and is_user_id(answer.user_id):
+        return answer
+    said = repr(answer.user_id) if isinstance(answer, Principal) else type(answer).__name__
+    mistake = f"authenticate raises AuthenticationFailed or answers a Principal with a user id, not {said}"
+    raise HookFailed.because("authenticate", TypeError(mistake))
+
+
+async def authorize(opening: Opening, subject: Subject) -> None:
+    """Ask the route whether this client may come in.
+
+    Raises:
+        GatewayError: it may not (Forbidden, as a rule); or the route's own code failed, or answered:
+            one that says False instead of raising must not let anybody in.
+    """
+    hook, seconds = opening.route.authorize, opening.served.limits.dial_timeout_seconds
+    if hook is None:
+        return
+    answer: object = await ask(hook, subject, name="authorize", within_seconds=seconds)
+    if answer is not None:
+        mistake = TypeError(f"authorize raises Forbidden or answers None; it answered {answer!r}")
+        raise HookFailed("authorize") from mistake

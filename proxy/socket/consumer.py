@@ -22,8 +22,7 @@ from proxy.core.errors import (
 from proxy.core.routes import Route
 from proxy.engine.links.link import Link
 from proxy.node import running_node
-from proxy.socket.admission import check
-from proxy.socket.authentication import authenticate, authorize
+from proxy.socket.admission import authenticate, authorize, check
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening

@@ -18,10 +18,11 @@ from structlog.contextvars import bind_contextvars
 
 from proxy import metrics
 from proxy.core import closes
-from proxy.core.closes import ClosedBy
+from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused, calling_hook
 from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
+from proxy.core.policies import LinkLog
 from proxy.core.principal import Principal
 from proxy.core.routes import LegPerLink, Resume, Subject
 from proxy.engine.links.relay import Relay
@@ -34,7 +35,6 @@ from proxy.socket.asgi_leg import AsgiLeg, Receive
 from proxy.socket.hooks import ask
 from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
-from proxy.socket.own_leg import OwnLeg
 from proxy.socket.scope import dial_request, header, refusal_of
 
 SPLICE_EXTENSION = "sluicegate.splice"
@@ -229,6 +229,38 @@ class ResumeWay(RelayWay):
         return ResumingLeg(lease, limits=self._opening.served.limits, tell=route.tell_resume, observe=observe)
 
 
+class OwnLeg(Leg):
+    """A leg that the route has made. What its abort raises is logged: the link has more to give back."""
+
+    __slots__ = ("_leg", "_log")
+
+    def __init__(self, leg: Leg, log: LinkLog) -> None:
+        self._leg, self._log = leg, log
+
+    def receive(self) -> Coroutine[Any, Any, str | bytes]:
+        return self._leg.receive()
+
+    def send(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        return self._leg.send(message)
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._leg.subprotocol
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._leg.unsent_bytes
+
+    def close(self, close: Close) -> Coroutine[Any, Any, None]:
+        return self._leg.close(close)
+
+    def abort(self) -> None:
+        try:
+            self._leg.abort()
+        except Exception as error:  # noqa: BLE001  the route's own code
+            self._log.error("a route's hook failed", extra={"hook": "abort"}, exc_info=error)
+
+
 @dataclass(frozen=True, slots=True)
 class OwnLease:
     """The use of a leg of the route's own: nothing is to be given back but the leg itself."""
@@ -254,7 +286,7 @@ class OwnLegWay(RelayWay):
             if not isinstance(leg, Leg):
                 raise TypeError(f"open answers a Leg, not {type(leg).__name__}")
         metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
-        return OwnLease(OwnLeg(leg, route=subject.route), upstream.name)
+        return OwnLease(OwnLeg(leg, subject.log), upstream.name)
 
 
 async def _run(relay: Relay, life: Life) -> None:
