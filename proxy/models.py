@@ -49,7 +49,8 @@ class Connection(models.Model):
         Node, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="connections"
     )
     route = models.CharField(max_length=64)
-    experience = models.CharField(max_length=128, blank=True)
+    # The column has the name by which nodes of the release before write it.
+    topic = models.CharField(max_length=128, blank=True, db_column="experience")
     user_id = models.CharField("user", max_length=255, blank=True, db_index=True)
     email = models.CharField(max_length=254, blank=True, db_index=True)
     client_address = models.GenericIPAddressField("address", null=True, blank=True, db_index=True)

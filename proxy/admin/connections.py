@@ -26,7 +26,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     list_display = [
         "state",
         "who",
-        "experience_or_route",
+        "route_and_topic",
         "age",
         "sent",
         "received",
@@ -36,7 +36,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     list_filter = [
         filters.LiveFilter,
         filters.RouteFilter,
-        filters.ExperienceFilter,
+        filters.TopicFilter,
         filters.NodeFilter,
         filters.ClosedByFilter,
     ]
@@ -45,7 +45,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     search_help_text = "The start of a user id or e-mail address, or a whole IP address or connection id."
     fieldsets = [
         (None, {"fields": ["state_in_full", "user", "mail", "client_address", "agent"]}),
-        ("Way", {"fields": ["route", "place", "upstream", "protocol", "node_link"]}),
+        ("Way", {"fields": ["route", "shown_topic", "upstream", "protocol", "node_link"]}),
         (
             "Traffic",
             {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "dropped", "received_in_full"]},
@@ -56,7 +56,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     user = foreign_field("user_id", "User")
     mail = foreign_field("email", "Email")
     agent = foreign_field("user_agent", "User agent")
-    place = foreign_field("experience", "Experience")
+    shown_topic = foreign_field("topic", "Topic")
     protocol = foreign_field("subprotocol", "Sub-protocol")
     reason = foreign_field("close_reason", "Close reason")
 
@@ -122,11 +122,13 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         return format_html("{}{}", foreign(connection.user_id, otherwise="anonymous"), email)
 
     @admin.display(description="Route")
-    def experience_or_route(self, connection: Connection) -> str:
-        if not connection.experience:
+    def route_and_topic(self, connection: Connection) -> str:
+        if not connection.topic:
             return foreign(connection.route)
-        place = foreign(connection.experience)
-        return format_html('{}<small class="quiet">{}</small>', foreign(connection.route), place)
+        name = foreign(
+            connection.topic.partition(":")[2] or connection.topic
+        )  # beside its route the kind is clear
+        return format_html('{}<small class="quiet">{}</small>', foreign(connection.route), name)
 
     @admin.display(description="Age, idle", ordering="-opened_at")
     def age(self, connection: Connection) -> str:

@@ -50,8 +50,8 @@ class RouteFilter(RecentValuesFilter):
     position = 0
 
 
-class ExperienceFilter(RecentValuesFilter):
-    title = parameter_name = "experience"
+class TopicFilter(RecentValuesFilter):
+    title = parameter_name = "topic"
     position = 1
 
 
@@ -101,9 +101,9 @@ class ClosedByFilter(admin.SimpleListFilter):
 
 
 def _recent_values(request: HttpRequest) -> set[tuple[str, str]]:
-    """The (route, experience) of the first rows of the list, read once a page."""
+    """The (route, topic) of the first rows of the list, read once a page."""
     known: set[tuple[str, str]] | None = getattr(request, "_recent_values", None)
     if known is None:
-        known = set(Connection.objects.values_list("route", "experience")[:RECENT_ROWS])
+        known = set(Connection.objects.values_list("route", "topic")[:RECENT_ROWS])
         request._recent_values = known  # type: ignore[attr-defined]
     return known

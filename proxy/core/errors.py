@@ -185,12 +185,12 @@ class HostRefused(BadRequest):
 
 
 class NotFound(GatewayError):
-    """No such path or experience."""
+    """No such path, or the service knows nothing by the name that was asked for."""
 
     status = 404
     close = closes.NOT_FOUND
     code = "not_found"
-    message = "No such path or experience."
+    message = "Nothing is here by that name."
 
 
 _BOUNDS = {

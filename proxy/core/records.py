@@ -34,13 +34,14 @@ class LinkCounters:
 class ConnectionRecord:
     """All that is kept of one link. Times are aware UTC; counters count whole messages and payload bytes.
 
-    `in` is from the client, `out` is to the client. `closed_at` None means live.
+    `in` is from the client, `out` is to the client. `topic` is the first of its route's own, "" for none.
+    `closed_at` None means live.
     """
 
     id: str
     route: str
     opened_at: datetime
-    experience: str = ""
+    topic: str = ""
     user_id: str = ""
     email: str = ""
     client_address: str = ""

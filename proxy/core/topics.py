@@ -69,7 +69,7 @@ def check_topic(topic: str, kinds: Iterable[TopicKind]) -> str:
 def group_name(topic: str) -> str:
     """The channel-layer group of `topic`: fewer than 100 of the characters that Channels allows.
 
-    Names outside that alphabet are hashed, so that any user id or experience makes a valid group. Connections
+    Names outside that alphabet are hashed, so that any user id or other name makes a valid group. Connections
     share a few groups: what is sent to a single one is rare (a kick), and a group of its own would cost
     each connection two subscriptions. Messages carry their topic, so sharing delivers nothing to a stranger.
     """

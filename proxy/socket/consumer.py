@@ -86,7 +86,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             topics = topics_of(route, subject)
             life.policy = policy_of(route, subject)
             life.hold(await way.open(subject))
-            record = record_of(scope, route, subject, upstream=life.lease.member)
+            record = record_of(scope, route, subject, topics=topics, upstream=life.lease.member)
             record.subprotocol = self._subprotocol(life.lease)
             await life.hear(Link(record, topics=topics, phrase=route.phrase))
         except BaseException:

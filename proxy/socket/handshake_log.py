@@ -23,7 +23,7 @@ _ORDINARY = frozenset({"missing", "expired"})
 
 def log_opened(scope: Mapping[str, Any], record: ConnectionRecord, *, started: float) -> None:
     """The link is about to be accepted. `started` is on time.perf_counter()'s clock."""
-    own = {"connection_id": record.id, "upstream": record.upstream, "experience": one_line(record.experience)}
+    own = {"connection_id": record.id, "upstream": record.upstream, "topic": one_line(record.topic)}
     logger.info("link opened", extra=_fields(scope, route=record.route, started=started) | own)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -152,13 +152,17 @@ def refusal_of(refused: ServiceRefused, principal: Principal) -> GatewayError:
     return TokenExpired(f"{refused}, as the token expires")
 
 
-def record_of(scope: Scope, route: Route, subject: Subject, *, upstream: str) -> ConnectionRecord:
-    """The record of a link to the member `upstream`, opened now."""
+def record_of(
+    scope: Scope, route: Route, subject: Subject, *, topics: Iterable[str], upstream: str
+) -> ConnectionRecord:
+    """The record of a link to the member `upstream`, opened now, that hears `topics`."""
+    kinds = {kind.name for kind in route.topic_kinds}
+    own = (topic for topic in topics if topic.partition(":")[0] in kinds)
     return ConnectionRecord(
         id=subject.connection_id,
         route=route.name,
         opened_at=datetime.now(UTC),
-        experience=redacted(subject.query.get("experience", "")),
+        topic=redacted(next(own, "")),
         user_id=subject.principal.user_id,
         email=subject.principal.email,
         client_address=scope["client_address"],

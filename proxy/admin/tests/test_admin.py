@@ -66,7 +66,7 @@ def test_live_connections_come_first_then_the_last_closed(staff: Client) -> None
         ("live=yes", ["a", "b"]),
         ("live=no", ["c"]),
         ("route=studio", ["b"]),
-        ("experience=wylding-woods", ["a"]),
+        ("topic=experience:wylding-woods", ["a"]),
         ("node=n2", ["b"]),
         ("closed_by=client", ["c"]),
         ("q=42", ["a"]),
@@ -80,7 +80,7 @@ def test_live_connections_come_first_then_the_last_closed(staff: Client) -> None
 )
 def test_connections_are_found_by_filter_and_search(staff: Client, query: str, found: list[str]) -> None:
     add_node("n1")
-    add_connection("a", user_id="42", experience="wylding-woods", age_seconds=1)
+    add_connection("a", user_id="42", topic="experience:wylding-woods", age_seconds=1)
     add_connection("b", email="ada@example.com", route="studio", node_id="n2", client_address="2001:db8::1")
     add_connection("c", user_id="43", closed=True, client_address="192.0.2.7")
 

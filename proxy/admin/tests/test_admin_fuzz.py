@@ -35,7 +35,7 @@ FORM_TEXTS = [value for value in NASTY if value != "\ud800"]  # a form in UTF-8 
 LOOKUPS = {"": "not-an-address", "__in": str(2**63), "__range": "99999", "__year": "99999", "__regex": "("}
 OWN_PARAMETERS = [
     "q", "p", "o", "all", "e", "_to_field", "_popup", "_facets", "_changelist_filters", "live", "route",
-    "experience", "node", "closed_by", "is_staff__exact", "groups__id__exact", "created_by__username",
+    "topic", "node", "closed_by", "is_staff__exact", "groups__id__exact", "created_by__username",
     "node__host",
 ]  # fmt: skip
 

@@ -302,7 +302,7 @@ def refused_with(status: int, body: bytes = b"", retry_after: str = "") -> Gatew
     `retry_after`: the header, of which seconds are understood, and dates are not.
     """
     if status == NotFound.status:
-        return NotFound("the upstream knows no such path or experience")
+        return NotFound("the upstream answered 404")
     if status in CLIENT_REFUSALS:
         if status == TokenExpired.status and _object_in(body).get("code") == TokenExpired.code:
             return TokenExpired("the service says that the token has expired")

@@ -18,7 +18,7 @@ from proxy.models import Connection, Node
 from proxy.tables.executor import away, bound_waits
 
 HEADINGS = [
-    *("ID", "USER", "EMAIL", "ROUTE", "EXPERIENCE", "NODE", "ADDRESS"),
+    *("ID", "USER", "EMAIL", "ROUTE", "TOPIC", "NODE", "ADDRESS"),
     *("AGE", "IDLE", "FROM CLIENT", "TO CLIENT", "CLOSED"),
 ]
 
@@ -62,7 +62,7 @@ def _row(connection: Connection, *, nodes: Mapping[str, Node], now: datetime) ->
         connection.user_id,
         connection.email,
         connection.route,
-        connection.experience,
+        connection.topic,
         str(nodes.get(connection.node_id, connection.node_id)),
         connection.client_address or "",
         duration((ended_at - connection.opened_at).total_seconds()),

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
@@ -25,7 +26,7 @@ def record(connection_id: str = "a", **values: Any) -> ConnectionRecord:
 
 def test_a_snapshot_is_written_whole_and_replaced_by_the_next() -> None:
     live = record(
-        experience="wylding-woods",
+        topic="experience:wylding-woods",
         user_id="42",
         email="ada@example.com",
         client_address="2001:db8::1",
@@ -138,3 +139,10 @@ async def test_work_that_hangs_is_given_up_at_the_deadline() -> None:
     finally:
         release.set()
         await executor.close()
+
+
+def test_the_topics_new_name_changes_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nodes of the release before write the column while they are replaced."""
+    call_command("sqlmigrate", "proxy", "0006_topic", no_color=True)
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if not line.startswith("--") and line not in {"BEGIN;", "COMMIT;"}] == []
