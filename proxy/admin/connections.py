@@ -14,9 +14,12 @@ from proxy.admin import filters
 from proxy.admin.kicking import KickActions
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.core.addresses import parse_address
+from proxy.core.closes import Close
 from proxy.core.human import duration, size, visible
 from proxy.models import Connection, Node
 from proxy.tables.heart import running_nodes
+
+_OURS = {Connection.By.GATEWAY, Connection.By.STAFF}
 
 
 @admin.register(Connection)
@@ -50,7 +53,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
             "Traffic",
             {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "dropped", "received_in_full"]},
         ),
-        ("End", {"fields": ["closed", "closed_by", "close_code", "reason"]}),
+        ("End", {"fields": ["closed", "closed_by", "close_code", "comes_back", "reason"]}),
         ("Identifiers", {"fields": ["id", "request_id"]}),
     ]
     user = foreign_field("user_id", "User")
@@ -199,6 +202,13 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     @admin.display(description="Closed")
     def closed(self, connection: Connection) -> str:
         return "still live" if connection.closed_at is None else _exact(connection.closed_at)
+
+    @admin.display(description="Client comes back")
+    def comes_back(self, connection: Connection) -> str:
+        """What the gateway's own closes mean to clients; of other ends, whoever closed knows."""
+        if connection.close_code is None or connection.closed_by not in _OURS:
+            return "-"
+        return Close(connection.close_code).comes_back or "-"
 
 
 def matching(term: str) -> Q:

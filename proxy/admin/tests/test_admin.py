@@ -173,6 +173,27 @@ def test_a_connection_tells_how_many_messages_a_rate_dropped(staff: Client) -> N
     assert "over its rate" not in staff.get(f"{LIST}b/change/").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("closed_by", "code", "said"),
+    [
+        ("staff", 4001, "no"),
+        ("gateway", 1011, "yes, with backoff"),
+        ("gateway", 4010, "yes, with a fresh token"),
+        ("upstream", 1011, "-"),  # the service's own word, whatever it means there
+        ("client", 1001, "-"),
+        ("node_lost", 1006, "-"),
+    ],
+)
+def test_the_page_of_a_connection_says_whether_its_client_comes_back(
+    staff: Client, closed_by: str, code: int, said: str
+) -> None:
+    add_node("n1")
+    add_connection("a", closed=True, closed_by=closed_by, close_code=code)
+    page = staff.get(f"{LIST}a/change/").content.decode()
+    row = page[page.index("Client comes back") :]
+    assert re.search(r'class="readonly">([^<]*)<', row)[1] == said  # type: ignore[index]
+
+
 def test_nobody_adds_changes_or_deletes_records_not_even_a_superuser(admin_client: Client) -> None:
     add_node("n1")
     add_connection("a")
