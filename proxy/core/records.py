@@ -11,10 +11,12 @@ from proxy.core.redaction import redacted
 
 @dataclass(slots=True)
 class LinkCounters:
-    """What crossed a live link: whole messages and payload bytes, `in` from the client, `out` to the client.
+    """Whole messages of a live link and their payload, alike on both ways that frames flow.
 
-    `messages_dropped` of those from the client went no further, since it was over its rate. `last_activity`
-    is on the event loop's clock (seconds), 0 before the first message.
+    `in` is all that the client sent, control messages aside, whatever becomes of it; `messages_dropped` of
+    those went no further, since it was over its rate. `out` is what the client was sent until the end: its
+    service's messages as a policy lets them go on, events, and answers to what it sent itself.
+    `last_activity` is on the event loop's clock (seconds), 0 before the first message.
     """
 
     messages_in: int = 0

@@ -90,6 +90,12 @@ class MessageScanner(FrameReader):
         """Differs after anything was read."""
         return self.messages + self.payload_bytes + self.control_frames + len(self._held or b"")
 
+    def divert(self, message: Message) -> None:
+        """It was for the gateway: let it count as `frames.Scanner` counts those, with the control frames."""
+        self.messages -= 1
+        self.payload_bytes -= len(message.payload)
+        self.control_frames += 1
+
     def resume(self) -> list[Message | bytes]:
         """Go on with what is unread; returns as `feed` does."""
         unread, self.unread = self.unread, b""

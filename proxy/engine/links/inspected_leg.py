@@ -32,6 +32,7 @@ class InspectedLeg(GatedLeg):
     def _frames_of(self, message: Message) -> bytes:
         """The frames in which a message goes on; none if it does not."""
         if self.is_client and self.splice.terms.control and message.is_control:
+            self.scanner.divert(message)
             self.take_control(message.payload)
             return b""
         if self.gate is not None and not self._lets_in(self.gate, len(message.payload)):

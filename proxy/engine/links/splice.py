@@ -31,7 +31,7 @@ from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.limits import LinkLimits, OverRate
 from proxy.core.message_gate import MessageGate
-from proxy.core.policies import FORWARD, Verdict, check, looks_at_client, looks_at_service
+from proxy.core.policies import DROP, FORWARD, Verdict, check, looks_at_client, looks_at_service
 from proxy.core.wire.framing import encode_frame, text_frame
 from proxy.core.wire.headers import TEXT, Violation
 from proxy.core.wire.messages import Message
@@ -218,7 +218,6 @@ class Splice:
             self._on_client_gone()
             self._on_client_gone = None
         if self.down.gone and self.up.gone:
-            self._count()
             running_wheel().forget(self)
             self._tell_life()
             self.down.let_go()
@@ -248,23 +247,40 @@ class Splice:
         policy, is_text = self.terms.policy, message.opcode == TEXT
         assert policy is not None  # noqa: S101  else its leg would not ask
         ask = policy.from_client if leg is self.down else policy.from_service
+        failure: GatewayError | None = None
         try:
             verdict = ask(message.payload, is_text=is_text)
             if verdict is FORWARD:  # what nearly all are
                 return message.wire
             check(verdict, is_text=is_text)
         except GatewayError as error:
-            self._fail(error)
-            return b""
+            verdict, failure = DROP, error
         except Exception as error:  # noqa: BLE001  the policy's fault, not the loop's
-            self._fail(HookFailed.because("policy", error))
-            return b""
-        self._obey(leg, verdict)
-        if not verdict.forward:
-            return b""
+            verdict, failure = DROP, HookFailed.because("policy", error)
+        wire, payload = self._goes_on(leg, message, verdict)
+        if leg is self.up:
+            self._count_judged(message.payload, payload)
+        if failure is None:
+            self._obey(leg, verdict)
+        else:
+            self._fail(failure)
+        return wire
+
+    def _goes_on(self, leg: SplicedLeg, message: Message, verdict: Verdict) -> tuple[bytes, bytes | None]:
+        """The frames and the payload in which a message goes on; none, and None, if it does not."""
+        if not verdict.forward or verdict.close is not None:
+            return b"", None
         if verdict.payload is None:
-            return message.wire
-        return encode_frame(message.opcode, verdict.payload, mask=_mask_towards(leg.other))
+            return message.wire, message.payload
+        wire = encode_frame(message.opcode, verdict.payload, mask=_mask_towards(leg.other))
+        return wire, verdict.payload
+
+    def _count_judged(self, came: bytes, goes_on: bytes | None) -> None:
+        """The service's scanner has counted what came; to be counted is what the client is sent."""
+        self.terms.counters.last_activity = self._moved_at = self.loop.time()
+        if goes_on is None:
+            self.down.injected_messages -= 1
+        self.down.injected_bytes += len(goes_on or b"") - len(came)
 
     def over_rate(self, leg: SplicedLeg, gate: MessageGate, *, messages: int, size_bytes: int) -> None:
         """`gate` has refused messages of `leg`, which went no further: tell the client, or end the link."""
@@ -302,6 +318,7 @@ class Splice:
     def _note_end(self, close: Close, by: ClosedBy) -> None:
         """From now on nothing is injected, and the close handshakes are under a deadline."""
         self.down.end_outbox(delivers=close is not closes.SLOW_CONSUMER)
+        self._count()
         self.ended = End(close, by)
         if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
             words = last_words(self.terms.farewell, close, by, failed=self.terms.life.failed)

@@ -39,7 +39,8 @@ class SplicedLeg(asyncio.Protocol):
         stalled_at: loop time since when the transport takes no more writes, 0 while it does.
         outbox: what waits for the end of the message under way to this leg, or of a stall; None while
             nothing does.
-        injected_messages, injected_bytes: messages put into the stream to this leg, and their payload.
+        injected_messages, injected_bytes: messages put into the stream to this leg, and their payload; less
+            what a policy has kept from it.
         close_due: the close to send as soon as the frame under way to this leg is whole.
         last_words: whole messages to write before the close, unless that comes inside a message.
         shut: nothing more may be written: the close frame was, or there is nobody left to read it.
