@@ -23,7 +23,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import async_only_middleware
 
-from proxy.core.leases import address_key
+from proxy.core.addresses import address_key
 
 log = logging.getLogger("gateway.logins")
 T = TypeVar("T")

@@ -33,6 +33,16 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
+def address_key(address: str) -> str:
+    """What of an address is counted: all of IPv4, the /64 of IPv6, since one client owns all of that."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    except ValueError:
+        return address
+
+
 def is_trusted(address: Address | None, proxies: Sequence[Network]) -> bool:
     """True if `address` is one of our own proxies, whose forwarding headers may be believed."""
     return address is not None and any(address in network for network in proxies)

@@ -132,12 +132,8 @@ class MessageLimits:
 
     @property
     def is_unlimited(self) -> bool:
-        return (
-            self.messages_per_user is None
-            and self.messages_per_connection is None
-            and self.bytes_per_user is None
-            and self.bytes_per_connection is None
-        )
+        of_connection = self.messages_per_connection is not None or self.bytes_per_connection is not None
+        return not (of_connection or self.is_per_user)
 
 
 UNLIMITED = MessageLimits()

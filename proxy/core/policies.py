@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from proxy.core.closes import Close
@@ -26,6 +26,7 @@ class Verdict(NamedTuple):
 
 FORWARD = Verdict(forward=True)
 DROP = Verdict(forward=False)
+Judge = Callable[..., Verdict]
 _KINDS: tuple[tuple[str, type], ...] = (("payload", bytes), ("reply", str), ("close", Close))
 
 
@@ -62,14 +63,14 @@ class Policy:
         return FORWARD
 
 
-def looks_at_client(policy: Policy | None) -> bool:
-    """Whether the client's messages have to be read for this policy."""
-    return policy is not None and type(policy).from_client is not Policy.from_client
-
-
-def looks_at_service(policy: Policy | None) -> bool:
-    """Whether the service's messages have to be read for this policy."""
-    return policy is not None and type(policy).from_service is not Policy.from_service
+def judges(policy: Policy | None) -> tuple[Judge | None, Judge | None]:
+    """What to ask about the client's messages, and about the service's; None where they need not be read."""
+    if policy is None:
+        return None, None
+    kind = type(policy)
+    looks_in = kind.from_client is not Policy.from_client
+    looks_out = kind.from_service is not Policy.from_service
+    return policy.from_client if looks_in else None, policy.from_service if looks_out else None
 
 
 class LinkLog(logging.LoggerAdapter[logging.Logger]):

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from proxy.core.addresses import Network, is_trusted, parse_address
-from proxy.core.leases import address_key
+from proxy.core.addresses import Network, address_key, is_trusted, parse_address
 
 
 class Connection(Protocol):

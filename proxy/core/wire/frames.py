@@ -19,11 +19,11 @@ from proxy.core.wire.headers import (
     TURN_COST,
     FrameReader,
     Header,
+    Partial,
     ProtocolViolation,
     xor_mask,
 )
 from proxy.core.wire.output import Output
-from proxy.core.wire.partial import Partial
 
 _LONGEST_HEADER_BYTES = 14
 WHOLE_TEXT = 0x80 | TEXT
@@ -62,16 +62,9 @@ class Scanner(FrameReader):
     """
 
     __slots__ = (
-        "_apply_mask",
-        "_diverts",
-        "_held",
-        "_parsed_bytes",
-        "_payload_left",
-        "_plain",
-        "boundary",
-        "controls",
-        "noted",
-    )
+        "_apply_mask", "_diverts", "_held", "_parsed_bytes", "_payload_left", "_plain", "boundary",
+        "controls", "noted",
+    )  # fmt: skip
     STATE = (*FrameReader.STATE, "_held", "_payload_left", "_plain")
 
     def __init__(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from proxy.core.closes import NO_STATUS, Close, is_sendable
-from proxy.core.wire.partial import Partial
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MAX_CONTROL_BYTES = 125
@@ -104,6 +103,23 @@ def _why_refused(first: int, *, in_message: bool, allow_rsv1: bool) -> str:
     return "expected a continuation frame" if in_message else "unexpected continuation frame"
 
 
+class Partial:
+    """The whole frames so far of a message: `payload` unmasked and joined, `wire` as they came."""
+
+    __slots__ = ("opcode", "payload", "wire")
+
+    def __init__(self, opcode: int, payload: bytes = b"", wire: bytes = b"") -> None:
+        self.opcode, self.payload, self.wire = opcode, bytearray(payload), bytearray(wire)
+
+    def told(self) -> tuple[int, bytes, bytes]:
+        """What one like it is made with."""
+        return self.opcode, bytes(self.payload), bytes(self.wire)
+
+    def add(self, payload: bytes, wire: bytes) -> None:
+        self.payload += payload
+        self.wire += wire
+
+
 Header = tuple[int, int, int]  # kind, start of payload, payload bytes
 
 
@@ -118,33 +134,14 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_between",
-        "_kinds",
-        "_mask_bit",
-        "_message_bytes",
-        "_partial",
-        "_parts",
-        "_short_header_bytes",
-        "control_frames",
-        "ended",
-        "max_message_bytes",
-        "messages",
-        "payload_bytes",
-        "pong_prefix",
-        "quota",
+        "_between", "_kinds", "_mask_bit", "_message_bytes", "_partial", "_parts", "_short_header_bytes",
+        "control_frames", "ended", "max_message_bytes", "messages", "payload_bytes", "pong_prefix", "quota",
         "unread",
-    )
-
+    )  # fmt: skip
     # Where it stands between two reads. A class of scanners names its own; what is plain is told as it is.
     STATE: ClassVar[tuple[str, ...]] = (
-        "_message_bytes",
-        "_parts",
-        "control_frames",
-        "messages",
-        "payload_bytes",
-        "pong_prefix",
-        "unread",
-    )
+        "_message_bytes", "_parts", "control_frames", "messages", "payload_bytes", "pong_prefix", "unread",
+    )  # fmt: skip
 
     def __init__(self, *, masked: bool, max_message_bytes: int, allow_rsv1: bool, pong_prefix: bytes) -> None:
         self.max_message_bytes = max_message_bytes
@@ -182,14 +179,15 @@ class FrameReader:
         self._partial = None if told["partial"] is None else Partial(*told["partial"])
 
     @property
-    def is_over_quota(self) -> bool:
-        """Whether the next message has to wait for a larger quota."""
-        return self.messages >= self.quota and self._kinds is not IN_MESSAGE
-
-    @property
     def awaits_quota(self) -> bool:
-        """Whether what is unread has to wait for a larger quota; control frames never do."""
-        return bool(self.unread) and self.is_over_quota and self._kinds[self.unread[0]] != CONTROL
+        """Whether what is unread has to wait for a larger quota."""
+        return bool(self.unread) and self._is_to_wait(self.unread[0])
+
+    def _is_to_wait(self, first: int) -> bool:
+        """Whether the frame that begins so waits for a larger quota: neither control frames nor the rest of a
+        message do."""
+        kinds = self._kinds
+        return self.messages >= self.quota and kinds is not IN_MESSAGE and kinds[first] != CONTROL
 
     def _count_part(self) -> None:
         """Count a frame that comes inside of a message.

@@ -16,10 +16,10 @@ from proxy.core.wire.headers import (
     IN_MESSAGE,
     TEXT,
     FrameReader,
+    Partial,
     ProtocolViolation,
     xor_mask,
 )
-from proxy.core.wire.partial import Partial
 
 # Frames that are taken in until the next link has its turn: each whole message costs its policy's answer, and
 # as much again for each so many bytes of it, which are read to find that answer.
@@ -51,6 +51,7 @@ class MessageScanner(FrameReader):
     """
 
     __slots__ = ("_apply_mask", "_held", "_needed_bytes")
+    between_frames = between_messages = True  # what is returned is whole
 
     def __init__(
         self,
@@ -74,16 +75,6 @@ class MessageScanner(FrameReader):
     def go_on(self, told: dict[str, Any]) -> None:
         super().go_on(told)
         self._held = bytearray(told["held"]) or None
-
-    @property
-    def between_frames(self) -> bool:
-        """Always: what is returned is whole."""
-        return True
-
-    @property
-    def between_messages(self) -> bool:
-        """Always: what is returned is whole."""
-        return True
 
     @property
     def heard(self) -> int:
@@ -134,10 +125,6 @@ class MessageScanner(FrameReader):
                 self._held = bytearray(chunk[position:])
                 break
             position, cost = end, cost + 1 + (end - position) // BYTES_A_FRAME
-
-    def _is_to_wait(self, first: int) -> bool:
-        """Whether the frame that begins so waits for a larger quota; control frames never do."""
-        return self.is_over_quota and self._kinds[first] != CONTROL
 
     def _frame_end(self, chunk: bytes, position: int, whole: list[Message | bytes]) -> int:
         """Take one frame in and return where it ends; 0 if it is not whole."""

@@ -7,14 +7,37 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from proxy.core.addresses import address_key
 from proxy.core.buckets import Buckets
 from proxy.core.errors import TooMany
-from proxy.core.leases import LeaseBook, address_key
 from proxy.core.limits import ConnectionLimits
 from proxy.engine.admission.shared_caps import RunScript, Seat, SharedCaps, StoreAway
 
 # A cap frees up when somebody leaves; nobody knows when.
 CAP_RETRY_SECONDS = 5.0
+
+
+class LeaseBook:
+    """Link ids by key, in order of their start. A key with no links is not kept: as big as the live links."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, dict[str, None]] = {}
+
+    def add(self, key: str, link_id: str) -> None:
+        self._links.setdefault(key, {})[link_id] = None
+
+    def remove(self, key: str, link_id: str) -> None:
+        links = self._links.get(key)
+        if links is not None:
+            links.pop(link_id, None)
+            if not links:
+                del self._links[key]
+
+    def count(self, key: str) -> int:
+        return len(self._links.get(key, ()))
+
+    def oldest(self, key: str) -> str | None:
+        return next(iter(self._links.get(key, ())), None)
 
 
 class Admission:

@@ -19,7 +19,7 @@ from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.legs import Leg
 from proxy.core.limits import CONTROL_MESSAGE_RATE, OverRate
-from proxy.core.policies import Verdict, check, looks_at_client, looks_at_service
+from proxy.core.policies import Judge, Verdict, check, judges
 from proxy.core.wire.control_messages import is_control
 from proxy.engine.links.outbox import Outbox, OutboxFull
 from proxy.engine.links.terms import Terms
@@ -33,7 +33,6 @@ _TURN_MESSAGES = 32
 # How long a client may take to take its last words; its close waits for them.
 LAST_WORDS_SECONDS = 1.0
 
-Judge = Callable[..., Verdict]
 Pump = Callable[[], Awaitable[None]]
 
 
@@ -54,9 +53,7 @@ class Relay:
     def __init__(self, downstream: Leg, upstream: Leg, terms: Terms) -> None:
         self._downstream, self._upstream = downstream, upstream
         self._terms, self._limits, self._counters = terms, terms.limits, terms.counters
-        policy = terms.policy
-        self._judge_in = policy.from_client if policy is not None and looks_at_client(policy) else None
-        self._judge_out = policy.from_service if policy is not None and looks_at_service(policy) else None
+        self._judge_in, self._judge_out = judges(terms.policy)
         self._send_up_seconds = terms.limits.slow_consumer_seconds if self.bounds_sends_up else None
         self._has_service_spoken = False
         self._controls: Bucket | None = None  # until there is a control message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from proxy.core.wire.dropping import DroppingScanner
 from proxy.core.wire.frames import Scanner
@@ -19,29 +20,22 @@ except ImportError:  # the library was built without its C extension
 PONG_PREFIX = b"sg" + os.urandom(6)
 
 
-def client_scanner(
-    *, max_message_bytes: int, inspected: bool, compressed: bool, diverts: bool, drops: bool
+def scanner(
+    *,
+    masked: bool,
+    max_message_bytes: int,
+    inspected: bool,
+    compressed: bool,
+    diverts: bool = False,
+    drops: bool = False,
 ) -> Scanner | MessageScanner:
-    """`diverts`: the client's control messages are taken out of its stream. `drops`: others may be, too."""
+    """`masked`: of the client. `diverts`: its control messages are taken out; `drops`: others may be, too."""
+    rules: dict[str, Any] = {
+        "masked": masked,
+        "max_message_bytes": max_message_bytes,
+        "pong_prefix": PONG_PREFIX,
+        "apply_mask": apply_mask,
+    }
     if inspected:
-        return MessageScanner(
-            masked=True, max_message_bytes=max_message_bytes, pong_prefix=PONG_PREFIX, apply_mask=apply_mask
-        )
-    return (DroppingScanner if drops else Scanner)(
-        masked=True,
-        max_message_bytes=max_message_bytes,
-        allow_rsv1=compressed,
-        pong_prefix=PONG_PREFIX,
-        diverts=diverts,
-        apply_mask=apply_mask,
-    )
-
-
-def upstream_scanner(
-    *, max_message_bytes: int, inspected: bool, compressed: bool
-) -> Scanner | MessageScanner:
-    if inspected:
-        return MessageScanner(masked=False, max_message_bytes=max_message_bytes, pong_prefix=PONG_PREFIX)
-    return Scanner(
-        masked=False, max_message_bytes=max_message_bytes, allow_rsv1=compressed, pong_prefix=PONG_PREFIX
-    )
+        return MessageScanner(**rules)
+    return (DroppingScanner if drops else Scanner)(**rules, allow_rsv1=compressed, diverts=diverts)

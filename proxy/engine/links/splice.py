@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 
 from proxy import metrics
 from proxy.core import closes
@@ -31,13 +32,12 @@ from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.limits import LinkLimits, OverRate
 from proxy.core.message_gate import MessageGate
-from proxy.core.policies import DROP, FORWARD, Verdict, check, looks_at_client, looks_at_service
+from proxy.core.policies import DROP, FORWARD, Verdict, check, judges
 from proxy.core.wire.framing import encode_frame, text_frame
 from proxy.core.wire.headers import TEXT, Violation
 from proxy.core.wire.messages import Message
-from proxy.engine.links.gated_leg import GatedLeg
-from proxy.engine.links.inspected_leg import InspectedLeg
-from proxy.engine.links.scanners import client_scanner, upstream_scanner
+from proxy.engine.links.gated_leg import GatedLeg, InspectedLeg
+from proxy.engine.links.scanners import scanner
 from proxy.engine.links.spliced_leg import HIGH_WATER_BYTES, LOW_WATER_BYTES, SplicedLeg
 from proxy.engine.links.terms import End, Life, SpliceRequest
 from proxy.engine.links.told import ToldLeg, ToldSplice
@@ -91,21 +91,17 @@ class Splice:
 
     def _join(self, transport: asyncio.Transport, up: RawUpstream) -> None:
         terms, gate = self.terms, self.terms.gate
-        looks, looks_up = looks_at_client(terms.policy), looks_at_service(terms.policy)
+        looks, looks_up = (judge is not None for judge in judges(terms.policy))
         kind = InspectedLeg if looks else SplicedLeg if gate is None else GatedLeg
         self.down = kind(self, transport, ClosedBy.CLIENT)
         self.up = (InspectedLeg if looks_up else SplicedLeg)(self, up.transport, ClosedBy.UPSTREAM)
         self.down.other, self.up.other = self.up, self.down
         max_bytes, compressed = terms.limits.max_message_bytes, up.extensions is not None
-        self.down.scanner = client_scanner(  # type: ignore[assignment]  # each kind of leg gets its own
-            max_message_bytes=max_bytes,
-            inspected=looks,
-            compressed=compressed,
-            diverts=terms.control,
-            drops=gate is not None and gate.over is not OverRate.WAIT,
-        )
-        self.up.scanner = upstream_scanner(  # type: ignore[assignment]
-            max_message_bytes=max_bytes, inspected=looks_up, compressed=compressed
+        follow = partial(scanner, max_message_bytes=max_bytes, compressed=compressed)
+        drops = gate is not None and gate.over is not OverRate.WAIT
+        self.up.scanner = follow(masked=False, inspected=looks_up)  # type: ignore[assignment]  # as its leg is
+        self.down.scanner = follow(  # type: ignore[assignment]
+            masked=True, inspected=looks, diverts=terms.control, drops=drops
         )
         for leg, its_gate in ((self.down, gate), (self.up, None)):
             if isinstance(leg, GatedLeg):

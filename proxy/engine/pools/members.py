@@ -47,8 +47,8 @@ class Member:
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._clock, self._random = clock, random
-        self._breaker = Breaker(upstream.breaker) if upstream.breaker is not None else None
+        self.clock, self.random = clock, random
+        self.breaker = Breaker(upstream.breaker) if upstream.breaker is not None else None
         self.spec = spec
         self.health = Health(upstream.probe) if upstream.probe is not None else None
         self.addresses = Addresses(urlsplit(spec.url).hostname or "")
@@ -87,7 +87,7 @@ class Member:
     @property
     def busy(self) -> bool:
         """It says so, and not of one client only: it is there, but others go before."""
-        now = self._clock()
+        now = self.clock()
         return sum(until > now for until in self._told_busy.values()) >= _CLIENTS_TO_BELIEVE
 
     @property
@@ -96,51 +96,48 @@ class Member:
             return MemberState.DRAINING
         if not self.healthy:
             return MemberState.UNHEALTHY
-        if self._breaker is not None and not self._breaker.allows(self._clock()):
+        if self.breaker is not None and not self.breaker.allows(self.clock()):
             return MemberState.BROKEN
         return MemberState.FULL if self.full else MemberState.AVAILABLE
 
     @property
     def wait_seconds(self) -> float:
         """How long its breaker still keeps everybody off it."""
-        return 0.0 if self._breaker is None else self._breaker.wait_seconds(self._clock())
+        return 0.0 if self.breaker is None else self.breaker.wait_seconds(self.clock())
 
     @property
     def breaker_state(self) -> BreakerState:
-        return BreakerState.CLOSED if self._breaker is None else self._breaker.state(self._clock())
+        return BreakerState.CLOSED if self.breaker is None else self.breaker.state(self.clock())
 
     @property
     def last_error(self) -> str:
         """What went wrong last; empty when nothing has for `ERROR_SHOWN_SECONDS`, and the member is well."""
         is_well = self.answered and self.healthy and self.breaker_state is BreakerState.CLOSED
-        is_old = self._clock() - self._error_at > ERROR_SHOWN_SECONDS
+        is_old = self.clock() - self._error_at > ERROR_SHOWN_SECONDS
         return "" if is_well and is_old else self._error
 
     @last_error.setter
     def last_error(self, why: str) -> None:
-        self._error, self._error_at = why, self._clock()
+        self._error, self._error_at = why, self.clock()
 
     def allows(self, key: str) -> bool:
         """Whether a client of that key may be the one that is tried after failures."""
-        return self._breaker is None or self._breaker.allows(self._clock(), by=key)
+        return self.breaker is None or self.breaker.allows(self.clock(), by=key)
 
     def said_busy(self, why: str, *, seconds: float, by: str) -> None:
         """It said to client `by` that it is, for so long."""
-        now, self.last_error = self._clock(), why
+        now, self.last_error = self.clock(), why
         told = {client: until for client, until in self._told_busy.items() if until > now}
         if by in told or len(told) < _CLIENTS_TO_BELIEVE:
             told[by] = now + min(seconds, LONGEST_BUSY_SECONDS)
         self._told_busy = told
 
-    def let_in(self, seconds: float) -> None:
-        """It answered a dial after so long."""
+    def let_in(self, use: Use, now: float, *, seconds: float) -> None:
+        """It answered a dial after so long, and there is a link from now on."""
         before = self.dial_seconds
         self.dial_seconds = seconds if before is None else before + _LATENCY_SHARE * (seconds - before)
-        self._told_busy = {}
-
-    def use(self, *, by: str) -> Use:
-        """Client `by` is about to dial it."""
-        return Use(self, self._breaker, by=by, clock=self._clock, random=self._random)
+        self._told_busy, self.answered = {}, True
+        self._live[use] = now
 
     def probed(self, *, ok: bool, why: str = "") -> bool:
         """Take in a probe's result; True if it changed whether the member is healthy."""
@@ -148,21 +145,17 @@ class Member:
             self.answered = True
         else:
             self.last_error = why
-        if self._breaker is not None:
-            self._breaker.well(self._clock()) if ok else self._breaker.ill()
+        if self.breaker is not None:
+            self.breaker.well(self.clock()) if ok else self.breaker.ill()
         return self.health is not None and self.health.saw(ok)
-
-    def link_began(self, use: Use, now: float) -> None:
-        """A client was let in."""
-        self._live[use] = now
 
     def link_ended(self, use: Use, now: float, *, lost: bool) -> bool:
         """Whether it was lost early. Any other end, and all that are kept longer, say that links are kept."""
         was_early = now - self._live.pop(use) < EARLY_SECONDS and lost
         if not lost:
             self._closed_at = now
-        if self._breaker is not None and (not was_early or self.keeps_links(now)):
-            self._breaker.kept_a_link()
+        if self.breaker is not None and (not was_early or self.keeps_links(now)):
+            self.breaker.kept_a_link()
         return was_early
 
     def keeps_links(self, now: float) -> bool:
@@ -187,32 +180,21 @@ class Use:
     that was given up because the member spoke of the request may be `belied` afterwards.
     """
 
-    __slots__ = ("_breaker", "_by", "_clock", "_dial", "_random", "_since", "member")
+    __slots__ = ("_by", "_dial", "_since", "member")
 
-    def __init__(
-        self,
-        member: Member,
-        breaker: Breaker | None,
-        *,
-        by: str,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-    ) -> None:
-        self.member, self._breaker, self._by = member, breaker, by
-        self._clock, self._random = clock, random
-        self._since = clock()
-        self._dial = 0 if breaker is None else breaker.begin(self._since)
+    def __init__(self, member: Member, *, by: str) -> None:
+        self.member, self._by = member, by
+        self._since = member.clock()
+        self._dial = 0 if member.breaker is None else member.breaker.begin(self._since)
         member.links += 1
 
     def dialled(self) -> float:
         """It answered, after so many seconds; the link counts until `released`."""
-        now = self._clock()
+        now = self.member.clock()
         seconds = now - self._since
-        self.member.link_began(self, now)
-        self.member.answered = True
-        self.member.let_in(seconds)
-        if self._breaker is not None:
-            self._breaker.succeeded(self._dial, now)
+        self.member.let_in(self, now, seconds=seconds)
+        if self.member.breaker is not None:
+            self.member.breaker.succeeded(self._dial, now)
         return seconds
 
     def failed(self, why: str, *, is_request: bool) -> None:
@@ -223,8 +205,8 @@ class Use:
     def given_up(self) -> None:
         """The dial says nothing about the member: the client left, or the member spoke of the request."""
         self.member.links -= 1
-        if self._breaker is not None:
-            self._breaker.given_up(self._dial)
+        if self.member.breaker is not None:
+            self.member.breaker.given_up(self._dial)
 
     def busy(self, why: str, *, seconds: float) -> None:
         """The member said that it is, for so long. That is no failure."""
@@ -238,7 +220,7 @@ class Use:
     def released(self, *, lost: bool) -> None:
         """The link has ended; if it was lost just after its start, the member may be to blame."""
         self.member.links -= 1
-        now, why = self._clock(), "a link was lost right after its start"
+        now, why = self.member.clock(), "a link was lost right after its start"
         if self.member.link_ended(self, now, lost=lost):
             if self.member.keeps_links(now):
                 self.member.suspect(why)
@@ -246,9 +228,10 @@ class Use:
                 self._blame(why, is_request=True, was_let_in=True)
 
     def _blame(self, why: str, *, is_request: bool, was_let_in: bool = False) -> None:
-        self.member.suspect(why)
-        if self._breaker is not None:
+        member = self.member
+        member.suspect(why)
+        if member.breaker is not None:
             # What the probes see, too, is no client's doing.
-            by = self._by if is_request and self.member.healthy else None
-            now, random = self._clock(), self._random()
-            self._breaker.failed(self._dial, now, random=random, by=by, was_let_in=was_let_in)
+            by = self._by if is_request and member.healthy else None
+            now, random = member.clock(), member.random()
+            member.breaker.failed(self._dial, now, random=random, by=by, was_let_in=was_let_in)

@@ -246,7 +246,7 @@ class Pool:
     ) -> MemberLease[LegT] | None:
         """None if it does not let the client in."""
         target = Target(member.url, member.addresses, seconds=search.seconds)
-        use = member.use(by=search.key)
+        use = Use(member, by=search.key)
         try:
             target.url = request.target(member.url)
             leg = await _within(search.seconds, dial(target, request))

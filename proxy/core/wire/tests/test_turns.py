@@ -68,9 +68,9 @@ def test_no_message_begins_beyond_the_quota_and_one_under_way_goes_on(
     for piece in (hello, half, encode_frame(CONT, b"", mask=MASK)):
         scanner.feed(piece)
         assert not scanner.unread
-    assert (scanner.messages, scanner.is_over_quota) == (2, True)
+    assert (scanner.messages, scanner.awaits_quota) == (2, False)
     scanner.feed(hello)
-    assert (scanner.messages, scanner.unread) == (2, hello)
+    assert (scanner.messages, scanner.unread, scanner.awaits_quota) == (2, hello, True)
     scanner.quota = 3
     scanner.resume()
     assert (scanner.messages, scanner.unread) == (3, b"")

@@ -12,7 +12,7 @@ from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.wire.framing import close_frame, text_frame
 from proxy.core.wire.headers import BINARY, CONT, PING, TEXT
 from proxy.core.wire.tests.frames import encode_frame
-from proxy.engine.links.inspected_leg import InspectedLeg
+from proxy.engine.links.gated_leg import InspectedLeg
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.policies import OneWay
 from proxy.engine.links.tests.splicing import MASK, answer_to, masked

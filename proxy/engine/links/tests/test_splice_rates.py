@@ -14,7 +14,7 @@ from proxy.core.message_gate import MessageGates
 from proxy.core.wire.framing import close_frame, ping_frame, text_frame
 from proxy.core.wire.headers import BINARY, CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame
-from proxy.engine.links.inspected_leg import InspectedLeg
+from proxy.engine.links.gated_leg import InspectedLeg
 from proxy.engine.links.tests.dialogue import Dialogue
 from proxy.engine.links.tests.policies import Forwarding
 from proxy.engine.links.tests.splicing import answer_to

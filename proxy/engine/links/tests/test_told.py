@@ -24,8 +24,7 @@ from proxy.core.wire.framing import close_frame, ping_frame, text_frame
 from proxy.core.wire.headers import BINARY, CONT, TEXT
 from proxy.core.wire.tests.frames import encode_frame, pong_frame
 from proxy.engine.links import spliced_leg
-from proxy.engine.links.gated_leg import GatedLeg
-from proxy.engine.links.inspected_leg import InspectedLeg
+from proxy.engine.links.gated_leg import GatedLeg, InspectedLeg
 from proxy.engine.links.link import Link
 from proxy.engine.links.scanners import PONG_PREFIX
 from proxy.engine.links.splice import Splice

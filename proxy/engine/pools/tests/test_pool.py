@@ -339,7 +339,7 @@ async def test_a_refusal_for_an_open_breaker_says_when_to_come_back() -> None:
     for _ in range(BREAKER.failures_to_open):
         with pytest.raises(UpstreamUnavailable):
             await dial(pool, service)
-    pool.all_members()[0]._breaker._opened_until = 9.5  # type: ignore[union-attr]
+    pool.all_members()[0].breaker._opened_until = 9.5  # type: ignore[union-attr]
     with pytest.raises(UpstreamUnavailable) as refused:
         await dial(pool, service)
     assert refused.value.retry_after_seconds == 9.5

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.leases import LeaseBook, address_key
+from proxy.core.addresses import address_key
+from proxy.engine.admission.caps import LeaseBook
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5).map(str), st.booleans()), max_size=100))
