@@ -83,10 +83,7 @@ class Blocklist:
 def parse_network(text: str) -> Network:
     """The network in `text`: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`. Host bits may be set.
 
-    An IPv4-mapped one (`::ffff:192.0.2.1`) becomes IPv4, as the addresses of clients do.
-
-    Raises:
-        ValueError: it is none.
+    An IPv4-mapped one (`::ffff:192.0.2.1`) becomes IPv4, as clients' addresses do. Raises ValueError.
     """
     network = ipaddress.ip_network(text.strip(), strict=False)
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= _MAPPED_BITS:

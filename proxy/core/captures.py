@@ -34,9 +34,7 @@ def blanks_of(url: str) -> frozenset[str]:
 def fill(url: str, captures: Mapping[str, str]) -> str:
     """`url` with each `{name}` as what was captured under that name, encoded.
 
-    Raises:
-        KeyError: nothing was captured under a name.
-        ValueError: a value cannot be one segment of a path.
+    Raises KeyError for a name that captured nothing, ValueError for what cannot be one segment of a path.
     """
     return _BLANK.sub(lambda match: _segment(captures[match[1]]), url)
 

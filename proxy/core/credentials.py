@@ -99,8 +99,7 @@ def bearer_token(authorization: str) -> str:
 def one_token(presented: Iterable[str]) -> str:
     """The token that was presented, "" for none. The same one may come in several ways.
 
-    Raises:
-        AuthenticationFailed: `conflicting`; two different tokens leave open who is asking, so neither counts.
+    Raises AuthenticationFailed for two different ones: they leave open who is asking, so neither counts.
     """
     tokens = {token.strip() for token in presented} - {""}
     if len(tokens) > 1:

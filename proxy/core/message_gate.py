@@ -100,10 +100,7 @@ class MessageGate:
         0 messages: it is the rest of one that was refused before.
 
         What is dropped is read no faster than DROPPED_RATE, as reading costs, too; nor is anything before the
-        next message may begin, so that who goes on and on waits with its own flood.
-
-        Raises:
-            HookFailed: the route cannot phrase the answer.
+        next message may begin, so that who goes on and on waits with its own flood. Raises HookFailed.
         """
         if self.over is OverRate.CLOSE:
             return Verdict(forward=False, close=closes.MESSAGE_RATE)

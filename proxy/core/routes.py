@@ -45,9 +45,7 @@ _NO_SERVICE_URL = (
 def upstream_url(base: str, *, path: str = "") -> str:
     """`base` as a WebSocket URL: http→ws, https→wss, with `path` behind the base's own, unless that ends so.
 
-    Raises:
-        ValueError: `base` is no http, https, ws or wss URL with a host, or carries a query or credentials.
-            The message does not repeat it.
+    Raises ValueError, which does not repeat it, for one with a query, credentials, no host or another scheme.
     """
     try:
         parts = urlsplit(base)
@@ -205,11 +203,7 @@ class Upstream:
         max_connections: int | None = None,
         editable: bool = False,
     ) -> Upstream:
-        """An upstream whose members are `bases`, each with `path` behind it (see upstream_url).
-
-        Raises:
-            ValueError: a base is no URL of a service.
-        """
+        """An upstream whose members are `bases`, each with `path` behind it; raises as upstream_url."""
         return cls(
             name=name,
             members=tuple(upstream_url(base, path=path) for base in bases),

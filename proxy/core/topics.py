@@ -50,11 +50,7 @@ LINK_KINDS = (user_topic, connection_topic)
 
 
 def check_topic(topic: str, kinds: Iterable[TopicKind]) -> str:
-    """`topic` itself, if it is `everyone` or `kind:name` of one of `kinds`.
-
-    Raises:
-        ValueError: it is neither; the message says what a topic looks like.
-    """
+    """`topic`, if it is `everyone` or `kind:name` of one of `kinds`; else ValueError says what one is."""
     kind, _, name = topic.partition(":")
     known = [kind.name for kind in kinds]
     if topic == EVERYONE or (kind in known and name and len(topic) <= MAX_TOPIC_CHARS):

@@ -30,11 +30,7 @@ class Background:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, work: Work) -> None:
-        """Run `work()` until it returns or `stop()`. `name` labels logs and metrics.
-
-        Raises:
-            ValueError: other work of that name runs.
-        """
+        """Run `work()` until it returns or `stop()`. Raises ValueError if other work of that name runs."""
         if name in self._tasks and not self._tasks[name].done():
             raise ValueError(f"background work {name!r} already runs")
         self._tasks[name] = asyncio.create_task(self._supervise(name, work), name=f"background:{name}")
@@ -58,9 +54,7 @@ class Background:
     async def stop(self, *, deadline_seconds: float = 5.0) -> None:
         """Cancel all work and wait for it, at most `deadline_seconds`.
 
-        What goes on is cancelled again after a second in which it may clean up, and named: Python 3.11's
-        `wait_for`, which redis-py waits with, forgets a cancellation that comes in the turn in which its wait
-        ends.
+        What goes on is cancelled again after a second in which it may clean up, and named: see `call_within`.
         """
         late: set[asyncio.Task[None]] = set(self._tasks.values())
         self._tasks.clear()
@@ -78,8 +72,7 @@ class Background:
 def end_for_sure(status: int, *, within_seconds: float) -> None:
     """Have this process end with `status`, whatever its threads are at.
 
-    Python joins the threads of every executor when it ends, those of libraries included, and one of them may
-    wait for a name server or for a database that has gone silent.
+    At its end Python joins those of every executor, and one may wait for a database that has gone silent.
     """
     timer = threading.Timer(within_seconds, os._exit, [status])
     timer.daemon = True

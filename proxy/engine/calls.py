@@ -16,15 +16,11 @@ class CancelledItself(RuntimeError):
 
 
 async def call_within(seconds: float, call: Awaitable[T]) -> T:
-    """What `call` answers, within `seconds`. A cancellation of the caller's is one, and no other is.
+    """What `call` answers or raises, or TimeoutError. A cancellation of the caller's is one, and no other is.
 
     One that the call swallowed is raised after all: Python 3.11's `wait_for`, which redis-py writes with,
     forgets one that comes in the turn in which its write ends. Whoever called in a loop would then go on for
-    good. One that the call brings up by itself would end its caller in silence: no task group and nobody who
-    supervises a task takes a cancelled one for a failure.
-
-    Raises:
-        TimeoutError, CancelledError, CancelledItself, and what the call raises.
+    good. One that the call makes up is CancelledItself: no task group takes a cancelled task for a failure.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  we are in a coroutine
@@ -51,9 +47,7 @@ async def wait_at_most(seconds: float, waiting: Awaitable[object]) -> None:
 def in_own_thread(call: Callable[[], T], *, name: str) -> asyncio.Future[T]:
     """What `call` answers, which may block and must not raise: an exception's traceback would be freed by the
     loop's collector. Its thread is a daemon that nobody joins, since a resolver may hang for half a minute.
-
-    Raises:
-        RuntimeError: this machine has no thread left.
+    Raises RuntimeError where this machine has no thread left.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()

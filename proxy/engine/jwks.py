@@ -45,9 +45,7 @@ class UnknownKey(LookupError):
 def download(url: str, *, timeout_seconds: float = 5.0, max_bytes: int = MAX_JWKS_BYTES) -> bytes:
     """The body at `url`; blocks for at most about `timeout_seconds`.
 
-    Raises:
-        OSError, HTTPException: not reachable, not 200, cut short, or too slow.
-        ValueError: longer than `max_bytes`.
+    Raises OSError or HTTPException (no answer, not 200, too slow), ValueError (longer than `max_bytes`).
     """
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  http(s) by config
     deadline = time.monotonic() + timeout_seconds
@@ -79,10 +77,7 @@ def parse_keys(body: bytes, *, algorithm: str) -> KeySet:
 
     Usable: of `algorithm`'s type, for signatures, strong enough, with no private part. The algorithm is ours
     to say, not the key's. Keys for something else are left out; of several with one id the first counts, as
-    it does for PyJWT's own client.
-
-    Raises:
-        ValueError: no key set, or none of its keys is usable.
+    it does for PyJWT's own client. Raises ValueError where none is left.
     """
     usable: dict[str, Any] = {}
     broken: list[str] = []

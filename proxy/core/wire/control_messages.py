@@ -54,11 +54,7 @@ def is_control(message: str | bytes) -> bool:
 
 
 def parse_control(message: str) -> dict[str, Any]:
-    """The control message as an object.
-
-    Raises:
-        ValueError: it is not a JSON object with a text `type`, or longer than 16 KiB.
-    """
+    """The control message as an object. Raises ValueError for what is none, or longer than 16 KiB."""
     if _is_long(message):
         raise ValueError("a control message is at most 16 KiB")
     try:

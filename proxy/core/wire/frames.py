@@ -77,15 +77,10 @@ class Scanner(FrameReader):
         diverts: bool = False,
         apply_mask: Callable[[bytes, bytes], bytes] = xor_mask,
     ) -> None:
-        """Follow frames that must (`masked`) or must not be masked.
+        """`masked`: from a client. `max_message_bytes`: payload, as on the wire (compressed if it is).
 
-        Args:
-            masked: True from client to gateway, False from upstream to gateway.
-            max_message_bytes: most payload in one message, as on the wire (compressed if it is).
-            allow_rsv1: permessage-deflate was negotiated end to end; not together with `diverts`.
-            pong_prefix: begins every ping of ours; empty if we send none.
-            diverts: take the gateway's own control messages out of a client's (masked) stream.
-            apply_mask: unmasks; pass a fast one.
+        `allow_rsv1`: permessage-deflate was negotiated end to end; not together with `diverts`. `pong_prefix`
+        begins every ping of ours; empty if we send none. `apply_mask` unmasks; pass a fast one.
         """
         super().__init__(
             masked=masked, max_message_bytes=max_message_bytes, allow_rsv1=allow_rsv1, pong_prefix=pong_prefix
@@ -198,10 +193,7 @@ class Scanner(FrameReader):
         return end
 
     def _run(self, chunk: bytes, position: int, *, most: int) -> int:
-        """Pass at most so many whole messages of one short frame each; return where the next frame begins.
-
-        The hot loop.
-        """
+        """Pass at most so many whole messages of one short frame each; return where the next frame begins."""
         kinds, mask_bit, short_header_bytes = self._kinds, self._mask_bit, self._short_header_bytes
         max_bytes, size, diverts = self.max_message_bytes, len(chunk), self._diverts
         last_header = size - _LONGEST_HEADER_BYTES

@@ -11,11 +11,7 @@ from proxy.core.wire.headers import CLOSE, MAX_CONTROL_BYTES, PING, TEXT, xor_ma
 
 
 def encode_frame(opcode: int, payload: bytes, *, mask: bytes | None = None) -> bytes:
-    """One whole message or control frame.
-
-    Raises:
-        ValueError: a control frame that carries more than 125 bytes.
-    """
+    """One whole message or control frame. Raises ValueError for a control frame of more than 125 bytes."""
     first, size = 0x80 | opcode, len(payload)
     if opcode >= CLOSE and size > MAX_CONTROL_BYTES:
         raise ValueError(f"a control frame is at most {MAX_CONTROL_BYTES} bytes, got {size}")

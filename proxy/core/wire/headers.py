@@ -68,8 +68,7 @@ class ProtocolViolation(Exception):
 def parse_close(payload: bytes) -> Close:
     """Read the unmasked payload of a close frame; code 1005 if it is empty.
 
-    Raises:
-        ProtocolViolation: 1002 for a stray byte or a code that may not be sent, 1007 for bad UTF-8.
+    Raises ProtocolViolation: 1002 for a stray byte or a code that may not be sent, 1007 for bad UTF-8.
     """
     if not payload:
         return Close(NO_STATUS, "")
@@ -159,10 +158,7 @@ class FrameReader:
         self._partial: Partial | None = None  # a message of which nothing was passed on, its whole frames
 
     def told(self) -> dict[str, Any]:
-        """Where it stands, as plain values by name: between two reads, and before the stream has ended.
-
-        Its quota is its owner's to give.
-        """
+        """Where it stands between two reads, as plain values by name. Its quota is its owner's to give."""
         return {
             **{name: getattr(self, name) for name in self.STATE},
             "compressed": self._between is BETWEEN_RSV1,
@@ -190,20 +186,15 @@ class FrameReader:
         return self.messages >= self.quota and kinds is not IN_MESSAGE and kinds[first] != CONTROL
 
     def _count_part(self) -> None:
-        """Count a frame that comes inside of a message.
-
-        Raises:
-            ProtocolViolation: 1009, there are too many for so little.
-        """
+        """Count a frame that comes inside of a message. Raises ProtocolViolation (1009) at too many."""
         self._parts += 1
         if too_many_parts(self._parts, self._message_bytes):
             raise ProtocolViolation(1009, TOO_MANY_PARTS)
 
     def _header(self, chunk: bytes, position: int) -> Header | None:
-        """Return kind, start of payload, payload bytes; None while the header is incomplete.
+        """The header there, None while it is incomplete.
 
-        Raises:
-            ProtocolViolation: 1002, or 1009 before any payload of a message that would be too big.
+        Raises ProtocolViolation: 1002, or 1009 before any payload of a message that would be too big.
         """
         if len(chunk) - position < 2:
             return None
@@ -229,10 +220,9 @@ class FrameReader:
         return (kind, start, length) if start <= len(chunk) else None
 
     def _keeps(self, opcode: int, payload: bytes) -> bool:
-        """Note a control frame that is for us: a close, or the pong to a ping of ours. Others are to go on.
+        """Note a control frame, and whether it is for us: a close, or the pong to a ping of ours.
 
-        Raises:
-            ProtocolViolation: as `parse_close` and `_count_part`.
+        Raises ProtocolViolation.
         """
         self.control_frames += 1
         if self._kinds is IN_MESSAGE:

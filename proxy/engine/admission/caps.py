@@ -79,11 +79,7 @@ class Admission:
         return list(self._seats.values())
 
     def check_rate(self, limits: ConnectionLimits, address: str) -> None:
-        """Count one handshake of `address` on this node, whatever becomes of it.
-
-        Raises:
-            TooMany: it makes too many.
-        """
+        """Count one handshake of `address` on this node, whatever becomes of it. Raises TooMany."""
         if not address:
             return
         rates = self._rates.get(limits.name)
@@ -94,23 +90,13 @@ class Admission:
             raise _too_many(limits, "rate_per_ip", wait_seconds)
 
     def check_address(self, limits: ConnectionLimits, address: str) -> None:
-        """Whether this node alone has as many links of `address` as all nodes may; asks nobody.
-
-        Raises:
-            TooMany: it has.
-        """
-        self._check_address(limits, address_key(address))
-
-    def _check_address(self, limits: ConnectionLimits, key: str) -> None:
+        """Raise TooMany if this node alone has as many links of `address` as all may have; asks nobody."""
+        key = address_key(address)
         if key and self._addresses.count(_named(limits, key)) >= limits.per_address:
             raise _too_many(limits, "per_ip")
 
     async def admit(self, link_id: str, limits: ConnectionLimits, *, address: str, user_id: str) -> Seat:
-        """A seat for a new link; `release` it when the link has ended, or never came to be.
-
-        Raises:
-            TooMany: a cap or a rate is reached, here or over all nodes.
-        """
+        """A seat for a new link; `release` it when that has ended, or never came to be. Raises TooMany."""
         seat = Seat(link_id, address_key(address), user_id, limits)
         shared = self.shared
         if shared is None or not shared.connected:
@@ -144,7 +130,7 @@ class Admission:
     def _take_here(self, seat: Seat) -> None:
         limits = seat.limits
         user = _named(limits, seat.user)
-        self._check_address(limits, seat.address)
+        self.check_address(limits, seat.address)
         if seat.user and self._users.count(user) >= limits.per_user:
             if not self._replace_oldest:
                 raise _too_many(limits, "per_user")

@@ -103,18 +103,14 @@ class SharedCaps:
         self.connected = False
 
     async def admit(self, seat: Seat) -> str:
-        """Ask for a seat: "" if granted; `rate:MS`, `address` or `user` if not.
-
-        Raises:
-            StoreAway: nobody knows.
-        """
+        """Ask for a seat: "" if granted; `rate:MS`, `address` or `user` if not. Raises StoreAway."""
         if not self.connected:
             raise StoreAway
-        operation = _Operation("admit", seat, asyncio.get_running_loop().create_future())
-        self._put(operation)
-        assert operation.answer is not None  # noqa: S101  made above
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Operation("admit", seat, answer))
+        self._wake.set()
         try:
-            return await operation.answer
+            return await answer
         except asyncio.CancelledError:
             self.release(seat)  # it may have been granted, or will be: this comes after it
             raise
@@ -126,10 +122,6 @@ class SharedCaps:
         self._waiting.append(_Operation("release", seat))
         if self._wake_timer is None:
             self._wake_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._wake_now)
-
-    def _put(self, operation: _Operation) -> None:
-        self._waiting.append(operation)
-        self._wake.set()
 
     def _wake_now(self) -> None:
         self._wake_timer = None
@@ -229,10 +221,7 @@ class SharedCaps:
         return batch
 
     def _give_up(self) -> None:
-        """Nobody waits for Redis while it is away; only releases are kept for when it is back.
-
-        What is to be kept is written again then.
-        """
+        """Nobody waits for Redis while it is away. Releases are kept until then; seats are written again."""
         kept: deque[_Operation] = deque()
         for operation in self._waiting:
             if operation.kind == "release":

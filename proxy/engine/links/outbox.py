@@ -32,11 +32,7 @@ class Outbox:
         return tuple(event for event, _ in self._items)
 
     def put(self, event: Event, size_bytes: int) -> None:
-        """Add `event`; if need be, older ones are dropped for it, or itself if it can never fit.
-
-        Raises:
-            OutboxFull: it does not fit, and the policy is to close.
-        """
+        """Add `event`; if need be, drop older ones, or itself if it can never fit. Raises OutboxFull."""
         if self.buffered_bytes + size_bytes > self._max_bytes and self._overflow is Overflow.CLOSE:
             raise OutboxFull
         if size_bytes > self._max_bytes:  # it must not cost the others

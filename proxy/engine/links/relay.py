@@ -194,11 +194,7 @@ class Relay:
         return True
 
     async def _lets_in(self, size_bytes: int) -> bool:
-        """Ask the gate about a message of the client: it waits there, or goes no further.
-
-        Raises:
-            LegClosed: it ends the link.
-        """
+        """Ask the gate about a message of the client: it waits, or goes no further. Raises LegClosed."""
         gate = self._terms.gate
         if gate is None:
             return True
@@ -239,12 +235,7 @@ class Relay:
     async def _judged(
         self, judge: Judge | None, message: str | bytes, *, sender: ClosedBy
     ) -> str | bytes | None:
-        """What the link's policy makes of a message: itself, another one, or None.
-
-        Raises:
-            GatewayError: the policy ends the link, or has failed.
-            LegClosed: its verdict is to close.
-        """
+        """What the policy makes of a message: itself, another, or None. Raises GatewayError, LegClosed."""
         if judge is None:
             return message
         is_text = isinstance(message, str)

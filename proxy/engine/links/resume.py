@@ -120,11 +120,7 @@ class ResumingLeg(Leg):
     # --- From the members to the client -----
 
     async def receive(self) -> str | bytes:
-        """The next message of whichever member there is, or a notice. May be cancelled without loss.
-
-        Raises:
-            LegClosed: a member ended the link, or none could be reached in time (1011).
-        """
+        """The next message of whichever member there is, or a notice. Raises LegClosed if none is left."""
         while not self._notices:
             if self._state.phase is Phase.CONNECTED:
                 try:
@@ -163,7 +159,7 @@ class ResumingLeg(Leg):
         self._state.connected(self._loop.time())
         self._observe(Reconnected.CONNECTED)
         self._say(Phase.CONNECTED)
-        if self._state.backlog:
+        if not self._state.backlog.is_empty:
             self._flushing = self._loop.create_task(self._flush(self._lease.leg), name="pump:backlog")
         self._room.set()
 

@@ -101,9 +101,7 @@ class DialRequest:
     def target(self, member_url: str) -> str:
         """Where to dial, without the query: it may hold a token, and this is shown to operators.
 
-        Raises:
-            BadRequest: what the client asked for cannot be a part of that URL.
-            DialFailed: the member's URL names what this route's path does not capture.
+        Raises BadRequest for what cannot be a part of it, DialFailed where the path captures no such part.
         """
         if self.path and (self.replaces_path or not own_path(member_url)):
             return at_path(member_url, self.path)
@@ -124,10 +122,8 @@ Dial = Callable[[Target, DialRequest], Awaitable[LegT]]
 async def connect_first(target: Target, connect_to: Callable[[str], Awaitable[T]]) -> T:
     """What `connect_to` gives for the first of the target's addresses that takes the connection.
 
-    An address that is silent may use its share of the time that is left. The caller bounds the whole.
-
-    Raises:
-        OSError: what the last one did.
+    An address that is silent may use its share of the time that is left. The caller bounds the whole. Raises
+    OSError, as the last one did.
     """
     if target.addresses.is_fixed:
         return await connect_to(target.addresses.host)
@@ -294,10 +290,7 @@ def dial_error(error: Exception) -> Exception:
 
 
 def refused_with(status: int, body: bytes = b"", retry_after: str = "") -> GatewayError:
-    """The upstream's own refusal. Its 401, 403, 404, 429 and 503 are for the client.
-
-    All others are a 502 to the client, and from 500 on the upstream's failure; below, it spoke of the
-    request.
+    """The upstream's own refusal. Its 401, 403, 404, 429 and 503 are for the client; all others are a 502.
 
     `retry_after`: the header, of which seconds are understood, and dates are not.
     """

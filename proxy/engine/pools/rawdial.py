@@ -70,12 +70,7 @@ class RawUpstream(asyncio.Protocol):
         self._wanted = 0  # bytes behind the head that somebody waits for
 
     async def head(self) -> bytes:
-        """The response head; to be asked for once, by whoever dials.
-
-        Raises:
-            UpstreamRefused: it is too long.
-            EOFError: the connection was lost before it was whole.
-        """
+        """The response head; to be asked for once. Raises UpstreamRefused (too long), EOFError (cut)."""
         assert self._ready is not None  # noqa: S101
         head = await self._ready
         self._ready = None
@@ -210,11 +205,7 @@ def _deflate_offer(offer: str | None) -> str | None:
 
 
 async def _raise_refusal(head: bytes, upstream: RawUpstream) -> None:
-    """Look at the status here: the library would want the whole body first, however long.
-
-    Raises:
-        UpstreamRefused, NotFound, ServiceRefused, ServiceBusy, TokenExpired: it is not 101.
-    """
+    """Raise what a status other than 101 means: the library would want the whole body first, however long."""
     status = head[9:12]
     if not head.startswith(b"HTTP/1.") or not status.isdigit() or status == b"101":
         return
@@ -227,11 +218,7 @@ async def _raise_refusal(head: bytes, upstream: RawUpstream) -> None:
 
 
 def _finish(handshake: _Handshake, head: bytes, upstream: RawUpstream) -> None:
-    """Check the response.
-
-    Raises:
-        InvalidHandshake
-    """
+    """Check the response. Raises InvalidHandshake."""
     handshake.receive_data(head)
     if handshake.handshake_exc is not None:
         raise handshake.handshake_exc

@@ -85,9 +85,7 @@ class Addresses:
         """All addresses, in the order in which to try them: mixed, and what failed lately last.
 
         Waits for a lookup only if nothing is known, or, with `anew`, if what is known is not quite fresh.
-
-        Raises:
-            HostUnknown: none is known; CannotLookUp, if that is this node's own fault.
+        Raises HostUnknown; CannotLookUp, where that is this node's own fault.
         """
         age_seconds = self._clock() - self._looked_at
         if age_seconds > (AGAIN_SECONDS if anew or not self._known else FRESH_SECONDS):
