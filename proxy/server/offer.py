@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from proxy.core.errors import ClientLeft
 
@@ -20,13 +20,17 @@ class SpliceOffer:
         self._has_left = False
         self._waiting: asyncio.Task[object] | None = None
 
-    async def until_left(self, connecting: Awaitable[T]) -> T:
+    async def until_left(self, connecting: Coroutine[Any, Any, T]) -> T:
         """What `connecting` gives, in the caller's task; it is cancelled as soon as nobody waits for it.
 
         Raises:
-            ClientLeft: the client has gone, or the server has answered in the application's place.
+            ClientLeft: the client has gone, or the server has answered in the application's place. Where that
+                came first, `connecting` does not begin.
             CancelledError: this task was cancelled by others, a client that left as well or not.
         """
+        if self._has_left:
+            connecting.close()
+            raise ClientLeft
         self._waiting = task = asyncio.current_task()
         try:
             return await connecting
@@ -39,6 +43,6 @@ class SpliceOffer:
 
     def leave(self) -> None:
         """For the server: nobody waits for the application's answer any more."""
+        self._has_left = True
         if self._waiting is not None:
-            self._has_left = True
             self._waiting.cancel()

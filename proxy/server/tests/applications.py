@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import Draining, GatewayError, HookFailed, Overloaded
+from proxy.core.errors import ClientLeft, Draining, GatewayError, HookFailed, Overloaded
 from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
 from proxy.server.client import Client
@@ -248,6 +248,17 @@ async def websocket_deaf(scope, receive, send, query):
         if event.get("text") == "end":
             await send({"type": "websocket.send", "text": json.dumps([messages, size])})
             continue
+async def websocket_dial_late(scope, receive, send, query):
+    """Begins to dial once its client has left."""
+    await receive()
+    SEEN["pondering" + query["key"]].put_nowait({"type": "pondering"})
+    await receive()
+    try:
+        await scope["extensions"]["sluicegate.splice"]["until_left"](asyncio.sleep(60))
+    except ClientLeft:
+        report(query, {"type": "client left"})
+
+
         messages, size = messages + 1, size + len(event.get("bytes") or event.get("text") or "")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.core.errors import ClientLeft
 from proxy.server.offer import SpliceOffer
+from proxy.server.tests.conftest import RunningServer
 
 
 async def test_a_client_that_leaves_ends_the_dial_and_nothing_else_of_the_task() -> None:
@@ -23,6 +24,21 @@ async def test_a_client_that_leaves_ends_the_dial_and_nothing_else_of_the_task()
     await dialling.wait()
     offer.leave()
     assert await task == "went on"
+
+
+async def test_for_a_client_that_has_left_before_no_dial_begins() -> None:
+    offer, dialling = SpliceOffer(), asyncio.Event()
+    offer.leave()
+    with pytest.raises(ClientLeft):
+        async with asyncio.timeout(5):
+            await offer.until_left(dial(dialling))
+    assert not dialling.is_set()
+
+
+async def test_an_application_that_begins_to_dial_for_who_has_left_is_told_so(server: RunningServer) -> None:
+    with server.upgrade("dial-late?key=late"):
+        await server.seen("ponderinglate")
+    assert await server.seen("late") == {"type": "client left"}
 
 
 async def test_who_is_cancelled_by_others_as_well_stays_cancelled() -> None:
