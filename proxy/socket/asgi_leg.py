@@ -34,13 +34,15 @@ async def send_close(send: Send, close: Close) -> None:
 class AsgiLeg(Leg):
     """The client's side of a relayed link."""
 
-    __slots__ = ("_receive", "_send")
+    __slots__ = ("_early", "_receive", "_send")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, receive: Receive, send: Send, *, early: dict[str, Any] | None = None) -> None:
+        """`early`: an event that was received before the accept."""
+        self._receive, self._send, self._early = receive, send, early
 
     async def receive(self) -> str | bytes:
-        message = await self._receive()
+        early, self._early = self._early, None
+        message = early or await self._receive()
         if message["type"] == "websocket.disconnect":
             # Only our own server says who; elsewhere the end of a relayed leg is the client's.
             raise LegClosed(close_of(message), by=message.get("sluicegate.closed_by", ClosedBy.CLIENT))

@@ -155,15 +155,17 @@ class SpliceWay:
 class RelayWay:
     """Whole messages are pumped between ASGI and the upstream, while the handshake's task waits."""
 
-    __slots__ = ("_opening",)
+    __slots__ = ("_early", "_opening")
     relay_class: ClassVar[type[Relay]] = Relay
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
+        self._early: dict[str, Any] | None = None
 
     async def until_left(self, opening: Coroutine[Any, Any, Life]) -> Life:
         """In a task of its own, beside which the client is listened to."""
-        return await while_client_waits(opening, self._opening.receive)
+        life, self._early = await while_client_waits(opening, self._opening.receive)
+        return life
 
     async def open(self, subject: Subject) -> Lease:
         opening = self._opening
@@ -197,7 +199,7 @@ class RelayWay:
 
     def _relay(self, life: Life) -> Relay:
         opening = self._opening
-        client = AsgiLeg(opening.receive, opening.send)
+        client = AsgiLeg(opening.receive, opening.send, early=self._early)
         return self.relay_class(client, self._upstream(life), _terms(opening, life))
 
     def _upstream(self, life: Life) -> Leg:
@@ -303,15 +305,24 @@ async def _run(relay: Relay, life: Life) -> None:
         life.ended(ended.close, ended.by)
 
 
-async def while_client_waits(opening: Coroutine[Any, Any, Life], receive: Receive) -> Life:
-    """The result of `opening`, given up as soon as `receive` tells that the client left."""
+async def while_client_waits(
+    opening: Coroutine[Any, Any, Life], receive: Receive
+) -> tuple[Life, dict[str, Any] | None]:
+    """The result of `opening`, given up as soon as `receive` tells that the client left.
+
+    And what an impatient client has sent meanwhile: one message, behind which no more is received, so that
+    the server's own bound holds for the rest.
+    """
     connect = asyncio.create_task(opening, name="connect")
     leaving = asyncio.ensure_future(receive())
     try:
         await asyncio.wait({connect, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if leaving.done():
+        early = leaving.result() if leaving.done() else None
+        if early is not None and early["type"] == "websocket.disconnect":
             raise ClientLeft
-        return connect.result()
+        if not connect.done():
+            await asyncio.wait({connect})
+        return connect.result(), early
     except BaseException:
         connect.add_done_callback(_drop_what_was_won)  # also if this wait is cancelled as well
         connect.cancel()
