@@ -154,7 +154,11 @@ class Splice:
         self.up.hold(seconds)
 
     def tell(self) -> ToldSplice | None:
-        """Where a paused link stands; None once it has ended, and while what was written has not left."""
+        """Where a paused link stands; None once it has ended, and while what was written has not left.
+
+        Raises:
+            ValueError: a leg speaks TLS, and cannot change hands.
+        """
         transports = self.down.transport, self.up.transport
         if self.ended is not None or any(
             each.is_closing() or each.get_write_buffer_size() for each in transports

@@ -2,7 +2,8 @@
 
 `Splice.pause` stops reading. Once all that was written has left the process, `Splice.tell` says where the
 link stands, to the byte. `Splice.leave` lets go of the sockets; a Splice that is made with what was told goes
-on. Moments are told as seconds from now: the clocks of two event loops have nothing in common.
+on. Moments are told as seconds from now: the clocks of two event loops have nothing in common. Who speaks TLS
+cannot be told: its keys and its cipher's state are the process's, whoever else has the socket.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class ToldLeg:
 
     @classmethod
     def of(cls, leg: SplicedLeg) -> Self:
+        """Raises ValueError for one that speaks TLS."""
+        if leg.transport.get_extra_info("ssl_object") is not None:
+            raise ValueError(f"the {leg.by}'s leg speaks TLS, and its keys stay in this process")
         now, outbox = leg.splice.loop.time(), leg.outbox
         return cls(
             state={name: getattr(leg, name) for name in leg.STATE},

@@ -7,12 +7,15 @@ import json
 import os
 import pickle
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
@@ -44,6 +47,7 @@ from proxy.engine.links.tests.splicing import (
 )
 from proxy.engine.links.tests.test_splice_ends import ALL_KINDS, KINDS, frames
 from proxy.engine.links.told import ToldLink
+from proxy.engine.pools import dial
 from proxy.engine.pools.rawdial import RawUpstream
 
 LIMITS = LinkLimits(ping_interval_seconds=20, ping_timeout_seconds=20)
@@ -338,6 +342,20 @@ async def test_a_busy_link_changes_hands_again_and_again_and_nobody_notices(kind
     assert [each for each in heard_back if each.startswith(b"event")] == [b"event %d" % n for n in range(10)]
     assert gateway.counters.messages_in == sent
     assert gateway.counters.messages_out == len(heard_back) <= sent_back + 10
+
+
+@on_both_loops
+async def test_a_leg_that_speaks_tls_is_not_told(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trusting, served = ssl.create_default_context(cafile=certificate), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate)
+    monkeypatch.setattr(dial, "default_ssl_context", lambda: trusting)
+    async with serve(ServerConnection.wait_closed, "127.0.0.1", 0, ssl=served, compression=None) as service:
+        url = f"wss://127.0.0.1:{service.sockets[0].getsockname()[1]}"
+        async with gateway_to(url) as gateway, raw_client(gateway):
+            splice = await gateway.joined.get()
+            with pytest.raises(ValueError, match="the upstream's leg speaks TLS"):
+                splice.tell()
+            assert splice.ended is None
 
 
 async def both_send(splice: Splice) -> None:
