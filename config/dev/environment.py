@@ -32,6 +32,11 @@ class Development:
     services: dict[Service, int]  # those that run here, each with its port
     own_database: bool  # False: DATABASE_URL names another one
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """Where each part is that speaks HTTP."""
+        return {each.name: port for each, port in self.services.items()} | {"gateway": self.gateway_port}
+
 
 def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
     """Fill in what `given` leaves unset. Makes `var_dir` and the secret key in it.
@@ -126,13 +131,21 @@ def _service_port(env: Env, service: Service) -> int:
 
 def _port(env: Env, name: str, default: int, *, host: str) -> int:
     port = env.integer(name, default, most=65535)
+    problem = problem_of_port(port, host=host)
+    if problem is not None:
+        raise SettingError(name, f"another port: {port} cannot be used ({problem})")
+    return port
+
+
+def problem_of_port(port: int, *, host: str) -> str | None:
+    """Why nobody could listen there now; None if one can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise SettingError(name, f"another port: {port} cannot be used ({error.strerror})") from None
-    return port
+            return error.strerror
+    return None
 
 
 def _any_free_port() -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from honcho.manager import Manager
 
 from config.dev import banner
-from config.dev.environment import Development, development, told_to_later_commands
+from config.dev.environment import Development, development, problem_of_port, told_to_later_commands
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -31,9 +31,9 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
     The last one added ends first: the gateway says goodbye while Valkey and the services are still there.
     """
 
-    def __init__(self, *, on_started: Callable[[], None]) -> None:
+    def __init__(self, dev: Development, *, on_started: Callable[[], None]) -> None:
         super().__init__()
-        self._on_started = on_started
+        self._dev, self._on_started = dev, on_started
         self._is_ending = False
         self._asked_to_end: set[str] = set()
 
@@ -51,8 +51,16 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho has no types
             self._is_ending = True
             for name, program in self._processes.items():
                 if "returncode" in program:
-                    print(f"{name} ended with {program['returncode']}, and so does all of it", flush=True)  # noqa: T201
+                    how = f"{program['returncode']}{self._lost_port(name)}"
+                    print(f"{name} ended with {how}, and so does all of it", flush=True)  # noqa: T201
         return self._is_ending
+
+    def _lost_port(self, name: str) -> str:
+        """What became of its port, if another program has taken that since it was found to be free."""
+        port = self._dev.ports.get(name)
+        if port is None or problem_of_port(port, host=self._dev.host) is None:
+            return ""
+        return f" as port {port} was taken meanwhile (start again, or set {name.upper()}_PORT)"
 
     def _all_stopped(self) -> bool:  # asked in every turn of the loop, once all have started
         alive = self._alive()
@@ -78,7 +86,7 @@ def run(given: Mapping[str, str], *, base_dir: Path, var_dir: Path) -> int:
     dev = development(given, var_dir=var_dir)
     print("Preparing the database", flush=True)  # noqa: T201  a terminal is what this is for
     prepared = prepare(dev, base_dir=base_dir)
-    supervisor = Supervisor(on_started=lambda: announce(dev, prepared))
+    supervisor = Supervisor(dev, on_started=lambda: announce(dev, prepared))
     for name, argv in programs(dev, base_dir=base_dir, var_dir=var_dir).items():
         supervisor.add_process(name, f"exec {shlex.join(argv)}", env=dev.variables, cwd=str(base_dir))
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal was closed
@@ -135,9 +143,8 @@ def python_here() -> str:
 
 def announce(dev: Development, prepared: Mapping[str, Any]) -> None:
     """Wait until every part answers HTTP, then print what to open; say which does not, at the deadline."""
-    ports = {service.name: port for service, port in dev.services.items()} | {"gateway": dev.gateway_port}
     deadline = time.monotonic() + READY_SECONDS
-    while silent := [name for name, port in ports.items() if not answers_http(port)]:
+    while silent := [name for name, port in dev.ports.items() if not answers_http(port)]:
         if time.monotonic() > deadline:
             print(f"Still no answer from: {', '.join(silent)}", flush=True)  # noqa: T201
             return

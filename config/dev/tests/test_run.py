@@ -207,6 +207,22 @@ def test_the_end_of_one_part_ends_all_of_it(spawn: Spawn, checkout: Path, ports:
     assert all_gone(children)
 
 
+def test_a_port_that_is_taken_between_the_look_and_the_start_is_named(
+    spawn: Spawn, checkout: Path, ports: dict[str, str]
+) -> None:
+    port = str(free_port())
+    serve = "python -m http.server --bind 127.0.0.1 {port}"
+    services = {"DEV_SERVICES": f"ONE_URL={serve}; TWO_URL={serve}", "ONE_PORT": port, "TWO_PORT": port}
+    program = spawn(RUN, name="run", env=ports | services, cwd=checkout)
+
+    assert program.wait_for_exit(within_seconds=45) != 0
+    name = program.wait_for_output("^(one|two) ended with")[1]
+    assert (
+        f"{name} ended with 1 as port {port} was taken meanwhile "
+        f"(start again, or set {name.upper()}_PORT), and so does all of it\n" in program.output
+    )
+
+
 @pytest.mark.parametrize("before", [[], FROM_A_SCRIPT], ids=["terminal", "script"])
 def test_ctrl_c_while_it_starts_ends_it_too(
     spawn: Spawn, checkout: Path, ports: dict[str, str], before: list[str]
