@@ -177,7 +177,7 @@ MIDDLEWARE = [
     "proxy.admin.logins.one_login_at_a_time",
     "django.middleware.security.SecurityMiddleware",
     "proxy.http.guard.clean_text",
-    "proxy.http.database_away.DatabaseAway",
+    "proxy.http.guard.DatabaseAway",
     "proxy.http.guard.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import iscoroutinefunction
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
+from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -20,6 +24,9 @@ from proxy.socket.middleware import (
     Wrapper,
     told_by_proxy,
 )
+from proxy.tables.executor import is_read_only
+
+log = logging.getLogger(__name__)
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -27,6 +34,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 PERMISSIONS_POLICY = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+DATABASE_RETRY_SECONDS = 5
+_KEPT_BY_NO_DATABASE = re.compile("[\0\ud800-\udfff]")
 
 
 class Forwarded(Wrapper):
@@ -88,7 +97,7 @@ def clean_text(get_response: GetResponse) -> GetResponse:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if (request.encoding or "utf-8").lower() not in {"utf-8", "utf8"}:
             raise BadRequest("a form that is not UTF-8")
-        if not all(map(_is_clean, _texts(request))):
+        if any(map(_KEPT_BY_NO_DATABASE.search, _texts(request))):
             raise BadRequest("NUL or half a surrogate pair")
         return get_response(request)
 
@@ -104,14 +113,31 @@ def _texts(request: HttpRequest) -> Iterable[str]:
             yield from map(str, values)
 
 
-def _is_clean(text: str) -> bool:
-    if "\0" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+class DatabaseAway:
+    """Answers 503 where a view did not get at its rows in time: the database is away, locked or busy."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Django calls this with what a view raised."""
+        if not _is_away(error):
+            return None
+        log.warning("page: the database is away", extra={"path": request.path, "why": repr(error)})
+        page = render(request, "503.html", {"retry_seconds": DATABASE_RETRY_SECONDS}, status=503)
+        page["Retry-After"] = str(DATABASE_RETRY_SECONDS)
+        page._has_been_logged = True  # type: ignore[attr-defined]  # Django would log an error
+        return page
+
+
+def _is_away(error: Exception) -> bool:
+    """Also when it is an old primary, which takes no writes: the next connection may lead to the new one."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return isinstance(error, Error) and is_read_only(error)
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise has no types

@@ -9,34 +9,35 @@ from __future__ import annotations
 import hmac
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
 
 from django.conf import settings
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from proxy.core.errors import READ_ONLY, BadRequest
-from proxy.http.exposition import CONTENT_TYPE, Exposition
+from proxy.core.errors import READ_ONLY, AuthenticationFailed, BadRequest
+from proxy.http.exposition import Exposition
 from proxy.http.readiness import Readiness
-from proxy.node import GatewayNode, running_node
+from proxy.node import running_node
 from proxy.socket.middleware import Application, Receive, Scope, Send, header_values
 
 _UNHEALTHY_LAG_SECONDS = 5.0
 _exposition = Exposition()
-_readiness: WeakKeyDictionary[GatewayNode, Readiness] = WeakKeyDictionary()
+_readiness_of = lru_cache(Readiness)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole HTTP response."""
 
     status: int
-    content_type: str
     body: bytes
+    content_type: str = "application/json"
 
-    @classmethod
-    def of_parts(cls, parts: Mapping[str, object], *, status: int) -> Answer:
-        return cls(status=status, content_type="application/json", body=json.dumps(parts).encode())
+
+def _told(status: int, **parts: object) -> Answer:
+    return Answer(status, json.dumps(parts).encode())
 
 
 async def health(_: Scope) -> Answer:
@@ -44,17 +45,14 @@ async def health(_: Scope) -> Answer:
     node = await running_node()
     lag_seconds = node.lag.seconds
     alive = lag_seconds < _UNHEALTHY_LAG_SECONDS
-    parts = {"alive": alive, "node": node.node_id, "loop_lag_ms": round(lag_seconds * 1000, 1)}
-    return Answer.of_parts(parts, status=200 if alive else 503)
+    lag_ms = round(lag_seconds * 1000, 1)
+    return _told(200 if alive else 503, alive=alive, node=node.node_id, loop_lag_ms=lag_ms)
 
 
 async def ready(_: Scope) -> Answer:
     """Should clients be sent here? 503 when they should not; the body tells of each part."""
-    node = await running_node()
-    if node not in _readiness:
-        _readiness[node] = Readiness(node)
-    parts = await _readiness[node].parts()
-    return Answer.of_parts(parts, status=200 if parts["ready"] else 503)
+    parts = await _readiness_of(await running_node()).parts()
+    return _told(200 if parts["ready"] else 503, **parts)
 
 
 async def prometheus(scope: Scope) -> Answer:
@@ -62,9 +60,9 @@ async def prometheus(scope: Scope) -> Answer:
     expected = settings.METRICS_TOKEN
     given = next(header_values(scope, b"authorization"), "")
     if expected and not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
-        told = {"code": "authentication_failed", "message": "METRICS_TOKEN is needed as a bearer token."}
-        return Answer.of_parts(told, status=401)
-    return Answer(status=200, content_type=CONTENT_TYPE, body=_exposition.text(time.monotonic()))
+        message = "METRICS_TOKEN is needed as a bearer token."
+        return _told(401, code=AuthenticationFailed.code, message=message)
+    return Answer(200, _exposition.text(time.monotonic()), CONTENT_TYPE_LATEST)
 
 
 PATHS: dict[str, Callable[[Scope], Awaitable[Answer]]] = {
@@ -85,20 +83,19 @@ class Operations:
         if asked is None:
             await self._app(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
-            told = {"code": BadRequest.code, "message": READ_ONLY}
-            await _send(send, Answer.of_parts(told, status=405), allow=b"GET, HEAD")
+            await _send(send, _told(405, code=BadRequest.code, message=READ_ONLY))
         else:
             await _send(send, await asked(scope), is_head=scope["method"] == "HEAD")
 
 
-async def _send(send: Send, answer: Answer, *, allow: bytes | None = None, is_head: bool = False) -> None:
+async def _send(send: Send, answer: Answer, *, is_head: bool = False) -> None:
     headers = [
         (b"content-type", answer.content_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
-    if allow is not None:
-        headers.append((b"allow", allow))
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", b"GET, HEAD"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if is_head else answer.body})
