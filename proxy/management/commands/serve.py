@@ -64,11 +64,11 @@ class Command(BaseCommand):
             raise CommandError("--endpoint needs --workers 1: workers share one socket, and no other")
         if options["parent"] is None:  # a worker's master has asked
             _check_migrations()
-        most_links = _links_that_fit()
+        max_links = _max_links(warn=options["parent"] is None)
         listening_socket = self._listen(options)
         _check_unix_sockets(listening_socket, options["endpoint"])
         if options["workers"] == 1:
-            sys.exit(self._serve(listening_socket, options, most_links=most_links))
+            sys.exit(self._serve(listening_socket, options, max_links=max_links))
         sys.exit(self._supervise(listening_socket, options["workers"]))
 
     def _listen(self, options: dict[str, Any]) -> socket.socket:
@@ -79,12 +79,11 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"cannot listen: {error}") from None
 
-    def _serve(self, listening_socket: socket.socket, options: dict[str, Any], *, most_links: int) -> int:
+    def _serve(self, listening_socket: socket.socket, options: dict[str, Any], *, max_links: int) -> int:
         from proxy.server.server import GatewayServer
 
-        composition = Composition(
-            None if options["line"] is None else Line(options["line"]), max_links=_max_links(most_links)
-        )
+        line = None if options["line"] is None else Line(options["line"])
+        composition = Composition(line, max_links=max_links)
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
@@ -152,9 +151,17 @@ class Composition:
         await self.node.stop()
 
 
-def _max_links(most_links: int) -> int:
-    """MAX_CONNECTIONS, but no more links than there are open files for."""
-    if most_links < settings.MAX_CONNECTIONS:
+def _max_links(*, warn: bool) -> int:
+    """MAX_CONNECTIONS, but no more links than there are files for, once the limit is as high as it may be.
+
+    Raises:
+        CommandError: not one.
+    """
+    files = open_files.raise_limit()
+    most_links = open_files.links_that_fit(files)
+    if most_links < 1:
+        raise CommandError(f"at most {files} open files (ulimit -n) are too few for a gateway")
+    if most_links < settings.MAX_CONNECTIONS and warn:
         logger.warning(
             "MAX_CONNECTIONS is more than the limit of open files (ulimit -n) allows, and is lowered",
             extra={"max_connections": most_links, "asked_for": settings.MAX_CONNECTIONS},
@@ -181,19 +188,6 @@ def server_options(composition: Composition, *, parent_pid: int | None) -> Serve
         takes_body=lambda path: path.startswith(settings.BODY_PATHS),
         is_probe=operations.PATHS.__contains__,
     )
-
-
-def _links_that_fit() -> int:
-    """How many links there are files for, once the limit is as high as it may be.
-
-    Raises:
-        CommandError: not one.
-    """
-    files = open_files.raise_limit()
-    most_links = open_files.links_that_fit(files)
-    if most_links < 1:
-        raise CommandError(f"at most {files} open files (ulimit -n) are too few for a gateway")
-    return most_links
 
 
 def _check_migrations() -> None:
