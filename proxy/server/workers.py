@@ -23,7 +23,6 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.core.backoff import delays, jittered
-from proxy.server.line import FOR_GOOD, NOBODY, OTHERS, SERVES
 
 log = logging.getLogger("gateway.master")
 
@@ -32,6 +31,12 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 30.0
 # A worker that lived this long did not die of its start.
 STEADY_SECONDS = 30.0
 CANNOT_START = os.EX_OSERR
+
+# What a worker says once it accepts, and as it begins to drain: it ends for good, or a successor is to come.
+SERVES, FOR_GOOD, FOR_NOW = b"s", b"g", b"n"
+# What the master answers: others go on accepting, or nobody does, and the master has let go of the socket.
+OTHERS, NOBODY = b"o", b"-"
+ANSWER_SECONDS = 1.0
 
 
 class Master:
@@ -188,3 +193,26 @@ class Master:
             if process.returncode is None:
                 log.error("worker did not drain in time", extra={"slot": slot, "worker_pid": process.pid})
                 process.kill()
+
+
+class Line:
+    """A worker's line to its master: it accepts from the socket that they share, it leaves, who stays."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._socket.setblocking(False)
+
+    def serves(self) -> None:
+        """Say that this worker accepts."""
+        with contextlib.suppress(OSError):  # the master has gone: who lost it drains
+            self._socket.send(SERVES)
+
+    async def others_accept(self, *, for_good: bool) -> bool:
+        """Say that this worker leaves, and ask whether others stay; False also where no master answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await loop.sock_sendall(self._socket, FOR_GOOD if for_good else FOR_NOW)
+                return await loop.sock_recv(self._socket, 1) == OTHERS
+        except OSError:  # its deadline, too
+            return False

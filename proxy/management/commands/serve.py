@@ -22,9 +22,8 @@ from proxy.engine.background import end_for_sure
 from proxy.http import operations
 from proxy.node import GatewayNode, link_limits, start_node
 from proxy.server import listening, open_files
-from proxy.server.line import Line
 from proxy.server.options import Hooks, ServerOptions
-from proxy.server.workers import Master
+from proxy.server.workers import Line, Master
 from proxy.tables.migrated import missing_migrations
 
 logger = logging.getLogger(__name__)

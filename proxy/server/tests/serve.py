@@ -18,9 +18,8 @@ from typing import Any
 from proxy.core.addresses import Network
 from proxy.core.limits import LinkLimits
 from proxy.server import listening
-from proxy.server.line import Line
 from proxy.server.options import Hooks, ServerOptions
-from proxy.server.workers import Master
+from proxy.server.workers import Line, Master
 
 
 def main() -> int:
