@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import HTTPFactory
 from twisted.internet import tcp
 from twisted.web.http import HTTPChannel
 
@@ -14,6 +14,7 @@ from proxy.core.refusals import refusal
 from proxy.server import handshake
 from proxy.server.counting import Reason, count_refusal
 from proxy.server.http_connections import HttpConnections
+from proxy.server.http_request import GatewayRequest
 from proxy.server.options import ServerOptions
 
 log = logging.getLogger("gateway.server")
@@ -90,9 +91,9 @@ class GatewayChannel(HTTPChannel):
         options, path = self.factory.server.options, self._path.partition(b"?")[0].decode("latin-1")
         if self.length is None:
             return 411, "A body needs a Content-Length."
-        if options.is_probe(path) and self._command not in {b"GET", b"HEAD"}:
+        if path in options.probe_paths and self._command not in {b"GET", b"HEAD"}:
             return 405, READ_ONLY
-        if not options.takes_body(path):
+        if not path.startswith(options.body_paths):
             return 413, "No body is taken here."
         if self.length > options.max_body_bytes:
             return 413, f"A body may have {options.max_body_bytes} bytes."
@@ -163,18 +164,11 @@ class GatewayFactory(HTTPFactory):
 
     protocol = GatewayChannel
 
-    def __init__(self, server: Any, requests: type[WebRequest]) -> None:
-        """`requests` is what a channel makes of each request."""
+    def __init__(self, server: Any) -> None:
         super().__init__(server)
-        self._requests = requests
         options: ServerOptions = server.options
         self.timeOut = options.head_timeout_seconds
-        self.connections = HttpConnections(
-            most=options.most_http_connections,
-            most_waiting=options.max_http_connections,
-            most_per_address=options.max_http_connections_per_address,
-            proxies=options.trusted_proxies,
-        )
+        self.connections = HttpConnections(options)
         self._complained_at = float("-inf")
 
     def arrive(self, channel: GatewayChannel) -> bool:
@@ -196,7 +190,7 @@ class GatewayFactory(HTTPFactory):
 
     def buildProtocol(self, addr: Any) -> Any:
         channel = super().buildProtocol(addr)
-        channel.requestFactory = self._requests
+        channel.requestFactory = GatewayRequest
         channel.abortTimeout = self.server.options.limits.close_timeout_seconds
         return channel
 

@@ -14,6 +14,7 @@ from collections import Counter
 from typing import Protocol
 
 from proxy.core.addresses import Network, address_key, is_trusted, parse_address
+from proxy.server.options import ServerOptions
 
 
 class Connection(Protocol):
@@ -26,28 +27,23 @@ class Connection(Protocol):
 class HttpConnections:
     """The book of one process. Addresses are counted whole for IPv4, by their /64 for IPv6."""
 
-    def __init__(
-        self, *, most: int, most_waiting: int, most_per_address: int, proxies: tuple[Network, ...] = ()
-    ) -> None:
-        """`most` is of both kinds. `proxies` stand for many clients: their addresses have no bound."""
-        self._most, self._most_waiting, self._most_per_address = most, most_waiting, most_per_address
-        self._proxies = proxies
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
         self._waiting: dict[Connection, str] = {}  # oldest first, each with its address key
         self._busy: dict[Connection, str] = {}  # likewise
         self._held: Counter[str] = Counter()
         self.given_way = 0
 
-    def __contains__(self, connection: Connection) -> bool:
-        return connection in self._waiting or connection in self._busy
-
     def arrive(self, connection: Connection, host: str | None) -> bool:
         """Enter a new connection of `host`, None for a Unix socket. False if it may not stay."""
-        key = share_key(host, self._proxies)
-        if key and self._held[key] >= self._most_per_address and not self._oust(key):
+        options = self._options
+        key = share_key(host, options.trusted_proxies)
+        if key and self._held[key] >= options.max_http_connections_per_address and not self._oust(key):
             return False
-        if len(self._waiting) >= self._most_waiting:
+        if len(self._waiting) >= options.max_http_connections:
             self._oust(None)
-        if len(self._waiting) + len(self._busy) >= self._most and not self._oust(None):
+        held = len(self._waiting) + len(self._busy)
+        if held >= options.most_http_connections and not self._oust(None):
             self._end(next(iter(self._busy)))
         self._waiting[connection] = key
         self._held[key] += 1

@@ -14,7 +14,7 @@ from proxy.core.errors import BadRequest, GatewayError, Overloaded, TooMany
 from proxy.core.heads import CONTROL_BYTES
 from proxy.core.refusals import Refusal, refusal, refusal_of
 from proxy.server import access_log, upgrade
-from proxy.server.counting import Reason, count_refusal
+from proxy.server.counting import count_refusal
 
 _NOT_FROM_CLIENTS = b"Daphne-Root-Path"
 
@@ -48,8 +48,11 @@ class GatewayRequest(WebRequest):
             if wait_seconds:
                 self.server.loop.call_later(wait_seconds, self._serve)
                 return None
-        elif self._refuse_for_want_of_a_place():
-            return None
+        else:
+            refusal = self.server.http_requests.refusal(self.client_address)
+            if refusal is not None:
+                self._refuse(refusal)
+                return None
         if self.server.is_draining:
             self._make_last()
         return super().process()
@@ -66,25 +69,11 @@ class GatewayRequest(WebRequest):
 
     @property
     def is_probe(self) -> bool:
-        return bool(self.server.options.is_probe(self.uri.partition(b"?")[0].decode("latin-1")))
+        return bool(self.uri.partition(b"?")[0].decode("latin-1") in self.server.options.probe_paths)
 
-    def _refuse_for_want_of_a_place(self) -> bool:
-        """Answer at once if as many applications run as may, for this client or in all."""
-        running, options = self.server.http_requests, self.server.options
-        if running.is_full_for(self.client_address):
-            limit = options.max_http_requests_per_address
-            self._refuse(
-                TooMany("http_per_ip", limit=limit, retry_after_seconds=1.0),
-                counted="http_per_address",
-            )
-            return True
-        if running.is_full:
-            self._refuse(Overloaded(), counted="http_overloaded")
-            return True
-        return False
-
-    def _refuse(self, error: GatewayError, *, counted: Reason) -> None:
-        count_refusal(counted)
+    def _refuse(self, error: TooMany | Overloaded) -> None:
+        """At once: as many applications run as may, for this client or in all."""
+        count_refusal("http_per_address" if isinstance(error, TooMany) else "http_overloaded")
         self._make_last()
         self._answer(refusal_of(error))
 

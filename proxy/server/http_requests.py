@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from proxy.core.addresses import Network
 from proxy.core.buckets import Buckets
+from proxy.core.errors import Overloaded, TooMany
 from proxy.core.limits import Rate
 from proxy.server.http_connections import share_key
 from proxy.server.options import ServerOptions
@@ -22,40 +22,17 @@ class HttpRequests:
     their /64 for IPv6. A proxy that does not tell, and a Unix socket, have no bound of their own.
     """
 
-    def __init__(
-        self,
-        *,
-        most: int,
-        most_per_address: int,
-        probes_per_second: float,
-        proxies: tuple[Network, ...] = (),
-    ) -> None:
-        """`probes_per_second` are an address's, and as many at once."""
-        self._probes = Buckets(Rate(probes_per_second, 1))
-        self._most, self._most_per_address, self._proxies = most, most_per_address, proxies
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._probes = Buckets(Rate(options.probes_per_second_per_address, 1))
         self._running: Counter[str] = Counter()
 
-    @classmethod
-    def within(cls, options: ServerOptions) -> HttpRequests:
-        return cls(
-            most=options.max_http_requests,
-            most_per_address=options.max_http_requests_per_address,
-            probes_per_second=options.probes_per_second_per_address,
-            proxies=options.trusted_proxies,
-        )
-
-    @property
-    def running(self) -> int:
-        return self._running.total()
-
-    @property
-    def is_full(self) -> bool:
-        return self.running >= self._most
-
-    def is_full_for(self, address: str) -> bool:
-        """Whether the client at `address` has its share; never of "", which is nobody's in particular."""
-        key = self._key(address)
-        return bool(key) and self._running[key] >= self._most_per_address
+    def refusal(self, address: str) -> TooMany | Overloaded | None:
+        """Why the client at `address` may have no more now; "" is nobody's, and has no share to use up."""
+        key, limit = self._key(address), self._options.max_http_requests_per_address
+        if key and self._running[key] >= limit:
+            return TooMany("http_per_ip", limit=limit, retry_after_seconds=1.0)
+        return Overloaded() if self._running.total() >= self._options.max_http_requests else None
 
     def probe_wait_seconds(self, address: str, now: float) -> float:
         """Until the client at `address` may ask for another probe; 0 takes it. Never for ""."""
@@ -74,4 +51,4 @@ class HttpRequests:
             del self._running[key]
 
     def _key(self, address: str) -> str:
-        return share_key(address, self._proxies)
+        return share_key(address, self._options.trusted_proxies)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from proxy.core.addresses import Network
@@ -10,48 +9,27 @@ from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
 
 
-async def _nothing() -> None:
-    return None
-
-
-async def _no() -> bool:
-    return False
-
-
-def _ignore(*_: object) -> None:
-    return None
-
-
-def _none(_: int) -> None:
-    return None
-
-
-def _always(_: str) -> bool:
-    return True
-
-
-def _never(_: str) -> bool:
-    return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """What the composition wants to be told.
+    """What the composition is told and asked; it overrides what it has to say to."""
 
-    `on_started` runs before the first connection is accepted; if it raises, the start fails. `on_serving` is
-    called once connections are accepted. `refusal` is asked from then on, at each handshake and with how many
-    others there are: why it may not go on to the application. Its `code` is counted.
-    `on_draining` is called once, at once; what `refusal` says from then on is up to the composition.
-    `others_accept` is asked next: whether other processes go on accepting from the same sockets, so that
-    those who wait there are theirs. `on_stopped` runs after the last link is gone, under a deadline.
-    """
+    async def on_started(self) -> None:
+        """Called before the first connection is accepted; if it raises, the start fails."""
 
-    on_started: Callable[[], Awaitable[None]] = _nothing
-    on_serving: Callable[[], None] = _ignore
-    refusal: Callable[[int], GatewayError | None] = _none
-    on_draining: Callable[[], None] = _ignore
-    others_accept: Callable[[], Awaitable[bool]] = _no
-    on_stopped: Callable[[], Awaitable[None]] = _nothing
+    def on_serving(self) -> None:
+        """Connections are accepted from now on."""
+
+    def refusal(self, links: int) -> GatewayError | None:
+        """Why a handshake may not go on to the application, beside `links` others. Its `code` is counted."""
+
+    def on_draining(self) -> None:
+        """Called once, at once; what `refusal` says from then on is up to the composition."""
+
+    async def others_accept(self) -> bool:
+        """Asked next: whether others accept from the same sockets, so that who waits there is theirs."""
+        return False
+
+    async def on_stopped(self) -> None:
+        """Called after the last link is gone, under a deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +43,9 @@ class ServerOptions:
     `max_http_connections` bounds connections without a request, `max_http_requests` applications that work
     on one, whether or not anybody waits for it; upgrades count as neither. `trusted_proxies` have no bound
     per address: the requests that they pass on count for the clients that they name.
-    `takes_body` says at which paths (no query, as the client wrote them) a request may have a body,
-    `is_probe` which are answered from memory, all but a few at once, so that an answer costs hardly more than
-    a refusal: those are served however many requests are under way, but no faster
-    than `probes_per_second_per_address`; more of them wait for their turn.
+    Under `body_paths` a request may have a body. `probe_paths` are answered from memory, so that an answer
+    costs hardly more than a refusal: those are served however many requests are under way, but no faster than
+    `probes_per_second_per_address`; more of them wait for their turn. Paths are as the client wrote them.
     """
 
     limits: LinkLimits = field(default_factory=LinkLimits)
@@ -89,8 +66,8 @@ class ServerOptions:
     sweep_seconds: float = 1.0
     max_early_bytes: int = 4096
     max_body_bytes: int = 1 << 20
-    takes_body: Callable[[str], bool] = _always
-    is_probe: Callable[[str], bool] = _never
+    body_paths: tuple[str, ...] = ("/",)
+    probe_paths: frozenset[str] = frozenset()
     max_refusal_bytes: int = 64 << 10
     receive_queue_bytes: int = 64 << 10
     receive_queue_messages: int = 64

@@ -68,7 +68,7 @@ class GatewayServer(Server):
         self.options, self.loop = options, reactor._asyncioEventloop
         self.clients = Clients(application, options, loop=self.loop, on_refused=self._log_refused)
         self.clients.on_orphaned = self.request_drain
-        self.http_requests = HttpRequests.within(options)
+        self.http_requests = HttpRequests(options)
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
         self._ports: list[Any] = []
         self._drain = Drain(self.clients, http_requests=self._count_http_requests)
@@ -145,7 +145,7 @@ class GatewayServer(Server):
     def _prepare(self) -> None:
         """What Daphne's own run() sets up, but for its listening and its signal handlers."""
         self.connections: dict[Any, dict[str, Any]] = {}
-        self.http_factory = GatewayFactory(self, GatewayRequest)
+        self.http_factory = GatewayFactory(self)
         self.ws_factory = WebSocketFactory(self, server=self.server_name)
         self.ws_factory.setProtocolOptions(
             autoPingTimeout=self.ping_timeout,

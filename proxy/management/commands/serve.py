@@ -86,7 +86,7 @@ class Command(BaseCommand):
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
-            options=server_options(composition, parent_pid=options["parent"]),
+            options=_server_options(composition, parent_pid=options["parent"]),
             endpoints=options["endpoint"],
         )
         composition.request_drain = server.request_drain
@@ -104,7 +104,7 @@ class Command(BaseCommand):
         return asyncio.run(master.run())
 
 
-class Composition:
+class Composition(Hooks):
     """Ties the server's life to the node's."""
 
     node: GatewayNode
@@ -168,24 +168,16 @@ def _max_links(*, warn: bool) -> int:
     return min(settings.MAX_CONNECTIONS, most_links)
 
 
-def server_options(composition: Composition, *, parent_pid: int | None) -> ServerOptions:
+def _server_options(composition: Composition, *, parent_pid: int | None) -> ServerOptions:
     """The server's bounds, from settings."""
-    hooks = Hooks(
-        on_started=composition.on_started,
-        on_serving=composition.on_serving,
-        refusal=composition.refusal,
-        on_draining=composition.on_draining,
-        others_accept=composition.others_accept,
-        on_stopped=composition.on_stopped,
-    )
     return ServerOptions(
         limits=link_limits(),
-        hooks=hooks,
+        hooks=composition,
         drain_seconds=settings.DRAIN_SECONDS,
         parent_pid=parent_pid,
         trusted_proxies=settings.TRUSTED_PROXIES,
-        takes_body=lambda path: path.startswith(settings.BODY_PATHS),
-        is_probe=operations.PATHS.__contains__,
+        body_paths=settings.BODY_PATHS,
+        probe_paths=frozenset(operations.PATHS),
     )
 
 

@@ -16,6 +16,8 @@ from proxy.core.errors import ClientLeft, Draining, GatewayError, HookFailed, Ov
 from proxy.engine.links.splice import Splice
 from proxy.server.answers import PendingAnswer
 from proxy.server.client import Client
+from proxy.server.options import Hooks
+from proxy.server.workers import Line
 
 SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
 COUNTS: dict[str, int] = {}
@@ -26,10 +28,31 @@ def count(what: str) -> None:
     COUNTS[what] = COUNTS.get(what, 0) + 1
 
 
-def refusal(links: int) -> GatewayError | None:
-    if not STATE["ready"]:
-        return Draining()
-    return Overloaded() if links >= STATE["max_connections"] else None
+class TestHooks(Hooks):
+    """What a node would say, by STATE; and whether the stop was clean, on stdout."""
+
+    __test__ = False
+
+    def __init__(self, line: Line | None) -> None:
+        self._line = line
+
+    def on_serving(self) -> None:
+        if self._line is not None:
+            self._line.serves()
+
+    def refusal(self, links: int) -> GatewayError | None:
+        if not STATE["ready"]:
+            return Draining()
+        return Overloaded() if links >= STATE["max_connections"] else None
+
+    def on_draining(self) -> None:
+        STATE["ready"] = False
+
+    async def others_accept(self) -> bool:
+        return self._line is not None and await self._line.others_accept(for_good=STATE["drained_by_staff"])
+
+    async def on_stopped(self) -> None:
+        print("stopped", flush=True)  # noqa: T201
 
 
 def counted_here() -> dict[str, float]:
@@ -225,6 +248,17 @@ async def websocket_ponder(scope, receive, send, query):
     SEEN[query["key"]].put_nowait(await receive())
 
 
+async def websocket_dial_late(scope, receive, send, query):
+    """Begins to dial once its client has left."""
+    await receive()
+    SEEN["pondering" + query["key"]].put_nowait({"type": "pondering"})
+    await receive()
+    try:
+        await scope["extensions"]["sluicegate.splice"]["until_left"](asyncio.sleep(60))
+    except ClientLeft:
+        report(query, {"type": "client left"})
+
+
 async def websocket_vanish(scope, receive, send, query):
     """Waits for its client to leave."""
     while (await receive())["type"] != "websocket.disconnect":
@@ -248,17 +282,6 @@ async def websocket_deaf(scope, receive, send, query):
         if event.get("text") == "end":
             await send({"type": "websocket.send", "text": json.dumps([messages, size])})
             continue
-async def websocket_dial_late(scope, receive, send, query):
-    """Begins to dial once its client has left."""
-    await receive()
-    SEEN["pondering" + query["key"]].put_nowait({"type": "pondering"})
-    await receive()
-    try:
-        await scope["extensions"]["sluicegate.splice"]["until_left"](asyncio.sleep(60))
-    except ClientLeft:
-        report(query, {"type": "client left"})
-
-
         messages, size = messages + 1, size + len(event.get("bytes") or event.get("text") or "")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from proxy.core.addresses import Network
 from proxy.core.limits import LinkLimits
 from proxy.server import listening
-from proxy.server.options import Hooks, ServerOptions
+from proxy.server.options import ServerOptions
 from proxy.server.workers import Line, Master
 
 
@@ -38,34 +38,13 @@ def main() -> int:
     from proxy.server.server import GatewayServer
     from proxy.server.tests import applications
 
-    def on_serving() -> None:
-        if line is not None:
-            line.serves()
-
     applications.STATE["max_connections"] = given.pop("max_connections", sys.maxsize)
-
-    def on_draining() -> None:
-        applications.STATE["ready"] = False
-
-    async def on_stopped() -> None:
-        print("stopped", flush=True)  # noqa: T201
-
-    async def others_accept() -> bool:
-        return line is not None and await line.others_accept(for_good=applications.STATE["drained_by_staff"])
-
-    hooks = Hooks(
-        on_serving=on_serving,
-        refusal=applications.refusal,
-        on_draining=on_draining,
-        others_accept=others_accept,
-        on_stopped=on_stopped,
-    )
-    body_paths = given.pop("body_paths", None)
-    if body_paths is not None:
-        given["takes_body"] = lambda path: path in body_paths
+    if "body_paths" in given:
+        given["body_paths"] = tuple(given["body_paths"])
     given["trusted_proxies"] = _networks(given.pop("proxies", []))
-    given["is_probe"] = given.pop("probe_paths", []).__contains__
-    options = ServerOptions(limits=LinkLimits(**given.pop("limits", {})), hooks=hooks, **given)
+    given["probe_paths"] = frozenset(given.pop("probe_paths", []))
+    limits = LinkLimits(**given.pop("limits", {}))
+    options = ServerOptions(limits=limits, hooks=applications.TestHooks(line), **given)
     server = GatewayServer(
         applications.application, listening=[listening.adopt(fd)], options=options, endpoints=endpoints
     )
