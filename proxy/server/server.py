@@ -100,7 +100,7 @@ class GatewayServer(Server):
     def _on_signal(self) -> None:
         """The first signal drains, a second one hurries."""
         if self._drain.requested.is_set():
-            self._drain.hurry()
+            self._drain.hurried = True
         self.request_drain()
 
     async def _live(self) -> None:
