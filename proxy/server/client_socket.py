@@ -1,4 +1,4 @@
-"""A client's socket whose every end has a deadline."""
+"""What has a client's socket, and a socket whose every end has a deadline."""
 
 from __future__ import annotations
 
@@ -6,11 +6,45 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from proxy.core.closes import Close, ClosedBy
 from proxy.engine.unsent import MOST_TIMEOUTS, finish, still_moves, unsent_bytes
 
 
-class ClientSocket(asyncio.Protocol):
-    """Base of the client's legs: what concerns the transport only. One timer, for the phase it is in."""
+class ClientLeg:
+    """What has a client's socket: its handshake, then its conversation or a splice.
+
+    What one of them has no use for does nothing.
+    """
+
+    __slots__ = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Accepted, and nobody has begun to close it."""
+        return False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI send. Waits while the client has too much to read; does nothing once the leg has ended.
+
+        Raises:
+            ValueError: the event is malformed or out of place.
+        """
+
+    def close(self, close: Close, *, by: ClosedBy) -> None:
+        """Start to close an accepted leg, under a deadline."""
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+
+    def tick(self, now: float) -> None:
+        """Look at the clock, about once a second."""
+
+    def application_ended(self, *, well: bool) -> None:
+        """It has returned, or else it has failed or was cancelled."""
+
+
+class ClientSocket(ClientLeg, asyncio.Protocol):
+    """A leg that is the socket's own protocol. One timer, for the phase it is in."""
 
     __slots__ = ("_timer", "_transport", "loop")
 

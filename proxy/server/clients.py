@@ -1,95 +1,42 @@
-"""The clients of this process: who may join, who has to go, and what the clock says. Knows no Twisted."""
+"""The clients of this process: who is there, who serves each, and what the clock says. Knows no Twisted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from proxy import metrics
-from proxy.server import handshake
-from proxy.server.client import Application, Client
-from proxy.server.counting import count_failure, count_refusal
-from proxy.server.handshake import BadHandshake, UpgradeRequest
-from proxy.server.handshake_leg import HandshakeLeg
+from proxy.core import closes
+from proxy.core.closes import Close, ClosedBy
+from proxy.server.client_socket import ClientLeg
+from proxy.server.counting import count_failure
+from proxy.server.inbox import Inbox
 from proxy.server.options import ServerOptions
 
 log = logging.getLogger("gateway.server")
+
+Application = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
 
 
 class Clients:
     """Everything that the clients of one process share."""
 
     def __init__(
-        self,
-        application: Application,
-        options: ServerOptions,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        on_refused: Callable[[UpgradeRequest, int], None] = lambda request, status: None,
+        self, application: Application, options: ServerOptions, *, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.application, self.options, self.loop = application, options, loop
         self.present: set[Client] = set()
-        self.is_empty = asyncio.Event()
-        self.is_empty.set()
         self.on_orphaned: Callable[[], None] = lambda: None
-        self.on_refused = on_refused
         self._ending: dict[Client, float] = {}
-        self._upgrades: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
-
-    # --- Clients come and go -----
-
-    def take(self, connection: socket.socket, request: UpgradeRequest) -> None:
-        """Serve an upgrade on its own socket, which is no longer anybody else's."""
-        client = Client(self)
-        leg = HandshakeLeg(client, request)
-        self.present.add(client)
-        self.is_empty.clear()
-        task = self.loop.create_task(self._connect(leg, connection, request), name="upgrade")
-        self._upgrades.add(task)
-        task.add_done_callback(self._upgrades.discard)
-
-    async def _connect(self, leg: HandshakeLeg, connection: socket.socket, request: UpgradeRequest) -> None:
-        """A short life: attach the socket to the loop, then answer, or let the application answer."""
-        try:
-            await self.loop.connect_accepted_socket(lambda: leg, connection)
-        except OSError as error:
-            log.info("client lost during the upgrade", extra={"error": str(error)})
-            connection.close()
-            leg.connection_lost(error)
-            return
-        if not leg.is_answered:
-            self._answer(leg, request)
-
-    def _answer(self, leg: HandshakeLeg, request: UpgradeRequest) -> None:
-        try:
-            accept_key = handshake.accept_key_of(request)
-        except BadHandshake as error:
-            count_refusal("handshake")
-            self.on_refused(request, error.status)
-            leg.refuse(error)
-            return
-        refusal = self.options.hooks.refusal(len(self.present) - 1)
-        if refusal is None:
-            leg.open(request, accept_key)
-            return
-        metrics.child(metrics.REJECTIONS_TOTAL, metrics.NO_ROUTE, refusal.code).inc()
-        self.on_refused(request, refusal.status)
-        if request.wants_refusal_as_close:
-            leg.refuse_with_close(refusal, request, accept_key)
-        else:
-            leg.refuse(refusal)
 
     def let_go(self, client: Client) -> None:
         """Called when the client's socket is gone, and when its application has ended."""
         if client.task is None and client.is_gone:
             self._ending.pop(client, None)
             self.present.discard(client)
-            if not self.present:
-                self.is_empty.set()
         elif client.is_gone:
             self._ending[client] = self.loop.time()
 
@@ -123,3 +70,81 @@ class Clients:
             log.exception("looking after a leg failed")
             count_failure("tick_failed")
             client.leg.abort()
+
+
+class Client:
+    """Kept until its socket is gone and its application has ended.
+
+    Attributes:
+        leg: whoever has the socket, or had it last.
+        task: the application's, or of what goes on in its place; None before and after.
+        inbox: what waits for the application; None once that has ended.
+    """
+
+    __slots__ = ("clients", "inbox", "is_gone", "leg", "task")
+
+    def __init__(self, clients: Clients, leg: ClientLeg) -> None:
+        options = clients.options
+        self.clients, self.leg, self.is_gone = clients, leg, False
+        self.task: asyncio.Future[None] | None = None
+        self.inbox: Inbox | None = Inbox(
+            max_bytes=options.receive_queue_bytes, max_events=options.receive_queue_messages
+        )
+        clients.present.add(self)
+
+    # --- For its legs -----
+
+    def serve(self, scope: dict[str, Any]) -> None:
+        """Call the application."""
+        assert self.inbox is not None  # noqa: S101  no application has ended yet
+        self.inbox.put({"type": "websocket.connect"})
+        try:
+            running = self.clients.application(scope, self.inbox.receive, self._send)
+        except Exception as error:  # noqa: BLE001  an application's outermost edge
+            self._application_failed(error)
+            self.leg.application_ended(well=False)
+            return
+        self.go_on_with(running)
+
+    def go_on_with(self, serving: Awaitable[None]) -> None:
+        """From now on it is `serving` that serves the client, until its end.
+
+        An application that hands it over may return: its scope and the coroutines around it weigh no more.
+        """
+        self.task = asyncio.ensure_future(serving, loop=self.clients.loop)
+        self.task.add_done_callback(self._on_application_end)
+
+    def cancel(self) -> None:
+        """End the application by force; not before its first step, or nothing of it would clean up."""
+        if self.task is not None:
+            self.clients.loop.call_soon(self.task.cancel)
+
+    def end(self, close: Close, *, by: ClosedBy) -> None:
+        """Tell the application that the leg has ended, or begins to; the first end wins."""
+        if self.inbox is not None:
+            self.inbox.end(close, by=by)
+
+    def socket_gone(self) -> None:
+        self.is_gone = True
+        self.end(closes.LOST, by=ClosedBy.CLIENT)
+        self.clients.let_go(self)
+
+    # --- The application -----
+
+    def _send(self, message: dict[str, Any]) -> Awaitable[None]:
+        return self.leg.send(message)
+
+    def _on_application_end(self, task: asyncio.Future[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._application_failed(error)
+        if task is not self.task:  # another goes on in its place
+            return
+        self.task = None
+        self.leg.application_ended(well=error is None and not task.cancelled())
+        self.inbox = None
+        self.clients.let_go(self)
+
+    def _application_failed(self, error: BaseException) -> None:
+        log.error("application failed", exc_info=error)
+        count_failure("application_error")

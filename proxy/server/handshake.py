@@ -19,10 +19,11 @@ from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from proxy.core.errors import BadRequest
+from proxy.core.credentials import Subprotocols
+from proxy.core.errors import BadRequest, Forbidden
 from proxy.core.heads import CONTROL_BYTES, TOKEN, problem_of_head
 from proxy.core.redaction import redacted
-from proxy.core.refusals import Header
+from proxy.core.refusals import Header, refusal_of
 
 _log = logging.getLogger("websockets.server")
 # Checks requests, one after the other: making a protocol for each costs as much as the check.
@@ -136,6 +137,74 @@ class BadHandshake(BadRequest):
         super().__init__(detail)
         self.status = status
         self.message = redacted(f"{self.message} {detail}")
+
+
+class PendingAnswer:
+    """Collects what an application says before it accepts, until that makes an answer."""
+
+    __slots__ = ("_accept_key", "_body", "_headers", "_max_body_bytes", "_status", "_subprotocols")
+
+    def __init__(self, accept_key: str, subprotocols: list[str], *, max_body_bytes: int) -> None:
+        """`subprotocols`: what the client offers."""
+        self._accept_key, self._subprotocols = accept_key, subprotocols
+        self._max_body_bytes = max_body_bytes
+        self._status: int | None = None
+        self._headers: list[Header] = []
+        self._body = b""
+
+    def add(self, message: dict[str, Any]) -> bytes | None:
+        """What to write once `message` completes the answer: a 101 after `websocket.accept`, else a refusal.
+
+        Raises:
+            ValueError: the event is malformed, or out of place before accept.
+        """
+        kind = message["type"]
+        if self._status is not None:
+            if kind != "websocket.http.response.body":
+                raise ValueError(f"{kind} in the middle of a refusal")
+            return self._add_body(self._status, message)
+        if kind == "websocket.accept":
+            return self._accept(message)
+        if kind == "websocket.close":
+            return refusal_bytes(*refusal_of(Forbidden()))
+        if kind != "websocket.http.response.start":
+            raise ValueError(f"{kind} before the connection was accepted")
+        self._start(message)
+        return None
+
+    def _accept(self, message: dict[str, Any]) -> bytes:
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None and subprotocol not in self._subprotocols:
+            raise ValueError(f"the client did not offer the sub-protocol {subprotocol!r}")
+        return accept_bytes(
+            self._accept_key,
+            subprotocol=subprotocol,
+            headers=message.get("headers") or (),
+            spliced=message.get("sluicegate.splice") is not None,
+        )
+
+    def _start(self, message: dict[str, Any]) -> None:
+        status = message["status"]
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise ValueError(f"a refusal has a status from 200 to 599, got {status!r}")
+        headers = [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
+        for name, value in headers:
+            check_header(name, value)
+        self._status, self._headers = status, headers
+
+    def _add_body(self, status: int, message: dict[str, Any]) -> bytes | None:
+        self._body += message.get("body", b"")
+        if len(self._body) > self._max_body_bytes:
+            raise ValueError(f"the body of a refusal may have {self._max_body_bytes} bytes")
+        if message.get("more_body", False):
+            return None
+        return refusal_bytes(status, self._headers, self._body)
+
+
+def accept_to_refuse(request: UpgradeRequest, accept_key: str) -> bytes:
+    """The 101 for a client that is to be closed at once."""
+    subprotocol = Subprotocols.split(request.subprotocols).for_refusal
+    return accept_bytes(accept_key, subprotocol=subprotocol, headers=(), spliced=False)
 
 
 def accept_bytes(

@@ -6,37 +6,55 @@ From its answer on the socket is another's: a conversation's, a splice's, or, re
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from typing import Any
 
-from proxy.core import closes, errors
+from proxy import metrics
+from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import GatewayError, UpstreamTimeout
+from proxy.core.refusals import refusal_of
 from proxy.engine.links.splice import Splice
 from proxy.engine.links.terms import SpliceRequest
-from proxy.server import handshake
-from proxy.server.answers import Accepted, PendingAnswer, Refused, accept_to_refuse, refusal
-from proxy.server.client import Client
-from proxy.server.client_socket import ClientSocket
+from proxy.server import access_log, handshake
+from proxy.server.client_socket import ClientLeg, ClientSocket
+from proxy.server.clients import Client, Clients
 from proxy.server.conversation_leg import ConversationLeg
 from proxy.server.counting import count_refusal
-from proxy.server.handed_over import HandedOver
-from proxy.server.handshake import BadHandshake, UpgradeRequest
+from proxy.server.handshake import BadHandshake, PendingAnswer, UpgradeRequest
 from proxy.server.offer import SpliceOffer
+
+log = logging.getLogger("gateway.server")
 
 
 class HandshakeLeg(ClientSocket):
     """The first leg of each client."""
 
-    __slots__ = ("_answer", "_client", "_early", "_offer", "is_answered")
+    __slots__ = ("_answer", "_attaching", "_client", "_early", "_is_answered", "_offer", "_request")
 
-    is_live = False
-
-    def __init__(self, client: Client, request: UpgradeRequest) -> None:
-        super().__init__(client.registry.loop)
-        self._client, self._early, self.is_answered = client, request.early, False
+    def __init__(self, clients: Clients, request: UpgradeRequest) -> None:
+        super().__init__(clients.loop)
+        self._request, self._early, self._is_answered = request, request.early, False
         # Both as long as the application is asked.
         self._answer: PendingAnswer | None = None
         self._offer: SpliceOffer | None = None
-        client.leg = self
+        self._client = Client(clients, self)
+
+    def take(self, connection: socket.socket) -> None:
+        """Serve the upgrade on its own socket, which is no longer anybody else's."""
+        self._attaching = self.loop.create_task(self._attach(connection), name="upgrade")
+
+    async def _attach(self, connection: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: self, connection)
+        except OSError as error:
+            log.info("client lost during the upgrade", extra={"error": str(error)})
+            connection.close()
+            self.connection_lost(error)
+            return
+        if not self._is_answered:
+            self._begin()
 
     # --- The socket, called by the event loop -----
 
@@ -44,7 +62,7 @@ class HandshakeLeg(ClientSocket):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        if not self.is_answered:
+        if not self._is_answered:
             self._early += data
             self._check_early()
 
@@ -55,48 +73,68 @@ class HandshakeLeg(ClientSocket):
 
     # --- The answer -----
 
-    def open(self, request: UpgradeRequest, accept_key: str) -> None:
-        """Let the application decide about a valid request."""
-        options = self._client.registry.options
-        self._answer = PendingAnswer(request, accept_key, max_body_bytes=options.max_refusal_bytes)
-        if self._check_early():
-            self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
-            self._offer = SpliceOffer()
-            offer = {"until_left": self._offer.until_left, "go_on_with": self._client.go_on_with}
-            self._client.serve(handshake.scope_of(request, offer=offer))
+    def _begin(self) -> None:
+        """Refuse what breaks the rules or finds no place; let the application decide about the rest."""
+        clients = self._client.clients
+        try:
+            accept_key = handshake.accept_key_of(self._request)
+        except BadHandshake as error:
+            count_refusal("handshake")
+            self.refuse(error)
+            return
+        refusal = clients.options.hooks.refusal(len(clients.present) - 1)
+        if refusal is None:
+            self._ask(accept_key)
+            return
+        metrics.child(metrics.REJECTIONS_TOTAL, metrics.NO_ROUTE, refusal.code).inc()
+        if self._request.wants_refusal_as_close:
+            self._refuse_with_close(refusal, accept_key)
+        else:
+            self.refuse(refusal)
+
+    def _ask(self, accept_key: str) -> None:
+        if not self._check_early():
+            return
+        options, request = self._client.clients.options, self._request
+        self.set_deadline(options.connect_timeout_seconds, self._on_no_answer)
+        self._answer = PendingAnswer(
+            accept_key, request.subprotocols, max_body_bytes=options.max_refusal_bytes
+        )
+        self._offer = SpliceOffer()
+        offer = {"until_left": self._offer.until_left, "go_on_with": self._client.go_on_with}
+        self._client.serve(handshake.scope_of(request, offer=offer))
 
     def _check_early(self) -> bool:
         """A client has to wait for the answer; a little impatience is kept, more is refused."""
-        if len(self._early) <= self._client.registry.options.max_early_bytes:
+        if len(self._early) <= self._client.clients.options.max_early_bytes:
             return True
         self.refuse(BadHandshake(400, "bytes before the answer to the handshake"), linger=True)
         return False
 
     def _on_no_answer(self) -> None:
         count_refusal("handshake_timeout")
-        self.refuse(errors.UpstreamTimeout())
+        self.refuse(UpstreamTimeout())
 
     async def send(self, message: dict[str, Any]) -> None:
-        if self.is_answered or self._answer is None:
-            if message.get("sluicegate.splice") is not None:  # the client left while it was dialled
-                message["sluicegate.splice"].upstream.abort()
+        splice: SpliceRequest | None = message.get("sluicegate.splice")
+        if self._answer is None:
+            if splice is not None:  # the client left while it was dialled
+                splice.upstream.abort()
             return
         answer = self._answer.add(message)
-        if isinstance(answer, Refused):
+        if answer is None:
+            return
+        if message["type"] != "websocket.accept":
             self._refuse(answer)
-        elif isinstance(answer, Accepted):
-            self._accept(answer)
-
-    def application_ended(self, *, well: bool) -> None:
-        self.refuse(errors.GatewayError())
-
-    def _accept(self, accepted: Accepted) -> None:
+            return
         early = self._end()
-        self._transport.write(accepted.head)
-        if accepted.splice is None:
-            ConversationLeg(self._client, self._transport, accepted.limits).begin(early)
+        self._transport.write(answer)
+        if splice is not None:
+            self._hand_over(splice, early)
         else:
-            self._hand_over(accepted.splice, early)
+            leg = ConversationLeg(self._client, self._transport, message.get("sluicegate.limits"))
+            if early:
+                leg.data_received(early)
 
     def _hand_over(self, request: SpliceRequest, early: bytes) -> None:
         client, transport = self._client, self._transport
@@ -109,31 +147,31 @@ class HandshakeLeg(ClientSocket):
             raise
         client.leg = HandedOver(splice)
 
-    def refuse(self, error: errors.GatewayError, *, linger: bool = False) -> None:
-        """Answer with `error`'s status, if nothing has been answered yet."""
-        if not self.is_answered:
-            refused = refusal(error)
-            if self._answer is not None:
-                self._client.registry.on_refused(self._answer.request, refused.status)
-            self._refuse(refused, linger=linger)
+    def application_ended(self, *, well: bool) -> None:
+        self.refuse(GatewayError())
 
-    def _refuse(self, refused: Refused, *, linger: bool = False) -> None:
+    def refuse(self, error: GatewayError, *, linger: bool = False) -> None:
+        """Answer with `error`'s status, if nothing has been answered yet."""
+        if not self._is_answered:
+            self._log_refused(error)
+            self._refuse(handshake.refusal_bytes(*refusal_of(error)), linger=linger)
+
+    def _refuse(self, response: bytes, *, linger: bool = False) -> None:
         self._leave(ClosedBy.GATEWAY)
-        self._transport.write(refused.response)
-        deadline_seconds = self._client.registry.options.limits.close_timeout_seconds
+        self._transport.write(response)
+        deadline_seconds = self._client.clients.options.limits.close_timeout_seconds
         self.hang_up(deadline_seconds=deadline_seconds, linger=linger)
 
-    def refuse_with_close(self, error: errors.GatewayError, request: UpgradeRequest, accept_key: str) -> None:
+    def _refuse_with_close(self, error: GatewayError, accept_key: str) -> None:
         """Accept, then close with `error`'s close: for clients that cannot see a status."""
+        self._log_refused(error)
         self._end()
-        self._transport.write(accept_to_refuse(request, accept_key))
+        self._transport.write(handshake.accept_to_refuse(self._request, accept_key))
         ConversationLeg(self._client, self._transport).close(error.as_close(), by=ClosedBy.GATEWAY)
 
-    def close(self, close: Close, *, by: ClosedBy) -> None:
-        """Nothing: who is not accepted cannot be closed."""
-
-    def tick(self, now: float) -> None:
-        """Nothing: the answer has a deadline."""
+    def _log_refused(self, error: GatewayError) -> None:
+        proxies = self._client.clients.options.trusted_proxies
+        access_log.log_refused(self._request, error.status, proxies=proxies)
 
     # --- The end -----
 
@@ -149,5 +187,31 @@ class HandshakeLeg(ClientSocket):
         """Nothing more is answered, and no answer is due; what came behind the request."""
         self.clear_deadline()
         early, self._early = self._early, b""
-        self.is_answered, self._answer, self._offer = True, None, None
+        self._is_answered, self._answer, self._offer = True, None, None
         return early
+
+
+class HandedOver(ClientLeg):
+    """What is left of a leg once a splice has its socket: what the server wishes is passed on.
+
+    What the client does is the splice's, what comes of it the life's.
+    """
+
+    __slots__ = ("_splice",)
+
+    def __init__(self, splice: Splice) -> None:
+        self._splice = splice
+
+    @property
+    def is_live(self) -> bool:
+        return self._splice.ended is None
+
+    def close(self, close: Close, *, by: ClosedBy) -> None:
+        self._splice.end(close, by)
+
+    def abort(self) -> None:
+        self._splice.abort()
+
+    def application_ended(self, *, well: bool) -> None:
+        if not well:
+            self.close(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from proxy.core.closes import Close, ClosedBy
 
 Event = dict[str, Any]
-
-
-class Source(Protocol):
-    """Who fills an inbox."""
-
-    def on_taken(self) -> None:
-        """An event was taken out."""
 
 
 class Inbox:
@@ -25,14 +19,14 @@ class Inbox:
     it can be overrun by one slice only.
     """
 
-    __slots__ = ("_end", "_events", "_waiters", "bytes_waiting", "max_bytes", "max_events", "source")
+    __slots__ = ("_end", "_events", "_waiters", "bytes_waiting", "max_bytes", "max_events", "on_taken")
 
     def __init__(self, *, max_bytes: int, max_events: int) -> None:
         # None while nothing waits: an empty deque weighs 760 bytes.
         self._events: deque[tuple[Event, int]] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._end: Event | None = None
-        self.source: Source | None = None
+        self.on_taken: Callable[[], None] | None = None
         self.bytes_waiting = 0
         self.max_bytes, self.max_events = max_bytes, max_events
 
@@ -86,8 +80,8 @@ class Inbox:
         self.bytes_waiting -= size_bytes
         if not self._events:
             self._events = None
-        if self.source is not None:
-            self.source.on_taken()
+        if self.on_taken is not None:
+            self.on_taken()
         return event
 
     def _give_up(self, waiter: asyncio.Future[None]) -> None:

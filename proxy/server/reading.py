@@ -23,7 +23,7 @@ class Listener(Protocol):
     loop: asyncio.AbstractEventLoop
 
     @property
-    def is_open(self) -> bool:
+    def is_live(self) -> bool:
         """Whether messages still count: accepted, and not closing."""
 
     def take(self, messages: list[Message], conversation: Conversation) -> None:
@@ -55,7 +55,7 @@ class Reading:
         self._unparsed: bytes | None = None  # not None: reading is stopped
         self._turn: asyncio.TimerHandle | None = None  # when to go on with what is unparsed
         self._control_frames_at = 0.0  # on the loop's clock
-        inbox.source = self
+        inbox.on_taken = self.on_taken
 
     @property
     def is_stopped(self) -> bool:
@@ -66,7 +66,7 @@ class Reading:
         """Parse in slices until the inbox is full or the turn over; keep the rest, and read no more."""
         start, size, frames_left = 0, SLICE_BYTES, TURN_FRAMES
         while start < len(data) and self.conversation is not None:
-            if (self._inbox.is_full and self._leg.is_open) or frames_left <= 0:
+            if (self._inbox.is_full and self._leg.is_live) or frames_left <= 0:
                 break
             conversation = self.conversation
             before = conversation.frames
@@ -81,7 +81,7 @@ class Reading:
 
     def _finish_turn(self, conversation: Conversation, rest: bytes, *, is_over: bool) -> None:
         """Keep what was not parsed; go on with it when the application has room, in a later turn."""
-        owed_seconds = self._charge_control_frames(conversation) if self._leg.is_open else 0.0
+        owed_seconds = self._charge_control_frames(conversation) if self._leg.is_live else 0.0
         if not rest and not owed_seconds:
             return
         self._unparsed = rest
@@ -104,7 +104,7 @@ class Reading:
 
     def _on_turn(self) -> None:
         self._turn = None
-        if not self._inbox.is_full or not self._leg.is_open:
+        if not self._inbox.is_full or not self._leg.is_live:
             self.go_on()
 
     def go_on(self) -> None:
@@ -117,8 +117,9 @@ class Reading:
 
     def end(self) -> None:
         """The socket is gone."""
-        self.conversation = self._unparsed = self._inbox.source = None
+        self.conversation = self._unparsed = self._inbox.on_taken = None
         self._cancel_turn()
+        del self._leg  # a cycle
 
     def _cancel_turn(self) -> None:
         if self._turn is not None:

@@ -19,14 +19,11 @@ from daphne.ws_protocol import WebSocketFactory
 from twisted.internet import defer
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.endpoints import serverFromString
-from twisted.logger import LogLevel, formatEvent, globalLogBeginner
+from twisted.logger import formatEvent, globalLogBeginner
 
-from proxy.server import access_log
-from proxy.server.client import Application
-from proxy.server.clients import Clients
+from proxy.server.clients import Application, Clients
 from proxy.server.counting import count_failure
 from proxy.server.draining import Drain
-from proxy.server.handshake import UpgradeRequest
 from proxy.server.http_channel import GatewayFactory
 from proxy.server.http_request import GatewayRequest
 from proxy.server.http_requests import HttpRequests
@@ -66,7 +63,7 @@ class GatewayServer(Server):
             server_name="sluicegate",
         )
         self.options, self.loop = options, reactor._asyncioEventloop
-        self.clients = Clients(application, options, loop=self.loop, on_refused=self._log_refused)
+        self.clients = Clients(application, options, loop=self.loop)
         self.clients.on_orphaned = self.request_drain
         self.http_requests = HttpRequests(options)
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
@@ -208,9 +205,6 @@ class GatewayServer(Server):
                     break
                 await asyncio.sleep(0)
 
-    def _log_refused(self, request: UpgradeRequest, status: int) -> None:
-        access_log.log_refused(request, status, proxies=self.options.trusted_proxies)
-
     # --- HTTP applications -----
 
     def _count_http_requests(self) -> int:
@@ -286,13 +280,8 @@ class GatewayServer(Server):
 
 def _log_of_twisted(event: dict[str, Any]) -> None:
     """Twisted tells of each socket; only what goes wrong is worth a line."""
-    levels = {
-        LogLevel.warn: logging.WARNING,
-        LogLevel.error: logging.ERROR,
-        LogLevel.critical: logging.CRITICAL,
-    }
-    level = levels.get(event["log_level"])
-    if level is None:
+    level = getattr(logging, event["log_level"].name.upper())  # WARN is an alias, the others are the same
+    if level < logging.WARNING:
         return
     failure = event.get("log_failure")
     error = failure.value if failure is not None else None

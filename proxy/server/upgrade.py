@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet import tcp
 
 from proxy.server.handshake import UpgradeRequest
+from proxy.server.handshake_leg import HandshakeLeg
 
 
 def is_asked_by(request: Any) -> bool:
@@ -34,7 +35,7 @@ def leave(request: Any) -> None:
     connection, early = _take_socket(channel)
     request.channel = request.transport = None
     request.content.close()
-    server.clients.take(connection, _upgrade_request(request, early))
+    HandshakeLeg(server.clients, _upgrade_request(request, early)).take(connection)
 
 
 def _take_socket(channel: Any) -> tuple[socket.socket, bytes]:

@@ -26,6 +26,7 @@ from proxy.node import GatewayNode
 from proxy.served import serve_routes
 from proxy.server.clients import Clients
 from proxy.server.handshake import UpgradeRequest
+from proxy.server.handshake_leg import HandshakeLeg
 from proxy.server.options import ServerOptions
 from proxy.socket import consumer
 from proxy.socket.consumer import GatewayConsumer
@@ -87,9 +88,10 @@ class World:
         ours, theirs = socket.socketpair()
         for each in (ours, theirs):
             each.setblocking(False)
-        self.clients.take(theirs, UpgradeRequest(
+        request = UpgradeRequest(
             method="GET", target=b"/ws", http_version="1.1", headers=list(HEAD), client=None, server=None
-        ))  # fmt: skip
+        )
+        HandshakeLeg(self.clients, request).take(theirs)
         with ours:
             yield ours
 

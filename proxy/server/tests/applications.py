@@ -14,8 +14,8 @@ from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import ClientLeft, Draining, GatewayError, HookFailed, Overloaded
 from proxy.engine.links.splice import Splice
-from proxy.server.answers import PendingAnswer
-from proxy.server.client import Client
+from proxy.server.clients import Client
+from proxy.server.handshake import PendingAnswer
 from proxy.server.options import Hooks
 from proxy.server.workers import Line
 
