@@ -86,6 +86,7 @@ def run(given: Mapping[str, str], *, base_dir: Path, var_dir: Path) -> int:
     dev = development(given, var_dir=var_dir)
     print("Preparing the database", flush=True)  # noqa: T201  a terminal is what this is for
     prepared = prepare(dev, base_dir=base_dir)
+    dev = development(given, var_dir=var_dir)  # that took seconds, in which a port may have been lost
     supervisor = Supervisor(dev, on_started=lambda: announce(dev, prepared))
     for name, argv in programs(dev, base_dir=base_dir, var_dir=var_dir).items():
         supervisor.add_process(name, f"exec {shlex.join(argv)}", env=dev.variables, cwd=str(base_dir))
