@@ -14,8 +14,8 @@ from proxy.core.wire.control_messages import encode
 
 # A flood of refused messages is answered at most this often, or the answers would be a flood themselves.
 ANSWER_SECONDS = 0.1
-# Messages that may pass between two looks at the buckets, where they are only counted.
-MOST_GRANTED = 16
+# Messages that may pass between two looks at the buckets, where they are only counted: each is a turn.
+MOST_GRANTED = 256
 # How long a client that goes beyond its rate is not read: its flood waits with it, and costs it alone.
 MOST_PAUSE_SECONDS = 1.0
 

@@ -8,7 +8,7 @@ import pytest
 from proxy.core import closes
 from proxy.core.errors import HookFailed
 from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, MessageLimits, OverRate, Rate
-from proxy.core.message_gate import MOST_PAUSE_SECONDS, MessageGate, MessageGates
+from proxy.core.message_gate import MOST_GRANTED, MOST_PAUSE_SECONDS, MessageGate, MessageGates
 from proxy.core.policies import Verdict
 
 SLOW = MessageLimits(messages_per_user=Rate(4, 1), messages_per_connection=Rate(3, 1))
@@ -126,6 +126,12 @@ def test_a_link_is_granted_a_few_messages_at_a_time() -> None:
     assert granted == 80
     assert 0 < grant[1] <= 10 / 80
     assert gate.grant(grant[1], most=gate.at_once) == (8, 0)
+
+
+def test_who_may_send_many_is_looked_at_for_a_tenth_of_a_second_and_no_more_often_than_that_needs() -> None:
+    fast, faster = (MessageLimits(messages_per_user=Rate(count, 1)) for count in (1000, 1_000_000))
+    assert MessageGates(fast).open("7").at_once == 100
+    assert MessageGates(faster).open("7").at_once == MOST_GRANTED > 100
 
 
 def test_where_the_next_would_be_dropped_none_is_while_one_may_begin() -> None:
