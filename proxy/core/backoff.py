@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def delays(first_seconds: float, *, longest_seconds: float, factor: float = 2.0) -> Iterator[float]:
-    """Endless, growing waits in seconds, never longer than `longest_seconds`; the caller adds jitter."""
+def delays(first_seconds: float, *, longest_seconds: float) -> Iterator[float]:
+    """Endless waits in seconds, each twice the last, up to `longest_seconds`; the caller adds jitter."""
     delay_seconds = first_seconds
     while True:
         yield min(delay_seconds, longest_seconds)
-        delay_seconds = min(delay_seconds * factor, longest_seconds)
+        delay_seconds = min(delay_seconds * 2, longest_seconds)
 
 
 def jittered(delay_seconds: float, *, fraction: float, random: float) -> float:

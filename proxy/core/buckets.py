@@ -48,8 +48,6 @@ class Buckets:
     """
 
     def __init__(self, rate: Rate, *, most: int = 65_536) -> None:
-        if most < 1:
-            raise ValueError(f"most must be positive, got {most}")
         self._rate, self._most = rate, most
         self._full_at: OrderedDict[str, float] = OrderedDict()
 

@@ -17,8 +17,6 @@ class PendingRecords:
     """
 
     def __init__(self, *, most: int) -> None:
-        if most < 1:
-            raise ValueError(f"most must be positive, got {most}")
         self._most = most
         self._live: OrderedDict[str, ConnectionRecord] = OrderedDict()
         self._closed: OrderedDict[str, ConnectionRecord] = OrderedDict()

@@ -321,11 +321,6 @@ class Hub:
         except Exception:
             logger.exception("a message of the channel layer could not be delivered")
 
-    @property
-    def topics(self) -> int:
-        """How many topics have local links."""
-        return len(self._links)
-
 
 def inject(event: Event, links: Sequence[Listener]) -> None:
     """Give each of `links` an event."""

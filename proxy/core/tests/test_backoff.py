@@ -21,13 +21,10 @@ def test_a_first_wait_longer_than_the_longest_is_cut() -> None:
 @given(
     first=st.floats(0.001, 100),
     longest=st.floats(0.001, 100),
-    factor=st.floats(1, 10),
     turns=st.integers(2, 50),
 )
-def test_waits_never_shrink_and_never_pass_the_longest(
-    first: float, longest: float, factor: float, turns: int
-) -> None:
-    waits = list(islice(delays(first, longest_seconds=longest, factor=factor), turns))
+def test_waits_never_shrink_and_never_pass_the_longest(first: float, longest: float, turns: int) -> None:
+    waits = list(islice(delays(first, longest_seconds=longest), turns))
     assert waits == sorted(waits)
     assert max(waits) <= longest
 

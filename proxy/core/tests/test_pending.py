@@ -79,11 +79,6 @@ def test_two_batches_are_never_written_at_once() -> None:
         pending.take(1)
 
 
-def test_room_for_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="positive"):
-        PendingRecords(most=0)
-
-
 class AgainstADatabase(RuleBasedStateMachine):
     """Whatever the order of notes, writes and failures, the database ends with the newest of each link."""
 

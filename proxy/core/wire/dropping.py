@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.core.wire.frames import FULL_READ_BYTES, Scanner
+from proxy.core.wire.frames import FULL_READ_BYTES, Output, Scanner
 from proxy.core.wire.headers import FINAL, IN_MESSAGE, Header
-from proxy.core.wire.output import Output
 
 
 class DroppingScanner(Scanner):

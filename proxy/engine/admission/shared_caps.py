@@ -25,6 +25,7 @@ from proxy.engine.calls import call_within, wait_at_most
 logger = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("shared_caps.lua").read_text()
+PREFIX = "gateway:lease:"
 MOST_AT_ONCE = 100
 CALL_SECONDS = 1.0
 BEAT_SECONDS = 3.0
@@ -85,17 +86,14 @@ class SharedCaps:
         *,
         node_id: str,
         replace_oldest: bool,
-        prefix: str = "gateway:lease:",
         live: Callable[[], Sequence[Seat]],
         replaced: Callable[[str, str], object],
     ) -> None:
         """`live` answers the seats of this node's links; `replaced` is told the node and the id of each link
         that gave way to a newer one, and must now be ended, whoever still waits for the newer one."""
         self._run_script, self._live, self._replaced = run_script, live, replaced
-        self._head = (
-            *(prefix, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS)),
-            str(int(replace_oldest)),
-        )
+        times = (str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS))
+        self._head = (PREFIX, node_id, *times, str(int(replace_oldest)))
         self._waiting: deque[_Operation] = deque()
         self._wake = asyncio.Event()
         self._wake_timer: asyncio.TimerHandle | None = None

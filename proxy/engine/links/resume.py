@@ -46,13 +46,13 @@ class RenewableLease:
     holds none; `leg` and `member` are those of the last one.
     """
 
-    __slots__ = ("_dial", "_dialling", "_held", "_lease", "_subprotocol")
+    __slots__ = ("_dial", "_dialling", "_lease", "_subprotocol", "is_held")
 
     def __init__(
         self, lease: MemberLease[UpstreamLeg], *, dial: Dial[UpstreamLeg], dialling: Dialling
     ) -> None:
         self._lease, self._dial, self._dialling = lease, dial, dialling
-        self._held = True
+        self.is_held = True
         self._subprotocol = lease.leg.subprotocol
 
     @property
@@ -63,20 +63,16 @@ class RenewableLease:
     def member(self) -> str:
         return self._lease.member
 
-    @property
-    def is_held(self) -> bool:
-        return self._held
-
     def release(self, *, lost: bool = False) -> None:
         """Give the use of the member back, if any is held; `lost`: it went without a close."""
-        if self._held:
-            self._held = False
+        if self.is_held:
+            self.is_held = False
             self._lease.release(lost=lost)
 
     async def renew(self) -> None:
         """Lease and dial another member. Raises as `Pool.dial` does."""
         self._lease = await self._dialling(self._dial_alike)
-        self._held = True
+        self.is_held = True
 
     async def _dial_alike(self, target: Target, request: DialRequest) -> UpstreamLeg:
         """Ask for what the first member chose: the client was told so, and cannot be told otherwise."""

@@ -164,7 +164,7 @@ class Splice:
             each.is_closing() or each.get_write_buffer_size() for each in transports
         ):
             return None
-        self._count()
+        self._count(self.loop.time())
         down, up = ToldLeg.of(self.down), ToldLeg.of(self.up)
         return ToldSplice(down=down, up=up, idle_seconds=self.loop.time() - self._moved_at)
 
@@ -219,14 +219,11 @@ class Splice:
             self._on_client_gone = None
         if self.down.gone and self.up.gone:
             running_wheel().forget(self)
-            self._tell_life()
+            life, self._life = self._life, None
+            assert life is not None and self.ended is not None  # noqa: S101, PT018  legs end once, and say how
+            life.ended(*self.ended)
             self.down.let_go()
             self.up.let_go()
-
-    def _tell_life(self) -> None:
-        life, self._life = self._life, None
-        assert life is not None and self.ended is not None  # noqa: S101, PT018  legs end once, and say how
-        life.ended(*self.ended)
 
     def unanswered(self, leg: SplicedLeg) -> None:
         """`leg` has not answered our pings; it counts as lost, but is told so if it can hear."""
@@ -318,7 +315,7 @@ class Splice:
     def _note_end(self, close: Close, by: ClosedBy) -> None:
         """From now on nothing is injected, and the close handshakes are under a deadline."""
         self.down.end_outbox(delivers=close is not closes.SLOW_CONSUMER)
-        self._count()
+        self._count(self.loop.time())
         self.ended = End(close, by)
         if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to
             words = last_words(self.terms.farewell, close, by, failed=self.terms.life.failed)
@@ -353,7 +350,7 @@ class Splice:
         if self._life is None:
             return
         if self.ended is None:
-            self._count()
+            self._count(now)
             if now - self._moved_at >= self.terms.limits.idle_timeout_seconds:
                 self.end(closes.IDLE, ClosedBy.GATEWAY)
         for leg in (self.down, self.up):
@@ -366,7 +363,7 @@ class Splice:
         else:
             running_wheel().schedule(self, self._deadline)
 
-    def _count(self) -> None:
+    def _count(self, now: float) -> None:
         """Bring the link's counters up to date, and note whether any message has moved."""
         counters, down, up = self.terms.counters, self.down.scanner, self.up.scanner
         moved = counters.moved
@@ -374,7 +371,7 @@ class Splice:
         counters.messages_out = up.messages + self.down.injected_messages
         counters.bytes_out = up.payload_bytes + self.down.injected_bytes
         if counters.moved != moved:
-            counters.last_activity = self._moved_at = self.loop.time()
+            counters.last_activity = self._moved_at = now
 
 
 def _mask_towards(leg: SplicedLeg) -> bytes | None:

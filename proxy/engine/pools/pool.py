@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic
 
@@ -166,15 +166,12 @@ class Pool:
                 if member.links == 0:
                     del self._members[url]
         for url, spec in wanted.items():
-            member = self._members.get(url) or self._new(spec)
+            if url not in self._members:
+                self._members[url] = Member(spec, self.upstream, clock=self._clock, random=self._random)
+            member = self._members[url]
             member.spec, member.removed = spec, False
         self.changed.set()
         return [member for url, member in self._members.items() if member.draining and url not in draining]
-
-    def _new(self, spec: MemberSpec) -> Member:
-        member = Member(spec, self.upstream, clock=self._clock, random=self._random)
-        self._members[spec.url] = member
-        return member
 
     async def dial(self, dial: Dial[LegT], request: DialRequest, *, key: str = "") -> MemberLease[LegT]:
         """Lease the member that the policy chooses; if it does not let the client in, another, in time.
@@ -249,7 +246,12 @@ class Pool:
         use = Use(member, by=search.key)
         try:
             target.url = request.target(member.url)
-            leg = await _within(search.seconds, dial(target, request))
+            async with asyncio.timeout(search.seconds):
+                leg = await dial(target, request)
+        except TimeoutError:
+            late = UpstreamTimeout("no answer to the handshake in time")
+            search.note(use, late, is_connected=target.is_connected)
+            return None
         except _NO_ENTRY as error:
             search.note(use, error, is_connected=target.is_connected)
             return None
@@ -282,11 +284,3 @@ class Pool:
         why = ", ".join(f"{count} {state}" for state, count in states.items()) or "it has no members"
         waits = [member.wait_seconds for member in self._members.values() if not member.draining]
         return UpstreamUnavailable(self.name, why=str(failure or why), wait_seconds=min(waits, default=0.0))
-
-
-async def _within(seconds: float, dialling: Awaitable[LegT]) -> LegT:
-    try:
-        async with asyncio.timeout(seconds):
-            return await dialling
-    except TimeoutError:
-        raise UpstreamTimeout("no answer to the handshake in time") from None
