@@ -17,7 +17,7 @@ from itertools import islice
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
-from proxy.cluster.kicks import whom_to_log
+from proxy.cluster.kicks import fields_of
 from proxy.cluster.signals import KICKS
 from proxy.core.closes import KICKED, Close, ClosedBy
 from proxy.engine.hub import Hub
@@ -125,9 +125,8 @@ class KickWatch:
                 if looked_at >= LINKS_A_TURN:
                     looked_at = 0
                     await asyncio.sleep(0)
-            whom = whom_to_log(row.user_ids, row.connection_ids, everyone=row.everyone)
-            fields = {"kick_id": row.id, "reason": row.reason, "links": len(self._ended.get(row.id, ()))}
-            log.info("kick carried out", extra=whom | fields)
+            ended = len(self._ended.get(row.id, ()))
+            log.info("kick carried out", extra=fields_of(row) | {"links": ended})
 
     def _end_if_meant(self, row: KickRow, link: Link) -> bool:
         if link.id in self._ended.get(row.id, ()) or not row.hits(link):

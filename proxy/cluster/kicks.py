@@ -21,7 +21,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import Error, connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from proxy.cluster.signals import ALL_NODES, KICKS, Closing, LayerAway, Signal, send_to_topic
@@ -63,84 +63,6 @@ class Kicked:
         return f"{ended} No word yet from {', '.join(self.silent)}: links there end once it is reached."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Whose links to end. Raises ValueError when it names nobody, or both somebody and everyone."""
-
-    user_ids: frozenset[str]
-    connection_ids: frozenset[str]
-    everyone: bool = False
-
-    def __post_init__(self) -> None:
-        if self.everyone == bool(self.user_ids or self.connection_ids):
-            raise ValueError("kick somebody (user ids, connection ids) or everyone, not both and not nobody")
-        for name in self.user_ids | self.connection_ids:
-            if not isinstance(name, str) or not name.strip():
-                raise ValueError(f"a user id or connection id is a text that is not empty, got {name!r}")
-
-    @classmethod
-    def of(cls, user_ids: Iterable[str], connection_ids: Iterable[str], *, everyone: bool) -> Selection:
-        """Raises ValueError also for a text in place of a list: it would be taken for its letters."""
-        if isinstance(user_ids, str) or isinstance(connection_ids, str):
-            raise ValueError("ids come in a list or a set; a text would be taken for its letters")
-        return cls(user_ids=frozenset(user_ids), connection_ids=frozenset(connection_ids), everyone=everyone)
-
-    def links(self) -> QuerySet[Connection]:
-        """The records of the links that are meant, live or not."""
-        if self.everyone:
-            return Connection.objects.all()
-        return Connection.objects.filter(Q(pk__in=self.connection_ids) | Q(user_id__in=self.user_ids))
-
-    def topics(self) -> list[str]:
-        """What their links listen to; nobody does to that of a link that is closed."""
-        if self.everyone:
-            return [EVERYONE]
-        return sorted([*map(user_topic, self.user_ids), *map(connection_topic, self.connection_ids)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """One kick: whom to end, what they are told, and who wants it (None: a shell, or other code)."""
-
-    id: str
-    selection: Selection
-    reason: str
-    by: AbstractBaseUser | None
-
-    def log(self) -> None:
-        selection = self.selection
-        whom = whom_to_log(selection.user_ids, selection.connection_ids, everyone=selection.everyone)
-        fields = {"kick_id": self.id, "by": str(self.by or "a shell"), "reason": self.reason}
-        log.info("kick", extra=whom | fields)
-
-    def write_down(self, *, seconds_ago: float) -> None:
-        """The row that nodes look for, as of when it was sent: who came back since was let in, and stays."""
-        Kick.objects.create(
-            id=self.id,
-            user_ids=sorted(self.selection.user_ids),
-            connection_ids=sorted(self.selection.connection_ids),
-            everyone=self.selection.everyone,
-            reason=self.reason,
-            created_at=Now() - timedelta(seconds=seconds_ago),
-        )
-
-    def note(self, *, seconds_ago: float) -> None:
-        """Name in the admin log the links that were live when it was sent; nothing without a person.
-
-        Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
-        """
-        if self.by is None:
-            return
-        closed_since = Now() - timedelta(seconds=seconds_ago + _CLOCKS_DIFFER_SECONDS)
-        opened_until = Now() - timedelta(seconds=seconds_ago - _CLOCKS_DIFFER_SECONDS)
-        was_live = Q(closed_at=None) | Q(closed_at__gte=closed_since)
-        links = self.selection.links().filter(was_live, opened_at__lte=opened_until)
-        try:
-            _note_in_admin_log(links, by=self.by, reason=self.reason)
-        except Error as error:
-            log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
-
-
 def kick(
     *,
     user_ids: Iterable[str] = (),
@@ -158,17 +80,34 @@ def kick(
         ValueError: nobody is named, or an id is no text.
         KickNotSent: neither Redis nor the database took it.
     """
-    selection = Selection.of(user_ids, connection_ids, everyone=everyone)
+    whom = {"user_ids": _checked(user_ids), "connection_ids": _checked(connection_ids)}
+    if everyone == any(whom.values()):
+        raise ValueError("kick somebody (user ids, connection ids) or everyone, not both and not nobody")
     reason = clip_reason(" ".join(reason.split())) or KICKED.reason
-    return _carry_out(_Order(id=uuid.uuid4().hex, selection=selection, reason=reason, by=by))
+    row = Kick(id=uuid.uuid4().hex, everyone=everyone, reason=reason, **whom)
+    log.info("kick", extra=fields_of(row) | {"by": str(by or "a shell")})
+    return _carry_out(row, by)
 
 
-def _carry_out(order: _Order) -> Kicked:
-    order.log()
+def _checked(ids: Iterable[str]) -> list[str]:
+    """Raises ValueError also for a text in place of a list: it would be taken for its letters."""
+    if isinstance(ids, str):
+        raise ValueError("ids come in a list or a set; a text would be taken for its letters")
+    found = set(ids)
+    for name in found:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"a user id or connection id is a text that is not empty, got {name!r}")
+    return sorted(found)
+
+
+def _carry_out(row: Kick, by: AbstractBaseUser | None) -> Kicked:
     began = time.monotonic()
-    is_taken = _send(order.selection.topics(), kick_id=order.id, reason=order.reason)
+    closing = Closing(close=KICKED.saying(row.reason), by=ClosedBy.STAFF, kick=row.id)
+    is_taken = _tell([(topic, closing.signal()) for topic in _topics(row)])
     try:
-        order.write_down(seconds_ago=time.monotonic() - began)
+        # As of when it was sent: who came back since was let in, and stays.
+        row.created_at = Now() - timedelta(seconds=time.monotonic() - began)
+        row.save(force_insert=True)
     except Error as error:
         if not (is_taken and reaches_other_processes()):
             raise KickNotSent("neither Redis nor the database could be reached") from error
@@ -176,9 +115,10 @@ def _carry_out(order: _Order) -> Kicked:
         return Kicked(ended=None)
     if is_taken:
         _tell([(ALL_NODES, {"type": KICKS})])
-    order.note(seconds_ago=time.monotonic() - began)
+    if by is not None:
+        _note_in_admin_log(row, by=by, seconds_ago=time.monotonic() - began)
     try:
-        return _reports(order.id)
+        return _reports(row.id)
     except Error as error:
         log.warning(
             "kick: nobody can say how many links end, the database is away", extra={"why": repr(error)}
@@ -186,27 +126,30 @@ def _carry_out(order: _Order) -> Kicked:
         return Kicked(ended=None)
 
 
+def _topics(row: Kick) -> list[str]:
+    """What the links listen to that are meant; nobody does to that of a link that is closed."""
+    if row.everyone:
+        return [EVERYONE]
+    return sorted([*map(user_topic, row.user_ids), *map(connection_topic, row.connection_ids)])
+
+
 def reaches_other_processes() -> bool:
     """False when the channel layer is in memory: only this very process hears what is sent."""
     return type(get_channel_layer()).__name__ != "InMemoryChannelLayer"
 
 
-def whom_to_log(user_ids: Iterable[str], connection_ids: Iterable[str], *, everyone: bool) -> dict[str, Any]:
-    """The fields of a log line that say whom a kick is for: of many ids the first, and how many there are."""
-    if everyone:
-        return {"everyone": True}
-    fields: dict[str, Any] = {}
-    for name, ids in (("user_ids", sorted(user_ids)), ("connection_ids", sorted(connection_ids))):
+def fields_of(kick: Any) -> dict[str, Any]:
+    """What log lines say of a row, and whom it is for: of many ids the first, and how many there are."""
+    fields: dict[str, Any] = {"kick_id": kick.id, "reason": kick.reason}
+    if kick.everyone:
+        return fields | {"everyone": True}
+    for name in ("user_ids", "connection_ids"):
+        ids = sorted(getattr(kick, name))
         if ids:
             fields[name] = ids[:MOST_LOGGED]
         if len(ids) > MOST_LOGGED:
             fields[f"{name}_in_all"] = len(ids)
     return fields
-
-
-def _send(topics: list[str], *, kick_id: str, reason: str) -> bool:
-    closing = Closing(close=KICKED.saying(reason), by=ClosedBy.STAFF, kick=kick_id)
-    return _tell([(topic, closing.signal()) for topic in topics])
 
 
 def _tell(signals: list[tuple[str, Signal]]) -> bool:
@@ -240,19 +183,30 @@ def _reports(kick_id: str) -> Kicked:
         time.sleep(_POLL_SECONDS)
 
 
-def _note_in_admin_log(links: Iterable[Connection], *, by: Any, reason: str) -> None:
-    kind = ContentType.objects.get_for_model(Connection)
-    LogEntry.objects.bulk_create(
-        [
-            LogEntry(
-                user_id=by.pk,
-                content_type=kind,
-                object_id=link.pk,
-                object_repr=f"{link.user_id or link.client_address} on {link.route} ({link.pk})"[:200],
-                action_flag=CHANGE,
-                change_message=f"Kicked: {reason}",
-            )
-            for link in links
-        ],
-        batch_size=500,
+def _note_in_admin_log(row: Kick, *, by: Any, seconds_ago: float) -> None:
+    """Name the links that were live when the kick was sent.
+
+    Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
+    """
+    closed_since = Now() - timedelta(seconds=seconds_ago + _CLOCKS_DIFFER_SECONDS)
+    opened_until = Now() - timedelta(seconds=seconds_ago - _CLOCKS_DIFFER_SECONDS)
+    meant = Q() if row.everyone else Q(pk__in=row.connection_ids) | Q(user_id__in=row.user_ids)
+    was_live = Q(closed_at=None) | Q(closed_at__gte=closed_since)
+    try:
+        kind = ContentType.objects.get_for_model(Connection)
+        links = Connection.objects.filter(meant, was_live, opened_at__lte=opened_until)
+        entries = [_entry(link, kind, user_id=by.pk, said=f"Kicked: {row.reason}") for link in links]
+        LogEntry.objects.bulk_create(entries, batch_size=500)
+    except Error as error:
+        log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
+
+
+def _entry(link: Connection, kind: ContentType, *, user_id: Any, said: str) -> LogEntry:
+    return LogEntry(
+        user_id=user_id,
+        content_type=kind,
+        object_id=link.pk,
+        object_repr=f"{link.user_id or link.client_address} on {link.route} ({link.pk})"[:200],
+        action_flag=CHANGE,
+        change_message=said,
     )
