@@ -22,12 +22,11 @@ class Players:
     """Reads and changes players. One thread runs all of it, so changes are announced in their own order.
 
     Several services may share a database: a change locks the player's row while the rules are applied to it,
-    so that no update is lost. At most `most_waiting` calls wait; further ones fail at once.
+    so that no update is lost. Where too many calls wait already, further ones fail at once.
     """
 
-    def __init__(self, *, deadline_seconds: float = 10.0, most_waiting: int = 1_000) -> None:
+    def __init__(self, *, deadline_seconds: float = 10.0) -> None:
         self._database = DatabaseExecutor(timeout_seconds=deadline_seconds)
-        self._most_waiting, self._waiting = most_waiting, 0
 
     async def read(self, experience: str, user_id: str) -> Player:
         """The player, new if never seen.
@@ -50,17 +49,12 @@ class Players:
         await self._database.close()
 
     async def _run(self, call: Callable[[], T]) -> T:
-        if self._waiting >= self._most_waiting:
-            raise PlayersUnavailable("too many calls wait for the database")
-        self._waiting += 1
         try:
             return await self._database.run(call)
         except TimeoutError:
             raise PlayersUnavailable("the database did not answer in time") from None
         except Error as error:
             raise PlayersUnavailable(f"the database failed: {type(error).__name__}") from error
-        finally:
-            self._waiting -= 1
 
 
 def read_player(experience: str, user_id: str) -> Player:

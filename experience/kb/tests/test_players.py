@@ -78,7 +78,7 @@ async def test_an_outage_of_the_database_costs_answers_but_no_socket_and_no_stat
 
 
 @pytest.mark.usefixtures("transactional_db")
-async def test_a_database_that_hangs_fails_each_call_in_time_and_new_ones_at_once(
+async def test_a_database_that_hangs_fails_each_call_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     freed = threading.Event()
@@ -88,14 +88,14 @@ async def test_a_database_that_hangs_fails_each_call_in_time_and_new_ones_at_onc
         return Player()
 
     monkeypatch.setattr(players, "read_player", hang)
-    kept = Players(deadline_seconds=0.05, most_waiting=2)
+    kept = Players(deadline_seconds=0.05)
     try:
         async with asyncio.timeout(5):
             reads = [kept.read("wylding-woods", "42") for _ in range(3)]
             failed = await asyncio.gather(*reads, return_exceptions=True)
-            for error, why in zip(failed, ("in time", "in time", "too many"), strict=True):
+            for error in failed:
                 assert isinstance(error, PlayersUnavailable)
-                assert why in str(error)
+                assert "in time" in str(error)
     finally:
         freed.set()
         await kept.close()
