@@ -56,6 +56,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         ("End", {"fields": ["closed", "closed_by", "close_code", "comes_back", "reason"]}),
         ("Identifiers", {"fields": ["id", "request_id"]}),
     ]
+    links = {"node_link": ("proxy.view_node", "node_name")}
     user = foreign_field("user_id", "User")
     mail = foreign_field("email", "Email")
     agent = foreign_field("user_agent", "User agent")
@@ -66,17 +67,6 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         # Not select_related: a record may be here before its node's row, and must be shown.
         return super().get_queryset(request).prefetch_related("node")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """To who may not see nodes, a node is a name that leads nowhere."""
-        fieldsets = super().get_fieldsets(request, obj)
-        if request.user.has_perm("proxy.view_node"):
-            return fieldsets
-        swapped = {"node_link": "node_name"}
-        return [
-            (title, {**options, "fields": [swapped.get(str(name), name) for name in options["fields"]]})
-            for title, options in fieldsets
-        ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -29,23 +29,10 @@ class NodeAdmin(ReadOnlyAdmin):
     search_help_text = "The start of a host name, or a node id."
     ordering = ["-heartbeat_at"]
     sortable_by = ()
+    links = {"live_links": ("proxy.view_connection", "links_counted")}
     fieldsets = [
         (None, {"fields": ["state", "host", "pid", "live_links", "started", "heartbeat", "stopped", "id"]})
     ]
-
-    def get_list_display(self, request: HttpRequest) -> Any:
-        """To who may not see connections, their number leads nowhere."""
-        names = super().get_list_display(request)
-        if request.user.has_perm("proxy.view_connection"):
-            return names
-        return ["links_counted" if name == "live_links" else name for name in names]
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if request.user.has_perm("proxy.view_connection"):
-            return self.fieldsets
-        title, options = self.fieldsets[0]
-        fields = ["links_counted" if name == "live_links" else name for name in options["fields"]]
-        return [(title, {"fields": fields})]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         live = Connection.objects.filter(closed_at=None, node=OuterRef("pk")).order_by().values("node")

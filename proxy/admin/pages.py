@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -81,8 +82,13 @@ class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class ReadOnlyAdmin(CheckedAdmin):
-    """A record: nobody adds, changes or deletes its rows here."""
+    """A record: nobody adds, changes or deletes its rows here.
 
+    `links` are fields that lead to another page, each with the permission to see that, and the field that
+    stands there for who has it not.
+    """
+
+    links: ClassVar[Mapping[str, tuple[str, str]]] = {}
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 100
@@ -92,6 +98,24 @@ class ReadOnlyAdmin(CheckedAdmin):
     class Media:
         css = {"all": ["proxy/admin.css"]}
         js = ["proxy/live.js"]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._shown(request, super().get_list_display(request))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return [
+            (title, {**options, "fields": self._shown(request, options["fields"])})
+            for title, options in fieldsets
+        ]
+
+    def _shown(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
+        hidden = {
+            name: instead
+            for name, (needed, instead) in self.links.items()
+            if not request.user.has_perm(needed)
+        }
+        return [hidden.get(name, name) for name in names]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
