@@ -152,8 +152,7 @@ def _is_time(value: Any) -> bool:
 def user_id_of(subject: Any) -> str:
     """The user id in a subject claim: printable text of 1 to 255 characters, or a whole number.
 
-    Raises:
-        AuthenticationFailed: `subject`, for anything else.
+    Raises AuthenticationFailed (`subject`) for anything else.
     """
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)

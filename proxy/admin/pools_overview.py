@@ -134,11 +134,7 @@ def adopt(pool: str, *, but: str = "") -> None:
 
 @transaction.atomic
 def set_draining(pool: str, url: str, *, draining: bool, move_seconds: int | None = None) -> PoolMember:
-    """Drain a member on every node, or bring it back.
-
-    Raises:
-        PoolMember.DoesNotExist: the pool has no such member.
-    """
+    """Drain a member on every node, or bring it back. Raises PoolMember.DoesNotExist."""
     adopt(pool)
     member = PoolMember.objects.get(pool=pool, url=url)
     member.draining, member.move_seconds = draining, move_seconds if draining else None

@@ -17,11 +17,7 @@ from proxy.socket.scope import captures_of
 
 
 async def check(opening: Opening) -> None:
-    """What can be refused whoever the client is, and without asking anybody.
-
-    Raises:
-        GatewayError: why not.
-    """
+    """What can be refused whoever the client is, and without asking anybody. Raises GatewayError: why."""
     scope, node, limits = opening.scope, opening.node, opening.served.caps
     address = scope["client_address"]
     node.admission.check_rate(limits, address)
@@ -40,8 +36,7 @@ async def check(opening: Opening) -> None:
 async def authenticate(opening: Opening) -> Principal:
     """The client's identity, left in `scope["principal"]`, too; its token does not stay in the scope.
 
-    Raises:
-        GatewayError: it has none here.
+    Raises GatewayError: it has none here.
     """
     scope, route = opening.scope, opening.route
     token = scope.pop("token")
@@ -72,11 +67,9 @@ def _checked(answer: object) -> Principal:
 
 
 async def authorize(opening: Opening, subject: Subject) -> None:
-    """Ask the route whether this client may come in.
+    """Ask the route whether this client may come in. Raises GatewayError (Forbidden, as a rule): it may not.
 
-    Raises:
-        GatewayError: it may not (Forbidden, as a rule); or the route's own code failed, or answered:
-            one that says False instead of raising must not let anybody in.
+    Or the route's own code failed, or answered: one that says False in place of raising lets nobody in.
     """
     hook, seconds = opening.route.authorize, opening.served.limits.dial_timeout_seconds
     if hook is None:

@@ -71,8 +71,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def open(self, opening: Opening, way: Way) -> Life:
         """Admit, open what is behind the route, and join the topics. Nothing is accepted yet.
 
-        Raises:
-            GatewayError: the handshake must be refused. Whatever is raised, nothing is held.
+        Raises GatewayError: the handshake must be refused. Whatever is raised, nothing is held.
         """
         scope, route, link_id = opening.scope, opening.route, secrets.token_hex(16)
         life = Life(opening.node, opening.served)

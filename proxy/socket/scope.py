@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,11 +20,11 @@ from proxy.core.policies import Policy
 from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.redaction import redacted
-from proxy.core.routes import ClientPath, Route, Subject
+from proxy.core.routes import ClientPath, Forward, Route, Subject
 from proxy.core.topics import EVERYONE, LINK_KINDS, check_topic, connection_topic, user_topic
 from proxy.engine.pools.dial import DialRequest
 from proxy.socket.control import seconds_left
-from proxy.socket.middleware import told_by_proxy
+from proxy.socket.middleware import header_values, told_by_proxy
 
 Scope = Mapping[str, Any]
 # A service's clock may be this far ahead of ours; and what our leeway lets in, it need not take.
@@ -36,7 +36,7 @@ _HEADER_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that (lower-case) name, or ""."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    return next(header_values(scope, name), "")
 
 
 def captures_of(scope: Scope) -> dict[str, str]:
@@ -62,8 +62,7 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
 def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
     """All topics that the link hears: itself, its user, everyone, and the route's own.
 
-    Raises:
-        GatewayError: the route's own code raised it or anything else, or names what is no topic of its kinds.
+    Raises GatewayError: the route's own code did, or failed, or names what is no topic of its kinds.
     """
     own = (connection_topic(subject.connection_id), user_topic(subject.principal.user_id), EVERYONE)
     with calling_hook("topics"):
@@ -74,8 +73,7 @@ def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
 def policy_of(route: Route, subject: Subject) -> Policy | None:
     """The policy of one link; None where the route has none.
 
-    Raises:
-        GatewayError: the route's own code raised it, or anything else, or made something else.
+    Raises GatewayError: the route's own code did, or failed, or made something else.
     """
     if route.policy is None:
         return None
@@ -89,22 +87,16 @@ def policy_of(route: Route, subject: Subject) -> Policy | None:
 def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: str | None) -> DialRequest:
     """What the upstream is asked: only what the route's Forward names, plus the request id.
 
-    Raises:
-        BadRequest: the client says what cannot be passed on.
+    Raises BadRequest: the client says what cannot be passed on.
     """
     forward = route.forward
-    headers = [(name, value) for name in forward.headers if (value := header(scope, name.encode()))]
-    headers.append(("x-request-id", scope["request_id"]))
-    headers.extend((name, _as_header(subject.params[param])) for name, param in forward.param_headers.items())
-    if forward.identity:
-        headers.extend(identity_headers(scope, subject))
     with calling_hook("forward"):
         query = forward.query_string(subject)
     try:
         return DialRequest(
             path="" if forward.path is ClientPath.STOPS else _clients_path(scope),
             query=query,
-            headers=tuple(headers),
+            headers=tuple(_headers(scope, forward, subject)),
             subprotocols=scope["offered_subprotocols"],
             extensions=extensions,
             replaces_path=forward.path is ClientPath.REPLACES,
@@ -112,6 +104,17 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
         )
     except ValueError as error:
         raise BadRequest(str(error)) from None
+
+
+def _headers(scope: Scope, forward: Forward, subject: Subject) -> Iterator[tuple[str, str]]:
+    for name in forward.headers:
+        if value := header(scope, name.encode()):
+            yield name, value
+    yield "x-request-id", scope["request_id"]
+    for name, param in forward.param_headers.items():
+        yield name, _as_header(subject.params[param])
+    if forward.identity:
+        yield from identity_headers(scope, subject)
 
 
 def _clients_path(scope: Scope) -> str:

@@ -49,11 +49,7 @@ class Way(Protocol):
     """How one link's legs are joined: all before the accept in `until_left`, then `serve`."""
 
     async def until_left(self, opening: Coroutine[Any, Any, Life]) -> Life:
-        """What `opening` gives; it is cancelled as soon as the client leaves.
-
-        Raises:
-            ClientLeft, and what `opening` raises.
-        """
+        """What `opening` gives or raises; cancelled as soon as the client leaves, which raises ClientLeft."""
 
     async def open(self, subject: Subject) -> Lease:
         """Open what is behind the route, for this link. Raises GatewayError."""

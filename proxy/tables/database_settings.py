@@ -16,8 +16,7 @@ SILENT_PEER_SECONDS = 10
 def database(url: str, *, sqlite_path: Path, most_connections: int) -> dict[str, Any]:
     """Settings of the database at `url`, or of the SQLite at `sqlite_path` if that is empty.
 
-    Raises:
-        ValueError: no such URL, or it names no database.
+    Raises ValueError: no such URL, or it names no database.
     """
     settings: dict[str, Any] = dict(dj_database_url.parse(url or f"sqlite:///{sqlite_path}"))
     if not settings["NAME"]:
