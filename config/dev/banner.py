@@ -10,27 +10,18 @@ from proxy.core.routes import Route
 
 
 def banner(
-    *,
-    port: int,
-    told: str,
-    login: Sequence[str] | None,
-    python: str,
-    replaced: Mapping[str, Sequence[str]],
+    *, port: int, told: str, login: Sequence[str] | None, python: str, replaced: Mapping[str, Sequence[str]]
 ) -> str:
-    """`told` is what the product says of its routes (see prepare.py).
-
-    `login` is the admin's name and password, or None when the database is not this checkout's own.
-
-    `replaced` has, by pool, the members that staff have put in place of those in settings.
-
-    A gateway on a port of its own may have another one beside it, so a command has to name it.
+    """`told` is what the product says of its routes (see prepare.py). `login` is the admin's name and
+    password, None when the database is not this checkout's own. `replaced` has, by pool, the members that
+    staff have put in place of those in settings.
     """
-    command = f"{'' if port == DEFAULT_PORT else f'GATEWAY_PORT={port} '}{python} -m config.dev"
-    admin = (
-        f"{login[0]} / {login[1]}  (of this checkout only)"
-        if login
-        else f"make a login: {command} createsuperuser"
-    )
+    # Beside a gateway on a port of its own there may be another one, so that a command has to name it.
+    which = "" if port == DEFAULT_PORT else f"GATEWAY_PORT={port} "
+    command = f"{which}{python} -m config.dev"
+    admin = f"make a login: {command} createsuperuser"
+    if login is not None:
+        admin = f"{login[0]} / {login[1]}  (of this checkout only)"
     return f"""
 Sluicegate is up. Ctrl-C ends it.
 

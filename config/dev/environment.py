@@ -18,6 +18,7 @@ DEFAULT_PORT = 8666  # of the gateway
 RUNNING_DIR = "running"  # in var/: how `python -m config.dev COMMAND` finds what runs, a file a gateway
 # What such a command must have in common with the gateway: stores, keys, tokens, and what is routed.
 SHARED = ("DATABASE_URL", "DEBUG", "JWT_", "LOG_FORMAT", "REDIS_URL", "SECRET_KEY")
+_DEFAULTS = {"DEBUG": "true", "LOG_FORMAT": "console", "DRAIN_SECONDS": "0"}
 SAME_PRODUCT = ("ROUTES", "EXTRA_APPS", "PYTHONPATH")
 
 
@@ -47,10 +48,8 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
     env = Env(given)
     host = env.text("GATEWAY_HOST", "127.0.0.1")
     gateway_port = _port(env, "GATEWAY_PORT", DEFAULT_PORT, host=host)
-    variables = {name: value for name, value in given.items() if value}
+    variables = {**_DEFAULTS, **{name: value for name, value in given.items() if value}}
     variables |= {"GATEWAY_HOST": host, "GATEWAY_PORT": str(gateway_port)}
-    for name, value in {"DEBUG": "true", "LOG_FORMAT": "console", "DRAIN_SECONDS": "0"}.items():
-        variables.setdefault(name, value)
     if not env.raw("SECRET_KEY"):
         variables["SECRET_KEY_FILE"] = str(_secret(var_dir / "secret_key"))
     here = {each: _service_port(env, each) for each in services(env) if not env.raw(each.url_variable)}
