@@ -13,7 +13,7 @@ from proxy.core.errors import READ_ONLY, BadRequest
 from proxy.core.refusals import refusal
 from proxy.server import handshake
 from proxy.server.counting import Reason, count_refusal
-from proxy.server.http_connections import HttpConnections
+from proxy.server.http_bounds import HttpConnections
 from proxy.server.http_request import GatewayRequest
 from proxy.server.options import ServerOptions
 

@@ -24,9 +24,9 @@ from twisted.logger import formatEvent, globalLogBeginner
 from proxy.server.clients import Application, Clients
 from proxy.server.counting import count_failure
 from proxy.server.draining import Drain
+from proxy.server.http_bounds import HttpRequests
 from proxy.server.http_channel import GatewayFactory
 from proxy.server.http_request import GatewayRequest
-from proxy.server.http_requests import HttpRequests
 from proxy.server.listening import BACKLOG
 from proxy.server.options import ServerOptions
 from proxy.server.resets import noticing_resets

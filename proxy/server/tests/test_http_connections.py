@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from proxy.core.addresses import Network
-from proxy.server.http_connections import HttpConnections
+from proxy.server.http_bounds import HttpConnections
 from proxy.server.options import ServerOptions
 
 

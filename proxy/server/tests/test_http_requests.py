@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from proxy.core.addresses import Network
-from proxy.server.http_requests import LEAST_PROBE_WAIT_SECONDS, HttpRequests
+from proxy.server.http_bounds import LEAST_PROBE_WAIT_SECONDS, HttpRequests
 from proxy.server.options import ServerOptions
 
 

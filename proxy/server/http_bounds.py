@@ -1,11 +1,13 @@
-"""Who holds the connections that speak HTTP, and who gives way when there are too many. Knows no Twisted.
+"""What HTTP may take of this process: connections, and applications that work on requests. Knows no Twisted.
 
 A connection *waits* while no whole request has come: it says nothing, or drips, or is kept alive between two
 requests, or does not read its answer. Those cost an attacker nothing, so the oldest gives way to newcomers.
 A connection is *busy* from its request to the end of the answer. Upgrades leave at their head, so that no
 number of slow requests keeps them out. All together have a bound of their own, which is what the server keeps
-files for: there the oldest that is busy gives way, if none waits. How many applications run is another book's
-(`http_requests`).
+files for: there the oldest that is busy gives way, if none waits.
+
+An application counts until it ends, whether or not its client still waits: who counted connections would run
+any number of applications, and threads, for a client that asks and hangs up.
 """
 
 from __future__ import annotations
@@ -14,7 +16,13 @@ from collections import Counter
 from typing import Protocol
 
 from proxy.core.addresses import Network, address_key, is_trusted, parse_address
+from proxy.core.buckets import Buckets
+from proxy.core.errors import Overloaded, TooMany
+from proxy.core.limits import Rate
 from proxy.server.options import ServerOptions
+
+# All that wait for an address's probes wake together: by then there are tokens for more than one of them.
+LEAST_PROBE_WAIT_SECONDS = 0.25
 
 
 class Connection(Protocol):
@@ -25,7 +33,7 @@ class Connection(Protocol):
 
 
 class HttpConnections:
-    """The book of one process. Addresses are counted whole for IPv4, by their /64 for IPv6."""
+    """The connections of one process, by the address that they come from."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
@@ -84,7 +92,45 @@ class HttpConnections:
         connection.give_way()
 
 
+class HttpRequests:
+    """The applications of one process, by the clients that proxies which we trust name.
+
+    A proxy that does not tell, and a Unix socket, have no bound of their own.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._probes = Buckets(Rate(options.probes_per_second_per_address, 1))
+        self._running: Counter[str] = Counter()
+
+    def refusal(self, address: str) -> TooMany | Overloaded | None:
+        """Why the client at `address` may have no more now; "" is nobody's, and has no share to use up."""
+        key, limit = self._key(address), self._options.max_http_requests_per_address
+        if key and self._running[key] >= limit:
+            return TooMany("http_per_ip", limit=limit, retry_after_seconds=1.0)
+        return Overloaded() if self._running.total() >= self._options.max_http_requests else None
+
+    def probe_wait_seconds(self, address: str, now: float) -> float:
+        """Until the client at `address` may ask for another probe; 0 takes it. Never for ""."""
+        key = self._key(address)
+        wait_seconds = self._probes.take(key, now) if key else 0.0
+        return max(wait_seconds, LEAST_PROBE_WAIT_SECONDS) if wait_seconds else 0.0
+
+    def began(self, address: str) -> None:
+        self._running[self._key(address)] += 1
+
+    def ended(self, address: str) -> None:
+        """To be called once for each `began`, with the same address."""
+        key = self._key(address)
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
+
+    def _key(self, address: str) -> str:
+        return share_key(address, self._options.trusted_proxies)
+
+
 def share_key(host: str | None, proxies: tuple[Network, ...]) -> str:
-    """Under what the client at `host` counts; "" for who has no bound of its own: a proxy, or nobody."""
+    """Under what the client at `host` counts: all of IPv4, the /64 of IPv6; "" for a proxy, or nobody."""
     address = parse_address(host or "")
     return "" if address is None or is_trusted(address, proxies) else address_key(str(address))
