@@ -10,7 +10,7 @@ from django.conf import settings
 from config.testing import compose, documents
 from config.testing.compose import SERVICES
 from config.testing.starts import BASE_DIR
-from proxy.server import open_files
+from proxy.server import listening
 from proxy.server.options import ServerOptions
 
 GATEWAYS = ("gateway-1", "gateway-2")
@@ -81,7 +81,7 @@ def test_threads_files_ports_and_database_connections_are_enough(count: int) -> 
     database_connections = len(GATEWAYS) * count * settings.DATABASE_POOL_SIZE
 
     assert threads <= gateway["pids_limit"]
-    assert open_files.links_that_fit(files) >= settings.MAX_CONNECTIONS
+    assert listening.links_that_fit(files) >= settings.MAX_CONNECTIONS
     assert directive("worker_connections") <= directive("worker_rlimit_nofile") <= nginx["ulimits"]["nofile"]
     for dialling in (gateway, nginx):
         first, last = map(int, dialling["sysctls"]["net.ipv4.ip_local_port_range"].split())

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, UpstreamTimeout
+from proxy.core.errors import ClientLeft, GatewayError, UpstreamTimeout
 from proxy.core.refusals import refusal_of
 from proxy.engine.links.splice import Splice
 from proxy.engine.links.terms import SpliceRequest
@@ -23,9 +24,10 @@ from proxy.server.clients import Client, Clients
 from proxy.server.conversation_leg import ConversationLeg
 from proxy.server.counting import count_refusal
 from proxy.server.handshake import BadHandshake, PendingAnswer, UpgradeRequest
-from proxy.server.offer import SpliceOffer
 
 log = logging.getLogger("gateway.server")
+
+T = TypeVar("T")
 
 
 class HandshakeLeg(ClientSocket):
@@ -189,6 +191,43 @@ class HandshakeLeg(ClientSocket):
         early, self._early = self._early, b""
         self._is_answered, self._answer, self._offer = True, None, None
         return early
+
+
+class SpliceOffer:
+    """A `websocket.accept` may carry a `SpliceRequest`; and who dials for it need not watch the client."""
+
+    __slots__ = ("_has_left", "_waiting")
+
+    def __init__(self) -> None:
+        self._has_left = False
+        self._waiting: asyncio.Task[object] | None = None
+
+    async def until_left(self, connecting: Coroutine[Any, Any, T]) -> T:
+        """What `connecting` gives, in the caller's task; it is cancelled as soon as nobody waits for it.
+
+        Raises:
+            ClientLeft: the client has gone, or the server has answered in the application's place. Where that
+                came first, `connecting` does not begin.
+            CancelledError: this task was cancelled by others, a client that left as well or not.
+        """
+        if self._has_left:
+            connecting.close()
+            raise ClientLeft
+        self._waiting = task = asyncio.current_task()
+        try:
+            return await connecting
+        except asyncio.CancelledError:
+            if self._has_left and task is not None and not task.uncancel():
+                raise ClientLeft from None
+            raise
+        finally:
+            self._waiting = None
+
+    def leave(self) -> None:
+        """For the server: nobody waits for the application's answer any more."""
+        self._has_left = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 class HandedOver(ClientLeg):

@@ -1,11 +1,20 @@
-"""The listening socket, and the loop: both have to be there before anything else is."""
+"""The loop, the listening socket, files enough: what has to be there before anything else is."""
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 
+from proxy.server.options import ServerOptions
+
 BACKLOG = 4096
+# A proxied link is two sockets.
+FILES_PER_LINK = 2
+# Stores, probes, logs, the loop itself, dials under way.
+RESERVED_FILES = 200
+# More than any node uses; where the system knows no bound.
+MOST_FILES = 1 << 20
 
 
 def install_uvloop() -> None:
@@ -30,3 +39,18 @@ def adopt(fd: int) -> socket.socket:
     listening = socket.socket(fileno=fd)
     listening.listen(BACKLOG)
     return listening
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files to the hard one, for this process and its children; answers it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return files
+
+
+def links_that_fit(files: int) -> int:
+    """How many links `files` allow beside the HTTP connections of a server; 0 or less: none."""
+    http = ServerOptions().most_http_connections
+    return (files - http - RESERVED_FILES) // FILES_PER_LINK

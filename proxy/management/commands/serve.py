@@ -21,7 +21,7 @@ from proxy.core.errors import GatewayError
 from proxy.engine.background import end_for_sure
 from proxy.http import operations
 from proxy.node import GatewayNode, link_limits, start_node
-from proxy.server import listening, open_files
+from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
 from proxy.server.workers import Line, Master
 from proxy.tables.migrated import missing_migrations
@@ -156,8 +156,8 @@ def _max_links(*, warn: bool) -> int:
     Raises:
         CommandError: not one.
     """
-    files = open_files.raise_limit()
-    most_links = open_files.links_that_fit(files)
+    files = listening.raise_file_limit()
+    most_links = listening.links_that_fit(files)
     if most_links < 1:
         raise CommandError(f"at most {files} open files (ulimit -n) are too few for a gateway")
     if most_links < settings.MAX_CONNECTIONS and warn:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.server import open_files
+from proxy.server import listening
 from proxy.server.tests.conftest import RunningServer, frame, read_head, serving
 
 LINKS, WARM_UP_LINKS = 1_000, 200
@@ -18,7 +18,7 @@ MOST_KB = {"echo": 10.0, "splice?to=ws://127.0.0.1:{port}/echo": 6.0}
 
 @pytest.mark.parametrize("path", MOST_KB, ids=("conversation", "splice"))
 def test_an_idle_link_weighs_no_more_than_it_may(path: str) -> None:
-    open_files.raise_limit()
+    listening.raise_file_limit()
     with serving(drain_seconds=0.1) as upstream, serving(drain_seconds=0.1) as server, ExitStack() as links:
         for _ in range(WARM_UP_LINKS):
             links.enter_context(spoken(server, path.format(port=upstream.port)))

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.core.errors import ClientLeft
-from proxy.server.offer import SpliceOffer
+from proxy.server.handshake_leg import SpliceOffer
 from proxy.server.tests.conftest import RunningServer
 
 
