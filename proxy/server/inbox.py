@@ -67,15 +67,14 @@ class Inbox:
         """
         while self._events is None:
             if self._end is not None:
-                self._wake()  # who waits as well hears of it, too
                 return self._end
             waiter = asyncio.get_running_loop().create_future()
             self._waiters = [*(self._waiters or ()), waiter]
             try:
                 await waiter
-            except asyncio.CancelledError:
-                self._give_up(waiter)
-                raise
+            finally:
+                if self._waiters is not None and waiter in self._waiters:  # it was given up
+                    self._waiters.remove(waiter)
         event, size_bytes = self._events.popleft()
         self.bytes_waiting -= size_bytes
         if not self._events:
@@ -84,17 +83,9 @@ class Inbox:
             self.on_taken()
         return event
 
-    def _give_up(self, waiter: asyncio.Future[None]) -> None:
-        """Nobody waits with it any more; if it had its turn, that goes to the next one."""
-        if self._waiters is not None and waiter in self._waiters:
-            self._waiters.remove(waiter)
-        else:
-            self._wake()
-
     def _wake(self) -> None:
-        """Let one `receive` look again."""
-        while self._waiters:
-            waiter = self._waiters.pop(0)
+        """Let each `receive` look again: hardly ever there are two, and one of them is being given up."""
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
-                break
