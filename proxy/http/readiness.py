@@ -88,7 +88,7 @@ async def _reachable(member: str) -> bool:
     try:
         async with asyncio.timeout(_REACH_SECONDS):
             _, writer = await asyncio.open_connection(parts.hostname, port)
-    except (OSError, TimeoutError):
+    except (OSError, UnicodeError):  # not in time, or no name: "a..b"
         return False
     writer.close()
     return True
