@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,7 +27,6 @@ class Clients:
     ) -> None:
         self.application, self.options, self.loop = application, options, loop
         self.present: set[Client] = set()
-        self.on_orphaned: Callable[[], None] = lambda: None
         self._ending: dict[Client, float] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -52,8 +50,6 @@ class Clients:
     def _tick(self) -> None:
         self.start_clock()  # first: whatever fails below, the clock goes on
         now = self.loop.time()
-        if self.options.parent_pid not in {None, os.getppid()}:
-            self.on_orphaned()
         for client in tuple(self.present):
             self._look_at(client, now)
         for client, ended_at in tuple(self._ending.items()):

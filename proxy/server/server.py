@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -64,7 +65,6 @@ class GatewayServer(Server):
         )
         self.options, self.loop = options, reactor._asyncioEventloop
         self.clients = Clients(application, options, loop=self.loop)
-        self.clients.on_orphaned = self.request_drain
         self.http_requests = HttpRequests(options)
         self._listening, self._endpoint_descriptions = list(listening), list(endpoints)
         self._ports: list[Any] = []
@@ -253,6 +253,8 @@ class GatewayServer(Server):
     def timeout_checker(self) -> None:
         """Daphne's clock for requests; its own asks those that are gone, too, and stops when one raises."""
         reactor.callLater(_TIMEOUTS_SECONDS, self.timeout_checker)
+        if self.options.parent_pid not in {None, os.getppid()}:  # a worker without a master
+            self.request_drain()
         for protocol, details in tuple(self.connections.items()):
             if "disconnected" not in details:
                 self._enforce_timeouts(protocol)
