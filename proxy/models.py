@@ -12,7 +12,6 @@ from proxy import registry
 from proxy.core.blocking import parse_network
 from proxy.core.captures import blanks_of
 from proxy.core.closes import ClosedBy
-from proxy.core.routes import upstream_url
 
 
 class Node(models.Model):
@@ -158,8 +157,8 @@ class KickReport(models.Model):
 class PoolMember(models.Model):
     """One member of a pool. While a pool has rows, they are its members, in place of the settings'."""
 
-    pool = models.CharField(max_length=64, default="studio")
-    url = models.CharField("URL", max_length=255, help_text="Such as ws://studio-4:8002.")
+    pool = models.CharField(max_length=64)
+    url = models.CharField("URL", max_length=255)
     weight = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)]
     )
@@ -190,7 +189,8 @@ class PoolMember(models.Model):
 
     def clean(self) -> None:
         try:
-            self.url = upstream_url(self.url)
+            self.url = registry.upstream(self.pool).member_url(self.url)
+            PoolMember._meta.get_field("url").run_validators(self.url)
         except ValueError as error:
             raise ValidationError({"url": str(error)}) from None
         for name in sorted(blanks_of(self.url) - registry.captures_of(self.pool)):

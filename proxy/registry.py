@@ -58,6 +58,11 @@ def upstreams() -> tuple[Upstream, ...]:
     return tuple({upstream.name: upstream for upstream in found}.values())
 
 
+def upstream(name: str) -> Upstream:
+    """The services of that name; none, where no route has them."""
+    return next((each for each in upstreams() if each.name == name), Upstream(name=name, members=()))
+
+
 def topic_kinds() -> tuple[TopicKind, ...]:
     """Every kind of topic that somebody may hear: links of any route, nodes, and what routes declare."""
     declared = (kind for route in routes() for kind in route.topic_kinds)

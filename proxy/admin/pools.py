@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from proxy import registry
 from proxy.admin.pages import CheckedAdmin
 from proxy.admin.pools_overview import adopt, editable_pools, pool_views, set_draining
 from proxy.models import PoolMember
@@ -20,6 +21,13 @@ _DONE = {
     "move": "Draining {}: its links end over the next " + str(MOVE_SECONDS) + " seconds.",
     "undrain": "Brought back {}.",
 }
+_SUCH_AS = "Such as ws://service-4:9000 or, with a path, ws://service-4:9000/ws."
+
+
+def _behind(pool: str) -> str:
+    """What a member of that pool gets behind its address without being told."""
+    path = registry.upstream(pool).path
+    return f"What does not end with {path} gets that behind it ({pool})." if path else ""
 
 
 class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -27,11 +35,9 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "url" in self.fields:  # not for who may only look
-            self.fields[
-                "url"
-            ].help_text = "Such as ws://studio-4:8002 or, with a path, ws://studio-4:8002/ws."
         names = editable_pools() if self.instance.pk is None else [self.instance.pool]
+        if "url" in self.fields:  # not for who may only look
+            self.fields["url"].help_text = " ".join([_SUCH_AS, *map(_behind, names)]).strip()
         self.fields["pool"] = forms.ChoiceField(
             choices=[(name, name) for name in names], disabled=self.instance.pk is not None
         )

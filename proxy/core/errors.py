@@ -23,6 +23,7 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal_error"
     message: str = "Internal error."
     retry_after_seconds: float | None = None
+    upstream: str = ""  # the member whose answer it is, as it was declared
 
     @property
     def outcome(self) -> str:

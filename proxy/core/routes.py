@@ -180,7 +180,7 @@ class Upstream:
 
     `probe` None: members are not probed. `breaker` None: a failed dial is not held against a member.
     `max_connections`: of each member, on one process; None for no cap. `editable`: staff may change the
-    members while the gateway runs.
+    members while the gateway runs. `path` is what stands behind the address of each, those of staff, too.
     """
 
     name: str
@@ -190,6 +190,7 @@ class Upstream:
     breaker: BreakerLimits | None = None
     max_connections: int | None = None
     editable: bool = False
+    path: str = ""
 
     @classmethod
     def of(
@@ -212,7 +213,19 @@ class Upstream:
             breaker=breaker,
             max_connections=max_connections,
             editable=editable,
+            path=path,
         )
+
+    def member_url(self, base: str) -> str:
+        """The URL of a member of staff's own, as `of` makes those that are declared.
+
+        Raises ValueError as upstream_url, and for one that leaves out what all that are declared name.
+        """
+        url = upstream_url(base, path=self.path)
+        for name in sorted(frozenset.intersection(*map(blanks_of, self.members or [url])) - blanks_of(url)):
+            as_in = self.members[0]
+            raise ValueError(f"its path lacks {{{name}}}, as the members from settings have it: {as_in}")
+        return url
 
     def declared(self) -> tuple[MemberSpec, ...]:
         """The members as specs; what staff add later comes on top (see the engine's pool)."""

@@ -32,6 +32,7 @@ def log_refused(
 ) -> None:
     """`status` is what the client was told, or would have been if it had not asked for a close."""
     fields = _fields(scope, route=route, started=started)
+    fields |= {"upstream": error.upstream} if error.upstream else {}
     fields |= {"status": status, "outcome": error.outcome, "why": one_line(str(error))}
     logger.log(_level(error), "handshake refused", extra=fields)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from urllib.parse import quote
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 
 from config.testing.gateway import Gateway, issue
 from config.tests.contract.conftest import KINDS
@@ -86,6 +88,20 @@ async def test_a_path_that_leads_elsewhere_than_it_says_is_a_400(gateway: Gatewa
     with pytest.raises(InvalidStatus) as refused:
         await asked(gateway, path)
     check(gateway, refused.value.response, 400, "bad_request")
+
+
+async def test_the_log_names_the_member_that_knows_nothing_by_that_name(gateway: Gateway) -> None:
+    def refuse(service: ServerConnection, _: Request) -> Response:
+        return service.respond(HTTPStatus.NOT_FOUND, "no such shop\n")
+
+    url = f"ws://127.0.0.1:{gateway.port}/shops/none/orders/404?token={issue()}"
+    async with gateway.serving(ServerConnection.wait_closed, process_request=refuse):
+        with pytest.raises(InvalidStatus):
+            await gateway.connect(url).__aenter__()
+    said = gateway.program.wait_for_output(r".*handshake refused.*/shops/none/orders/404.*").group(0)
+    line = json.loads(said)
+    assert (line["status"], line["why"]) == (404, "the upstream answered 404")
+    assert line["upstream"] == f"ws://127.0.0.1:{gateway.kb_port}/v1/{{shop}}/{{order}}/ws"
 
 
 async def test_the_record_names_the_member_as_it_was_declared(gateway: Gateway) -> None:

@@ -20,6 +20,7 @@ from experience.studio.routes import POOL, STUDIO
 from proxy import registry
 from proxy.admin.pools_overview import MemberView, pool_views, replaced_members, set_draining
 from proxy.cluster.rules import load_rules
+from proxy.core.routes import Route, Upstream
 from proxy.engine.pools.members import ERROR_SHOWN_SECONDS
 from proxy.engine.pools.pool import Pool
 from proxy.models import Block, MemberReport, Node, PoolMember
@@ -202,6 +203,41 @@ def test_members_are_checked_and_normalised_when_they_are_added(admin_client: Cl
     )
     assert admin_client.post(PAGE + "add/", wrong | {"url": "http://studio-c:1"}).status_code == 302
     assert PoolMember.objects.get().url == "ws://studio-c:1/"
+
+
+def own_pool(monkeypatch: pytest.MonkeyPatch, upstream: Upstream) -> None:
+    """A pool `rooms` of a route that captures a name, and nothing else."""
+    route = Route(name="rooms", paths=("rooms/<str:room>",), upstream=upstream)
+    monkeypatch.setattr(registry, "routes", lambda: (route,))
+
+
+def test_a_bare_origin_gets_the_path_that_the_members_from_settings_have(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_pool(monkeypatch, Upstream.of("rooms", "http://a:1", path="/rooms/{room}", editable=True))
+    page = admin_client.get(PAGE + "add/").content.decode()
+    assert "What does not end with /rooms/{room} gets that behind it (rooms)." in page
+    assert "studio" not in page
+    form = {"pool": "rooms", "weight": 1}
+    for url in ("http://b:1", "ws://c:1/rooms/{room}", "ws://d:1/v2/"):
+        assert admin_client.post(PAGE + "add/", form | {"url": url}).status_code == 302
+    assert set(PoolMember.objects.values_list("url", flat=True)) == {
+        "ws://a:1/rooms/{room}", "ws://b:1/rooms/{room}", "ws://c:1/rooms/{room}", "ws://d:1/v2/rooms/{room}",
+    }  # fmt: skip
+    again = admin_client.post(PAGE + "add/", form | {"url": "ws://b:1"})
+    assert b"already exists" in again.content
+    too_long = admin_client.post(PAGE + "add/", form | {"url": f"ws://b:1/{'v' * 240}"})
+    assert b"at most 255 characters" in too_long.content
+
+
+def test_a_member_that_leaves_out_what_those_from_settings_name_is_refused(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_pool(monkeypatch, Upstream.of("rooms", "ws://a:1/rooms/{room}", "ws://b:1/r/{room}", editable=True))
+    form = {"pool": "rooms", "weight": 1, "url": "ws://c:1"}
+    said = admin_client.post(PAGE + "add/", form).content.decode()
+    assert "its path lacks {room}, as the members from settings have it: ws://a:1/rooms/{room}" in said
+    assert admin_client.post(PAGE + "add/", form | {"url": "ws://c:1/{room}"}).status_code == 302
 
 
 def test_a_block_names_who_made_it_and_what_it_means(admin_client: Client) -> None:

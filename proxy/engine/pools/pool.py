@@ -76,6 +76,8 @@ class _Search:
 
     def note(self, use: Use, error: Exception, *, is_connected: bool) -> None:
         """The member did not let the client in."""
+        if isinstance(error, GatewayError):
+            error.upstream = use.member.url
         if not isinstance(error, _REFUSALS):
             _count_failure(use, error)
         if isinstance(error, ServiceBusy):
