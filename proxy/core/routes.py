@@ -36,6 +36,14 @@ class Resume(StrEnum):
     RECONNECT = "reconnect"
 
 
+def _several(of: object, *fields: str) -> None:
+    """ValueError for a text where several are to stand: `("ws")` is one, and has letters for members."""
+    for name in fields:
+        value = getattr(of, name)
+        if isinstance(value, str):
+            raise ValueError(f"{name} of {type(of).__name__} is a tuple, such as ({value!r},); got {value!r}")
+
+
 _NO_SERVICE_URL = (
     "a service URL is like ws://host:port/path (or wss, http, https), without user, password and query; "
     "{name} of what a route's path captures may stand in its path only"
@@ -132,6 +140,7 @@ class Forward:
     param_headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _several(self, "query", "headers", "params")
         if said_twice := {name.lower() for name in self.headers} & {
             name.lower() for name in self.param_headers
         }:
@@ -191,6 +200,9 @@ class Upstream:
     max_connections: int | None = None
     editable: bool = False
     path: str = ""
+
+    def __post_init__(self) -> None:
+        _several(self, "members")
 
     @classmethod
     def of(
@@ -307,6 +319,7 @@ class Route:
     farewell: Farewell | None = None
 
     def __post_init__(self) -> None:
+        _several(self, "paths", "required_query")
         if isinstance(self.upstream, LegPerLink):
             if self.resume is Resume.RECONNECT:
                 raise ValueError(f"route {self.name!r} has no pool: there is nobody to reconnect to")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
@@ -162,3 +163,24 @@ def test_a_header_comes_from_the_client_or_from_the_path() -> None:
 def test_no_client_has_a_say_in_which_host_is_dialled() -> None:
     with pytest.raises(ValueError, match="in its path only"):
         Upstream.of("shops", "ws://{shop}.internal")
+
+
+@pytest.mark.parametrize(
+    ("field", "declared"),
+    [
+        ("paths of Route", lambda: Route(name="r", paths="echo", upstream=Upstream.of("r"))),  # type: ignore[arg-type]
+        (
+            "required_query of Route",
+            lambda: Route(name="r", paths=("echo",), upstream=Upstream.of("r"), required_query="room"),  # type: ignore[arg-type]
+        ),
+        ("members of Upstream", lambda: Upstream(name="r", members="ws://kb")),  # type: ignore[arg-type]
+        ("query of Forward", lambda: Forward(query="token")),  # type: ignore[arg-type]
+        ("params of Forward", lambda: Forward(params="shop")),  # type: ignore[arg-type]
+        ("headers of Forward", lambda: Forward(headers="origin")),  # type: ignore[arg-type]
+    ],
+)
+def test_a_text_without_its_comma_is_not_taken_letter_by_letter(
+    field: str, declared: Callable[[], object]
+) -> None:
+    with pytest.raises(ValueError, match=rf"{field} is a tuple, such as \('\S+',\); got '\S+'$"):
+        declared()
