@@ -35,7 +35,14 @@ class SafeWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne 
 
     failByDrop = False
     muted: bool
+    http_request_uri: str
     closeHandshakeTimeout = CLOSE_HANDSHAKE_SECONDS
+
+    def onConnect(self, request: Any) -> Any:
+        """Autobahn reads the target as a URL: of `//a/ws` it takes `a` for a host; of `/ws;a`, `;a` goes."""
+        if self.http_request_uri.startswith("/"):
+            request.path = self.http_request_uri.partition("?")[0]
+        return super().onConnect(request)
 
     def onClose(self, was_clean: bool, code: int | None, reason: str | None) -> None:
         if self.failedByMe and not self.muted and hasattr(self, "application_queue"):

@@ -178,6 +178,12 @@ class MalformedHead(BadRequest):
     message = "The headers of the request are not valid."
 
 
+class MalformedPath(BadRequest):
+    """The path is not UTF-8 once it is decoded: two such would be the same to whoever reads it."""
+
+    message = "The path of the request is not UTF-8."
+
+
 class HostRefused(BadRequest):
     """The Host is missing, twice there, malformed or not on ALLOWED_HOSTS; or X-Forwarded-Host is not."""
 

@@ -20,7 +20,7 @@ from django.http.request import split_domain_port, validate_host
 
 from proxy.core.addresses import client_address, is_trusted, parse_address
 from proxy.core.credentials import Query, Subprotocols, bearer_token, one_token
-from proxy.core.errors import GatewayError, HostRefused, MalformedHead, OriginRefused
+from proxy.core.errors import GatewayError, HostRefused, MalformedHead, MalformedPath, OriginRefused
 from proxy.core.heads import problem_of_head
 from proxy.core.human import one_line
 from proxy.core.origins import is_origin_allowed
@@ -32,6 +32,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 _SCHEMES = {"", "http", "https", "ws", "wss"}
+_UNREADABLE = "\ufffd"  # what servers decode bytes to that are no text; a name that holds it is none, either
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -120,7 +121,7 @@ def _warn_of_no_address() -> None:
 
 
 class Head(Wrapper):
-    """Refuses a head that is not clean, and a Host that HTTP would refuse, too.
+    """Refuses a head or a path that is not clean, and a Host that HTTP would refuse, too.
 
     Without the latter a page could have its own name resolve to the gateway's address, and pass for one of
     its own pages (DNS rebinding). What a trusted proxy says of host and scheme goes on to services, and may
@@ -135,6 +136,8 @@ class Head(Wrapper):
             scope["subprotocols"] = []  # none of them may be echoed
             refuse(scope, MalformedHead(problem))
             return
+        if _UNREADABLE in scope.get("path", ""):
+            refuse(scope, MalformedPath("not UTF-8"))
         host, told = list(header_values(scope, b"host")), told_by_proxy(scope, b"x-forwarded-host")
         if not _is_host_allowed(host):
             refuse(scope, _host_refused("Host", ", ".join(host)))

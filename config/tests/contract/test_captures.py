@@ -104,6 +104,22 @@ async def test_the_log_names_the_member_that_knows_nothing_by_that_name(gateway:
     assert line["upstream"] == f"ws://127.0.0.1:{gateway.kb_port}/v1/{{shop}}/{{order}}/ws"
 
 
+@pytest.mark.parametrize(
+    "path", ["//shops/north/orders/7", "///named/tea", "//a/named/tea", "/shops//north/orders/7"]
+)
+async def test_a_path_that_is_only_like_the_routes_is_not_the_routes(gateway: Gateway, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await asked(gateway, path)
+    check(gateway, refused.value.response, 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/shops/%FF/orders/7", "/asked/a/%C3", "/named/%ED%A0%80"])
+async def test_a_path_that_is_no_text_is_a_400(gateway: Gateway, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await asked(gateway, path)
+    check(gateway, refused.value.response, 400, "bad_request")
+
+
 async def test_the_record_names_the_member_as_it_was_declared(gateway: Gateway) -> None:
     await asked(gateway, "/shops/north/orders/9", user="recorded")
     (row,) = await gateway.wait_for_records("user_id = 'recorded'")
