@@ -45,7 +45,13 @@ def test_probes_come_faster_while_anything_is_amiss(random: float) -> None:
     assert health.seconds_to_next(random=random) == pytest.approx(30, rel=0.2)
 
 
-@pytest.mark.parametrize("wrong", [{"interval_seconds": 0}, {"rise": 0}, {"jitter_fraction": 1.0}])
+WRONG = (
+    *({"interval_seconds": 0}, {"failing_seconds": 0}, {"timeout_seconds": 0}),
+    *({"rise": 0}, {"fall": 0}, {"jitter_fraction": 1.0}, {"jitter_fraction": -0.1}),
+)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_probes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"probe's times|rise and fall"):
         Probe(**wrong)  # type: ignore[arg-type]
@@ -58,6 +64,9 @@ def test_a_probe_is_made_of_what_settings_say() -> None:
     assert Probe.of("http") == Probe(kind=ProbeKind.HTTP, path="/health")
     assert Probe.of("http", path="/up", seconds=60) == Probe(
         kind=ProbeKind.HTTP, path="/up", interval_seconds=60
+    )
+    assert Probe.of("http", timeout_seconds=0.5) == Probe(
+        kind=ProbeKind.HTTP, path="/health", timeout_seconds=0.5
     )
     with pytest.raises(ValueError, match="tcp"):
         Probe.of("tcp")
