@@ -42,7 +42,7 @@ def test_a_rate_is_written_as_it_is_read(count: float, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(Rate(20, 1), "20/s"), (Rate(0.5, 60), "0.5/m"), (Rate(1, 10), "1/10s")]
+    ("rate", "text"), [(Rate(20.0, 1), "20/s"), (Rate(0.5, 60), "0.5/m"), (Rate(1, 10), "1/10s")]
 )
 def test_a_rate_is_written_briefly(rate: Rate, text: str) -> None:
     assert str(rate) == text

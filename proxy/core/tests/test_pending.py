@@ -70,6 +70,16 @@ def test_when_full_live_snapshots_go_first_then_the_oldest_closed_ones() -> None
     assert pending.dropped == 3
 
 
+def test_a_close_that_was_not_written_is_still_kept_longer_than_what_lives() -> None:
+    pending = PendingRecords(most=2)
+    pending.note(record("gone", closed=True))
+    pending.take(10)
+    pending.put_back()
+    assert pending.note(record("a")) is None
+    assert pending.note(record("b")) == "a"
+    assert [r.id for r in pending.take(10)] == ["gone", "b"]
+
+
 def test_two_batches_are_never_written_at_once() -> None:
     pending = PendingRecords(most=2)
     pending.note(record("a"))

@@ -84,6 +84,11 @@ def test_affinity_depends_on_key_and_members_but_not_on_their_order(key: str, sh
     assert chooser.choose(shuffled, key=key) == chooser.choose(members(5), key=key)
 
 
+def test_affinity_takes_all_of_a_long_key() -> None:
+    alike = [f"{'é' * 100}{number}" for number in range(40)]
+    assert len({Affinity().choose(members(5), key=key).url for key in alike}) == 5
+
+
 @given(st.text(max_size=200), st.integers(2, 8), st.data())
 def test_taking_a_member_away_moves_only_its_own_users(key: str, count: int, data: st.DataObject) -> None:
     chooser, everyone = Affinity(), members(count)

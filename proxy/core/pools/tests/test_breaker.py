@@ -58,6 +58,15 @@ def test_however_often_one_client_fails_it_counts_once() -> None:
     assert breaker.state(0) is BreakerState.OPEN
 
 
+def test_a_member_that_keeps_a_link_has_answered_none_of_those_whose_dials_failed() -> None:
+    breaker = Breaker(LIMITS)
+    for client in ("one", "two"):
+        fail(breaker, 0, by=client)
+    breaker.kept_a_link()
+    fail(breaker, 0, by="three")
+    assert breaker.state(0) is BreakerState.OPEN
+
+
 def test_a_client_whose_trial_failed_leaves_the_next_to_others_for_the_longest_wait() -> None:
     breaker = opened()
     fail(breaker, 1, by="one")

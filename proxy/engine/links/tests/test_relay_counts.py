@@ -1,0 +1,64 @@
+"""What a relayed link counts: what crossed it, and the client that could not keep up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy import metrics
+from proxy.core import closes
+from proxy.core.closes import ClosedBy
+from proxy.core.events import Event
+from proxy.core.limits import LinkLimits
+from proxy.core.records import LinkCounters
+from proxy.core.routes import Overflow
+from proxy.engine.links.relay import Relay, Screening
+from proxy.engine.links.tests.splicing import until
+from proxy.engine.links.tests.test_relay_policy import DeafLeg, ScriptedLeg, Strict
+from proxy.tests.counting import counted
+
+NEWS = Event("everyone", "né")
+
+
+def relay_of(client: ScriptedLeg, service: ScriptedLeg, *, route: str, counters: LinkCounters) -> Relay:
+    return Relay(
+        client,
+        service,
+        limits=LinkLimits(slow_consumer_seconds=0.05, outbox_bytes=4),
+        counters=counters,
+        overflow=Overflow.CLOSE,
+        screening=Screening(policy=Strict()),
+        route=route,
+    )
+
+
+async def test_messages_and_events_are_counted_in_bytes_of_the_wire() -> None:
+    counters = LinkCounters()
+    client = ScriptedLeg("é", "four", "drop me", close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg("drop me", "grüezi", close=None, by=ClosedBy.UPSTREAM)
+    relay = relay_of(client, service, route="counting", counters=counters)
+    running = asyncio.create_task(relay.run())
+    relay.inject(NEWS)
+    async with asyncio.timeout(5):
+        await until(lambda: len(client.heard) == 2 and counters.messages_in == 3)
+        relay.end(closes.NORMAL, ClosedBy.GATEWAY)
+        await running
+    assert sorted(map(str, client.heard)) == ["grüezi", NEWS.text]
+    assert (counters.messages_in, counters.bytes_in) == (3, 2 + 4 + 7)
+    assert (counters.messages_out, counters.bytes_out) == (2, 7 + 3)
+
+
+@pytest.mark.parametrize("unread", ["message", "answer", "event", "events beyond the outbox"])
+async def test_a_client_that_does_not_read_is_counted_once_by_its_route(unread: str) -> None:
+    said = [b"no binary here"] if unread == "answer" else []
+    client = DeafLeg(*said, close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(*(["hello"] if unread == "message" else []), close=None, by=ClosedBy.UPSTREAM)
+    route = f"unread {unread}"
+    relay = relay_of(client, service, route=route, counters=LinkCounters())
+    for _ in range(3 if unread == "events beyond the outbox" else unread == "event"):
+        relay.inject(NEWS)
+    async with asyncio.timeout(5):
+        ended = await relay.run()
+    assert (ended.close, ended.by) == (closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
+    assert counted(metrics.SLOW_CONSUMERS_TOTAL, route) == 1
