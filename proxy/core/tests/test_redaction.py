@@ -16,6 +16,7 @@ def part(content: bytes) -> str:
 
 
 HEADER, PAYLOAD = part(b'{"alg":"HS256","typ":"JWT"}'), part(b'{"sub":"42","exp":1790000000,"name":"a b"}')
+SHORT_PAYLOAD = part(b'{"sub":"42"}')
 SIGNATURE = part(bytes(range(150, 182)))
 TOKEN = f"{HEADER}.{PAYLOAD}.{SIGNATURE}"
 
@@ -31,6 +32,8 @@ TOKEN = f"{HEADER}.{PAYLOAD}.{SIGNATURE}"
         f"/x/{TOKEN[20:]}",
         f"/x/{PAYLOAD}.{SIGNATURE}",
         f"/x/{PAYLOAD[30:]}.{SIGNATURE}",
+        f"/x/{HEADER}.{SHORT_PAYLOAD}.",
+        f"/x/{HEADER}.{SHORT_PAYLOAD}.short",
         f"Bearer x.y.{SIGNATURE}",
         f"/ws/a%0atoken={TOKEN}",
         f"/ws&T%6Fken={SIGNATURE}",
@@ -42,7 +45,13 @@ def test_a_token_is_found_however_it_is_written(text: str) -> None:
     clean = redacted(text)
     assert "[redacted]" in clean
     assert SIGNATURE not in clean
+    assert "eyJ" not in clean
     assert clean.isprintable()
+
+
+def test_nothing_but_the_token_is_taken_out_of_a_long_text() -> None:
+    words = "words%20" * 100
+    assert redacted(f"{words}{TOKEN}") == "words " * 100 + "[redacted]"
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,10 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
     for _ in range(2):
         fail(breaker, 0)
     assert breaker.allows(0)
+    assert breaker.wait_seconds(0) == 0.0
     fail(breaker, 0)
     assert not breaker.allows(0)
+    assert [breaker.wait_seconds(now) for now in (0.0, 0.75, 2.0)] == [1.0, 0.25, 0.0]
     assert breaker.state(0) is BreakerState.OPEN
 
 

@@ -57,6 +57,10 @@ def test_probes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
         Probe(**wrong)  # type: ignore[arg-type]
 
 
+def test_probes_may_keep_their_times_to_the_second() -> None:
+    assert Health(Probe(interval_seconds=30, jitter_fraction=0)).seconds_to_next(random=0.9) == 30
+
+
 def test_a_probe_is_made_of_what_settings_say() -> None:
     assert Probe.of("none") is None
     assert Probe.of("websocket", timeout_seconds=1.5) == Probe(timeout_seconds=1.5)

@@ -84,6 +84,20 @@ def alone() -> Admission:
     return Admission(node_id="a", replace=replace)
 
 
+async def test_an_address_that_is_full_on_this_node_is_refused_without_asking_anybody() -> None:
+    admission, caps = alone(), ConnectionLimits(per_address=2, per_user=100, connect_rate=FAST)
+    for link_id in ("1", "2"):
+        admission.check_address(caps, "192.0.2.1")
+        seat = await admission.admit(link_id, caps, address="192.0.2.1", user_id="ada")
+    for address in ("192.0.2.2", ""):
+        admission.check_address(caps, address)
+    with pytest.raises(TooMany) as refused:
+        admission.check_address(caps, "192.0.2.1")
+    assert refused.value.which == "per_ip"
+    admission.release(seat)
+    admission.check_address(caps, "192.0.2.1")
+
+
 async def test_two_nodes_count_together_and_give_back(valkey: ValkeyServer) -> None:
     caps = ConnectionLimits(per_address=3, per_user=100, connect_rate=FAST)
     async with node(valkey, "a") as (a, _, _), node(valkey, "b") as (b, _, _):

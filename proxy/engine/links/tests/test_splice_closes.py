@@ -111,20 +111,22 @@ def test_events_that_wait_are_delivered_before_the_services_close() -> None:
 
 
 VIOLATIONS = {
-    "unmasked": (text_frame("x"), 1002),
-    "reserved opcode": (masked(TEXT, b"x").replace(b"\x81", b"\x83", 1), 1002),
-    "compressed, not negotiated": (b"\xc1" + masked(TEXT, b"x")[1:], 1002),
-    "fragmented ping": (b"\x09\x80" + MASK, 1002),
-    "lone continuation": (masked(CONT, b"x"), 1002),
-    "close code 1005": (masked(CLOSE, b"\x03\xed"), 1002),
-    "close reason not UTF-8": (masked(CLOSE, b"\x03\xe8\xff"), 1007),
-    "too big": (b"\x82\xff" + (1 << 20 | 1).to_bytes(8, "big") + MASK, 1009),
+    "unmasked": (text_frame("x"), 1002, "incorrect masking"),
+    "reserved opcode": (masked(TEXT, b"x").replace(b"\x81", b"\x83", 1), 1002, "reserved opcode"),
+    "reserved bits": (b"\x91" + masked(TEXT, b"x")[1:], 1002, "reserved bits are set"),
+    "compressed, not negotiated": (b"\xc1" + masked(TEXT, b"x")[1:], 1002, "reserved bits are set"),
+    "fragmented ping": (b"\x09\x80" + MASK, 1002, "fragmented control frame"),
+    "long ping": (b"\x89\xfe" + (126).to_bytes(2, "big") + MASK, 1002, "control frame too long"),
+    "lone continuation": (masked(CONT, b"x"), 1002, "unexpected continuation frame"),
+    "close code 1005": (masked(CLOSE, b"\x03\xed"), 1002, "invalid close code"),
+    "close reason not UTF-8": (masked(CLOSE, b"\x03\xe8\xff"), 1007, "close reason is not UTF-8"),
+    "too big": (b"\x82\xff" + (1 << 20 | 1).to_bytes(8, "big") + MASK, 1009, "message over 1048576 bytes"),
 }
 
 
 @pytest.mark.parametrize("kind", VIOLATIONS)
-def test_a_clients_violation_closes_both_ends_with_its_code(kind: str) -> None:
-    frame, code = VIOLATIONS[kind]
+def test_a_clients_violation_closes_both_ends_with_its_code_and_its_name(kind: str) -> None:
+    frame, code, name = VIOLATIONS[kind]
     with Dialogue() as link:
         link.client.says(frame)
         assert link.splice.ended is not None
@@ -133,7 +135,14 @@ def test_a_clients_violation_closes_both_ends_with_its_code(kind: str) -> None:
         link.service.hears(close_frame(close.code, close.reason))
         assert link.client.ended_by == "write_eof"  # it may be in the middle of sending
     assert link.end == End(close, ClosedBy.GATEWAY)
-    assert close.code == code
+    assert (close.code, close.reason) == (code, name)
+
+
+def test_a_message_that_begins_in_the_middle_of_another_is_called_so() -> None:
+    with Dialogue() as link:
+        link.client.says(masked(TEXT, b"x", fin=False) * 2)
+        assert link.splice.ended is not None
+        assert link.splice.ended.close == Close(1002, "expected a continuation frame")
 
 
 UPSTREAM_VIOLATIONS = {

@@ -97,6 +97,22 @@ async def test_a_member_that_keeps_failing_is_not_even_tried_until_its_trial() -
     assert member(pool, A).state is MemberState.AVAILABLE
 
 
+async def test_the_time_that_a_members_dials_take_is_shown_as_an_average_that_follows_slowly() -> None:
+    clock = Clock()
+    pool = make(A, clock=clock)
+    assert member(pool, A).dial_seconds is None
+    shown = []
+    for seconds in (1.0, 2.0, 2.0):
+
+        async def slow(target: Target, request: DialRequest, seconds: float = seconds) -> str:
+            clock.now += seconds
+            return target.url
+
+        await pool.dial(slow, DialRequest(), key="ada")
+        shown.append(member(pool, A).dial_seconds)
+    assert shown == pytest.approx([1.0, 1.2, 1.36])
+
+
 async def test_a_member_that_hangs_leaves_time_for_the_next() -> None:
     pool, service = make(A, B, dial_seconds=0.4), Service()
     service.down = {A: None}
@@ -331,6 +347,17 @@ async def test_where_the_probes_find_nobody_well_dials_are_tried_all_the_same() 
     member(pool, B).probed(ok=False)
     assert {(await dial(pool, service)).member for _ in range(4)} == {A, B}
     assert pool.available == 0
+
+
+async def test_where_the_probes_find_nobody_well_a_full_member_and_one_that_drains_stay_left_out() -> None:
+    pool, service = make(A, B, C, probe=Probe(fall=1)), Service()
+    full, draining = MemberSpec(url=A, max_connections=1), MemberSpec(url=B, draining=True)
+    pool.apply([full, draining, MemberSpec(url=C, draining=True)])
+    assert (await dial(pool, service)).member == A
+    pool.apply([full, draining, MemberSpec(url=C)])
+    for url in (A, B, C):
+        member(pool, url).probed(ok=False)
+    assert {(await dial(pool, service)).member for _ in range(4)} == {C}
 
 
 async def test_a_refusal_for_an_open_breaker_says_when_to_come_back() -> None:
