@@ -13,6 +13,8 @@ from proxy.core.blocking import parse_network
 from proxy.core.captures import blanks_of
 from proxy.core.closes import ClosedBy
 
+CLOSED_BY = [(by.value, by.value.replace("_", " ")) for by in ClosedBy]
+
 
 class Node(models.Model):
     """One gateway process. It writes its heartbeat; one that stops is lost, and others close its records."""
@@ -35,13 +37,6 @@ class Node(models.Model):
 class Connection(models.Model):
     """One link, live while `closed_at` is null. Written in batches by the node that holds it."""
 
-    class By(models.TextChoices):
-        CLIENT = ClosedBy.CLIENT.value, "client"
-        UPSTREAM = ClosedBy.UPSTREAM.value, "upstream"
-        GATEWAY = ClosedBy.GATEWAY.value, "gateway"
-        STAFF = ClosedBy.STAFF.value, "staff"
-        NODE_LOST = ClosedBy.NODE_LOST.value, "node lost"
-
     id = models.CharField("ID", primary_key=True, max_length=32, editable=False)
     # No constraint: a record may reach the database before its node's row does, after an outage.
     node = models.ForeignKey(
@@ -62,7 +57,7 @@ class Connection(models.Model):
     closed_at = models.DateTimeField("closed", null=True, blank=True)
     close_code = models.PositiveSmallIntegerField(null=True, blank=True)
     close_reason = models.CharField(max_length=123, blank=True)
-    closed_by = models.CharField(max_length=16, blank=True, choices=By)
+    closed_by = models.CharField(max_length=16, blank=True, choices=CLOSED_BY)
     messages_in = models.PositiveBigIntegerField("messages from client", default=0)
     messages_out = models.PositiveBigIntegerField("messages to client", default=0)
     bytes_in = models.PositiveBigIntegerField("bytes from client", default=0)

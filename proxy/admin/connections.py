@@ -14,12 +14,12 @@ from proxy.admin import filters
 from proxy.admin.kicking import KickActions
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.core.addresses import parse_address
-from proxy.core.closes import Close
+from proxy.core.closes import Close, ClosedBy
 from proxy.core.human import duration, size, visible
 from proxy.models import Connection, Node
 from proxy.tables.heart import running_nodes
 
-_OURS = {Connection.By.GATEWAY, Connection.By.STAFF}
+_OURS = {ClosedBy.GATEWAY, ClosedBy.STAFF}
 
 
 @admin.register(Connection)

@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from proxy.models import Connection, Node
+from proxy.models import CLOSED_BY, Connection, Node
 
 RECENT_ROWS = 2_000
 MOST_CHOICES = 50
@@ -94,7 +94,7 @@ class ClosedByFilter(admin.SimpleListFilter):
     parameter_name = "closed_by"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(choice.value, str(choice.label)) for choice in Connection.By]
+        return CLOSED_BY
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
         return queryset.filter(closed_by=self.value()) if self.value() else queryset
