@@ -6,7 +6,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.utils import timezone
 
 from proxy import registry
 from proxy.core.blocking import parse_network
@@ -210,7 +209,3 @@ class MemberReport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.url}: {self.state}"
-
-    @property
-    def age_seconds(self) -> int:
-        return max(0, int((timezone.now() - self.updated_at).total_seconds()))

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import jwt
 from django.conf import settings
-from django.core.signals import setting_changed
 from rest_framework_simplejwt.backends import TokenBackend
 
 from proxy.core.errors import AuthenticationFailed, TokenExpired
@@ -173,11 +172,3 @@ def _email_of(claims: dict[str, Any]) -> str:
 def token_verifier() -> TokenVerifier:
     """The process's verifier, made from the settings at first use."""
     return TokenVerifier.from_settings()
-
-
-def _forget_verifier(*, setting: str, **_: Any) -> None:
-    if setting.startswith("JWT_"):
-        token_verifier.cache_clear()
-
-
-setting_changed.connect(_forget_verifier)

@@ -26,6 +26,8 @@ from typing import Any, Protocol
 
 import pytest
 from coverage.exceptions import CoverageWarning
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 from config.testing.certificates import write_self_signed
 from config.testing.forwarder import Forwarder
@@ -51,6 +53,15 @@ class Spawn(Protocol):
         within_seconds: float = 15,
         cwd: Path = BASE_DIR,
     ) -> Program: ...
+
+
+@receiver(setting_changed)
+def _forget_verifier(*, setting: str, **_: Any) -> None:
+    """A process makes its verifier once; a test that changes its settings has another."""
+    if setting.startswith("JWT_"):
+        from proxy.tokens import token_verifier  # which needs settings
+
+        token_verifier.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
