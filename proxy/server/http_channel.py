@@ -29,14 +29,7 @@ class GatewayChannel(HTTPChannel):
     loop two microseconds apiece.
     """
 
-    # Twisted's own annotations are narrower than what it puts there.
-    transport: Any
-    requests: list[Any]
     factory: GatewayFactory
-    _command: bytes
-    _path: bytes
-    _dataBuffer: list[bytes]
-    _networkProducer: Any
     _in_request = False
     _is_refused = False
     _unsent_bytes_before = 0
@@ -60,10 +53,6 @@ class GatewayChannel(HTTPChannel):
         if not self._in_request:
             self._in_request = True
             super().resetTimeout()
-
-    def lineReceived(self, line: bytes) -> None:
-        if not self._is_refused:
-            super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._refuse(431, self._head_bounds())
@@ -105,20 +94,13 @@ class GatewayChannel(HTTPChannel):
             return
         count_refusal(counted)
         self._is_refused = True
+        self.dataReceived = self.lineReceived = self.rawDataReceived = _ignore
         self.transport.write(handshake.refusal_bytes(*refusal(status, code=BadRequest.code, message=message)))
         if isinstance(self.transport, tcp.Connection):
             self.transport.loseWriteConnection()
         else:  # TLS knows no half
             self.loseConnection()
         self.setTimeout(self.factory.server.options.limits.close_timeout_seconds)
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self._is_refused:
-            super().dataReceived(data)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        if not self._is_refused:
-            super().rawDataReceived(data)
 
     def allContentReceived(self) -> None:
         self._in_request = False
@@ -157,6 +139,10 @@ class GatewayChannel(HTTPChannel):
         """It speaks HTTP no more: no deadline of ours, and no place in the book."""
         self.factory.connections.leave(self)
         self.setTimeout(None)
+
+
+def _ignore(_: bytes) -> None:
+    """What comes behind a refused head."""
 
 
 class GatewayFactory(HTTPFactory):

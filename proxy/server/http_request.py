@@ -22,8 +22,6 @@ _NOT_FROM_CLIENTS = b"Daphne-Root-Path"
 class GatewayRequest(WebRequest):
     """One request: an upgrade leaves, the rest is Daphne's."""
 
-    channel: Any
-    transport: Any
     client: Any
     host: Any
 
@@ -49,9 +47,9 @@ class GatewayRequest(WebRequest):
                 self.server.loop.call_later(wait_seconds, self._serve)
                 return None
         else:
-            refusal = self.server.http_requests.refusal(self.client_address)
-            if refusal is not None:
-                self._refuse(refusal)
+            error = self.server.http_requests.refusal(self.client_address)
+            if error is not None:
+                self._refuse(error)
                 return None
         if self.server.is_draining:
             self._make_last()
