@@ -14,7 +14,7 @@ import jwt
 from django.conf import settings
 from rest_framework_simplejwt.backends import TokenBackend
 
-from proxy.core.errors import AuthenticationFailed, TokenExpired
+from proxy.core.errors import TokenExpired, TokenRefused
 from proxy.core.principal import Principal, is_user_id
 from proxy.engine.jwks import Jwks, UnknownKey
 
@@ -106,17 +106,17 @@ class TokenVerifier:
         """Whose `raw` is. Takes some 30 µs for HS256, never waits, asks no database.
 
         Raises:
-            AuthenticationFailed: with its reason; TokenExpired if it was valid once. Neither shows it.
+            TokenRefused: with its reason; TokenExpired if it was valid once. Neither shows it.
             KeysUnavailable: the JWKS is not loaded, or is to be fetched again for this token's key.
         """
         if not raw:
-            raise AuthenticationFailed("missing")
+            raise TokenRefused("missing")
         if len(raw) > MAX_TOKEN_CHARS or not _COMPACT.fullmatch(raw):
-            raise AuthenticationFailed("malformed")
+            raise TokenRefused("malformed")
         claims, expires_at = self._decode(raw)
         # External issuers put no token_type; where there is one, a refresh token must not open sockets.
         if claims.get("token_type", "access") != "access":
-            raise AuthenticationFailed("not_access_token")
+            raise TokenRefused("not_access_token")
         return Principal(
             user_id=user_id_of(claims.get(self.user_id_claim)),
             email=_email_of(claims),
@@ -132,14 +132,14 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError:
             raise TokenExpired from None
         except jwt.MissingRequiredClaimError as error:
-            raise AuthenticationFailed(_MISSING_CLAIM.get(error.claim, "malformed")) from None
+            raise TokenRefused(_MISSING_CLAIM.get(error.claim, "malformed")) from None
         except UnknownKey:
-            raise AuthenticationFailed("unknown_key") from None
+            raise TokenRefused("unknown_key") from None
         except jwt.PyJWTError as error:
             reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "malformed")
-            raise AuthenticationFailed(reason) from None
+            raise TokenRefused(reason) from None
         if not all(_is_time(claims[name]) for name in _TIME_CLAIMS if name in claims):
-            raise AuthenticationFailed("absurd_time")
+            raise TokenRefused("absurd_time")
         return claims, float(claims["exp"])
 
 
@@ -151,13 +151,13 @@ def _is_time(value: Any) -> bool:
 def user_id_of(subject: Any) -> str:
     """The user id in a subject claim: printable text of 1 to 255 characters, or a whole number.
 
-    Raises AuthenticationFailed (`subject`) for anything else.
+    Raises TokenRefused (`subject`) for anything else.
     """
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)
     if is_user_id(subject):
         return str(subject)
-    raise AuthenticationFailed("subject")
+    raise TokenRefused("subject")
 
 
 def _email_of(claims: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from proxy.core.errors import AuthenticationFailed, BadRequest
+from proxy.core.errors import BadRequest, TokenRefused
 
 BEARER = "bearer"
 TOKEN_PARAMETER = "token"  # noqa: S105  a name
@@ -99,9 +99,9 @@ def bearer_token(authorization: str) -> str:
 def one_token(presented: Iterable[str]) -> str:
     """The token that was presented, "" for none. The same one may come in several ways.
 
-    Raises AuthenticationFailed for two different ones: they leave open who is asking, so neither counts.
+    Raises TokenRefused for two different ones: they leave open who is asking, so neither counts.
     """
     tokens = {token.strip() for token in presented} - {""}
     if len(tokens) > 1:
-        raise AuthenticationFailed("conflicting")
+        raise TokenRefused("conflicting")
     return tokens.pop() if tokens else ""

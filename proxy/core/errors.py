@@ -94,20 +94,35 @@ TOKEN_REASONS = {
 
 
 class AuthenticationFailed(GatewayError):
-    """No token, or one that is not valid here. `reason` is one of TOKEN_REASONS, never the token."""
+    """Nobody can tell who the client is: what a route's own `authenticate` raises.
+
+    The client gets the route's `unauthenticated_status`. `reason` is the metric's label, whatever is said.
+    """
 
     status = 401
     close = closes.AUTHENTICATION_FAILED
     code = "authentication_failed"
+    message = "The credentials are missing or not valid."
+    reason: str = "credentials"
+
+    def __init__(self, why: str = "", *, message: str = "") -> None:
+        """`why` is for the log alone; `message`, which is not "", is told to the client, too: a sentence that
+        helps nobody to guess. Neither may hold what the client has shown."""
+        super().__init__(f"authentication failed: {why or message or self.reason}")
+        if message:
+            self.message, self.close = message, self.close.saying(message)
+
+
+class TokenRefused(AuthenticationFailed):
+    """No JSON Web Token, or one that is not valid here. `reason` is one of TOKEN_REASONS, never the token."""
 
     def __init__(self, reason: str, *, why: str = "") -> None:
         """`why`: what operators should know beside the reason."""
-        super().__init__(f"authentication failed: {why or reason}")
-        self.reason = reason
-        self.message = TOKEN_REASONS[reason]
+        super().__init__(why or reason)
+        self.reason, self.message = reason, TOKEN_REASONS[reason]
 
 
-class TokenExpired(AuthenticationFailed):
+class TokenExpired(TokenRefused):
     """The token was valid once. Come back with a fresh one."""
 
     close = closes.TOKEN_EXPIRED
@@ -144,8 +159,7 @@ class Forbidden(GatewayError):
         """`why` is for the log alone; `message`, which is not "", is told to the client, too."""
         super().__init__(why or message)
         if message:
-            self.message = message
-            self.close = Close(self.close.code, closes.clip_reason(message))
+            self.message, self.close = message, self.close.saying(message)
 
 
 class OriginRefused(Forbidden):

@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from proxy.core.errors import TOKEN_REASONS, AuthenticationFailed, KeysUnavailable, TokenExpired
+from proxy.core.errors import TOKEN_REASONS, KeysUnavailable, TokenExpired, TokenRefused
 from proxy.engine.jwks import Jwks, parse_keys
 from proxy.socket.control import isoformat, seconds_left
 from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, key_set, pem_pair
@@ -31,7 +31,7 @@ def verifier(algorithm: str = "HS256", *, user_id_claim: str = "sub", **options:
 
 def reason(raw: str, by: TokenVerifier | None = None) -> str:
     """The reason for which `raw` is refused; it is not shown by the error, nor by what is logged of it."""
-    with pytest.raises(AuthenticationFailed) as refused:
+    with pytest.raises(TokenRefused) as refused:
         (by or verifier()).verify(raw)
     shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + str(refused.value)
     assert not any(len(part) >= 16 and part in shown for part in raw.split("."))
@@ -202,7 +202,7 @@ IN_MILLISECONDS = (NOW + 86_400) * 1000
 def test_a_time_that_is_not_in_seconds_is_refused_and_its_sender_told_so(changes: dict[str, Any]) -> None:
     raw = handmade({"alg": "HS256"}, claims(**changes))
     assert reason(raw) == "absurd_time"
-    with pytest.raises(AuthenticationFailed) as refused:
+    with pytest.raises(TokenRefused) as refused:
         verifier().verify(raw)
     assert "not milliseconds" in refused.value.message
 
@@ -236,7 +236,7 @@ def test_whatever_an_issuer_signs_gives_a_sound_principal_or_a_known_refusal(
     by = verifier(user_id_claim=user_id_claim)
     try:
         principal = by.verify(raw)
-    except AuthenticationFailed:
+    except TokenRefused:
         assert reason(raw, by) not in {"signature", "missing"}
         return
     assert principal.user_id.isprintable()

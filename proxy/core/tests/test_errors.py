@@ -18,7 +18,14 @@ SECRET = "eyJ.secret.token at 10.1.2.3"
 TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     (errors.GatewayError(SECRET), 500, Close(1011, "internal error"), "internal_error", None),
     (
-        errors.AuthenticationFailed("missing"),
+        errors.AuthenticationFailed(SECRET),
+        401,
+        Close(1008, "authentication failed"),
+        "authentication_failed",
+        None,
+    ),
+    (
+        errors.TokenRefused("missing", why=SECRET),
         401,
         Close(1008, "authentication failed"),
         "authentication_failed",
@@ -38,6 +45,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     (errors.Blocked(SECRET), 403, Close(4003, "blocked"), "blocked", None),
     (errors.BadRequest(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
     (errors.MalformedHead(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
+    (errors.MalformedPath(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
     (errors.HostRefused(SECRET), 400, Close(1008, "invalid data"), "host_refused", None),
     (errors.NotFound(SECRET), 404, Close(1008, "not found"), "not_found", None),
     (
@@ -144,7 +152,7 @@ def test_a_close_names_a_time_where_its_code_says_so_and_the_failure_has_one(err
 
 def test_no_two_failures_share_a_code() -> None:
     named = [error.code for error in ERRORS if "code" in vars(type(error))]
-    assert len(set(named)) == len(named) >= len(ERRORS) - 2
+    assert len(set(named)) == len(named) >= len(ERRORS) - 4
 
 
 def test_a_services_own_words_reach_the_client_as_a_body_and_as_a_reason() -> None:
@@ -155,8 +163,17 @@ def test_a_services_own_words_reach_the_client_as_a_body_and_as_a_reason() -> No
     assert closes.clip_reason(refused.as_close().reason) == refused.as_close().reason
 
 
+def test_a_routes_words_for_who_it_does_not_know_are_a_reason_of_a_close_too() -> None:
+    refused = errors.AuthenticationFailed("k-1", message="No such API key." + "é" * 99)
+    assert refused.as_close().code == 1008
+    assert refused.as_close().reason.startswith("No such API key.")
+    assert closes.clip_reason(refused.as_close().reason) == refused.as_close().reason
+    assert str(errors.AuthenticationFailed(message="No such key.")) == "authentication failed: No such key."
+    assert str(errors.AuthenticationFailed()) == "authentication failed: credentials"
+
+
 def test_operators_read_what_happened() -> None:
-    assert str(errors.AuthenticationFailed("signature")) == "authentication failed: signature"
+    assert str(errors.TokenRefused("signature")) == "authentication failed: signature"
     assert str(errors.UpstreamUnavailable("kb", why="no members")) == "pool 'kb': no members"
     refused = errors.UpstreamRefused("status 500", upstream_status=500)
     assert (str(refused), refused.upstream_status) == ("upstream refused the handshake: status 500", 500)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from proxy.core.errors import AuthenticationFailed, Draining, GatewayError, TooMany
+from proxy.core.errors import Draining, GatewayError, TokenRefused, TooMany
 from proxy.core.refusals import refusal, refusal_of
 
 
@@ -19,7 +19,7 @@ def test_a_refusal_says_what_the_error_says_when_to_come_back_and_is_not_to_be_k
 
 
 def test_a_route_may_have_a_status_of_its_own() -> None:
-    assert refusal_of(AuthenticationFailed("expired"), status=403).status == 403
+    assert refusal_of(TokenRefused("expired"), status=403).status == 403
     assert refusal_of(Draining("x")).status == 503
 
 

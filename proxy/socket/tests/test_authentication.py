@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,12 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from proxy.core.blocking import Blocklist, BlockRule
 from proxy.core.credentials import Credentials
-from proxy.core.errors import AuthenticationFailed, NotFound
+from proxy.core.errors import AuthenticationFailed, NotFound, TokenExpired
 from proxy.core.limits import ConnectionLimits, LinkLimits, Rate
 from proxy.core.principal import Principal
 from proxy.tests.world import World, settle
@@ -52,9 +54,39 @@ async def test_a_route_sees_the_token_and_the_path_and_its_answer_is_who_the_lin
 
 
 @pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (AuthenticationFailed("key k-1 was revoked"), "The credentials are missing or not valid."),
+        (AuthenticationFailed("k-1 revoked", message="No such API key."), "No such API key."),
+        (TokenExpired("k-1 is of last year"), "The token has expired."),
+    ],
+)
+async def test_a_route_has_words_of_its_own_for_who_it_does_not_know_and_its_log_more(
+    world: World, redis: Redis, error: AuthenticationFailed, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def respond() -> Principal:
+        raise error
+
+    def counted() -> float:
+        labels = {"reason": error.reason}
+        return REGISTRY.get_sample_value("gateway_websocket_auth_failures_total", labels) or 0.0
+
+    asking(world, respond)
+    before = counted()
+    with caplog.at_level(logging.INFO):
+        status, body = await world.answer()
+    assert (status, json.loads(body.partition(b"\r\n\r\n")[2])["message"]) == (401, told)
+    assert b"k-1" not in body
+    (refused,) = [record for record in caplog.records if record.message == "handshake refused"]
+    assert "k-1" in refused.why  # type: ignore[attr-defined]
+    assert (error.reason in {"credentials", "expired"}, counted() - before) == (True, 1)
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize(
     ("answer", "status"),
     [
-        (AuthenticationFailed("missing"), 401),
+        (AuthenticationFailed("no such key"), 401),
         (NotFound("no such session"), 404),
         (RuntimeError("a product's mistake"), 500),
         (Principal(user_id=""), 500),

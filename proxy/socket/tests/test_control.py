@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.errors import AuthenticationFailed, KeysUnavailable
+from proxy.core.errors import KeysUnavailable, TokenRefused
 from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.engine.links.link import Link
@@ -50,7 +50,7 @@ def test_a_fresh_token_of_the_same_subject_extends_the_link() -> None:
     assert [principal.user_id for principal in extended] == ["ada"]
 
 
-@pytest.mark.parametrize("verdict", [of("bob"), AuthenticationFailed("signature")], ids=["other", "bad"])
+@pytest.mark.parametrize("verdict", [of("bob"), TokenRefused("signature")], ids=["other", "bad"])
 def test_a_token_of_somebody_else_or_a_bad_one_is_answered_with_invalid_token(
     verdict: Principal | Exception,
 ) -> None:
