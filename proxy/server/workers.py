@@ -23,6 +23,7 @@ from pathlib import Path
 from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.core.backoff import delays, jittered
+from proxy.engine.calls import wait_at_most
 
 log = logging.getLogger("gateway.master")
 
@@ -174,9 +175,7 @@ class Master:
 
     async def _pause(self, seconds: float) -> None:
         """Wait; not past a stop, which may come in the very turn in which the time is over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+        await wait_at_most(seconds, self._stopping.wait())
 
     def _stop(self) -> None:
         """Pass a signal on. Nobody listens any more once the last worker has closed its copy, too."""

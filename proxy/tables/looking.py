@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import NoReturn
+
+from proxy.engine.calls import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,4 @@ async def look_forever(
             is_away = True
         else:
             is_away = False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await wake.wait()
+        await wait_at_most(seconds, wake.wait())

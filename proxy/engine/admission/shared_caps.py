@@ -144,11 +144,7 @@ class SharedCaps:
                 await self._carry_out()
                 continue
             self._wake.clear()
-            left_seconds = max(0.0, beat_at - loop.time())
-            if self.connected:
-                await wait_at_most(left_seconds, self._wake.wait())
-            else:
-                await asyncio.sleep(left_seconds)
+            await wait_at_most(max(0.0, beat_at - loop.time()), self._wake.wait())
 
     async def leave(self) -> None:
         """Carry out what waits, and let others sweep the rest; gives up at the first call that fails.

@@ -53,13 +53,9 @@ class GatedLeg(SplicedLeg):
             messages, size_bytes = scanner.dropped, scanner.dropped_bytes
             scanner.dropped = scanner.dropped_bytes = 0
             self._charged_bytes += size_bytes
-            self._refuse(messages, size_bytes)
+            assert self.gate is not None  # noqa: S101  it has refused them
+            self.splice.over_rate(self, self.gate, messages=messages, size_bytes=size_bytes)
         super()._finish_read()
-
-    def _refuse(self, messages: int, size_bytes: int) -> None:
-        """So many messages, or a part of one, went no further."""
-        assert self.gate is not None  # noqa: S101  it has refused them
-        self.splice.over_rate(self, self.gate, messages=messages, size_bytes=size_bytes)
 
     def hurry(self) -> None:
         """What has to wait for the rate waits no longer; but what would be dropped still is."""
@@ -111,5 +107,5 @@ class InspectedLeg(GatedLeg):
         if granted:
             gate.charge(now, size_bytes)
         else:
-            self._refuse(1, size_bytes)
+            self.splice.over_rate(self, gate, messages=1, size_bytes=size_bytes)
         return bool(granted)

@@ -175,6 +175,13 @@ async def test_the_policy_ends_the_link_at_both_ends() -> None:
     assert client.closed_with == service.closed_with == closes.INVALID_DATA
 
 
+async def test_who_does_not_read_the_answer_to_its_control_message_is_a_slow_consumer() -> None:
+    client = DeafLeg('{"type":"gateway.refresh"}', close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    limits = LinkLimits(slow_consumer_seconds=0.05)
+    assert (await relayed(client, service, control=True, limits=limits)).close == closes.SLOW_CONSUMER
+
+
 async def test_who_does_not_read_a_policys_answer_is_to_blame_and_not_the_other_end() -> None:
     limits = LinkLimits(slow_consumer_seconds=0.05)
     deaf_client = DeafLeg(b"no binary here", close=None, by=ClosedBy.CLIENT)
