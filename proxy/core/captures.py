@@ -7,7 +7,7 @@ what would lead elsewhere once somebody decodes it is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 _CAPTURE = re.compile(r"<(?:([^>:]+):)?([^>]+)>")
@@ -41,11 +41,14 @@ def fill(url: str, captures: Mapping[str, str]) -> str:
 
 def _segment(value: str) -> str:
     """A value that is empty or only dots is no segment, encoded or not (RFC 3986, 5.2.4 and 6.2.2.2)."""
-    if not value or not stays_in_place(_SEPARATORS.split(value)):
+    if not value or not stays_in_place(value):
         raise ValueError("a part of the path is empty, . or ..")
     return quote(value, safe="")
 
 
-def stays_in_place(segments: Iterable[str]) -> bool:
-    """Whether none of the decoded `segments` would lead a service elsewhere than it says."""
-    return not any(segment in _DOTS for segment in segments)
+def stays_in_place(decoded_path: str) -> bool:
+    """Whether no segment of it would lead a service elsewhere than it says.
+
+    Some read a backslash as a slash, and some take what follows a semicolon off a segment (`..;`).
+    """
+    return not any(segment.partition(";")[0] in _DOTS for segment in _SEPARATORS.split(decoded_path))

@@ -22,4 +22,10 @@ AS_ASKED = Route(
     upstream=Upstream.of("as-asked", settings.KB_SERVICE_URL),
     forward=Forward(path=ClientPath.FILLS),
 )
-ROUTES = (FILLED, NAMED, AS_ASKED)
+REPLACED = Route(
+    name="replaced",
+    paths=("replaced/<path:rest>",),
+    upstream=Upstream.of("replaced", settings.KB_SERVICE_URL, path="/ws"),
+    forward=Forward(path=ClientPath.REPLACES),
+)
+ROUTES = (FILLED, NAMED, AS_ASKED, REPLACED)

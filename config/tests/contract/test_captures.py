@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
+from websockets.uri import parse_uri
 
 from config.testing.gateway import Gateway, issue
 from config.tests.contract.conftest import KINDS
@@ -37,10 +39,13 @@ async def asked(gateway: Gateway, path: str, *, user: str = "7") -> Request:
         seen.append(service.request)
 
     url = f"ws://127.0.0.1:{gateway.port}{path}"
+    whole = replace(parse_uri(url), path=urlsplit(url).path)  # the library takes off what follows a semicolon
     headers = {"Authorization": f"Bearer {issue(user)}", "X-Shop": "forged"}
     async with gateway.serving(look), asyncio.timeout(20):
-        async with gateway.connect(url, additional_headers=headers) as client:
-            await client.wait_closed()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("websockets.asyncio.client.parse_uri", lambda _: whole)
+            client = await gateway.connect(url, additional_headers=headers).__aenter__()
+        await client.wait_closed()
     (request,) = seen
     return request
 
@@ -72,6 +77,25 @@ async def test_what_the_path_captures_is_told_by_query_and_header_and_the_client
     assert request.headers.get_all("X-Shop") == ["%C4%8Caj%20&%20co/1"]
 
 
+@pytest.mark.parametrize("start", ["asked", "replaced"])
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("a;b;c", "a%3Bb%3Bc"),
+        ("a;v=1/b", "a%3Bv=1/b"),
+        ("a/;", "a/%3B"),
+        ("a%3Bb", "a%3Bb"),
+        ("a%5Cb", "a%5Cb"),
+        ("a%3Fb%23c", "a%3Fb%23c"),
+    ],
+)
+async def test_a_path_that_is_passed_on_reaches_the_service_whole(
+    gateway: Gateway, start: str, path: str, told: str
+) -> None:
+    request = await asked(gateway, f"/{start}/{path}")
+    assert request.path == f"/{start}/{told}"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -82,6 +106,12 @@ async def test_what_the_path_captures_is_told_by_query_and_header_and_the_client
         "/asked/a/../b",
         "/asked/%2e%2e/b",
         "/asked/..%2Fb",
+        "/asked/a/..;",
+        "/asked/a/.;x",
+        "/asked/..%3B/b",
+        "/asked/a%5C..%5Cb",
+        "/replaced/a/..;x",
+        "/shops/..;x/orders/7",
     ],
 )
 async def test_a_path_that_leads_elsewhere_than_it_says_is_a_400(gateway: Gateway, path: str) -> None:
