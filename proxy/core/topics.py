@@ -50,7 +50,11 @@ LINK_KINDS = (user_topic, connection_topic)
 
 
 def check_topic(topic: str, kinds: Iterable[TopicKind]) -> str:
-    """`topic`, if it is `everyone` or `kind:name` of one of `kinds`; else ValueError says what one is."""
+    """`topic`, if it is `everyone` or `kind:name` of one of `kinds`; else ValueError says what one is.
+
+    A name that cannot be encoded is none: half a surrogate in a token's claim, say.
+    """
+    topic.encode()
     kind, _, name = topic.partition(":")
     known = [kind.name for kind in kinds]
     if topic == EVERYONE or (kind in known and name and len(topic) <= MAX_TOPIC_CHARS):

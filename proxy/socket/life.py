@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from proxy import metrics
@@ -26,6 +28,8 @@ from proxy.served import ServedRoute
 from proxy.socket import control
 
 logger = logging.getLogger(__name__)
+
+Step = Callable[[], object]
 
 
 class Lease(Protocol):
@@ -134,39 +138,55 @@ class Life:
             return
         self._phase = _Phase.OVER
         link, now = self.link, datetime.now(UTC)
-        link.ended()
-        link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
-        link.record.end(close, by=by, at=now)
-        self.node.recorder.note(link.record)
-        self._release(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL)
-        self.node.closed(link)
         lived_seconds = (now - link.record.opened_at).total_seconds()
-        self._count_end(close, by, lived_seconds=lived_seconds)
-        self._log_end(close, by, lived_seconds=lived_seconds)
+        self._take_each(
+            link.ended,
+            partial(self._record_end, close, by, now=now),
+            *self._releases(lost=by is ClosedBy.UPSTREAM and close.code == ABNORMAL),
+            partial(self.node.closed, link),
+            partial(self._count_end, close, by, lived_seconds=lived_seconds),
+            partial(self._log_end, close, by, lived_seconds=lived_seconds),
+        )
 
     def give_up(self, close: Close = closes.INTERNAL_ERROR, by: ClosedBy = ClosedBy.GATEWAY) -> None:
         """The handshake or its accept came to nothing: nobody else ends what is behind the link."""
         if self._phase is _Phase.LIVE and self.link.stream is not None:
-            self.link.stream.abort()
+            self._take_each(self.link.stream.abort)
         if hasattr(self, "lease"):
-            self.lease.leg.abort()
+            self._take_each(self.lease.leg.abort)
         if self._phase is _Phase.OPENING:
             self._phase = _Phase.OVER
-            self._release(lost=False)
+            self._take_each(*self._releases(lost=False))
         else:
             self.ended(close, by)
 
-    def _release(self, *, lost: bool) -> None:
-        """Give back all that it holds, the last first; `lost`: the member went without a close."""
+    def _releases(self, *, lost: bool) -> Iterator[Step]:
+        """What gives back all that it holds, the last first; `lost`: the member went without a close."""
         node, gates = self.node, self.served.gates
         if self.gate is not None and gates is not None:
-            gates.close(self.link.record.user_id)
+            yield partial(gates.close, self.link.record.user_id)
         if hasattr(self, "link"):
-            node.hub.leave(self.link, self.link.topics)
+            yield partial(node.hub.leave, self.link, self.link.topics)
         if hasattr(self, "lease"):
-            self.lease.release(lost=lost)
+            yield partial(self.lease.release, lost=lost)
         if self.seat is not None:
-            node.admission.release(self.seat)
+            yield partial(node.admission.release, self.seat)
+
+    def _take_each(self, *steps: Step) -> None:
+        """Take every step of an end: one that fails keeps back nothing of what the others give back."""
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                fields = self.link.log_fields if hasattr(self, "link") else {"route": self.route.name}
+                logger.exception("a step of a link's end failed", extra=fields)
+                metrics.child(metrics.ERRORS_TOTAL, "end_failed", metrics.NO_ROUTE).inc()
+
+    def _record_end(self, close: Close, by: ClosedBy, *, now: datetime) -> None:
+        link = self.link
+        link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
+        link.record.end(close, by=by, at=now)
+        self.node.recorder.note(link.record)
 
     def _count_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
         self._count_live(-1)

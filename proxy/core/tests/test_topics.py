@@ -63,6 +63,11 @@ def test_anything_else_is_refused_with_what_a_topic_looks_like(topic: str) -> No
         check_topic(topic, KINDS)
 
 
+def test_a_name_that_cannot_be_encoded_is_refused_before_anything_is_held() -> None:
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        check_topic("user:half \ud800", KINDS)
+
+
 def test_a_topic_of_a_kind_that_nobody_declares_is_refused_with_where_to_declare_it() -> None:
     with pytest.raises(ValueError, match=r"'session:s'\. A route declares other kinds in its topic_kinds"):
         check_topic("session:s", LINK_KINDS)

@@ -88,6 +88,7 @@ async def test_a_hook_that_raises_is_named_and_answered_with_500(
         (lambda _: ("no topic",), 500),
         (lambda _: ("room:1",), 500),
         (lambda _: ("node:all",), 500),
+        (lambda _: ("session:half a surrogate \ud800",), 500),
         (lambda _: (None,), 500),
         (lambda _: None, 500),
     ],

@@ -13,9 +13,11 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from config.testing.servers import ValkeyServer
+from proxy import metrics
 from proxy.cluster import rules
 from proxy.cluster.rules import StaffRules
 from proxy.engine.admission import shared_caps
+from proxy.tests.counting import counted
 from proxy.tests.world import World, settle
 
 
@@ -165,3 +167,42 @@ async def test_a_client_that_is_refused_for_its_impatience_keeps_no_turn_to_dial
         assert (await loop.sock_recv(client, 65536)).startswith(b"HTTP/1.1 400")
         await asyncio.wait(world.tasks)
     await settle(world, redis)
+
+
+@pytest.mark.parametrize("moment", ["opening", "live"])
+@pytest.mark.parametrize("step", ["gate", "topics", "seat", "record"])
+async def test_a_step_of_an_end_that_fails_keeps_back_nothing_of_what_the_others_give_back(
+    world: World,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
+    moment: str,
+) -> None:
+    node: Any = world.node
+    owner, name = {
+        "gate": (node.served["tried"].gates, "close"),
+        "topics": (node.hub, "leave"),
+        "seat": (node.admission, "release"),
+        "record": (node.recorder, "note"),
+    }[step]
+    works = getattr(owner, name)
+
+    def works_and_fails(*args: Any) -> None:
+        works(*args)
+        if step != "record" or args[0].closed_at is not None:
+            raise RuntimeError("a fault that nobody foresaw")
+
+    async def cancelled(*_: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(owner, name, works_and_fails)
+    if moment == "opening":
+        monkeypatch.setattr(node.hub, "join", cancelled)
+    before = counted(metrics.ERRORS_TOTAL, "end_failed", "none")
+    assert (await world.answer())[0] == (101 if moment == "live" else 500)
+    await settle(world, redis)
+    failed = [record for record in caplog.records if record.message == "a step of a link's end failed"]
+    is_due = moment == "live" or step in {"topics", "seat"}  # the others are not there yet
+    assert [vars(record)["route"] for record in failed] == ["tried"] * is_due
+    assert counted(metrics.ERRORS_TOTAL, "end_failed", "none") - before == is_due
