@@ -42,6 +42,8 @@ class Connection(models.Model):
         Node, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="connections"
     )
     route = models.CharField(max_length=64)
+    # The database's own default, here and below: nodes of the release before do not know the column.
+    path = models.CharField(max_length=255, blank=True, default="", db_default="")
     # The column has the name by which nodes of the release before write it.
     topic = models.CharField(max_length=128, blank=True, db_column="experience")
     user_id = models.CharField("user", max_length=255, blank=True, db_index=True)
@@ -61,7 +63,6 @@ class Connection(models.Model):
     messages_out = models.PositiveBigIntegerField("messages to client", default=0)
     bytes_in = models.PositiveBigIntegerField("bytes from client", default=0)
     bytes_out = models.PositiveBigIntegerField("bytes to client", default=0)
-    # The database's own default: nodes of the release before do not know the column.
     messages_dropped = models.PositiveBigIntegerField("messages over the rate", default=0, db_default=0)
 
     class Meta:
@@ -70,6 +71,7 @@ class Connection(models.Model):
         indexes = [
             models.Index(fields=["-closed_at", "-opened_at", "id"], name="connection_listing"),
             models.Index(fields=["node"], name="connection_node"),
+            models.Index(fields=["path"], name="connection_path", opclasses=["varchar_pattern_ops"]),
             models.Index(
                 fields=["node", "-opened_at"], name="connection_live", condition=models.Q(closed_at=None)
             ),

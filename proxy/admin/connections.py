@@ -8,8 +8,9 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
+from proxy import registry
 from proxy.admin import filters
 from proxy.admin.kicking import KickActions
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
@@ -29,7 +30,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     list_display = [
         "state",
         "who",
-        "route_and_topic",
+        "route_and_place",
         "age",
         "sent",
         "received",
@@ -45,10 +46,12 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     ]
     sortable_by = ["age", "sent", "received"]
     search_fields = ["id"]  # get_search_results decides; this only shows the box
-    search_help_text = "The start of a user id or e-mail address, or a whole IP address or connection id."
+    search_help_text = (
+        "The start of a user id or e-mail address, of a path (/ws/…), or a whole IP address or connection id."
+    )
     fieldsets = [
         (None, {"fields": ["state_in_full", "user", "mail", "client_address", "agent"]}),
-        ("Way", {"fields": ["route", "shown_topic", "upstream", "protocol", "node_link"]}),
+        ("Way", {"fields": ["route", "shown_path", "shown_topic", "upstream", "protocol", "node_link"]}),
         (
             "Traffic",
             {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "dropped", "received_in_full"]},
@@ -60,6 +63,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     user = foreign_field("user_id", "User")
     mail = foreign_field("email", "Email")
     agent = foreign_field("user_agent", "User agent")
+    shown_path = foreign_field("path", "Path")
     shown_topic = foreign_field("topic", "Topic")
     protocol = foreign_field("subprotocol", "Sub-protocol")
     reason = foreign_field("close_reason", "Close reason")
@@ -115,13 +119,11 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         return format_html("{}{}", foreign(connection.user_id, otherwise="anonymous"), email)
 
     @admin.display(description="Route")
-    def route_and_topic(self, connection: Connection) -> str:
-        if not connection.topic:
-            return foreign(connection.route)
-        name = foreign(
-            connection.topic.partition(":")[2] or connection.topic
-        )  # beside its route the kind is clear
-        return format_html('{}<small class="quiet">{}</small>', foreign(connection.route), name)
+    def route_and_place(self, connection: Connection) -> str:
+        names = format_html_join(
+            "", '<small class="quiet">{}</small>', ((foreign(each),) for each in place(connection))
+        )
+        return format_html("{}{}", foreign(connection.route), names)
 
     @admin.display(description="Age, idle", ordering="-opened_at")
     def age(self, connection: Connection) -> str:
@@ -201,11 +203,21 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         return Close(connection.close_code).comes_back or "-"
 
 
+def place(connection: Connection) -> list[str]:
+    """What tells a link from others of its route: its path, where that captures anything, and its topic."""
+    patterns = [path for route in registry.routes() if route.name == connection.route for path in route.paths]
+    path = "" if connection.path.removeprefix("/") in patterns else connection.path
+    name = connection.topic.partition(":")[2] or connection.topic  # beside its route the kind is clear
+    return [each for each in (path, "" if name in path.split("/") else name) if each]
+
+
 def matching(term: str) -> Q:
     """What a search looks for: whole values or beginnings, so that an index answers it."""
     address = parse_address(term)
     if address is not None:
         return Q(client_address=str(address))
+    if term.startswith("/"):
+        return Q(path__startswith=term)
     found = Q(pk=term) | Q(user_id__startswith=term) | Q(email__startswith=term)
     return found | Q(email__startswith=term.lower()) if term != term.lower() else found
 

@@ -36,13 +36,15 @@ class LinkCounters:
 class ConnectionRecord:
     """All that is kept of one link. Times are aware UTC; counters count whole messages and payload bytes.
 
-    `in` is from the client, `out` is to the client. `topic` is the first of its route's own, "" for none.
+    `in` is from the client, `out` is to the client. `topic` is the first of its route's own, "" for none;
+    `path` is what the client asked for, without its query and without what looks like a token, bounded.
     `closed_at` None means live.
     """
 
     id: str
     route: str
     opened_at: datetime
+    path: str = ""
     topic: str = ""
     user_id: str = ""
     email: str = ""

@@ -29,7 +29,7 @@ from proxy.socket.middleware import header_values, told_by_proxy
 Scope = Mapping[str, Any]
 # A service's clock may be this far ahead of ours; and what our leeway lets in, it need not take.
 SERVICE_AHEAD_SECONDS = 5.0
-MAX_USER_AGENT_CHARS = 255  # what its column holds; the rest would stay in memory with the link
+MAX_TEXT_CHARS = 255  # what a column holds; the rest would stay in memory with the link
 _PATH_SAFE = "!$&'()*+,/:=@~"  # no semicolon: readers of URLs, our own library too, take off what follows
 _HEADER_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
@@ -165,11 +165,12 @@ def record_of(
         id=subject.connection_id,
         route=route.name,
         opened_at=datetime.now(UTC),
+        path=one_line(redacted(scope["path"]), MAX_TEXT_CHARS),
         topic=redacted(next(own, "")),
         user_id=subject.principal.user_id,
         email=subject.principal.email,
         client_address=scope["client_address"],
-        user_agent=one_line(redacted(header(scope, b"user-agent")), MAX_USER_AGENT_CHARS),
+        user_agent=one_line(redacted(header(scope, b"user-agent")), MAX_TEXT_CHARS),
         request_id=scope["request_id"],
         upstream=upstream,
     )

@@ -150,7 +150,10 @@ async def test_a_path_that_is_no_text_is_a_400(gateway: Gateway, path: str) -> N
     check(gateway, refused.value.response, 400, "bad_request")
 
 
-async def test_the_record_names_the_member_as_it_was_declared(gateway: Gateway) -> None:
+async def test_the_record_has_the_path_that_was_asked_for_and_the_member_as_it_was_declared(
+    gateway: Gateway,
+) -> None:
     await asked(gateway, "/shops/north/orders/9", user="recorded")
     (row,) = await gateway.wait_for_records("user_id = 'recorded'")
     assert row["upstream"] == f"ws://127.0.0.1:{gateway.kb_port}/v1/{{shop}}/{{order}}/ws"
+    assert row["path"] == "/shops/north/orders/9"

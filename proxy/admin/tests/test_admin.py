@@ -75,16 +75,44 @@ def test_live_connections_come_first_then_the_last_closed(staff: Client) -> None
         ("q=192.0.2.7", ["c"]),
         ("q=2001:DB8::1", ["b"]),
         ("q=b", ["b"]),
+        ("q=/rooms/n", ["b"]),
+        ("q=/rooms", ["b", "c"]),
+        ("q=rooms", []),
         ("q=nobody", []),
     ],
 )
 def test_connections_are_found_by_filter_and_search(staff: Client, query: str, found: list[str]) -> None:
     add_node("n1")
     add_connection("a", user_id="42", topic="experience:wylding-woods", age_seconds=1)
-    add_connection("b", email="ada@example.com", route="studio", node_id="n2", client_address="2001:db8::1")
-    add_connection("c", user_id="43", closed=True, client_address="192.0.2.7")
+    add_connection(
+        "b",
+        email="ada@example.com",
+        route="studio",
+        node_id="n2",
+        client_address="2001:db8::1",
+        path="/rooms/north",
+    )
+    add_connection("c", user_id="43", closed=True, client_address="192.0.2.7", path="/rooms/south")
 
     assert listed(staff, query) == found
+
+
+def test_the_list_tells_a_link_from_others_of_its_route_by_path_and_topic(staff: Client) -> None:
+    add_connection("a", route="rooms", path="/rooms/north", topic="team:red")
+    add_connection("b", route="rooms", path="/rooms/south", topic="room:south")
+    add_connection("c", route="studio", path="/websocket")
+    add_connection("d", route="experience", path="/ws/experience", topic="experience:wylding-woods")
+    page = staff.get(LIST).content.decode()
+
+    for cell in re.findall(r'field-route_and_place">(.*?)</td>', page):
+        told = re.findall(r"<bdi[^>]*>([^<]*)", cell)
+        assert told in (
+            ["rooms", "/rooms/north", "red"],
+            ["rooms", "/rooms/south"],
+            ["studio"],
+            ["experience", "wylding-woods"],
+        )
+    assert "/websocket" in staff.get(f"{LIST}c/change/").content.decode()
 
 
 def test_a_page_of_a_hundred_of_ten_thousand_rows_takes_a_handful_of_queries(staff: Client) -> None:

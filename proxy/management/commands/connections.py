@@ -18,7 +18,7 @@ from proxy.models import Connection, Node
 from proxy.tables.executor import away, bound_waits
 
 HEADINGS = [
-    *("ID", "USER", "EMAIL", "ROUTE", "TOPIC", "NODE", "ADDRESS"),
+    *("ID", "USER", "EMAIL", "ROUTE", "PATH", "TOPIC", "NODE", "ADDRESS"),
     *("AGE", "IDLE", "FROM CLIENT", "TO CLIENT", "CLOSED"),
 ]
 
@@ -62,6 +62,7 @@ def _row(connection: Connection, *, nodes: Mapping[str, Node], now: datetime) ->
         connection.user_id,
         connection.email,
         connection.route,
+        connection.path,
         connection.topic,
         str(nodes.get(connection.node_id, connection.node_id)),
         connection.client_address or "",

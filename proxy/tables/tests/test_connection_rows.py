@@ -26,6 +26,7 @@ def record(connection_id: str = "a", **values: Any) -> ConnectionRecord:
 
 def test_a_snapshot_is_written_whole_and_replaced_by_the_next() -> None:
     live = record(
+        path="/rooms/north",
         topic="experience:wylding-woods",
         user_id="42",
         email="ada@example.com",
@@ -42,6 +43,7 @@ def test_a_snapshot_is_written_whole_and_replaced_by_the_next() -> None:
 
     row = Connection.objects.get()
     assert (row.pk, row.node_id, row.user_id, row.client_address) == ("a", "n1", "42", "2001:db8::1")
+    assert (row.path, row.topic) == ("/rooms/north", "experience:wylding-woods")
     assert (row.messages_in, row.bytes_out, row.last_activity_at) == (3, 2**40, NOON + timedelta(seconds=5))
     assert (row.close_code, row.close_reason, row.closed_by) == (4001, "kicked by staff", "staff")
 
