@@ -15,8 +15,8 @@ from proxy.registry import routes
 _with_pages = [app for app in settings.EXTRA_APPS if find_spec(f"{app}.urls") is not None]
 
 urlpatterns = [
-    path("", views.landing),
+    path("", views.landing, name="landing"),
     path("admin/", admin.site.urls),
     *(path("", include(f"{app}.urls")) for app in _with_pages),
-    *(path(pattern, views.upgrade_required) for route in routes() for pattern in route.paths),
+    *(path(each, views.upgrade_required, name=route.name) for route in routes() for each in route.paths),
 ]

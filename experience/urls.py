@@ -4,4 +4,4 @@ from django.urls import path
 
 from experience.studio.views import no_polling
 
-urlpatterns = [path("socket.io/", no_polling)]
+urlpatterns = [path("socket.io/", no_polling, name="no-polling")]

@@ -84,7 +84,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         live = Connection.objects.filter(closed_at=None).aggregate(
             links=Count("pk"), users=Count("user_id", distinct=True)
         )
-        context = {"live": live, "nodes_running": running_nodes().count(), "title": "Connections"}
+        context = {"live": live, "nodes_running": running_nodes().count()}
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def change_view(

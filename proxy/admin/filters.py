@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from proxy.models import CLOSED_BY, Connection, Node
@@ -56,12 +56,16 @@ class TopicFilter(RecentValuesFilter):
 
 
 class NodeFilter(admin.SimpleListFilter):
+    """Offers the nodes that run: each restart leaves one that has stopped. Any other works in the URL."""
+
     title = "node"
     parameter_name = "node"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        running = list(Node.objects.order_by("-heartbeat_at")[:MOST_CHOICES])
-        choices = [(node.pk, f"{node}{' (stopped)' if node.stopped_at else ''}") for node in running]
+        shown = Node.objects.filter(Q(stopped_at=None) | Q(pk=self.value())).order_by("-heartbeat_at")
+        choices = [
+            (node.pk, f"{node}{' (stopped)' if node.stopped_at else ''}") for node in shown[:MOST_CHOICES]
+        ]
         unknown = self.value() and self.value() not in dict(choices)
         return [*choices, (str(self.value()), str(self.value()))] if unknown else choices
 

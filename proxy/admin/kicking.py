@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils import timezone
 
 from proxy.cluster.kicks import KickNotSent, kick
 from proxy.core.closes import KICKED, MAX_REASON_BYTES
 from proxy.models import Connection
 
 MOST_SHOWN = 50
+# The record follows what nodes say within about a second; so long the list waits for it.
+RECORDED_SECONDS = 2.0
+_POLL_SECONDS = 0.05
 
 
 class KickForm(forms.Form):
@@ -80,6 +86,17 @@ class Target:
         )
 
 
+def _wait_until_recorded(
+    asked_at: datetime, *, user_ids: Iterable[str] = (), connection_ids: Iterable[str] = ()
+) -> None:
+    """Until the record says that they have ended, a while at most: the list follows what staff are told."""
+    whom = Q(user_id__in=user_ids) | Q(pk__in=connection_ids)
+    live = Connection.objects.filter(whom, closed_at=None, opened_at__lte=asked_at)
+    deadline = time.monotonic() + RECORDED_SECONDS
+    while live.exists() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
 class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
     """Adds the two kick actions to the list of connections; both need `proxy.kick_connection`."""
 
@@ -123,10 +140,13 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
         }
 
     def _kick(self, request: HttpRequest, target: Target, *, reason: str) -> None:
+        asked_at = timezone.now()
         try:
             kicked = kick(**target.arguments, reason=reason, by=request.user)  # type: ignore[arg-type]
         except KickNotSent as error:
             self.message_user(request, f"Nobody may have been kicked: {error}.", messages.ERROR)
             return
+        if kicked.ended:
+            _wait_until_recorded(asked_at, **target.arguments)
         level = messages.WARNING if kicked.silent or kicked.ended is None else messages.SUCCESS
         self.message_user(request, str(kicked), level)

@@ -333,6 +333,15 @@ def test_the_banner_tells_what_of_the_settings_is_not_in_force() -> None:
     assert B in told({"studio": [B]})
 
 
+def test_a_pool_that_staff_may_not_change_says_why_it_has_no_buttons(admin_client: Client) -> None:
+    page = admin_client.get(PAGE).content.decode()
+    kb, studio = (
+        page.partition(f"<strong>{name}</strong>")[2].partition("</th>")[0] for name in ("kb", "studio")
+    )
+    assert "is not <code>editable</code> by staff" in kb
+    assert "editable" not in studio
+
+
 def test_a_pool_is_chosen_among_those_that_staff_may_change(admin_client: Client) -> None:
     assert b'<option value="studio">' in admin_client.get(PAGE + "add/").content
     for pool in ("kb", "studoi", ""):

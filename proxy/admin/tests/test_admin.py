@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from proxy.admin import kicking
 from proxy.cluster import kicks
 from proxy.cluster.signals import ALL_NODES, LayerAway
 from proxy.models import Connection, Kick, Node
@@ -255,6 +256,23 @@ def test_a_confirmed_kick_is_sent_told_and_logged(staff: Client, sent: dict[str,
     entry = LogEntry.objects.get()
     assert (entry.user.get_username(), entry.object_id) == ("ada", "a")
     assert entry.change_message == "Kicked: be nice"
+
+
+def test_the_list_that_follows_a_kick_shows_its_links_as_closed(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_connection("a")
+    add_connection("came back", age_seconds=-60)
+
+    def record_follows(_: float) -> None:
+        Connection.objects.filter(pk="a").update(closed_at=Now())
+
+    monkeypatch.setattr(kicking, "kick", lambda **_: kicks.Kicked(ended=1))
+    monkeypatch.setattr("proxy.admin.kicking.time.sleep", record_follows)
+    form = {"action": "kick_links", "_selected_action": "a", "confirmed": "yes"}
+    page = staff.post(f"{LIST}?live=yes", form, follow=True).content.decode()
+    assert "1 link ended." in page
+    assert re.findall(r'name="_selected_action" value="([^"]+)"', page) == ["came back"]
 
 
 def test_all_links_of_the_selected_users_are_kicked(staff: Client, sent: dict[str, Any]) -> None:

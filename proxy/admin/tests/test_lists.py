@@ -1,0 +1,38 @@
+"""What every list of admin is called, and which filters it has."""
+
+import re
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+from django.test.utils import override_settings
+
+from proxy.models import Node
+from proxy.tests.rows import add_node
+
+pytestmark = pytest.mark.usefixtures("any_database")
+LIST = "/admin/proxy/connection/"
+
+
+def test_a_filter_offers_the_nodes_that_run_and_the_one_that_is_asked_for(
+    admin_client: Client,
+) -> None:
+    for name in ("runs", "gone", "asked"):
+        add_node(name)
+    Node.objects.exclude(pk="runs").update(stopped_at=Now())
+    page = admin_client.get(f"{LIST}?node=asked").content.decode()
+    offered = page.partition('id="changelist-filter"')[2]
+    assert set(re.findall(r"node=(\w+)", offered)) == {"runs", "asked"}
+
+
+def test_a_list_is_called_by_what_it_lists(admin_client: Client) -> None:
+    for name in ("connection", "node", "block"):
+        assert f"<h1>{name.capitalize()}s</h1>" in admin_client.get(f"/admin/proxy/{name}/").content.decode()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_filter_that_no_list_has_is_a_400_of_the_gateways_own(admin_client: Client, debug: bool) -> None:
+    with override_settings(DEBUG=debug):
+        answer = admin_client.get(f"{LIST}?email__regex=(")
+    assert answer.status_code == 400
+    assert b"an unknown filter" in answer.content
