@@ -29,6 +29,12 @@ def is_sendable(code: int) -> bool:
     return code in _SENDABLE or 3000 <= code <= 4999
 
 
+def check_sendable(close: Close) -> None:
+    """ValueError if no close frame can say it; an empty one says 1005."""
+    if close.code != NO_STATUS and not is_sendable(close.code):
+        raise ValueError(f"no close frame has the code {close.code}; 3000 to 4999 are for a route's own")
+
+
 def clip_reason(reason: str) -> str:
     """`reason` cut to the 123 bytes of UTF-8 that a close frame can carry, never inside a character."""
     raw = reason.encode("utf-8", "replace")

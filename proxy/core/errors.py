@@ -25,6 +25,10 @@ class GatewayError(Exception):
     retry_after_seconds: float | None = None
     upstream: str = ""  # the member whose answer it is, as it was declared
 
+    def __init_subclass__(cls) -> None:
+        """Raises ValueError for a product's failure with a close that cannot be sent."""
+        closes.check_sendable(cls.close)
+
     @property
     def outcome(self) -> str:
         """The bounded metric label: the same word as the client's `code`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from proxy.core.answers import several_texts
 from proxy.core.closes import Close, ClosedBy, ComeBack
 from proxy.core.errors import HookFailed
 
@@ -26,10 +27,7 @@ def last_words(
     ):
         return ()
     try:
-        words = tuple(farewell(close))
-        for word in words:
-            word.encode()  # what cannot be sent fails here, and not in the middle of an end
-        return words
+        return several_texts(farewell(close))  # what cannot be sent fails here, not in the middle of an end
     except Exception as error:  # noqa: BLE001  the route's own code
         failed(HookFailed.because("farewell", error))
         return ()

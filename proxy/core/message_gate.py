@@ -6,6 +6,7 @@ from collections.abc import Callable
 from operator import itemgetter
 
 from proxy.core import closes
+from proxy.core.answers import one_text
 from proxy.core.buckets import Bucket
 from proxy.core.errors import calling_hook
 from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, OverRate, Rate
@@ -131,7 +132,7 @@ class MessageGate:
         if self._phrase is None:
             return answer
         with calling_hook("phrase"):
-            return self._phrase(answer)
+            return one_text(self._phrase(answer))
 
     def _name_of(self, bucket: Bucket) -> str:
         """The bound that a bucket keeps, as MessageLimits calls it."""

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
-from proxy.core.closes import Close
+from proxy.core.answers import one_text, wrong
+from proxy.core.closes import Close, check_sendable
 
 
 class Verdict(NamedTuple):
@@ -30,16 +31,22 @@ Judge = Callable[..., Verdict]
 _KINDS: tuple[tuple[str, type], ...] = (("payload", bytes), ("reply", str), ("close", Close))
 
 
-def check(verdict: Verdict, *, is_text: bool) -> None:
+def check(verdict: object, *, is_text: bool) -> None:
     """Raise if it cannot be obeyed: here it is still the policy's failure, later it would be the link's."""
     if verdict is FORWARD or verdict is DROP:
         return
+    if not isinstance(verdict, Verdict):
+        raise wrong(verdict, "a policy answers a Verdict, at once")
     for name, kind in _KINDS:
         value = getattr(verdict, name)
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"a verdict's {name} is {kind.__name__} or None, not {type(value).__name__}")
     if not 0 <= verdict.pause_seconds < math.inf:
         raise ValueError(f"a verdict's pause is seconds, not {verdict.pause_seconds!r}")
+    if verdict.close is not None:
+        check_sendable(verdict.close)
+    if verdict.reply is not None:
+        one_text(verdict.reply)
     if verdict.payload is not None and is_text:
         verdict.payload.decode()  # what is put in place of a text has to be one
 

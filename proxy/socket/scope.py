@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from proxy.core.answers import several_texts, wrong
 from proxy.core.captures import stays_in_place
 from proxy.core.errors import (
     BadRequest,
@@ -67,7 +68,8 @@ def topics_of(route: Route, subject: Subject) -> tuple[str, ...]:
     own = (connection_topic(subject.connection_id), user_topic(subject.principal.user_id), EVERYONE)
     with calling_hook("topics"):
         kinds = (*LINK_KINDS, *route.topic_kinds)
-        return tuple(dict.fromkeys((*own, *(check_topic(topic, kinds) for topic in route.topics(subject)))))
+        named = several_texts(route.topics(subject))
+        return tuple(dict.fromkeys((*own, *(check_topic(topic, kinds) for topic in named))))
 
 
 def policy_of(route: Route, subject: Subject) -> Policy | None:
@@ -80,7 +82,7 @@ def policy_of(route: Route, subject: Subject) -> Policy | None:
     with calling_hook("policy"):
         policy = route.policy(subject)
         if not isinstance(policy, Policy):
-            raise TypeError(f"a policy is a Policy, got {type(policy).__name__}")
+            raise wrong(policy, "policy answers a Policy")
     return policy
 
 

@@ -172,6 +172,11 @@ def test_a_routes_words_for_who_it_does_not_know_are_a_reason_of_a_close_too() -
     assert str(errors.AuthenticationFailed()) == "authentication failed: credentials"
 
 
+def test_a_failure_whose_close_cannot_be_sent_cannot_be_declared() -> None:
+    with pytest.raises(ValueError, match="no close frame has the code 1006; 3000 to 4999"):
+        type("Lost", (GatewayError,), {"close": closes.LOST, "__module__": __name__})
+
+
 def test_operators_read_what_happened() -> None:
     assert str(errors.TokenRefused("signature")) == "authentication failed: signature"
     assert str(errors.UpstreamUnavailable("kb", why="no members")) == "pool 'kb': no members"

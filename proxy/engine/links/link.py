@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from proxy.core import closes
+from proxy.core.answers import one_text
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
@@ -94,7 +95,7 @@ class Link:
         """Put an event into the client's stream; dropped when the link has ended."""
         if self._phrase is not None:
             try:
-                event = replace(event, text=self._phrase(event.text))
+                event = replace(event, text=one_text(self._phrase(event.text)))
             except Exception:  # the route's own code; the others who hear of the event are not to miss it
                 logger.exception("a route's hook failed", extra=self.log_fields | {"hook": "phrase"})
                 self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)

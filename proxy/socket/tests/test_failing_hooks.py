@@ -91,6 +91,7 @@ async def test_a_hook_that_raises_is_named_and_answered_with_500(
         (lambda _: ("session:half a surrogate \ud800",), 500),
         (lambda _: (None,), 500),
         (lambda _: None, 500),
+        (lambda _: "session:1", 500),
     ],
 )
 async def test_topics_that_are_none_are_refused_with_the_errors_own_status(
@@ -166,10 +167,13 @@ async def test_a_route_that_does_not_say_in_time_whether_is_a_504(world: World, 
 
 
 @pytest.mark.parametrize("hook", ["phrase", "farewell"])
+@pytest.mark.parametrize(
+    "fails", [raises(RuntimeError("a product's mistake")), lambda _: None, lambda _: "\ud800"]
+)
 async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
-    world: World, redis: Redis, hook: str, caplog: pytest.LogCaptureFixture
+    world: World, redis: Redis, hook: str, fails: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken: dict[str, Any] = {hook: raises(RuntimeError("a product's mistake"))}
+    broken: dict[str, Any] = {hook: fails}
     world.route = replace(world.route, **broken)
     async with asyncio.timeout(10), world.client() as client:
         rest = await accepted(client)

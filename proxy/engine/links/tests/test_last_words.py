@@ -26,6 +26,10 @@ def said(farewell: Farewell, close: Close, by: ClosedBy) -> list[str]:
     return [*words, *failed]
 
 
+def test_a_lone_text_is_no_words_letter_by_letter() -> None:
+    assert said(lambda _: "bye", closes.KICKED, ClosedBy.STAFF) == ["farewell failed"]
+
+
 HELLO, ONE = text_frame("hello"), encode_frame(TEXT, b"one", fin=False)
 EVENT = text_frame("an event")
 WORDS = text_frame("ended with 4001"), text_frame("bye")
