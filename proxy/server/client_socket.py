@@ -26,8 +26,7 @@ class ClientLeg:
     async def send(self, message: dict[str, Any]) -> None:
         """ASGI send. Waits while the client has too much to read; does nothing once the leg has ended.
 
-        Raises:
-            ValueError: the event is malformed or out of place.
+        Raises ValueError for an event that is malformed or out of place.
         """
 
     def close(self, close: Close, *, by: ClosedBy) -> None:

@@ -83,11 +83,7 @@ class Conversation:
         return messages
 
     def _take(self, frame: Frame) -> Message | None:
-        """The message that `frame` completes.
-
-        Raises:
-            UnicodeDecodeError, ProtocolViolation
-        """
+        """The message that `frame` completes. Raises UnicodeDecodeError and ProtocolViolation."""
         if self._fragments is not None:
             self._parts += 1
             if too_many_parts(self._parts, len(self._fragments)):

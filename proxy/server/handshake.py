@@ -110,11 +110,7 @@ def problem_of(request: UpgradeRequest) -> str | None:
 
 
 def accept_key_of(request: UpgradeRequest) -> str:
-    """The `Sec-WebSocket-Accept` for a valid request.
-
-    Raises:
-        BadHandshake: the request breaks the rules.
-    """
+    """The `Sec-WebSocket-Accept` for a valid request. Raises BadHandshake for one that breaks the rules."""
     problem = problem_of(request)
     if problem is not None:
         raise BadHandshake(400, problem)
@@ -155,8 +151,7 @@ class PendingAnswer:
     def add(self, message: dict[str, Any]) -> bytes | None:
         """What to write once `message` completes the answer: a 101 after `websocket.accept`, else a refusal.
 
-        Raises:
-            ValueError: the event is malformed, or out of place before accept.
+        Raises ValueError for an event that is malformed, or out of place before accept.
         """
         kind = message["type"]
         if self._status is not None:
@@ -210,11 +205,7 @@ def accept_to_refuse(request: UpgradeRequest, accept_key: str) -> bytes:
 def accept_bytes(
     accept_key: str, *, subprotocol: str | None, headers: Iterable[Header], spliced: bool
 ) -> bytes:
-    """The 101 on the wire, with the application's own headers.
-
-    Raises:
-        ValueError: a header is malformed, or is one that only the server may set.
-    """
+    """The 101 on the wire. Raises ValueError for a header that is malformed or only the server's to set."""
     # `Connection` must be exactly this for Unity's runtime.
     head = (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -153,8 +153,7 @@ class Composition(Hooks):
 def _max_links(*, warn: bool) -> int:
     """MAX_CONNECTIONS, but no more links than there are files for, once the limit is as high as it may be.
 
-    Raises:
-        CommandError: not one.
+    Raises CommandError where that is not one.
     """
     files = listening.raise_file_limit()
     most_links = listening.links_that_fit(files)
@@ -192,11 +191,7 @@ def _check_migrations() -> None:
 
 
 def _check_unix_sockets(listening_socket: socket.socket, endpoints: Sequence[str]) -> None:
-    """Who comes by a Unix socket has no address but the one that a proxy tells.
-
-    Raises:
-        CommandError: there is such a socket, and nobody's word is trusted.
-    """
+    """Raises CommandError for a Unix socket, whose clients have no address, where no proxy is trusted."""
     is_unix = listening_socket.family == socket.AF_UNIX or any(
         endpoint.startswith("unix:") for endpoint in endpoints
     )
