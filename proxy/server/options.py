@@ -71,7 +71,6 @@ class ServerOptions:
     max_refusal_bytes: int = 64 << 10
     receive_queue_bytes: int = 64 << 10
     receive_queue_messages: int = 64
-    parent_pid: int | None = None
 
     @property
     def most_http_connections(self) -> int:

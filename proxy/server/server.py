@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -253,8 +252,6 @@ class GatewayServer(Server):
     def timeout_checker(self) -> None:
         """Daphne's clock for requests; its own asks those that are gone, too, and stops when one raises."""
         reactor.callLater(_TIMEOUTS_SECONDS, self.timeout_checker)
-        if self.options.parent_pid not in {None, os.getppid()}:  # a worker without a master
-            self.request_drain()
         for protocol, details in tuple(self.connections.items()):
             if "disconnected" not in details:
                 self._enforce_timeouts(protocol)

@@ -17,7 +17,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client.multiprocess import mark_process_dead
@@ -201,14 +201,21 @@ class Line:
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
 
-    def serves(self) -> None:
-        """Say that this worker accepts."""
-        with contextlib.suppress(OSError):  # the master has gone: who lost it drains
+    def serves(self, *, on_lost: Callable[[], None]) -> None:
+        """Say that this worker accepts. `on_lost` is called when the master has gone."""
+        with contextlib.suppress(OSError):  # gone already
             self._socket.send(SERVES)
+        asyncio.get_running_loop().add_reader(self._socket, self._lost, on_lost)
+
+    def _lost(self, on_lost: Callable[[], None]) -> None:
+        """The line has ended: the master says nothing that it is not asked."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        on_lost()
 
     async def others_accept(self, *, for_good: bool) -> bool:
         """Say that this worker leaves, and ask whether others stay; False also where no master answers."""
         loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await loop.sock_sendall(self._socket, FOR_GOOD if for_good else FOR_NOW)

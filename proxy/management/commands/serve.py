@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import socket
 import sys
 import time
@@ -49,7 +48,6 @@ class Command(BaseCommand):
         parser.add_argument(
             "--endpoint", action="append", default=[], help="a further Twisted endpoint (ssl:…)"
         )
-        parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
         parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
 
     def handle(self, **options: Any) -> None:
@@ -61,9 +59,10 @@ class Command(BaseCommand):
             )
         if options["workers"] > 1 and options["endpoint"]:
             raise CommandError("--endpoint needs --workers 1: workers share one socket, and no other")
-        if options["parent"] is None:  # a worker's master has asked
+        is_worker = options["line"] is not None
+        if not is_worker:  # its master has asked
             _check_migrations()
-        max_links = _max_links(warn=options["parent"] is None)
+        max_links = _max_links(warn=not is_worker)
         listening_socket = self._listen(options)
         _check_unix_sockets(listening_socket, options["endpoint"])
         if options["workers"] == 1:
@@ -86,7 +85,7 @@ class Command(BaseCommand):
         server = GatewayServer(
             import_string(settings.ASGI_APPLICATION),
             listening=[listening_socket],
-            options=_server_options(composition, parent_pid=options["parent"]),
+            options=_server_options(composition),
             endpoints=options["endpoint"],
         )
         composition.request_drain = server.request_drain
@@ -95,10 +94,10 @@ class Command(BaseCommand):
         return status
 
     def _supervise(self, listening_socket: socket.socket, workers: int) -> int:
-        fd, parent = str(listening_socket.fileno()), str(os.getpid())
+        fd = str(listening_socket.fileno())
         listening_socket.set_inheritable(True)
-        command = [sys.executable, sys.argv[0], "serve", "--fd", fd, "--workers", "1", "--parent", parent]
-        command.append("--line")  # the master puts the descriptor behind it
+        # The master puts the line's descriptor behind it.
+        command = [sys.executable, sys.argv[0], "serve", "--fd", fd, "--workers", "1", "--line"]
         stop_seconds = settings.DRAIN_SECONDS + STOP_GRACE_SECONDS
         master = Master(command, workers=workers, listening=listening_socket, stop_seconds=stop_seconds)
         return asyncio.run(master.run())
@@ -132,7 +131,7 @@ class Composition(Hooks):
 
     def on_serving(self) -> None:
         if self._line is not None:
-            self._line.serves()
+            self._line.serves(on_lost=self.request_drain)
 
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
@@ -167,13 +166,12 @@ def _max_links(*, warn: bool) -> int:
     return min(settings.MAX_CONNECTIONS, most_links)
 
 
-def _server_options(composition: Composition, *, parent_pid: int | None) -> ServerOptions:
+def _server_options(composition: Composition) -> ServerOptions:
     """The server's bounds, from settings."""
     return ServerOptions(
         limits=link_limits(),
         hooks=composition,
         drain_seconds=settings.DRAIN_SECONDS,
-        parent_pid=parent_pid,
         trusted_proxies=settings.TRUSTED_PROXIES,
         body_paths=settings.BODY_PATHS,
         probe_paths=frozenset(operations.PATHS),

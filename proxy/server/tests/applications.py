@@ -38,7 +38,7 @@ class TestHooks(Hooks):
 
     def on_serving(self) -> None:
         if self._line is not None:
-            self._line.serves()
+            self._line.serves(on_lost=request_drain)
 
     def refusal(self, links: int) -> GatewayError | None:
         if not STATE["ready"]:

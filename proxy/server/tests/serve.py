@@ -11,7 +11,6 @@ import asyncio
 import ipaddress
 import json
 import logging
-import os
 import sys
 from typing import Any
 
@@ -57,7 +56,6 @@ def _networks(texts: list[str]) -> tuple[Network, ...]:
 
 
 def supervise(fd: int, workers: int, given: dict[str, Any]) -> int:
-    given["parent_pid"] = os.getpid()
     command = [sys.executable, "-m", "proxy.server.tests.serve", str(fd), json.dumps(given)]
     listening.install_uvloop()
     master = Master(command, workers=workers, listening=listening.adopt(fd), stop_seconds=20)
