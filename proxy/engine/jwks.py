@@ -260,8 +260,7 @@ class Jwks:
 
     def _still_unknown(self, asked: frozenset[str], found: KeySet) -> frozenset[str]:
         """What a fetch for `asked` has not brought, nor what was unknown till now: that is so once more."""
-        is_old = self._fetched_at is None or time.monotonic() - self._fetched_at >= self.pace.unknown_seconds
-        before = frozenset() if is_old else self._unknown - asked
+        before = self._unknown - asked
         return frozenset(islice(chain(asked, before), MAX_KEYS_ASKED)).difference(found.keys)
 
     def _log_changes(self, found: KeySet) -> None:
