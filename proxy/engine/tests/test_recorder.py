@@ -184,6 +184,29 @@ async def test_progress_notes_only_links_whose_counters_moved() -> None:
     assert table.rows["busy"].bytes_in == 20
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"messages_in": 1, "bytes_in": 1},
+        {"messages_out": 1, "bytes_out": 1},
+        {"messages_in": 1},
+        {"messages_out": 1},
+        {"messages_in": 1, "messages_dropped": 1},
+        {"messages_dropped": 1},
+    ],
+    ids=str,
+)
+async def test_whichever_counter_moves_a_link_is_noted(moved: dict[str, int]) -> None:
+    link = record("a")
+    recorder = Recorder(Table().write, progress=lambda: [link])
+    recorder.note(link)
+    await recorder.flush()
+    for name, count in moved.items():
+        setattr(link, name, count)
+    await recorder.note_progress()
+    assert recorder.queue_length == 1
+
+
 async def test_progress_does_not_reopen_a_link_that_closed_while_it_was_walked() -> None:
     table = Table()
     stale = record("a", messages_in=3)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy import metrics
 from proxy.core.errors import Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits, BreakerState
@@ -15,6 +16,7 @@ from proxy.core.routes import MemberSpec, Upstream
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
 from proxy.engine.pools.members import Member, MemberState
 from proxy.engine.pools.pool import MemberLease, Pool
+from proxy.tests.counting import counted
 
 A, B, C = "ws://a/", "ws://b/", "ws://c/"
 BREAKER = BreakerLimits(failures_to_open=2, first_wait_seconds=1, jitter_fraction=0)
@@ -143,6 +145,17 @@ async def test_when_all_fail_the_last_failure_is_told(error: Exception, raised: 
     with pytest.raises(raised):
         await dial(pool, service)
     assert sorted(service.dialled) == [A, B]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(DialFailed("refused"), "dial_failed"), (UpstreamTimeout(), UpstreamTimeout.code)]
+)
+async def test_a_failed_dial_is_counted_by_its_kind_under_its_member(error: Exception, kind: str) -> None:
+    pool, service = make(A, B, policy=PolicyName.ROUND_ROBIN), Service()
+    service.down = {A: error}
+    before = [counted(metrics.ERRORS_TOTAL, kind, url) for url in (A, B)]
+    assert (await dial(pool, service)).member == B
+    assert [counted(metrics.ERRORS_TOTAL, kind, url) for url in (A, B)] == [before[0] + 1, before[1]]
 
 
 async def test_whoever_waited_for_a_turn_has_the_whole_time_to_dial() -> None:
