@@ -80,6 +80,14 @@ def test_a_close_that_was_not_written_is_still_kept_longer_than_what_lives() -> 
     assert [r.id for r in pending.take(10)] == ["gone", "b"]
 
 
+def test_a_batch_is_as_large_as_it_may_be_and_closed_links_come_first() -> None:
+    pending = PendingRecords(most=10)
+    for name in ("a", "b", "c"):
+        pending.note(record(name))
+    pending.note(record("gone", closed=True))
+    assert [r.id for r in pending.take(2)] == ["gone", "a"]
+
+
 def test_two_batches_are_never_written_at_once() -> None:
     pending = PendingRecords(most=2)
     pending.note(record("a"))

@@ -233,9 +233,10 @@ async def test_all_live_links_are_noted_again_when_asked_for() -> None:
     assert recorder.queue_length == 2
 
 
-async def test_progress_over_ten_thousand_links_yields_to_the_loop() -> None:
+@pytest.mark.parametrize("count", [300, 10_000])
+async def test_progress_over_many_links_yields_to_the_loop(count: int) -> None:
     table = Table()
-    links = [record(str(number)) for number in range(10_000)]
+    links = [record(str(number)) for number in range(count)]
     recorder = Recorder(table.write, progress=lambda: links)
     for link in links:
         recorder.note(link)
@@ -249,9 +250,10 @@ async def test_progress_over_ten_thousand_links_yields_to_the_loop() -> None:
             turns += 1
 
     counting = asyncio.create_task(count_turns(), name="count")
-    await recorder.note_progress()
+    await recorder.note_progress(over_seconds=0.05)
     counting.cancel()
-    assert turns >= 49
+    assert recorder.queue_length == count
+    assert turns >= count // 200 - 1
 
 
 async def test_counters_of_live_links_reach_the_table_while_the_recorder_runs() -> None:

@@ -158,6 +158,11 @@ async def test_a_failed_dial_is_counted_by_its_kind_under_its_member(error: Exce
     assert [counted(metrics.ERRORS_TOTAL, kind, url) for url in (A, B)] == [before[0] + 1, before[1]]
 
 
+async def test_a_pool_without_members_says_so() -> None:
+    with pytest.raises(UpstreamUnavailable, match=r"studio.*it has no members$"):
+        await dial(make(), Service())
+
+
 async def test_whoever_waited_for_a_turn_has_the_whole_time_to_dial() -> None:
     clock, asked, answer = Clock(), list[float](), asyncio.Event()
     pool = make(A, clock=clock, dial_seconds=5.0, turns=1)

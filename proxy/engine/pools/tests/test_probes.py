@@ -124,6 +124,7 @@ async def test_members_that_are_added_are_probed_and_removed_ones_are_not() -> N
         ({}, "", "/?user_id=gateway-probe"),
         ({"default_path": "/ws"}, "", "/ws?user_id=gateway-probe"),
         ({"default_path": "/ws"}, "own/ws", "/own/ws?user_id=gateway-probe"),
+        ({"default_path": "/ws"}, "shops/{shop}", "/ws?user_id=gateway-probe"),
         ({"path": "/health"}, "own/ws", "/health?user_id=gateway-probe"),
         ({"path": "/ws?token=x"}, "own/ws", "/ws?token=x"),
         ({"path": "/health", "kind": ProbeKind.HTTP}, "own/ws", "/health"),
