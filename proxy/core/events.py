@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from proxy.core.wire.framing import text_frame
 
 
-@dataclass(eq=False)
+@dataclass(slots=True, eq=False)
 class Event:
-    """One event for every local link of a topic. `text` is what clients read: one JSON text.
+    """One event for every local link of a topic. `text` is what clients read: one JSON text; `frame` is the
+    same as an unmasked wire frame, made once for all links.
 
     `source` is where it came from, a metric's label: the channel `layer`, this node itself (`local`), or the
     gateway that has an `answer` to what one client sent.
@@ -18,8 +18,7 @@ class Event:
 
     text: str
     source: str = "layer"
+    frame: bytes = field(init=False)
 
-    @cached_property
-    def frame(self) -> bytes:
-        """The same as an unmasked wire frame, made once for all links by whoever first needs it."""
-        return text_frame(self.text)
+    def __post_init__(self) -> None:
+        self.frame = text_frame(self.text)

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.addresses import MAX_HOPS, Network, client_address, is_trusted, parse_address
+from proxy.core.addresses import (
+    MAX_HOPS,
+    Network,
+    address_key,
+    client_address,
+    is_trusted,
+    parse_address,
+)
 
 PROXIES = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "192.168.1.1/32", "fd00::/8")))
 
@@ -120,3 +127,10 @@ def test_what_a_client_claims_never_hides_the_hop_that_our_proxy_saw(claims: lis
 
 def test_an_ipv4_peer_is_not_looked_up_in_ipv6_networks() -> None:
     assert not is_trusted(parse_address("203.0.113.9"), (ipaddress.ip_network("::/0"),))
+
+
+def test_a_client_with_a_whole_ipv6_network_counts_as_one() -> None:
+    assert address_key("2001:db8:0:1::1") == address_key("2001:db8:0:1:ffff::2")
+    assert address_key("2001:db8:0:1::1") != address_key("2001:db8:0:2::1")
+    assert address_key("192.0.2.1") == "192.0.2.1"
+    assert address_key("") == ""

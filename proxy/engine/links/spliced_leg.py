@@ -277,8 +277,9 @@ class SplicedLeg(asyncio.Protocol):
         if self.shut or self.splice.ended is not None:
             return
         if self.outbox is None and not self.stalled_at and self.other.scanner.between_messages:
-            self.transport.write(event.frame)
-            self._count_injected(event)
+            frame = event.frame
+            self.transport.write(frame)
+            self._count_injected(frame)
         else:
             self._put_into_outbox(event)
 
@@ -296,16 +297,16 @@ class SplicedLeg(asyncio.Protocol):
         """Write what waits, here where whole messages fit: until this leg stalls, unless `wholly`."""
         outbox = self.outbox
         while outbox is not None and not outbox.is_empty and (wholly or not self.stalled_at):
-            events = outbox.take_batch(BATCH_BYTES)
-            self.transport.write(b"".join(event.frame for event in events))
-            for event in events:
-                self._count_injected(event)
+            frames = [event.frame for event in outbox.take_batch(BATCH_BYTES)]
+            self.transport.write(b"".join(frames))
+            for frame in frames:
+                self._count_injected(frame)
         if outbox is not None and outbox.is_empty:
             self.outbox, self.other.watched = None, self.splice.ended is not None
 
-    def _count_injected(self, event: Event) -> None:
+    def _count_injected(self, frame: bytes) -> None:
         self.injected_messages += 1
-        self.injected_bytes += frame_payload_bytes(event.frame)
+        self.injected_bytes += frame_payload_bytes(frame)
 
     def end_outbox(self, *, delivers: bool) -> None:
         """Let nothing wait any more; `delivers`: it still goes out, if whole messages fit here and now."""
