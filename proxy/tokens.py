@@ -15,15 +15,12 @@ from django.conf import settings
 from rest_framework_simplejwt.backends import TokenBackend
 
 from proxy.core.errors import TokenExpired, TokenRefused
-from proxy.core.principal import Principal, is_user_id
+from proxy.core.principal import LAST_SECOND, Principal, is_user_id
 from proxy.engine.jwks import Jwks, UnknownKey
 
 MAX_TOKEN_CHARS = 8 * 1024
 MAX_EMAIL_CHARS = 254
 _COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
-
-# The end of the year 9999, in Unix seconds. The milliseconds of any date since 1978 lie beyond it.
-LAST_SECOND = 253_402_300_799
 _TIME_CLAIMS = ("exp", "nbf", "iat")
 # The first match counts: PyJWT's errors are a tree, and the general ones come last.
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MAX_USER_ID_CHARS = 255
+# The end of the year 9999, in Unix seconds. The milliseconds of any date since 1978 lie beyond it.
+LAST_SECOND = 253_402_300_799
 
 
 def is_user_id(value: object) -> bool:
@@ -20,6 +22,8 @@ class Principal:
 
     `expires_at` is Unix seconds, None for a token without `exp`. `claims` holds the token's payload;
     `token` the raw token, kept only so that it can be forwarded upstream, and never shown by repr().
+
+    Raises TypeError or ValueError for what is none of these: `email` and `token` are text.
     """
 
     user_id: str
@@ -27,3 +31,10 @@ class Principal:
     expires_at: float | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
     token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("email", "token"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"a principal's {name} is text, not {type(getattr(self, name)).__name__}")
+        if self.expires_at is not None and not 0 <= self.expires_at <= LAST_SECOND:
+            raise ValueError(f"expires_at is Unix seconds, or None for never; got {self.expires_at!r}")

@@ -18,9 +18,9 @@ from proxy.tables.executor import DatabaseExecutor
 
 log = logging.getLogger(__name__)
 
-# What one row's values can cause: the row is at fault, not the server. IntegrityError is not among them: all
-# that we write fits, so the table is at fault, as one is that another release has given a column which we do
-# not fill.
+# What one row's values can cause in the database: the row is at fault, not the server. IntegrityError is not
+# among them: all that we write fits, so the table is at fault, as one is that another release has given a
+# column which we do not fill.
 _ROW_ERRORS = (DataError, ValueError, TypeError, OverflowError)
 _COLUMNS = [field.column or field.attname for field in Connection._meta.concrete_fields]
 _FIELDS = [field.attname for field in Connection._meta.concrete_fields]
@@ -35,6 +35,7 @@ _COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out", "messages_dro
 _MOST_SMALL, _MOST_BIG = 2**15 - 1, 2**63 - 1
 
 Row = tuple[Any, ...]
+Refused = list[tuple[str, Exception]]  # by the id of the link
 
 
 class ConnectionWriter:
@@ -52,11 +53,28 @@ class ConnectionWriter:
 
 def write_records(records: Sequence[ConnectionRecord], *, node_id: str) -> int:
     """Upsert `records` as connections of `node_id`. Answers how many had to be dropped."""
+    refused: Refused = []
+    rows = _rows_of(records, node_id, refused)
     try:
-        _upsert([connection_row(record, node_id=node_id) for record in records])
+        _upsert(rows)
     except _ROW_ERRORS:
-        return _write_each(records, node_id=node_id)
-    return 0
+        _upsert_each(rows, refused)
+    if refused:
+        log.warning(
+            "record: %d of %d rows refused, the first %.32s: %r", len(refused), len(records), *refused[0]
+        )
+    return len(refused)
+
+
+def _rows_of(records: Sequence[ConnectionRecord], node_id: str, refused: Refused) -> list[Row]:
+    """The rows of `records`, but for those that are none: no database is asked, so the record is at fault."""
+    rows = []
+    for record in records:
+        try:
+            rows.append(connection_row(record, node_id=node_id))
+        except Exception as error:  # noqa: BLE001  whatever one record holds, the others are written
+            refused.append((record.id, error))
+    return rows
 
 
 def connection_row(record: ConnectionRecord, *, node_id: str) -> Row:
@@ -106,19 +124,13 @@ def _upsert_sql(rows: int) -> str:
     )
 
 
-def _write_each(records: Sequence[ConnectionRecord], *, node_id: str) -> int:
-    """Row by row, so that only the rows at fault are lost. Answers how many those are."""
-    refused: list[tuple[str, Exception]] = []
-    for record in records:
+def _upsert_each(rows: list[Row], refused: Refused) -> None:
+    """Row by row, so that only the rows at fault are lost."""
+    for row in rows:
         try:
-            _upsert([connection_row(record, node_id=node_id)])
+            _upsert([row])
         except _ROW_ERRORS as error:
-            refused.append((record.id, error))
-    if refused:
-        log.warning(
-            "record: %d of %d rows refused, the first %.32s: %r", len(refused), len(records), *refused[0]
-        )
-    return len(refused)
+            refused.append((row[_FIELDS.index("id")], error))
 
 
 def _text(value: str, most_chars: int) -> str:

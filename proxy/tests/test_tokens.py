@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from proxy.core.errors import TOKEN_REASONS, KeysUnavailable, TokenExpired, TokenRefused
+from proxy.core.principal import LAST_SECOND
 from proxy.engine.jwks import Jwks, parse_keys
 from proxy.socket.control import isoformat, seconds_left
 from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, key_set, pem_pair
-from proxy.tokens import LAST_SECOND, MAX_TOKEN_CHARS, Backend, TokenVerifier, token_verifier
+from proxy.tokens import MAX_TOKEN_CHARS, Backend, TokenVerifier, token_verifier
 
 NOW = int(time.time())  # when the module is read: a long suite may be minutes past it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -107,6 +108,21 @@ async def test_who_is_nobody_is_refused_with_the_routes_own_words_and_leaves_not
     assert (await world.answer())[0] == status
     failed = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [getattr(record, "hook", None) for record in failed] == ["authenticate"] * (status == 500)
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [{"email": 5}, {"token": None}, *({"expires_at": at} for at in (math.inf, math.nan, "soon", 2e12, -1))],
+    ids=str,
+)
+async def test_a_principal_that_could_not_be_recorded_or_expire_is_nobody_and_the_hook_is_named(
+    world: World, redis: Redis, mistake: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking(world, lambda: Principal(user_id="7", **mistake))
+    assert (await world.answer())[0] == 500
+    failed = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [getattr(record, "hook", None) for record in failed] == ["authenticate"]
     await settle(world, redis)
 
 

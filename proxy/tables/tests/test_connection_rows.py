@@ -84,11 +84,18 @@ def test_whatever_a_client_sends_fits_its_column() -> None:
     assert c.client_address == "192.0.2.7"
 
 
-def test_one_bad_row_is_dropped_and_counted_and_its_batch_is_written() -> None:
+@pytest.mark.parametrize(
+    "mistake", [{"opened_at": None}, {"opened_at": "noon"}, {"email": 5}, {"subprotocol": b"x"}, {"id": None}]
+)
+def test_one_bad_row_is_dropped_and_counted_and_its_batch_is_written(
+    mistake: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     bad = record("bad")
-    bad.opened_at = None  # type: ignore[assignment]
+    for name, value in mistake.items():
+        setattr(bad, name, value)
     assert write_records([record("a"), bad, record("b")], node_id="n1") == 1
     assert set(Connection.objects.values_list("id", flat=True)) == {"a", "b"}
+    assert [line.split(":")[1] for line in caplog.messages] == [f" 1 of 3 rows refused, the first {bad.id}"]
 
 
 def test_a_database_that_is_away_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) -> None:
