@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from proxy.core.limits import OverRate
 from proxy.core.message_gate import MessageGate
@@ -71,8 +72,12 @@ class GatedLeg(SplicedLeg):
 class InspectedLeg(GatedLeg):
     """A leg whose messages are shown whole to the link's policy, once its gate has let them in."""
 
-    __slots__ = ()
+    __slots__ = ("_unjudged",)
     scanner: MessageScanner  # type: ignore[assignment]  # never passed on as it is
+
+    def open_gate(self, gate: MessageGate | None) -> None:
+        super().open_gate(gate)
+        self._unjudged: Iterator[Message | bytes] = iter(())
 
     def data_received(self, data: bytes) -> None:
         self._take(self.scanner.feed(data))
@@ -80,13 +85,20 @@ class InspectedLeg(GatedLeg):
             self._wait_for_turn(0.0)
 
     def _take(self, read: list[Message | bytes]) -> None:  # type: ignore[override]  # as the scanner is
-        for whole in read:
+        self._unjudged = iter(read)
+        for whole in self._unjudged:
             if self.other.shut:
                 break
             frames = self._frames_of(whole) if isinstance(whole, Message) else whole
             if frames and not self.other.shut:
                 self.other.transport.write(frames)
         self._finish_read()
+
+    def leave_unjudged(self) -> None:
+        for left in self._unjudged:
+            if isinstance(left, Message):
+                self.scanner.messages -= 1
+                self.scanner.payload_bytes -= len(left.payload)
 
     def _frames_of(self, message: Message) -> bytes:
         """The frames in which a message goes on; none if it does not."""

@@ -315,6 +315,8 @@ class Splice:
     def _note_end(self, close: Close, by: ClosedBy) -> None:
         """From now on nothing is injected, and the close handshakes are under a deadline."""
         self.down.end_outbox(delivers=close is not closes.SLOW_CONSUMER)
+        self.down.leave_unjudged()
+        self.up.leave_unjudged()
         self._count(self.loop.time())
         self.ended = End(close, by)
         if self.up.scanner.messages:  # before the service has spoken there is nothing to say farewell to

@@ -146,6 +146,9 @@ class SplicedLeg(asyncio.Protocol):
             sink.flush()
             sink.transport.write(passed[at:])
 
+    def leave_unjudged(self) -> None:
+        """The link has ended: what was read behind the message that ended it does not count."""
+
     def eof_received(self) -> None:
         if not self.scanner.unread:  # else it is lost when that has been passed on
             self._lose()  # the transport flushes and closes itself

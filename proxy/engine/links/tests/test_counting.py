@@ -125,6 +125,18 @@ def test_what_ends_the_link_is_not_sent(way, last: str) -> None:  # type: ignore
 
 
 @WAYS
+@pytest.mark.parametrize("last", ["close", "raise"])
+def test_what_came_behind_it_at_once_is_not_counted_either(way, last: str) -> None:  # type: ignore[no-untyped-def]
+    texts = ["a", "bc", "def", last, "never", "read"]
+    counters = way(texts, [], None)
+    assert (counters.messages_in, counters.bytes_in) == (4, size(*texts[:4]))
+    assert (counters.messages_out, counters.bytes_out) == (0, 0)
+    counters = way([], texts, None)
+    assert (counters.messages_in, counters.bytes_in) == (0, 0)
+    assert (counters.messages_out, counters.bytes_out) == (3, size(*texts[:3]))
+
+
+@WAYS
 def test_what_is_over_the_rate_is_counted_in_and_dropped_and_its_answer_out(way) -> None:  # type: ignore[no-untyped-def]
     limits = MessageLimits(messages_per_connection=Rate(1, 3600), over=OverRate.DROP)
     counters = way(["a", "b", CONTROL], [], MessageGates(limits).open("7"))
