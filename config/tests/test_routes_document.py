@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from config.testing import documents
 from config.testing.documents import examples, table
 from config.testing.starts import BASE_DIR
@@ -18,6 +20,9 @@ def test_every_field_of_a_route_is_named() -> None:
     assert sorted(named) == sorted(field.name for field in dataclasses.fields(Route))
 
 
-def test_the_policy_that_it_shows_is_the_one_that_is_tried() -> None:
-    (shown,) = (example.text for example in examples(DOCUMENT) if example.kind == "policy")
-    assert shown in (BASE_DIR / "config/tests/contract/policed.py").read_text()
+@pytest.mark.parametrize(
+    ("kind", "tried"), [("policy", "policed.py"), ("authenticate", "tickets.py"), ("leg", "tickets.py")]
+)
+def test_what_it_shows_is_what_is_tried(kind: str, tried: str) -> None:
+    (shown,) = (example.text for example in examples(DOCUMENT) if example.kind == kind)
+    assert shown in (BASE_DIR / "config/tests/contract" / tried).read_text()

@@ -100,6 +100,10 @@ def test_the_tutorial_leads_where_it_says(checkout: Path, spawn: Spawn) -> None:
         (event,) = of_kind("event")
         assert json.loads(client.recv(10)) == json.loads(event)
 
+        written = played("migrations")
+        assert written.wait_for_exit(within_seconds=30) == 0, written.output
+        assert "No changes detected in app 'orders'" in written.output  # which has no models
+
         listed = played("connections")
         assert listed.wait_for_exit(within_seconds=30) == 0, listed.output
         assert " ada " in listed.output
@@ -127,4 +131,4 @@ def test_the_tutorial_leads_where_it_says(checkout: Path, spawn: Spawn) -> None:
 
 def test_every_block_of_the_document_is_played() -> None:
     known = {*FILES, "run", "token", "talk", "client", "answer", "refusal", "ready", "event", "connections"}
-    assert {example.kind for example in EXAMPLES} == known | {"metrics", "counted", "image"}
+    assert {example.kind for example in EXAMPLES} == known | {"metrics", "counted", "image", "migrations"}
