@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.pools.balancing import PolicyName
+from proxy.core.pools.breaker import BreakerLimits
+from proxy.core.pools.health import Probe
 from proxy.core.principal import Principal
 from proxy.core.routes import Forward, MemberSpec, Route, Subject, Upstream, upstream_url
 
@@ -134,6 +137,19 @@ def test_an_upstream_is_declared_by_its_service_urls() -> None:
 def test_a_route_hears_no_topics_of_its_own_unless_it_names_them() -> None:
     route = Route(name="r", paths=("r",), upstream=Upstream.of("kb", "http://a:1"))
     assert tuple(route.topics(subject({}))) == ()
+
+
+def test_an_upstream_is_made_with_all_that_is_said_of_it() -> None:
+    said = {
+        "policy": PolicyName.AFFINITY,
+        "probe": Probe(),
+        "breaker": BreakerLimits(),
+        "max_connections": 7,
+        "editable": True,
+    }
+    upstream = Upstream.of("kb", "http://a:1", path="/ws", **said)  # type: ignore[arg-type]
+    assert upstream == Upstream(name="kb", members=("ws://a:1/ws",), path="/ws", **said)  # type: ignore[arg-type]
+    assert upstream.declared() == (MemberSpec(url="ws://a:1/ws", max_connections=7),)
 
 
 SHOPS = Upstream.of("shops", "ws://shops:1", path="/{shop}/ws")

@@ -243,6 +243,7 @@ def test_a_link_of_the_trial_that_is_lost_early_counts() -> None:
     "wrong", [{"failures_to_open": 0}, {"first_wait_seconds": 0}, {"longest_wait_seconds": 0.5}]
 )
 def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    assert BreakerLimits(failures_to_open=1, first_wait_seconds=5, longest_wait_seconds=5)
     with pytest.raises(ValueError, match="limits of a breaker"):
         BreakerLimits(**wrong)  # type: ignore[arg-type]
 

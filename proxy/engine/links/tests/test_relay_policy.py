@@ -193,6 +193,13 @@ async def test_who_does_not_read_a_policys_answer_is_to_blame_and_not_the_other_
     assert (await relayed(client, deaf_service, limits=limits)).close == closes.UPSTREAM_FAILED
 
 
+async def test_a_service_that_does_not_take_a_message_in_time_has_failed() -> None:
+    client = ScriptedLeg("hello", close=None, by=ClosedBy.CLIENT)
+    service = DeafLeg(close=None, by=ClosedBy.UPSTREAM)
+    ended = await relayed(client, service, limits=LinkLimits(slow_consumer_seconds=0.05))
+    assert (ended.close, ended.by) == (closes.UPSTREAM_FAILED, ClosedBy.GATEWAY)
+
+
 @pytest.mark.parametrize("failure", [None, RuntimeError("gone")])
 async def test_last_words_that_a_client_does_not_take_keep_neither_end_from_its_close(
     failure: Exception | None,

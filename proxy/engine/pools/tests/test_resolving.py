@@ -17,7 +17,7 @@ from proxy import metrics
 from proxy.core.errors import Overloaded
 from proxy.core.limits import LinkLimits
 from proxy.engine.pools import dial, rawdial
-from proxy.engine.pools.dial import DialFailed, DialRequest, Target
+from proxy.engine.pools.dial import DialFailed, DialRequest, Target, connect_first
 from proxy.engine.pools.resolving import (
     AGAIN_SECONDS,
     FAILED_SECONDS,
@@ -265,6 +265,22 @@ async def test_all_addresses_are_tried_and_the_host_header_keeps_the_name(way: o
         assert target.is_connected
         leg.abort()
     assert hosts == [f"studio.test:{port}"]
+
+
+async def test_an_address_that_is_silent_leaves_the_others_their_share_of_the_time() -> None:
+    asked: list[str] = []
+
+    async def connect_to(address: str) -> str:
+        asked.append(address)
+        if len(asked) == 1:
+            await asyncio.get_running_loop().create_future()
+        return address
+
+    addresses = Names("127.0.0.3", "127.0.0.2", "127.0.0.1").of("studio.test")
+    async with asyncio.timeout(5):
+        reached = await connect_first(Target("ws://studio.test/", addresses, seconds=0.3), connect_to)
+    assert len(asked) == 2
+    assert reached == asked[1]
 
 
 @pytest.mark.parametrize("way", WAYS)
