@@ -35,6 +35,17 @@ async def test_one_and_many_links_of_a_topic_hear_it_and_those_that_left_do_not(
     assert heard.messages[3:] == [("c", "one"), ("c", "other")]
 
 
+async def test_a_join_returns_when_the_layer_knows_all_topics_that_it_did_not_know_before(
+    layer: FailingLayer, heard: Heard
+) -> None:
+    async with hearing(layer, heard) as hub:
+        await until(lambda: hub.connected)
+        await hub.join(heard.ear("a"), ["everyone"])
+        for link, topics in (("b", ["user:1", "everyone"]), ("c", ["everyone", "user:2"])):
+            await hub.join(heard.ear(link), topics)
+            assert {group_name(topic) for topic in topics} <= {group for _, group in layer.calls}
+
+
 async def test_a_group_is_added_with_its_first_topic_and_given_back_with_its_last(
     layer: FailingLayer, heard: Heard
 ) -> None:

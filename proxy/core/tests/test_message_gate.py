@@ -61,6 +61,7 @@ def test_the_answer_says_when_to_come_back_and_is_not_a_flood_itself() -> None:
     assert told is not None
     body = json.loads(told)
     assert (body["type"], body["code"], body["retry_after_ms"]) == ("error", "rate_limited", 334)
+    assert body["message"] == "Too many messages; this one was dropped."
     answers = [gate.refuse(number / 1000, messages=1, size_bytes=10).reply for number in range(1, 1000)]
     assert sum(answer is not None for answer in answers) == 9
 

@@ -48,3 +48,6 @@ async def test_what_crossed_before_the_end_is_counted_once() -> None:
     traffic.count_traffic(one)
     assert counted(metrics.MESSAGES_TOTAL, "traffic-end", "out") == 3
     assert counted(metrics.BYTES_TOTAL, "traffic-end", "out") == 17
+    (sizes,) = metrics.MESSAGE_SIZE_BYTES.labels("traffic-end", "out").collect()
+    told = {sample.name.rpartition("_")[2]: sample.value for sample in sizes.samples}
+    assert (told["count"], told["sum"]) == (2, 7 + 5), "the mean size of each look's messages"

@@ -52,7 +52,7 @@ async def test_a_dial_asks_with_path_query_headers_and_subprotocols_and_learns_t
 
 @on_both_loops
 async def test_bytes_behind_the_response_head_are_kept() -> None:
-    greeting = text_frame("welcome") * 3
+    greeting = text_frame("welcome\r\n\r\n") * 3  # what ends a head may stand in a greeting
     async with raw_upstream(RawEnd.ended, greeting=greeting) as url:
         upstream = await dial(url)
         assert upstream.early == greeting
