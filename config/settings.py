@@ -91,17 +91,6 @@ JWT_USER_ID_CLAIM = env.read(
     expected="the claim that holds the user id, such as sub, other than " + ", ".join(parsers.NOBODYS_CLAIMS),
 )
 
-SIMPLE_JWT: dict[str, Any] = {
-    "ALGORITHM": JWT_ALGORITHM,
-    "SIGNING_KEY": JWT_SIGNING_KEY,
-    "VERIFYING_KEY": JWT_VERIFYING_KEY,
-    "ISSUER": JWT_ISSUER or None,
-    "AUDIENCE": JWT_AUDIENCE or None,
-    "LEEWAY": JWT_LEEWAY_SECONDS,
-    "USER_ID_CLAIM": JWT_USER_ID_CLAIM,
-    "ACCESS_TOKEN_LIFETIME": timedelta(hours=1),
-}
-
 # --- Links -----
 RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)
 MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)

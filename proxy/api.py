@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.cluster.publishing import LayerAway, publish, publish_on_commit
+from proxy.cluster.publishing import publish, publish_on_commit
+from proxy.cluster.signals import LayerAway
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.credentials import Credentials

@@ -40,7 +40,7 @@ from proxy.engine.pools.probes import probe_forever
 from proxy.engine.recorder import Recorder
 from proxy.env import env
 from proxy.served import serve_routes
-from proxy.tables.connection_rows import ConnectionWriter
+from proxy.tables.connection_rows import record
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper
 from proxy.tables.member_rows import MemberReporter
@@ -86,8 +86,8 @@ class GatewayNode:
         self.background = Background()
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
-        writer = ConnectionWriter(self.database, node_id=self.node_id)
-        self.recorder = Recorder(writer, progress=self._progress)
+        write = partial(record, database=self.database, node_id=self.node_id)
+        self.recorder = Recorder(write, progress=self._progress)
         self._reaper, self.lag = Reaper(), LoopLag()
         self.heart = self._make_heart()
         self.served = serve_routes(registry.routes(), limits=self.limits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import jwt
 from django.conf import settings
@@ -78,21 +78,6 @@ class TokenVerifier:
     def __init__(self, backend: Backend, *, user_id_claim: str = "sub") -> None:
         self.backend = backend
         self.user_id_claim = user_id_claim
-
-    @classmethod
-    def from_settings(cls) -> Self:
-        """The verifier that the JWT_… settings describe. No key is fetched yet: `jwks.run()` does that."""
-        url, algorithm = settings.JWT_JWKS_URL, settings.JWT_ALGORITHM
-        backend = Backend(
-            algorithm,
-            jwks=Jwks(url, algorithm=algorithm) if url else None,
-            signing_key=settings.JWT_SIGNING_KEY,
-            verifying_key=settings.JWT_VERIFYING_KEY,
-            audience=settings.JWT_AUDIENCE or None,
-            issuer=settings.JWT_ISSUER or None,
-            leeway=settings.JWT_LEEWAY_SECONDS,
-        )
-        return cls(backend, user_id_claim=settings.JWT_USER_ID_CLAIM)
 
     @property
     def jwks(self) -> Jwks | None:
@@ -167,5 +152,15 @@ def _email_of(claims: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def token_verifier() -> TokenVerifier:
-    """The process's verifier, made from the settings at first use."""
-    return TokenVerifier.from_settings()
+    """The process's verifier, as the JWT_… settings describe it. `jwks.run()` fetches keys."""
+    url, algorithm = settings.JWT_JWKS_URL, settings.JWT_ALGORITHM
+    backend = Backend(
+        algorithm,
+        jwks=Jwks(url, algorithm=algorithm) if url else None,
+        signing_key=settings.JWT_SIGNING_KEY,
+        verifying_key=settings.JWT_VERIFYING_KEY,
+        audience=settings.JWT_AUDIENCE or None,
+        issuer=settings.JWT_ISSUER or None,
+        leeway=settings.JWT_LEEWAY_SECONDS,
+    )
+    return TokenVerifier(backend, user_id_claim=settings.JWT_USER_ID_CLAIM)

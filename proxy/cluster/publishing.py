@@ -9,11 +9,9 @@ from typing import Any
 from django.db import transaction
 
 from proxy.cluster import signals
-from proxy.cluster.signals import LayerAway, send_to_topic, send_to_topic_sync
+from proxy.cluster.signals import send_to_topic, send_to_topic_sync
 from proxy.core.topics import check_topic
 from proxy.registry import topic_kinds
-
-__all__ = ["LayerAway", "encode_event", "publish", "publish_on_commit"]
 
 
 def encode_event(event: Mapping[str, Any]) -> str:

@@ -38,17 +38,13 @@ Row = tuple[Any, ...]
 Refused = list[tuple[str, Exception]]  # by the id of the link
 
 
-class ConnectionWriter:
-    """The recorder's `write`: upserts a batch for one node, and counts what no table would take."""
+async def record(records: Sequence[ConnectionRecord], *, database: DatabaseExecutor, node_id: str) -> None:
+    """What the recorder writes by, in one batch; what no table would take is counted.
 
-    def __init__(self, executor: DatabaseExecutor, *, node_id: str) -> None:
-        self._executor = executor
-        self._node_id = node_id
-
-    async def __call__(self, records: Sequence[ConnectionRecord]) -> None:
-        """Write them all, or raise and leave it to be tried again (django.db.Error, TimeoutError)."""
-        dropped = await self._executor.run(write_records, records, node_id=self._node_id)
-        metrics.RECORDS_DROPPED_TOTAL.inc(dropped)
+    Raises what leaves it to be tried again: django.db.Error, TimeoutError.
+    """
+    dropped = await database.run(write_records, records, node_id=node_id)
+    metrics.RECORDS_DROPPED_TOTAL.inc(dropped)
 
 
 def write_records(records: Sequence[ConnectionRecord], *, node_id: str) -> int:

@@ -9,8 +9,9 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from proxy.cluster import publishing, signals
+from proxy.cluster import signals
 from proxy.cluster.publishing import encode_event, publish, publish_on_commit
+from proxy.cluster.signals import LayerAway
 
 DEEP: list[Any] = []
 for _ in range(100_000):
@@ -87,7 +88,7 @@ async def test_it_reaches_channels_own_layer() -> None:
     layer = get_channel_layer()
     channel = await layer.new_channel()
     await layer.group_add("gateway.everyone", channel)
-    await publishing.publish("everyone", {"type": "hello"})
+    await publish("everyone", {"type": "hello"})
     assert (await layer.receive(channel))["text"] == '{"type":"hello"}'
     await layer.group_discard("gateway.everyone", channel)
 
@@ -101,7 +102,7 @@ def test_after_a_commit_an_outage_comes_out_of_the_block_and_the_data_are_saved(
             raise ConnectionError("gone")
 
     monkeypatch.setattr(signals, "get_channel_layer", Layer)
-    with pytest.raises(publishing.LayerAway), transaction.atomic():  # noqa: PT012  all of the block
+    with pytest.raises(LayerAway), transaction.atomic():  # noqa: PT012  all of the block
         Group.objects.create(name="saved")
         publish_on_commit("user:1", {"type": "committed"})
     assert Group.objects.filter(name="saved").exists()

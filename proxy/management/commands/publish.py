@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy.cluster.publishing import LayerAway, publish_on_commit
+from proxy.cluster.publishing import publish_on_commit
+from proxy.cluster.signals import LayerAway
 
 
 class Command(BaseCommand):

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from proxy.core.records import ConnectionRecord
 from proxy.engine.recorder import Recorder
 from proxy.models import Connection
 from proxy.tables import connection_rows
-from proxy.tables.connection_rows import ConnectionWriter, connection_row, write_records
+from proxy.tables.connection_rows import connection_row, write_records
 from proxy.tables.executor import DatabaseExecutor
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -128,7 +129,7 @@ def test_a_row_keeps_text_that_fits_as_it_is() -> None:
 
 async def test_the_recorder_writes_through_a_thread_of_its_own() -> None:
     executor = DatabaseExecutor()
-    recorder = Recorder(ConnectionWriter(executor, node_id="n1"))
+    recorder = Recorder(partial(connection_rows.record, database=executor, node_id="n1"))
     for number in range(250):
         recorder.note(record(str(number)))
     try:

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
@@ -8,7 +9,7 @@ from config.testing.servers import PostgresServer
 from proxy.core.records import ConnectionRecord
 from proxy.engine.recorder import Recorder
 from proxy.models import Connection
-from proxy.tables.connection_rows import ConnectionWriter
+from proxy.tables import connection_rows
 from proxy.tables.executor import DatabaseExecutor
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -20,7 +21,7 @@ def opened(connection_id: str) -> ConnectionRecord:
 
 async def test_records_outlive_a_restart_of_postgresql(postgres_database: PostgresServer) -> None:
     executor = DatabaseExecutor(timeout_seconds=5)
-    recorder = Recorder(ConnectionWriter(executor, node_id="n1"))
+    recorder = Recorder(partial(connection_rows.record, database=executor, node_id="n1"))
     try:
         recorder.note(opened("before"))
         await recorder.flush()
