@@ -30,7 +30,9 @@ def is_sendable(code: int) -> bool:
 
 
 def check_sendable(close: Close) -> None:
-    """ValueError if no close frame can say it; an empty one says 1005."""
+    """ValueError if no close frame can say it; an empty one says 1005. TypeError if it is no close."""
+    if not isinstance(close, Close):
+        raise TypeError(f"it takes a Close, not {type(close).__name__}")
     if close.code != NO_STATUS and not is_sendable(close.code):
         raise ValueError(f"no close frame has the code {close.code}; 3000 to 4999 are for a route's own")
 
@@ -54,10 +56,18 @@ class ComeBack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """One close. Code 1005 stands for a close frame with no code, 1006 for no close frame at all."""
+    """One close. Code 1005 stands for a close frame with no code, 1006 for no close frame at all.
+
+    Raises TypeError for what is no code and no reason: whoever makes it can be named, who sends it cannot.
+    """
 
     code: int = 1000
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.code, int) or not isinstance(self.reason, str):
+            kinds = type(self.code).__name__, type(self.reason).__name__
+            raise TypeError(f"a close has an int and a str, a code and a reason, not {' and '.join(kinds)}")
 
     @property
     def comes_back(self) -> ComeBack | None:

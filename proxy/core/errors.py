@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from proxy.core import closes
+from proxy.core.answers import one_text
 from proxy.core.closes import Close, ComeBack
+from proxy.core.wire.control_messages import encode
+
+# What a refused client is told, at most; the server takes a body of 64 KiB.
+_MOST_TOLD_BYTES = 16 * 1024
 
 
 class GatewayError(Exception):
@@ -24,6 +29,18 @@ class GatewayError(Exception):
     message: str = "Internal error."
     retry_after_seconds: float | None = None
     upstream: str = ""  # the member whose answer it is, as it was declared
+
+    def check(self) -> None:
+        """TypeError or ValueError if no client can be told of it: its fields are anybody's to set."""
+        if not isinstance(self.status, int) or not 200 <= self.status <= 599:
+            raise ValueError(f"a refusal has a status from 200 to 599, not {self.status!r}")
+        wait_seconds = self.retry_after_seconds
+        if wait_seconds is not None and not 0 <= wait_seconds < math.inf:
+            raise ValueError(f"a client comes back after some seconds, not {wait_seconds!r}")
+        if len(encode(**self.fields()).encode()) > _MOST_TOLD_BYTES:
+            raise ValueError(f"a refused client is told at most {_MOST_TOLD_BYTES} bytes of JSON")
+        one_text(self.message)
+        closes.check_sendable(self.as_close())
 
     def __init_subclass__(cls) -> None:
         """Raises ValueError for a product's failure with a close that cannot be sent."""
@@ -63,15 +80,27 @@ class HookFailed(GatewayError):
         return error
 
 
+def failure_of(hook: str, error: Exception) -> GatewayError:
+    """What it is that `hook` raised `error`: that one, if clients can be told of it; else HookFailed."""
+    if not isinstance(error, GatewayError):
+        return HookFailed.because(hook, error)
+    try:
+        error.check()
+    except Exception as mistake:  # noqa: BLE001  its fields are a product's
+        return HookFailed.because(hook, mistake)
+    return error
+
+
 @contextmanager
 def calling_hook(name: str) -> Iterator[None]:
     """Around a call of a route's own code: what it raises is a GatewayError, its own or HookFailed."""
     try:
         yield
-    except GatewayError:
-        raise
     except Exception as error:
-        raise HookFailed(name) from error
+        failure = failure_of(name, error)
+        if failure is error:
+            raise
+        raise failure from failure.__cause__
 
 
 # What a 405 says where there is only something to read.
@@ -350,11 +379,16 @@ class Disabled(GatewayError):
 
 
 class LegClosed(Exception):
-    """A leg is closed; carries the close as received on it (1005: empty, 1006: lost)."""
+    """A leg is closed; carries the close as received on it (1005: empty, 1006: lost).
+
+    Raises TypeError for what is no Close, ValueError for nobody who closes.
+    """
 
     def __init__(self, close: Close, *, by: closes.ClosedBy) -> None:
+        if not isinstance(close, Close):
+            raise TypeError(f"a leg is closed with a Close, not {type(close).__name__}")
         super().__init__(f"{by} closed: {close.code} {close.reason}")
-        self.close, self.by = close, by
+        self.close, self.by = close, closes.ClosedBy(by)
 
 
 class ClientLeft(Exception):

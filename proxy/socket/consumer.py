@@ -18,6 +18,7 @@ from proxy.core.errors import (
     HookFailed,
     NotFound,
     UpstreamUnavailable,
+    calling_hook,
 )
 from proxy.core.routes import Route
 from proxy.engine.links.link import Link
@@ -95,7 +96,10 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     def _subprotocol(self, lease: Lease) -> str:
         """What to answer: the upstream's choice, else `bearer` if the token came that way, else "": none."""
-        chosen: str | None = lease.leg.subprotocol
+        with calling_hook("subprotocol"):
+            chosen: str | None = lease.leg.subprotocol
+            if chosen is not None and chosen not in self.scope["offered_subprotocols"]:
+                raise ValueError(f"the client offers no sub-protocol {chosen!r}")
         if chosen is None and self.scope["bearer_subprotocol"]:
             return BEARER
         return chosen or ""

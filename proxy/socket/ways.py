@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from proxy import metrics
 from proxy.core import closes
+from proxy.core.answers import wrong
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused, calling_hook
 from proxy.core.legs import Leg
@@ -40,6 +41,8 @@ from proxy.socket.scope import dial_request, header, refusal_of
 SPLICE_EXTENSION = "sluicegate.splice"
 LIMITS_EXTENSION = "sluicegate.limits"  # of our server, too, for who is not spliced
 
+# What a leg has, whatever else it says of itself; who asks for that names it when it fails.
+_METHODS = ("receive", "send", "close", "abort")
 NO_CONTEXT = "client_no_context_takeover"
 
 Accept = dict[str, Any]
@@ -228,7 +231,7 @@ class ResumeWay(RelayWay):
 
 
 class OwnLeg(Leg):
-    """A leg that the route has made. What its abort raises is logged: the link has more to give back."""
+    """A leg that the route has made. What it raises at its end is logged: the link has more to give back."""
 
     __slots__ = ("_leg", "_log")
 
@@ -247,7 +250,11 @@ class OwnLeg(Leg):
 
     @property
     def unsent_bytes(self) -> int:
-        return self._leg.unsent_bytes
+        try:
+            return int(self._leg.unsent_bytes)
+        except Exception as error:  # noqa: BLE001  the route's own code
+            self._failed("unsent_bytes", error)
+            return 0
 
     def close(self, close: Close) -> Coroutine[Any, Any, None]:
         return self._leg.close(close)
@@ -256,7 +263,10 @@ class OwnLeg(Leg):
         try:
             self._leg.abort()
         except Exception as error:  # noqa: BLE001  the route's own code
-            self._log.error("a route's hook failed", extra={"hook": "abort"}, exc_info=error)
+            self._failed("abort", error)
+
+    def _failed(self, hook: str, error: Exception) -> None:
+        self._log.error("a route's hook failed", extra={"hook": hook}, exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +289,10 @@ class OwnLegWay(RelayWay):
         upstream, seconds = self._opening.route.upstream, self._opening.served.limits.dial_timeout_seconds
         assert isinstance(upstream, LegPerLink)  # noqa: S101  else another way would have been taken
         began = time.perf_counter()
-        leg: object = await ask(upstream.open, subject, name="open", within_seconds=seconds)
+        leg: Any = await ask(upstream.open, subject, name="open", within_seconds=seconds)
         with calling_hook("open"):
-            if not isinstance(leg, Leg):
-                raise TypeError(f"open answers a Leg, not {type(leg).__name__}")
+            if not all(callable(getattr(type(leg), name, None)) for name in _METHODS):  # a class has none
+                raise wrong(leg, "open answers a Leg")
         metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
         return OwnLease(OwnLeg(leg, subject.log), upstream.name)
 

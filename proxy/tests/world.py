@@ -52,6 +52,7 @@ class World:
         self.clients = Clients(self._application, ServerOptions(), loop=asyncio.get_running_loop())
         self.tasks: list[asyncio.Future[None]] = []
         self.scopes: list[dict[str, Any]] = []
+        self.query: dict[str, str] = {}  # of each handshake from now on
 
     @property
     def route(self) -> Route:
@@ -71,7 +72,7 @@ class World:
             "principal": None,
             "token": "secret",
             "refusal": None,
-            "query": {},
+            "query": self.query,
             "offered_subprotocols": (),
             "bearer_subprotocol": False,
             "url_route": {"kwargs": {"session": "s1"}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,14 @@ def test_a_code_that_may_not_stand_in_a_close_frame_is_known(code: int) -> None:
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4001, 4999])
 def test_every_code_that_an_end_may_send_is_passed_through(code: int) -> None:
     assert Close(code, "why").for_wire() == Close(code, "why")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("4000", "x"), (None, "x"), (4000.0, "x"), (4000, None), (4000, b"x"), (4000, 7)]
+)
+def test_what_is_no_code_and_no_reason_makes_no_close(code: Any, reason: Any) -> None:
+    with pytest.raises(TypeError, match="a close has an int and a str"):
+        Close(code, reason)
 
 
 @given(code=st.integers(0, 70_000), reason=st.text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,12 @@ def test_a_closed_leg_says_how_and_by_whom() -> None:
     ended = LegClosed(Close(4321, "over"), by=ClosedBy.UPSTREAM)
     assert (ended.close, ended.by) == (Close(4321, "over"), ClosedBy.UPSTREAM)
     assert str(ended) == "upstream closed: 4321 over"
+
+
+@pytest.mark.parametrize(("close", "by"), [("4000", ClosedBy.UPSTREAM), (Close(4000), "somebody")])
+def test_what_is_no_close_or_nobody_closes_no_leg(close: Any, by: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        LegClosed(close, by=by)
 
 
 def test_a_products_failure_may_have_a_close_code_of_its_own() -> None:

@@ -14,7 +14,7 @@ from proxy import metrics
 from proxy.core import closes
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
+from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook, failure_of
 from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.legs import Leg
@@ -154,9 +154,10 @@ class Relay:
                 self._count_slow()
             self.end(stalled, ClosedBy.GATEWAY)
         elif isinstance(error, GatewayError):
-            if isinstance(error, HookFailed):
-                self._terms.life.failed(error)
-            self.end(error.as_close(), ClosedBy.GATEWAY)
+            failure = failure_of("leg", error)  # its own, whose fields nobody has looked at
+            if isinstance(failure, HookFailed):
+                self._terms.life.failed(failure)
+            self.end(failure.as_close(), ClosedBy.GATEWAY)
         else:
             logger.error("a link failed", exc_info=error)
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)

@@ -27,7 +27,7 @@ from functools import partial
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed
+from proxy.core.errors import GatewayError, HookFailed, failure_of
 from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.limits import LinkLimits, OverRate
@@ -250,10 +250,8 @@ class Splice:
             if verdict is FORWARD:  # what nearly all are
                 return message.wire
             check(verdict, is_text=is_text)
-        except GatewayError as error:
-            verdict, failure = DROP, error
         except Exception as error:  # noqa: BLE001  the policy's fault, not the loop's
-            verdict, failure = DROP, HookFailed.because("policy", error)
+            verdict, failure = DROP, failure_of("policy", error)
         wire, payload = self._goes_on(leg, message, verdict)
         if leg is self.up:
             self._count_judged(message.payload, payload)

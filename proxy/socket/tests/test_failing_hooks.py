@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from proxy.core import closes
-from proxy.core.closes import ClosedBy
-from proxy.core.errors import Forbidden, NotFound
+from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import Forbidden, GatewayError, NotFound
 from proxy.core.events import Event
 from proxy.core.policies import Policy, Verdict
 from proxy.core.routes import Forward, Subject
@@ -189,3 +190,70 @@ async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
     (logged,) = [vars(record) for record in caplog.records if hasattr(record, "hook")]
     named = (logged["hook"], logged["user_id"], logged["connection_id"], logged["request_id"])
     assert named == (hook, "7", link.id, "r")
+
+
+def untellable(**fields: Any) -> GatewayError:
+    """A failure of a product's that no client can be told of."""
+    error = GatewayError("a product's mistake")
+    for name, value in fields.items():
+        setattr(error, name, value)
+    return error
+
+
+UNTELLABLE: list[dict[str, Any]] = [
+    {"close": "no close"},
+    {"close": Close(1006)},
+    {"close": closes.OVERLOADED, "retry_after_seconds": math.inf},
+    {"status": 101},
+    {"status": "403"},
+    {"message": "half a surrogate \ud800"},
+    {"message": "x" * 100_000},
+    {"message": None},
+]
+
+
+@pytest.mark.parametrize("fields", UNTELLABLE, ids=" ".join)
+@pytest.mark.parametrize("refuse", ["", "close"])
+async def test_a_failure_that_no_client_can_be_told_of_is_the_hooks(
+    world: World, redis: Redis, fields: dict[str, Any], refuse: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.route = replace(world.route, authorize=raises(untellable(**fields)))
+    world.query = {"refuse": refuse}
+    status, heard = await world.answer()
+    assert status == (101 if refuse else 500)
+    assert refuse == "" or b"internal error" in heard
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["authorize"]
+    assert "application failed" not in caplog.messages
+    await settle(world, redis)
+
+
+def says(close: Callable[[], Any]) -> Callable[..., Verdict]:
+    return lambda *_, **__: Verdict(forward=False, close=close())
+
+
+WRONG_ENDS: list[Callable[..., Any]] = [
+    says(lambda: Close(4000, None)),  # type: ignore[arg-type]
+    says(lambda: Close(4000.0)),  # type: ignore[arg-type]
+    says(lambda: Close("4000")),  # type: ignore[arg-type]
+    says(lambda: "no close"),
+    lambda *_, **__: raises(untellable(close="no close"))(),
+    lambda *_, **__: raises(untellable(close=closes.OVERLOADED, retry_after_seconds=math.inf))(),
+]
+
+
+@pytest.mark.parametrize("judge", WRONG_ENDS)
+async def test_an_end_that_cannot_be_told_is_the_policys_failure_and_leaves_nothing(
+    world: World, redis: Redis, judge: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(Policy):
+        from_client = judge
+
+    world.route = replace(world.route, policy=lambda _: Wrong())
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10), world.client() as client:
+        rest = await accepted(client)
+        await loop.sock_sendall(client, b"\x81\x82\0\0\0\0hi")
+        first, payload, _ = await read(client, rest)
+        assert (first, payload) == (0x88, (1011).to_bytes(2, "big") + b"internal error")
+    await settle(world, redis)
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["policy"]

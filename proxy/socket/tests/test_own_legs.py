@@ -14,7 +14,7 @@ from redis.asyncio.client import PubSub
 from websockets.frames import Frame, Opcode
 
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import Forbidden, LegClosed
+from proxy.core.errors import Forbidden, GatewayError, LegClosed
 from proxy.core.legs import Leg
 from proxy.core.limits import LinkBounds
 from proxy.core.routes import LegPerLink, Resume, Subject
@@ -204,9 +204,41 @@ class FailsToChoose(Quiet):
         raise RuntimeError("a product's mistake")
 
 
+class Chooses(Quiet):
+    """One of sub-protocols that nobody offered."""
+
+    def __init__(self, subprotocol: Any) -> None:
+        self.chosen = subprotocol
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self.chosen  # type: ignore[no-any-return]
+
+    def abort(self) -> None:
+        LIVE.discard(self)
+
+
 class FailsToAbort(Quiet):
     def abort(self) -> None:
         raise RuntimeError("a product's mistake")
+
+
+class FailsToMeasure(Quiet):
+    @property
+    def unsent_bytes(self) -> int:
+        raise RuntimeError("a product's mistake")
+
+
+class RefusesSomehow(Quiet):
+    async def receive(self) -> str:
+        error = GatewayError("a product's mistake")
+        error.close = "no close"  # type: ignore[assignment]
+        raise error
+
+
+class ClosedSomehow(Quiet):
+    async def receive(self) -> str:
+        raise LegClosed(Close(4321, None), by=ClosedBy.UPSTREAM)  # type: ignore[arg-type]
 
 
 class FailsToClose(Quiet):
@@ -227,14 +259,29 @@ def hooks_named(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.hook for record in caplog.records if hasattr(record, "hook")]
 
 
-@pytest.mark.parametrize("leg", [None, object(), FailsToChoose()])
+@pytest.mark.parametrize(
+    ("leg", "hook"),
+    [
+        (None, "open"),
+        (object(), "open"),
+        (Quiet, "open"),  # the class, where one is asked for
+        (FailsToChoose(), "subprotocol"),
+        (Chooses("nobody's"), "subprotocol"),
+        (Chooses(5), "subprotocol"),
+    ],
+)
 async def test_what_is_no_leg_or_fails_as_one_refuses_the_handshake_and_leaves_nothing(
-    world: World, redis: Redis, leg: Any, caplog: pytest.LogCaptureFixture
+    world: World, redis: Redis, leg: Any, hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     leads_to(world, leg)
-    assert (await world.answer())[0] == 500
-    assert hooks_named(caplog) == ["open"]
+    if isinstance(leg, Chooses):
+        LIVE.add(leg)  # type: ignore[arg-type]
+    with caplog.at_level(logging.INFO):
+        assert (await world.answer())[0] == 500
+    assert hooks_named(caplog) == [hook]
+    assert "link opened" not in caplog.messages
     await settle(world, redis)
+    assert not LIVE
 
 
 @pytest.mark.parametrize("joins", [True, False])
@@ -256,10 +303,22 @@ async def test_a_leg_that_fails_at_its_abort_leaves_nothing_else_behind(
     assert set(hooks_named(caplog)) == {"abort"}
 
 
-async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_theirs(
-    world: World, redis: Redis, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("leg", [ClosedSomehow(), RefusesSomehow()])
+async def test_a_leg_that_is_closed_by_what_is_no_close_ends_its_link_as_a_failure(
+    world: World, redis: Redis, leg: Leg
 ) -> None:
-    leads_to(world, FailsToClose())
+    leads_to(world, leg)
+    async with asyncio.timeout(10), world.client() as client:
+        first, payload, _ = await read(client, await accepted(client))
+        assert (first, payload) == (0x88, (1011).to_bytes(2, "big") + b"internal error")
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize("leg", [FailsToClose(), FailsToMeasure()])
+async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_theirs(
+    world: World, redis: Redis, leg: Leg, caplog: pytest.LogCaptureFixture
+) -> None:
+    leads_to(world, leg)
     with caplog.at_level(logging.INFO):
         async with asyncio.timeout(10), world.client() as client:
             rest = await accepted(client)
@@ -270,6 +329,6 @@ async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_the
             first, payload, _ = await read(client, rest)
             assert (first, payload) == (0x88, (4001).to_bytes(2, "big") + b"kicked")
         await settle(world, redis)
-    assert "a leg failed at its close" in caplog.messages
+    assert "a leg failed at its close" in caplog.messages or hooks_named(caplog) == ["unsent_bytes"]
     ends = [(record.code, record.reason) for record in caplog.records if record.message == "link closed"]  # type: ignore[attr-defined]
     assert ends == [(4001, "kicked")]
