@@ -1,10 +1,23 @@
 """What is routed where nobody says anything else: the one place here that names the reference product."""
 
-from config.parsers import package
+from collections.abc import Iterable
+
+from config.parsers import dotted_path, package
 from proxy.env import Env
 
 ROUTES = ("experience.routes.ROUTES",)
 APPS = ("experience",)
+
+
+def routes(env: Env) -> tuple[str, ...]:
+    """ROUTES: where the routes are, imported by proxy/registry.py."""
+    expected = "dotted paths separated by commas, such as orders.routes.ROUTES"
+    return env.several("ROUTES", dotted_path, default=ROUTES, expected=expected)
+
+
+def has_routes(app: str, names: Iterable[str]) -> bool:
+    """Whether one of those dotted paths leads into the app's package."""
+    return any(name.startswith(f"{app}.") for name in names)
 
 
 def extra_apps(env: Env) -> tuple[str, ...]:

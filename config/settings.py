@@ -103,12 +103,7 @@ MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
 # --- The product -----
-ROUTES = env.several(  # imported by proxy/registry.py
-    "ROUTES",
-    parsers.dotted_path,
-    default=product.ROUTES,
-    expected="dotted paths separated by commas, such as orders.routes.ROUTES",
-)
+ROUTES = product.routes(env)
 EXTRA_APPS = product.extra_apps(env)
 
 # --- Stores -----

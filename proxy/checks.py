@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004  Django's name
 
@@ -58,6 +60,21 @@ def check_routes_lead_somewhere(**_: Any) -> list[CheckMessage]:
         )
         for route in registry.routes()
         if isinstance(route.upstream, Upstream) and not (route.upstream.members or route.upstream.editable)
+    ]
+
+
+@register
+def check_packages_of_routes_are_apps(**_: Any) -> list[CheckMessage]:
+    """gateway.W013."""
+    packages = dict.fromkeys(name.partition(".")[0] for name in settings.ROUTES)
+    return [
+        Warning(
+            f"ROUTES leads into {package}, which has models, and EXTRA_APPS does not name it.",
+            hint=f"Add {package} to EXTRA_APPS: else whatever uses its models fails, and it has no tables.",
+            id="gateway.W013",
+        )
+        for package in packages
+        if not apps.is_installed(package) and find_spec(f"{package}.models") is not None
     ]
 
 

@@ -26,7 +26,7 @@ def routes() -> tuple[Route, ...]:
             common, or the name of what is behind them or of their limits, which are others for each. What
             fails inside of an imported module is raised as it is.
     """
-    found = tuple(route for name in settings.ROUTES for route in _named(name))
+    found = tuple(route for name in settings.ROUTES for route in routes_at(name))
     behind = [route.upstream for route in found]
     different = [each for place, each in enumerate(behind) if each not in behind[:place]]
     for what, twice in (
@@ -69,7 +69,7 @@ def topic_kinds() -> tuple[TopicKind, ...]:
     return tuple(dict.fromkeys((*LINK_KINDS, node_topic, *declared)))
 
 
-def _named(name: str) -> tuple[Route, ...]:
+def routes_at(name: str) -> tuple[Route, ...]:
     """The route, or the routes, at the dotted path `name`."""
     module, _, attribute = name.rpartition(".")
     try:

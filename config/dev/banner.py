@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from config.dev.environment import DEFAULT_PORT
 from proxy.core.routes import Route
@@ -33,13 +33,17 @@ Sluicegate is up. Ctrl-C ends it.
 {_told(replaced)}"""
 
 
-def of_routes(routes: Iterable[Route], *, address: str, token: str, python: str) -> str:
+def of_routes(
+    routes: Iterable[Route], *, address: str, token: str, python: str, empty_pools: Collection[str] = ()
+) -> str:
     """What there is to open where no app says it: each route's first path, what it captures in braces."""
     lines = []
     for route in routes:
         query = "".join(f"{name}={{{name}}}&" for name in route.required_query)
         path = re.sub(r"<(?:[^>:]+:)?([^>]+)>", r"{\1}", route.paths[0])
         lines.append(f"  {route.name:<12} ws://{address}/{path}?{query}token=TOKEN\n")
+        if route.upstream.name in empty_pools:
+            lines.append(f"{'':<15}503 so far: the pool {route.upstream.name} has no member\n")
     return f"""\
 {"".join(lines)}
   TOKEN        {token}

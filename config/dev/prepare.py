@@ -37,17 +37,27 @@ def main(*, own_database: bool, python: str) -> None:
 
 
 def _told(python: str) -> str:
-    """What the apps' `dev` modules say; where none does, every route's path."""
+    """What the apps' `dev` modules say of the routes in their packages, and the paths of all others."""
     from django.conf import settings
 
+    from config import product
     from config.dev.banner import of_routes
     from config.dev.services import dev_modules
+    from proxy.admin.pools_overview import empty_pools
     from proxy.env import env
-    from proxy.registry import routes
+    from proxy.registry import routes_at
 
     place = {"address": f"127.0.0.1:{settings.GATEWAY_PORT}", "token": _token(), "python": python}
-    said = [module.banner(**place) for module in dev_modules(env) if hasattr(module, "banner")]
-    return "\n".join(said) or of_routes(routes(), **place)
+    said, silent = [], list(settings.ROUTES)
+    for module in dev_modules(env):
+        app = module.__name__.removesuffix(".dev")
+        if hasattr(module, "banner") and product.has_routes(app, settings.ROUTES):
+            said.append(module.banner(**place))
+            silent = [name for name in silent if not product.has_routes(app, [name])]
+    others = [route for name in silent for route in routes_at(name)]
+    if others:
+        said.append(of_routes(others, **place, empty_pools=empty_pools()))
+    return "\n".join(said)
 
 
 def _token() -> str:

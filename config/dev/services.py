@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from config import product
-from proxy.env import Env
+from proxy.env import Env, SettingError
 
 FIRST_PORT = 8001
 OURS = ("valkey", "gateway")  # what `make run` starts itself
@@ -55,16 +55,24 @@ def services(env: Env) -> tuple[Service, ...]:
     """What to start, in order.
 
     Raises:
-        SettingError: DEV_SERVICES is written otherwise.
+        SettingError: DEV_SERVICES is written otherwise, or what a `dev` module says in its place.
     """
-    of_apps = (getattr(module, "SERVICES", "") for module in dev_modules(env))
-    default = _parsed(";".join(of_apps))
+    default, text = _parsed(""), ""
+    for module in dev_modules(env):
+        text = f"{text};{getattr(module, 'SERVICES', '')}"
+        try:
+            default = _parsed(text)
+        except ValueError as error:
+            raise SettingError(f"SERVICES in {module.__file__}", f"{_EXPECTED}: {error}") from None
     return env.read("DEV_SERVICES", default, _parsed, expected=_EXPECTED)
 
 
 def dev_modules(env: Env) -> Iterator[ModuleType]:
-    """The `dev` modules of the apps in EXTRA_APPS that have one."""
+    """The `dev` modules of the apps in EXTRA_APPS or, while that is unset, of those that ROUTES leads to."""
+    names = product.routes(env)
     for app in product.extra_apps(env):
+        if not env.raw("EXTRA_APPS") and not product.has_routes(app, names):
+            continue
         if find_spec(f"{app}.dev") is not None:
             yield import_module(f"{app}.dev")
 
@@ -75,7 +83,7 @@ def _parsed(text: str) -> tuple[Service, ...]:
     for entry in filter(str.strip, text.split(";")):
         variable, _, command = entry.partition("=")
         if not _VARIABLE.fullmatch(variable.strip()) or "{port}" not in command:
-            raise ValueError(_EXPECTED)
+            raise ValueError(f"got {entry.strip()!r}")
         port = FIRST_PORT + len(found)
         words = tuple(shlex.split(command))
         found.append(Service(url_variable=variable.strip(), command=words, default_port=port))

@@ -91,6 +91,12 @@ def replaced_members() -> dict[str, list[str]]:
     return replaced
 
 
+def empty_pools() -> list[str]:
+    """The pools that have no member, neither from settings nor from a row."""
+    filled = set(PoolMember.objects.values_list("pool", flat=True))
+    return [each.name for each in registry.upstreams() if not each.members and each.name not in filled]
+
+
 def editable_pools() -> list[str]:
     """The pools whose members staff may add, weigh, drain and remove."""
     return sorted(upstream.name for upstream in registry.upstreams() if upstream.editable)

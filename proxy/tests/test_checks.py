@@ -1,6 +1,7 @@
 import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ Ask = Callable[..., list[CheckMessage]]
 GOOD: dict[str, Any] = {
     "DEBUG": False,
     "SECRET_KEY": "s" * 64,
+    "ROUTES": ("experience.routes.ROUTES", "config.tests.bare_route.ROUTE"),
     "JWT_ALGORITHM": "HS256",
     "JWT_SIGNING_KEY": "k" * 32,
     "JWT_JWKS_URL": "",
@@ -111,6 +113,17 @@ def test_a_route_that_serves_nobody_is_named(
     monkeypatch.setattr("proxy.registry.routes", lambda: routes)
     [found] = gateway_checks(deploy=False)
     assert (found.id, "'chat'" in found.msg) == (identity, True)
+
+
+def test_a_package_of_routes_with_models_that_is_no_app_is_named(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "modelled").mkdir()
+    for name in ("__init__.py", "models.py"):
+        (tmp_path / "modelled" / name).touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    [found] = gateway_checks(deploy=False, ROUTES=("modelled.routes.ONE", "modelled.routes.TWO"))
+    assert (found.id, "into modelled, which" in found.msg) == ("gateway.W013", True)
 
 
 def test_a_variable_that_nothing_reads_is_named_with_the_one_that_is_meant(

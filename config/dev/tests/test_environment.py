@@ -30,6 +30,29 @@ def test_with_nothing_set_everything_is_embedded(tmp_path: Path, ports: dict[str
     assert dev.own_database
 
 
+def test_no_service_of_the_reference_is_started_where_its_routes_are_not_served(
+    tmp_path: Path, ports: dict[str, str]
+) -> None:
+    dev = development({**ports, "ROUTES": "config.tests.bare_route.ROUTE"}, var_dir=tmp_path)
+
+    assert list(programs(dev, base_dir=tmp_path, var_dir=tmp_path)) == ["valkey", "gateway"]
+
+
+def test_what_is_wrong_in_an_apps_services_is_told_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "wrongly_served"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "dev.py").write_text('SERVICES = "ROOMS_URLS: python -m rooms {port}"')
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(SettingError) as refused:
+        services(Env({"EXTRA_APPS": "experience,wrongly_served"}))
+    assert str(refused.value).startswith(f"SERVICES in {package}/dev.py: must be VARIABLE = command with ")
+    assert "got 'ROOMS_URLS: python -m rooms {port}'" in str(refused.value)
+
+
 def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
     tmp_path: Path, ports: dict[str, str]
 ) -> None:

@@ -154,6 +154,32 @@ def test_the_printed_url_and_commands_work_at_once(spawn: Spawn, up: Up) -> None
     talking.wait_for_output('"type":"pong"')
 
 
+ROOMS = """
+from proxy.api import Route, Upstream
+POOL = Upstream(name="rooms", members=(), editable=True)
+ROOM = Route(name="rooms", paths=("rooms/<slug:room>",), upstream=POOL)
+"""
+
+
+@pytest.mark.parametrize("beside", ["", ",experience.routes.ROUTES"], ids=["alone", "beside the reference"])
+def test_it_tells_of_the_routes_that_are_served_and_of_no_other(
+    spawn: Spawn, checkout: Path, ports: dict[str, str], beside: str
+) -> None:
+    package = checkout / "rooms"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "models.py").touch()
+    (package / "routes.py").write_text(ROOMS)
+    program = start(spawn, checkout, {**ports, "ROUTES": f"rooms.routes.ROOM{beside}"})
+    told = program.output.partition("Sluicegate is up")[2].partition("  Any command ")[0]
+
+    assert f"  rooms        ws://127.0.0.1:{ports['GATEWAY_PORT']}/rooms/{{room}}?token=TOKEN\n" in told
+    assert "503 so far: the pool rooms has no member\n" in told
+    assert ("/ws/experience" in told, "  Studio  " in told) == (bool(beside), bool(beside))
+    assert (" kb " in program.output) is bool(beside)
+    assert "(gateway.W013) ROUTES leads into rooms, which has models" in program.output
+
+
 def test_it_prints_one_screen(up: Up) -> None:
     """Of 80 columns and 24 lines, without advice on the kernel, and without its own questions."""
     program, checkout = up.program, up.checkout
