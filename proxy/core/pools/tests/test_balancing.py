@@ -73,6 +73,14 @@ def test_least_connections_fills_the_one_that_lost_its_links_first() -> None:
     assert LeastConnections().choose(loaded, key="").url == "ws://b/"
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_least_connections_takes_equals_in_turn(count: int) -> None:
+    chooser, idle = LeastConnections(), members(count)
+    assert Counter(chooser.choose(idle, key="").url for _ in range(2 * count)) == {
+        each.url: 2 for each in idle
+    }
+
+
 def test_least_connections_counts_by_weight() -> None:
     loaded = [Member("ws://small/", links=6), Member("ws://big/", weight=3, links=15)]
     assert LeastConnections().choose(loaded, key="").url == "ws://big/"

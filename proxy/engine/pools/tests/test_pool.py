@@ -367,6 +367,15 @@ async def test_where_the_probes_find_nobody_well_dials_are_tried_all_the_same() 
     assert pool.available == 0
 
 
+async def test_while_somebody_is_well_though_full_those_that_are_not_stay_left_out() -> None:
+    pool, service = make(A, B, probe=Probe(fall=1)), Service()
+    pool.apply([MemberSpec(url=A, max_connections=1), MemberSpec(url=B)])
+    member(pool, B).probed(ok=False)
+    assert (await dial(pool, service)).member == A
+    with pytest.raises(UpstreamUnavailable, match="1 full, 1 unhealthy"):
+        await dial(pool, service)
+
+
 async def test_where_the_probes_find_nobody_well_a_full_member_and_one_that_drains_stay_left_out() -> None:
     pool, service = make(A, B, C, probe=Probe(fall=1)), Service()
     full, draining = MemberSpec(url=A, max_connections=1), MemberSpec(url=B, draining=True)

@@ -96,6 +96,7 @@ async def test_a_member_that_accepts_but_does_not_answer_falls() -> None:
         pool = Pool(Upstream(name="studio", members=(url,), probe=Probe(**QUICK)))
         async with probing(pool) as changed:
             assert await changed() == (url, False)  # type: ignore[call-arg,misc]
+            assert pool.all_members()[0].last_error == "probe: TimeoutError"
 
 
 async def test_members_that_are_added_are_probed_and_removed_ones_are_not() -> None:
