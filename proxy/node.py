@@ -158,7 +158,7 @@ class GatewayNode:
     def _product_work(self) -> Iterator[tuple[str, Work]]:
         place = Workplace(deliver=self._deliver_here, watch=self.hub.watch, run_in_database=self.database.run)
         for name, work in product_work.told().items():
-            yield f"product:{name}", partial(work, place)
+            yield f"product:{name}", partial(product_work.run, name, work, place)
 
     def _deliver_here(self, topic: str, event: Mapping[str, Any]) -> None:
         self.hub.deliver(check_topic(topic, registry.topic_kinds()), encode_event(event))

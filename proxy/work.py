@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from proxy.core.answers import wrong
 from proxy.core.topics import TopicKind
 from proxy.engine.hub import TopicWatcher
 
@@ -59,6 +60,14 @@ def run_on_every_node(name: str, work: NodeWork) -> None:
         )
     if _told.setdefault(name, work) is not work:
         raise ValueError(f"two different background works are named {name!r}")
+
+
+async def run(name: str, work: NodeWork, place: Workplace) -> None:
+    """What was told as `name`, on one node. Raises TypeError for a function that is not async."""
+    working: object = work(place)
+    if not isinstance(working, Awaitable):
+        raise wrong(working, f"the background work {name!r} is an async function: it answers a coroutine")
+    await working
 
 
 def told() -> Mapping[str, NodeWork]:

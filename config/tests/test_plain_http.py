@@ -72,3 +72,9 @@ def test_pages_name_an_icon_so_that_browsers_look_for_no_other(gateway: Gateway,
     icon = page.partition('<link rel="icon" href="')[2].partition('"')[0]
     status, headers, _ = ask(gateway, icon)
     assert (status, headers["content-type"].partition(";")[0]) == (200, "image/svg+xml")
+
+
+def test_ready_says_nothing_of_a_redis_that_there_is_none_of(gateway: Gateway) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)) as connection:
+        connection.request("GET", "/ready")
+        assert json.loads(connection.getresponse().read())["redis"] is None

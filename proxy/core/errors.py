@@ -92,10 +92,12 @@ def failure_of(hook: str, error: Exception) -> GatewayError:
 
 
 @contextmanager
-def calling_hook(name: str) -> Iterator[None]:
+def calling_hook(name: str, *may_raise: type[Exception]) -> Iterator[None]:
     """Around a call of a route's own code: what it raises is a GatewayError, its own or HookFailed."""
     try:
         yield
+    except may_raise:
+        raise
     except Exception as error:
         failure = failure_of(name, error)
         if failure is error:
@@ -345,7 +347,7 @@ class UpstreamTimeout(GatewayError):
     status = 504
     close = closes.UPSTREAM_TIMEOUT
     code = "upstream_timeout"
-    message = "The service did not answer in time."
+    message = "No answer came in time."
 
 
 class Overloaded(GatewayError):

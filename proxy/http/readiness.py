@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from proxy.engine.pools.pool import Pool
 from proxy.node import GatewayNode
 
@@ -39,7 +41,7 @@ class Readiness:
         stores_reached = node.hub.has_connected and node.heart.has_beaten and node.rules.known
         return {
             "ready": stores_reached and tokens and not node.draining and self._leads_somewhere(upstreams),
-            "redis": node.hub.connected,
+            "redis": node.hub.connected if settings.REDIS_URL else None,
             "database": node.heart.beating,
             "rules": node.rules.known,
             "upstreams": upstreams,

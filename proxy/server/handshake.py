@@ -132,7 +132,7 @@ class BadHandshake(BadRequest):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status = status
-        self.message = redacted(f"{self.message} {detail}")
+        self.message = redacted(f"The handshake is not valid: {detail}.")
 
 
 class PendingAnswer:

@@ -238,11 +238,16 @@ class OwnLeg(Leg):
     def __init__(self, leg: Leg, log: LinkLog) -> None:
         self._leg, self._log = leg, log
 
-    def receive(self) -> Coroutine[Any, Any, str | bytes]:
-        return self._leg.receive()
+    async def receive(self) -> str | bytes:
+        with calling_hook("receive", LegClosed):
+            message: object = await self._leg.receive()
+            if not isinstance(message, str | bytes):
+                raise wrong(message, "receive answers a str or bytes")
+            return message
 
-    def send(self, message: str | bytes) -> Coroutine[Any, Any, None]:
-        return self._leg.send(message)
+    async def send(self, message: str | bytes) -> None:
+        with calling_hook("send", LegClosed):
+            await self._leg.send(message)
 
     @property
     def subprotocol(self) -> str | None:
@@ -293,6 +298,9 @@ class OwnLegWay(RelayWay):
         with calling_hook("open"):
             if not all(callable(getattr(type(leg), name, None)) for name in _METHODS):  # a class has none
                 raise wrong(leg, "open answers a Leg")
+            for name in ("receive", "send"):
+                if getattr(type(leg), name) is getattr(Leg, name):
+                    raise TypeError(f"{type(leg).__name__} has no {name} of its own")
         metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
         return OwnLease(OwnLeg(leg, subject.log), upstream.name)
 

@@ -23,6 +23,11 @@ def test_work_is_told_once_however_often_its_module_is_imported() -> None:
     assert work.told() == {"relay": relay}
 
 
+async def test_work_that_is_not_async_is_told_so() -> None:
+    with pytest.raises(TypeError, match="'relay' is an async function: it answers a coroutine, not NoneType"):
+        await work.run("relay", lambda _: None, None)  # type: ignore[arg-type, return-value]
+
+
 def test_two_works_of_one_name_are_a_mistake() -> None:
     run_on_every_node("relay", relay)
     with pytest.raises(ValueError, match="two different background works are named 'relay'"):

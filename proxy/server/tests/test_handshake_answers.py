@@ -130,6 +130,15 @@ def test_a_broken_handshake_is_refused_before_the_application_runs(
         assert json.loads(rest + read_all(raw))["code"] == "bad_request"
 
 
+def test_what_is_wrong_with_a_handshake_is_one_sentence(server: RunningServer) -> None:
+    twice = b"Version: 13\r\nSec-WebSocket-Version: 13"
+    with server.connect() as raw:
+        raw.sendall(upgrade_request("echo").replace(b"Version: 13", twice))
+        _, _, rest = read_head(raw)
+        told = json.loads(rest + read_all(raw))["message"]
+    assert told == "The handshake is not valid: invalid Sec-WebSocket-Version header: multiple values."
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -246,6 +246,26 @@ class FailsToClose(Quiet):
         raise RuntimeError("a product's mistake")
 
 
+class Mute(Leg):
+    async def receive(self) -> str:
+        raise AssertionError
+
+
+class FailsToReceive(Quiet):
+    async def receive(self) -> str:
+        raise TimeoutError("a product's mistake")  # its own, and no slow client
+
+
+class ReceivesNothing(Quiet):
+    async def receive(self) -> str:
+        return None  # type: ignore[return-value]
+
+
+class FailsToSend(Quiet):
+    async def send(self, message: str | bytes) -> None:
+        raise ConnectionError("a product's mistake")
+
+
 def leads_to(world: World, leg: Any) -> None:
     async def open_leg(_: Subject) -> Any:
         return leg
@@ -265,6 +285,7 @@ def hooks_named(caplog: pytest.LogCaptureFixture) -> list[str]:
         (None, "open"),
         (object(), "open"),
         (Quiet, "open"),  # the class, where one is asked for
+        (Mute(), "open"),  # type: ignore[abstract]
         (FailsToChoose(), "subprotocol"),
         (Chooses("nobody's"), "subprotocol"),
         (Chooses(5), "subprotocol"),
@@ -282,6 +303,23 @@ async def test_what_is_no_leg_or_fails_as_one_refuses_the_handshake_and_leaves_n
     assert "link opened" not in caplog.messages
     await settle(world, redis)
     assert not LIVE
+
+
+@pytest.mark.parametrize(
+    ("leg", "hook"), [(FailsToReceive(), "receive"), (ReceivesNothing(), "receive"), (FailsToSend(), "send")]
+)
+async def test_a_leg_that_fails_ends_its_link_and_is_named_with_it(
+    world: World, redis: Redis, leg: Leg, hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    leads_to(world, leg)
+    async with asyncio.timeout(10), world.client() as client:
+        rest = await accepted(client)
+        await asyncio.get_running_loop().sock_sendall(client, frame(Opcode.TEXT, b"a"))
+        first, payload, _ = await read(client, rest)
+        assert (first, payload) == (0x88, (1011).to_bytes(2, "big") + b"internal error")
+    await settle(world, redis)
+    (failed,) = [vars(record) for record in caplog.records if hasattr(record, "hook")]
+    assert (failed["hook"], failed["route"], failed["user_id"]) == (hook, "tried", "7")
 
 
 @pytest.mark.parametrize("joins", [True, False])
