@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import Error, transaction
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from proxy.core.closes import LOST, ClosedBy
 from proxy.models import Connection, Node
@@ -178,6 +178,9 @@ def running_nodes() -> QuerySet[Node]:
     return Node.objects.filter(stopped_at=None, heartbeat_at__gte=_LOST_BEFORE)
 
 
+_LAST_HEARD = Node.objects.filter(pk=OuterRef("node_id")).values("heartbeat_at")
+
+
 def reap() -> tuple[int, int]:
     """Mark silent nodes as stopped and close what no running node holds. Answers (nodes, connections)."""
     with transaction.atomic():
@@ -188,7 +191,7 @@ def reap() -> tuple[int, int]:
             Connection.objects.filter(closed_at=None)
             .exclude(node_id__in=list(running))
             .update(
-                closed_at=Now(),
+                closed_at=Greatest("opened_at", Coalesce(Subquery(_LAST_HEARD), Now())),
                 closed_by=ClosedBy.NODE_LOST.value,
                 close_code=LOST.code,
                 close_reason="node lost",

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,6 +76,19 @@ def test_a_silent_node_is_stopped_and_its_links_closed_as_node_lost_and_no_other
     assert Node.objects.get(pk="running").stopped_at is None
     assert Connection.objects.get(pk="of running").closed_at is None
     assert Connection.objects.get(pk="closed before").closed_at == closed.closed_at
+
+
+@pytest.mark.parametrize(("opened_seconds_ago", "lived_seconds"), [(60, 40), (18, 0)])
+def test_a_lost_nodes_link_ended_when_the_node_was_last_heard_of(
+    opened_seconds_ago: int, lived_seconds: float
+) -> None:
+    add_node("lost", silent_seconds=20)
+    add_connection("a", node_id="lost")
+    Connection.objects.update(opened_at=timezone.now() - timedelta(seconds=opened_seconds_ago))
+    reap()
+    row = Connection.objects.get()
+    assert row.closed_at is not None
+    assert (row.closed_at - row.opened_at).total_seconds() == pytest.approx(lived_seconds, abs=1)
 
 
 def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
