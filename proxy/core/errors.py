@@ -7,6 +7,7 @@ bounded metric label. `str()` is for operators; clients see `code` and `message`
 from __future__ import annotations
 
 import math
+from asyncio import CancelledError, current_task
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -73,14 +74,16 @@ class HookFailed(GatewayError):
         self.hook = hook
 
     @classmethod
-    def because(cls, hook: str, cause: Exception) -> HookFailed:
-        """As if it was raised from `cause`."""
+    def because(cls, hook: str, cause: BaseException) -> HookFailed:
+        """As if raised from `cause`. Raises that itself where it is not the code's, but our task's end."""
+        if isinstance(cause, GeneratorExit) or (isinstance(cause, CancelledError) and _is_cancelled()):
+            raise cause
         error = cls(hook)
         error.__cause__ = cause
         return error
 
 
-def failure_of(hook: str, error: Exception) -> GatewayError:
+def failure_of(hook: str, error: BaseException) -> GatewayError:
     """What it is that `hook` raised `error`: that one, if clients can be told of it; else HookFailed."""
     if not isinstance(error, GatewayError):
         return HookFailed.because(hook, error)
@@ -91,6 +94,15 @@ def failure_of(hook: str, error: Exception) -> GatewayError:
     return error
 
 
+def _is_cancelled() -> bool:
+    """Whether somebody wants this task to end; else a cancellation was made up by who raised it."""
+    try:
+        task = current_task()
+    except RuntimeError:  # there is no loop, and so no task
+        return False
+    return task is not None and task.cancelling() > 0
+
+
 @contextmanager
 def calling_hook(name: str, *may_raise: type[Exception]) -> Iterator[None]:
     """Around a call of a route's own code: what it raises is a GatewayError, its own or HookFailed."""
@@ -98,7 +110,7 @@ def calling_hook(name: str, *may_raise: type[Exception]) -> Iterator[None]:
         yield
     except may_raise:
         raise
-    except Exception as error:
+    except BaseException as error:
         failure = failure_of(name, error)
         if failure is error:
             raise

@@ -28,6 +28,6 @@ def last_words(
         return ()
     try:
         return several_texts(farewell(close))  # what cannot be sent fails here, not in the middle of an end
-    except Exception as error:  # noqa: BLE001  the route's own code
+    except BaseException as error:  # noqa: BLE001  the route's own code
         failed(HookFailed.because("farewell", error))
         return ()

@@ -12,6 +12,7 @@ from typing import Protocol
 from proxy.core import closes
 from proxy.core.answers import one_text
 from proxy.core.closes import Close, ClosedBy
+from proxy.core.errors import HookFailed
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord, LinkCounters
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
@@ -96,8 +97,9 @@ class Link:
         if self._phrase is not None:
             try:
                 event = replace(event, text=one_text(self._phrase(event.text)))
-            except Exception:  # the route's own code; the others who hear of the event are not to miss it
-                logger.exception("a route's hook failed", extra=self.log_fields | {"hook": "phrase"})
+            except BaseException as error:
+                failed, fields = HookFailed.because("phrase", error), self.log_fields | {"hook": "phrase"}
+                logger.error("a route's hook failed", extra=fields, exc_info=failed)
                 self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
                 return
         if self.stream is not None:

@@ -250,7 +250,7 @@ class Splice:
             if verdict is FORWARD:  # what nearly all are
                 return message.wire
             check(verdict, is_text=is_text)
-        except Exception as error:  # noqa: BLE001  the policy's fault, not the loop's
+        except BaseException as error:  # noqa: BLE001  the policy's fault, not the loop's
             verdict, failure = DROP, failure_of("policy", error)
         wire, payload = self._goes_on(leg, message, verdict)
         if leg is self.up:

@@ -16,6 +16,7 @@ from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import Forbidden, GatewayError, NotFound
 from proxy.core.events import Event
+from proxy.core.limits import MessageLimits, OverRate, Rate
 from proxy.core.policies import Policy, Verdict
 from proxy.core.routes import Forward, Subject
 from proxy.socket.tests.test_own_legs import accepted, read
@@ -39,11 +40,15 @@ async def test_an_accept_that_fails_leaves_nothing(world: World, redis: Redis, m
     await settle(world, redis)
 
 
-def raises(error: Exception) -> Callable[..., Any]:
+def raises(error: BaseException) -> Callable[..., Any]:
     def hook(*_: Any) -> Any:
         raise error
 
     return hook
+
+
+class Odd(BaseException):
+    """What no `except Exception` catches."""
 
 
 class BrokenForward(Forward):
@@ -56,6 +61,12 @@ async def waits_for_a_broken_one(_: Subject) -> None:
     raise TimeoutError("a product's mistake")  # its own, not the gateway's deadline
 
 
+async def waits_for_what_was_cancelled(_: object) -> None:
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    await gone
+
+
 HOOKS: dict[str, dict[str, Any]] = {
     "topics": {"topics": raises(RuntimeError("a product's mistake"))},
     "forward": {"forward": BrokenForward()},
@@ -64,6 +75,11 @@ HOOKS: dict[str, dict[str, Any]] = {
     "authorize": {"authorize": raises(RuntimeError("a product's mistake"))},
     "authorize, awaited": {"authorize": waits_for_a_broken_one},
     "authorize, false": {"authorize": lambda _: False},
+    "authorize, cancelled": {"authorize": waits_for_what_was_cancelled},
+    "authenticate, cancelled": {"authenticate": waits_for_what_was_cancelled},
+    "topics, cancelled": {"topics": raises(asyncio.CancelledError())},
+    "policy, cancelled": {"policy": raises(asyncio.CancelledError())},
+    "policy, odd": {"policy": raises(Odd())},
 }
 
 
@@ -104,7 +120,14 @@ async def test_topics_that_are_none_are_refused_with_the_errors_own_status(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(RuntimeError("a product's mistake"), 1011), (NotFound("no such game"), 1008)]
+    ("error", "code"),
+    [
+        (RuntimeError("a product's mistake"), 1011),
+        (NotFound("no such game"), 1008),
+        (asyncio.CancelledError(), 1011),
+        (TimeoutError(), 1011),
+        (Odd(), 1011),
+    ],
 )
 async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
     world: World, redis: Redis, error: Exception, code: int, caplog: pytest.LogCaptureFixture
@@ -167,29 +190,40 @@ async def test_a_route_that_does_not_say_in_time_whether_is_a_504(world: World, 
     await settle(world, redis)
 
 
-@pytest.mark.parametrize("hook", ["phrase", "farewell"])
-@pytest.mark.parametrize(
-    "fails", [raises(RuntimeError("a product's mistake")), lambda _: None, lambda _: "\ud800"]
-)
+LIVE_HOOKS: dict[str, Callable[..., Any]] = {
+    "phrase": raises(RuntimeError("a product's mistake")),
+    "phrase, none": lambda _: None,
+    "phrase, bytes": lambda _: b"{}",
+    "phrase, no text": lambda _: "\ud800",
+    "phrase, cancelled": raises(asyncio.CancelledError()),
+    "phrase, odd": raises(Odd()),
+    "farewell": raises(RuntimeError("a product's mistake")),
+    "farewell, none": lambda _: None,
+    "farewell, no text": lambda _: "\ud800",
+    "farewell, cancelled": raises(asyncio.CancelledError()),
+}
+
+
+@pytest.mark.parametrize("hook", LIVE_HOOKS)
 async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
-    world: World, redis: Redis, hook: str, fails: Any, caplog: pytest.LogCaptureFixture
+    world: World, redis: Redis, hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken: dict[str, Any] = {hook: fails}
-    world.route = replace(world.route, **broken)
+    name, broken = hook.split(",", maxsplit=1)[0], LIVE_HOOKS[hook]
+    world.route = replace(world.route, **{name: broken})  # type: ignore[arg-type]
     async with asyncio.timeout(10), world.client() as client:
         rest = await accepted(client)
         (service,) = world.service.connections
         await service.send("hello")
         assert (await read(client, rest))[1] == b"hello"
         (link,) = world.node.links.values()
-        if hook == "phrase":
+        if name == "phrase":
             link.inject(Event("everyone", "{}"))
         else:
             link.end(closes.KICKED, ClosedBy.STAFF)
         await settle(world, redis)
     (logged,) = [vars(record) for record in caplog.records if hasattr(record, "hook")]
     named = (logged["hook"], logged["user_id"], logged["connection_id"], logged["request_id"])
-    assert named == (hook, "7", link.id, "r")
+    assert named == (name, "7", link.id, "r")
 
 
 def untellable(**fields: Any) -> GatewayError:
@@ -257,3 +291,20 @@ async def test_an_end_that_cannot_be_told_is_the_policys_failure_and_leaves_noth
         assert (first, payload) == (0x88, (1011).to_bytes(2, "big") + b"internal error")
     await settle(world, redis)
     assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["policy"]
+
+    assert named == (name, "7", link.id, "r")
+
+
+@pytest.mark.parametrize("hook", [each for each in LIVE_HOOKS if each.startswith("phrase")])
+async def test_a_phrase_that_fails_as_the_answer_to_a_dropped_message_ends_the_link(
+    world: World, redis: Redis, hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = MessageLimits(messages_per_connection=Rate(1, 60), over=OverRate.DROP)
+    world.route = replace(world.route, phrase=LIVE_HOOKS[hook], message_limits=limits)
+    async with asyncio.timeout(10), world.client() as client:
+        rest = await accepted(client)
+        await asyncio.get_running_loop().sock_sendall(client, b"\x81\x82\0\0\0\0hi" * 2)
+        first, payload, _ = await read(client, rest)
+        assert (first, payload[:2]) == (0x88, (1011).to_bytes(2, "big"))
+        await settle(world, redis)
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["phrase"]
