@@ -74,10 +74,15 @@ def judges(policy: Policy | None) -> tuple[Judge | None, Judge | None]:
     """What to ask about the client's messages, and about the service's; None where they need not be read."""
     if policy is None:
         return None, None
-    kind = type(policy)
-    looks_in = kind.from_client is not Policy.from_client
-    looks_out = kind.from_service is not Policy.from_service
-    return policy.from_client if looks_in else None, policy.from_service if looks_out else None
+    return (
+        _overridden(policy.from_client, Policy.from_client),
+        _overridden(policy.from_service, Policy.from_service),
+    )
+
+
+def _overridden(judge: Judge, default: Judge) -> Judge | None:
+    """`judge`, by its class or by this one policy; None if it is the default."""
+    return None if getattr(judge, "__func__", None) is default else judge
 
 
 class LinkLog(logging.LoggerAdapter[logging.Logger]):
