@@ -26,7 +26,7 @@ from proxy.core.limits import OverRate
 from proxy.core.policies import LinkLog
 from proxy.core.principal import Principal
 from proxy.core.routes import LegPerLink, Resume, Subject
-from proxy.engine.links.relay import Relay
+from proxy.engine.links.relay import Relay, payload_bytes
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.links.terms import SpliceRequest, Terms
 from proxy.engine.pools.dial import Dial, DialRequest, LegT, dial_leg
@@ -233,16 +233,18 @@ class ResumeWay(RelayWay):
 class OwnLeg(Leg):
     """A leg that the route has made. What it raises at its end is logged: the link has more to give back."""
 
-    __slots__ = ("_leg", "_log")
+    __slots__ = ("_leg", "_log", "_max_message_bytes")
 
-    def __init__(self, leg: Leg, log: LinkLog) -> None:
-        self._leg, self._log = leg, log
+    def __init__(self, leg: Leg, log: LinkLog, *, max_message_bytes: int) -> None:
+        self._leg, self._log, self._max_message_bytes = leg, log, max_message_bytes
 
     async def receive(self) -> str | bytes:
         with calling_hook("receive", LegClosed):
             message: object = await self._leg.receive()
             if not isinstance(message, str | bytes):
                 raise wrong(message, "receive answers a str or bytes")
+            if payload_bytes(message) > self._max_message_bytes:
+                raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
             return message
 
     async def send(self, message: str | bytes) -> None:
@@ -257,20 +259,21 @@ class OwnLeg(Leg):
     def unsent_bytes(self) -> int:
         try:
             return int(self._leg.unsent_bytes)
-        except Exception as error:  # noqa: BLE001  the route's own code
+        except BaseException as error:  # noqa: BLE001  the route's own code
             self._failed("unsent_bytes", error)
             return 0
 
-    def close(self, close: Close) -> Coroutine[Any, Any, None]:
-        return self._leg.close(close)
+    async def close(self, close: Close) -> None:
+        with calling_hook("close", LegClosed):
+            await self._leg.close(close)
 
     def abort(self) -> None:
         try:
             self._leg.abort()
-        except Exception as error:  # noqa: BLE001  the route's own code
+        except BaseException as error:  # noqa: BLE001  the route's own code
             self._failed("abort", error)
 
-    def _failed(self, hook: str, error: Exception) -> None:
+    def _failed(self, hook: str, error: BaseException) -> None:
         self._log.error("a route's hook failed", extra={"hook": hook}, exc_info=error)
 
 
@@ -302,7 +305,8 @@ class OwnLegWay(RelayWay):
                 if getattr(type(leg), name) is getattr(Leg, name):
                     raise TypeError(f"{type(leg).__name__} has no {name} of its own")
         metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
-        return OwnLease(OwnLeg(leg, subject.log), upstream.name)
+        max_bytes = self._opening.served.limits.max_message_bytes
+        return OwnLease(OwnLeg(leg, subject.log, max_message_bytes=max_bytes), upstream.name)
 
 
 async def _run(relay: Relay, life: Life) -> None:

@@ -14,7 +14,7 @@ from proxy import metrics
 from proxy.core import closes
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook, failure_of
+from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
 from proxy.core.events import Event
 from proxy.core.farewells import last_words
 from proxy.core.legs import Leg
@@ -154,10 +154,9 @@ class Relay:
                 self._count_slow()
             self.end(stalled, ClosedBy.GATEWAY)
         elif isinstance(error, GatewayError):
-            failure = failure_of("leg", error)  # its own, whose fields nobody has looked at
-            if isinstance(failure, HookFailed):
-                self._terms.life.failed(failure)
-            self.end(failure.as_close(), ClosedBy.GATEWAY)
+            if isinstance(error, HookFailed):
+                self._terms.life.failed(error)
+            self.end(error.as_close(), ClosedBy.GATEWAY)
         else:
             logger.error("a link failed", exc_info=error)
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
@@ -330,7 +329,10 @@ class Relay:
                 before, unsent = unsent, leg.unsent_bytes
                 if not still_moves(unsent, before):
                     break
-            except Exception as error:  # each server's own, or the code of a route's leg
+            except HookFailed as error:
+                self._terms.life.failed(error)
+                break
+            except Exception as error:  # each server's own
                 logger.warning("a leg failed at its close", exc_info=error)
                 break
         leg.abort()

@@ -130,7 +130,7 @@ async def test_topics_that_are_none_are_refused_with_the_errors_own_status(
     ],
 )
 async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
-    world: World, redis: Redis, error: Exception, code: int, caplog: pytest.LogCaptureFixture
+    world: World, redis: Redis, error: BaseException, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(Policy):
         def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
@@ -291,8 +291,6 @@ async def test_an_end_that_cannot_be_told_is_the_policys_failure_and_leaves_noth
         assert (first, payload) == (0x88, (1011).to_bytes(2, "big") + b"internal error")
     await settle(world, redis)
     assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["policy"]
-
-    assert named == (name, "7", link.id, "r")
 
 
 @pytest.mark.parametrize("hook", [each for each in LIVE_HOOKS if each.startswith("phrase")])

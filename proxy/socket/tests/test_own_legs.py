@@ -241,9 +241,29 @@ class ClosedSomehow(Quiet):
         raise LegClosed(Close(4321, None), by=ClosedBy.UPSTREAM)  # type: ignore[arg-type]
 
 
-class FailsToClose(Quiet):
+class Odd(BaseException):
+    """What no `except Exception` catches."""
+
+
+class Fails(Quiet):
+    """Raises the failure at `hook`."""
+
+    def __init__(self, hook: str, failure: BaseException) -> None:
+        self._hook, self._failure = hook, failure
+
+    async def receive(self) -> str:
+        self._fail("receive")
+        return await super().receive()
+
+    async def send(self, message: str | bytes) -> None:
+        self._fail("send")
+
     async def close(self, close: Close) -> None:
-        raise RuntimeError("a product's mistake")
+        self._fail("close")
+
+    def _fail(self, hook: str) -> None:
+        if hook == self._hook:
+            raise self._failure
 
 
 class Mute(Leg):
@@ -306,7 +326,16 @@ async def test_what_is_no_leg_or_fails_as_one_refuses_the_handshake_and_leaves_n
 
 
 @pytest.mark.parametrize(
-    ("leg", "hook"), [(FailsToReceive(), "receive"), (ReceivesNothing(), "receive"), (FailsToSend(), "send")]
+    ("leg", "hook"),
+    [
+        (FailsToReceive(), "receive"),
+        (ReceivesNothing(), "receive"),
+        (FailsToSend(), "send"),
+        (Fails("receive", asyncio.CancelledError()), "receive"),
+        (Fails("receive", Odd()), "receive"),
+        (Fails("send", asyncio.CancelledError()), "send"),
+        (Fails("send", TimeoutError()), "send"),
+    ],
 )
 async def test_a_leg_that_fails_ends_its_link_and_is_named_with_it(
     world: World, redis: Redis, leg: Leg, hook: str, caplog: pytest.LogCaptureFixture
@@ -320,6 +349,17 @@ async def test_a_leg_that_fails_ends_its_link_and_is_named_with_it(
     await settle(world, redis)
     (failed,) = [vars(record) for record in caplog.records if hasattr(record, "hook")]
     assert (failed["hook"], failed["route"], failed["user_id"]) == (hook, "tried", "7")
+
+
+@pytest.mark.usefixtures("sessions")
+async def test_a_message_of_the_leg_over_the_routes_bound_ends_the_link(world: World, redis: Redis) -> None:
+    async with asyncio.timeout(10), world.client() as client:
+        rest = await accepted(client)
+        await redis.publish("session:s1:down", "x" * 2001)
+        first, payload, _ = await read(client, rest)
+        assert (first, payload[:2]) == (0x88, (1009).to_bytes(2, "big"))
+    await settle(world, redis)
+    assert not LIVE
 
 
 @pytest.mark.parametrize("joins", [True, False])
@@ -352,9 +392,17 @@ async def test_a_leg_that_is_closed_by_what_is_no_close_ends_its_link_as_a_failu
     await settle(world, redis)
 
 
-@pytest.mark.parametrize("leg", [FailsToClose(), FailsToMeasure()])
+@pytest.mark.parametrize(
+    ("leg", "hook"),
+    [
+        (Fails("close", RuntimeError("a product's mistake")), "close"),
+        (Fails("close", asyncio.CancelledError()), "close"),
+        (Fails("close", Odd()), "close"),
+        (FailsToMeasure(), "unsent_bytes"),
+    ],
+)
 async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_theirs(
-    world: World, redis: Redis, leg: Leg, caplog: pytest.LogCaptureFixture
+    world: World, redis: Redis, leg: Leg, hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     leads_to(world, leg)
     with caplog.at_level(logging.INFO):
@@ -367,6 +415,6 @@ async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_the
             first, payload, _ = await read(client, rest)
             assert (first, payload) == (0x88, (4001).to_bytes(2, "big") + b"kicked")
         await settle(world, redis)
-    assert "a leg failed at its close" in caplog.messages or hooks_named(caplog) == ["unsent_bytes"]
+    assert hooks_named(caplog) == [hook]
     ends = [(record.code, record.reason) for record in caplog.records if record.message == "link closed"]  # type: ignore[attr-defined]
     assert ends == [(4001, "kicked")]
