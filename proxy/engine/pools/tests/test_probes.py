@@ -148,6 +148,7 @@ async def test_a_probe_asks_for_a_path_and_says_whose_it_is(
             request = await seen.get()
     assert request.path == asked
     assert request.headers["User-Agent"] == USER_AGENT
+    assert "Sec-WebSocket-Extensions" not in request.headers, "a ping is not worth compressing"
 
 
 @pytest.mark.parametrize(
