@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from structlog.contextvars import bind_contextvars
+from websockets.headers import parse_extension
 
 from proxy import metrics
 from proxy.core import closes
@@ -130,7 +131,8 @@ class SpliceWay:
         (RFC 7692, section 7.1.1.2).
         """
         limits = self._opening.route.message_limits
-        if limits.is_unlimited or limits.over is not OverRate.DROP or NO_CONTEXT in agreed:
+        said = {name for _, parameters in parse_extension(agreed) for name, _ in parameters}
+        if limits.is_unlimited or limits.over is not OverRate.DROP or NO_CONTEXT in said:
             return agreed
         return f"{agreed}; {NO_CONTEXT}"
 
