@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from proxy.core.human import one_line
 
@@ -13,6 +13,7 @@ _DECODINGS = 3
 # What a signature of 32 bytes has, the shortest there is, less a few that a clipping may have taken.
 _SIGNATURE_CHARS = 40
 _NAMED = re.compile(r"(?<=token=)[^&\s\"']+", re.IGNORECASE)
+_PART_CHARS, _LEAST_CHARS = 8, 4  # of a secret
 # Whole runs, looked at one by one: an expression for a token would look from each of its characters on.
 _RUNS = re.compile(r"[\w.-]{8,}", re.ASCII)
 
@@ -31,6 +32,25 @@ def redacted(text: str) -> str:
     if clean == decoded:
         return text
     return clean if decoded == text else one_line(clean, len(clean))
+
+
+def without(text: str, secret: str) -> str:
+    """`text` without what stands in it of `secret`, quoted or percent-encoded, too: any 8 characters of it.
+
+    Whoever quotes a secret may cut it. One of less than 4 characters is none.
+    """
+    size = min(_PART_CHARS, len(secret))
+    if size < _LEAST_CHARS:
+        return text
+    forms = (secret, repr(secret)[1:-1], quote(secret, safe=""))
+    parts = {form[at : at + size] for form in forms for at in range(len(form) - size + 1)}
+    clean, end = "", 0  # of the last part
+    for start in range(len(text) - size + 1):
+        if text[start : start + size] in parts:
+            if start > end or not end:
+                clean += text[end:start] + REDACTED
+            end = start + size
+    return clean + text[end:]
 
 
 def _without_token(run: re.Match[str]) -> str:

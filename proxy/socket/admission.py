@@ -5,11 +5,14 @@ Each route finds out who a client is in its own way; most by a JSON Web Token.
 
 from __future__ import annotations
 
+from traceback import format_exception
+
 from django.conf import settings
 
 from proxy.core.credentials import Credentials
-from proxy.core.errors import Disabled, HookFailed
+from proxy.core.errors import Disabled, GatewayError, HookFailed
 from proxy.core.principal import Principal, is_user_id
+from proxy.core.redaction import without
 from proxy.core.routes import Subject
 from proxy.socket.hooks import ask
 from proxy.socket.opening import Opening
@@ -50,9 +53,13 @@ async def authenticate(opening: Opening) -> Principal:
             client_address=scope["client_address"],
         )
         seconds = opening.served.limits.dial_timeout_seconds
-        principal = _checked(
-            await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
-        )
+        try:
+            principal = _checked(
+                await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
+            )
+        except GatewayError as error:
+            untold = _without_token(error, token)
+            raise untold from untold.__cause__
     scope["principal"] = principal
     return principal
 
@@ -64,6 +71,20 @@ def _checked(answer: object) -> Principal:
     said = repr(answer.user_id) if isinstance(answer, Principal) else type(answer).__name__
     mistake = f"authenticate raises AuthenticationFailed or answers a Principal with a user id, not {said}"
     raise HookFailed.because("authenticate", TypeError(mistake))
+
+
+def _without_token(error: GatewayError, token: str) -> GatewayError:
+    """`error`, or another like it, that keeps the token to itself where it is logged.
+
+    Nobody knows an opaque one by its shape, and what looks it up may raise it: KeyError, ValueError of `int`.
+    """
+    error.args = tuple(without(each, token) if isinstance(each, str) else each for each in error.args)
+    if isinstance(error, HookFailed) and error.__cause__ is not None:
+        told = "".join(format_exception(error.__cause__))
+        clean = without(told, token)
+        if clean != told:
+            return HookFailed.because(error.hook, RuntimeError(clean))
+    return error
 
 
 async def authorize(opening: Opening, subject: Subject) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.core.redaction import redacted
+from proxy.core.redaction import redacted, without
 
 
 def part(content: bytes) -> str:
@@ -84,3 +84,25 @@ def _timed(text: str) -> float:
     began = time.process_time()
     redacted(text)
     return time.process_time() - began
+
+
+OPAQUE = "skLIVE'secret/4711==" + "x7Kq" * 60
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (f"KeyError: {OPAQUE!r} is none", 'KeyError: "[redacted]" is none'),
+        (f"int() with base 10: {OPAQUE[:200]!r}...", 'int() with base 10: "[redacted]"...'),
+        (f"GET /?session={quote(OPAQUE, safe='')}&b=1", "GET /?session=[redacted]&b=1"),
+        (f"{OPAQUE}, {OPAQUE}", "[redacted], [redacted]"),
+        ("skLIVE is not it", "skLIVE is not it"),
+    ],
+)
+def test_a_secret_that_is_known_is_taken_out_however_it_is_cut_or_quoted(text: str, clean: str) -> None:
+    assert without(text, OPAQUE) == clean
+
+
+def test_what_is_too_short_for_a_secret_is_left_and_a_pin_is_taken_out_whole() -> None:
+    assert without("a cat", "a") == without("a cat", "") == "a cat"
+    assert without("KeyError: '471199'", "471199") == "KeyError: '[redacted]'"

@@ -173,3 +173,31 @@ async def test_a_blocked_user_is_kept_out_once_it_is_known_who_it_is(world: Worl
     world.node.rules._blocklist = Blocklist([BlockRule(user_id="7")])
     assert (await world.answer())[0] == 403
     await settle(world, redis)
+
+
+def _refuses_in_words(credentials: Credentials) -> Principal:
+    raise AuthenticationFailed(f"nobody has {credentials.token}")
+
+
+SESSIONS: dict[str, Principal] = {}
+
+
+@pytest.mark.parametrize(
+    ("authenticate", "says"),
+    [
+        (lambda credentials: SESSIONS[credentials.token], "KeyError"),
+        (lambda credentials: Principal(user_id=str(int(credentials.token))), "invalid literal for int"),
+        (lambda credentials: Principal(user_id=credentials.token + "\n"), "a Principal with a user id, not"),
+        (_refuses_in_words, "nobody has"),
+    ],
+)
+async def test_an_opaque_token_does_not_get_into_the_log(
+    world: World, redis: Redis, authenticate: Any, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.route = replace(world.route, authenticate=authenticate)
+    with caplog.at_level(logging.INFO):
+        assert (await world.answer())[0] in {401, 500}
+    shown = caplog.text + "".join(str(vars(record).get("why")) for record in caplog.records)
+    assert says in shown
+    assert "secret" not in shown
+    await settle(world, redis)
