@@ -27,7 +27,7 @@ from bench.children import python
 from bench.contenders import Contender, Running, Stage, Tokens, start
 from bench.load import undisturbed
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import HookFailed
+from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.engine.links.splice import Splice

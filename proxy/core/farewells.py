@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from proxy.core.answers import several_texts
 from proxy.core.closes import Close, ClosedBy, ComeBack
-from proxy.core.errors import HookFailed
+from proxy.core.hook_failures import HookFailed
 
 # Called with the close that follows; answers whole text messages, in order.
 Farewell = Callable[[Close], Iterable[str]]

@@ -8,7 +8,7 @@ from operator import itemgetter
 from proxy.core import closes
 from proxy.core.answers import one_text
 from proxy.core.buckets import Bucket
-from proxy.core.errors import calling_hook
+from proxy.core.hook_failures import calling_hook
 from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, OverRate, Rate
 from proxy.core.policies import Verdict
 from proxy.core.wire.control_messages import encode

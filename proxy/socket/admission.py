@@ -10,7 +10,8 @@ from traceback import format_exception
 from django.conf import settings
 
 from proxy.core.credentials import Credentials
-from proxy.core.errors import Disabled, GatewayError, HookFailed
+from proxy.core.errors import Disabled, GatewayError
+from proxy.core.hook_failures import HookFailed
 from proxy.core.principal import Principal, is_user_id
 from proxy.core.redaction import without
 from proxy.core.routes import Subject

@@ -11,15 +11,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from proxy import metrics
 from proxy.core.credentials import BEARER
-from proxy.core.errors import (
-    AuthenticationFailed,
-    ClientLeft,
-    GatewayError,
-    HookFailed,
-    NotFound,
-    UpstreamUnavailable,
-    calling_hook,
-)
+from proxy.core.errors import AuthenticationFailed, ClientLeft, GatewayError, NotFound, UpstreamUnavailable
+from proxy.core.hook_failures import HookFailed, calling_hook
 from proxy.core.routes import Route
 from proxy.engine.links.link import Link
 from proxy.node import running_node

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TypeVar
 
-from proxy.core.errors import UpstreamTimeout, calling_hook
+from proxy.core.errors import UpstreamTimeout
+from proxy.core.hook_failures import calling_hook
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed
+from proxy.core.errors import GatewayError
+from proxy.core.hook_failures import HookFailed
 from proxy.core.human import one_line
 from proxy.core.message_gate import MessageGate
 from proxy.core.policies import Policy

@@ -9,13 +9,8 @@ from urllib.parse import quote
 
 from proxy.core.answers import several_texts, wrong
 from proxy.core.captures import stays_in_place
-from proxy.core.errors import (
-    BadRequest,
-    GatewayError,
-    ServiceRefused,
-    TokenExpired,
-    calling_hook,
-)
+from proxy.core.errors import BadRequest, GatewayError, ServiceRefused, TokenExpired
+from proxy.core.hook_failures import calling_hook
 from proxy.core.human import one_line
 from proxy.core.policies import Policy
 from proxy.core.principal import Principal

@@ -21,7 +21,8 @@ from proxy import metrics
 from proxy.core import closes
 from proxy.core.answers import wrong
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused, calling_hook
+from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused
+from proxy.core.hook_failures import calling_hook
 from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
 from proxy.core.policies import LinkLog

@@ -11,6 +11,7 @@ import pytest
 from proxy.core import closes, errors
 from proxy.core.closes import Close, ClosedBy, ComeBack, is_sendable
 from proxy.core.errors import GatewayError, LegClosed
+from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import Rate
 
 SECRET = "eyJ.secret.token at 10.1.2.3"
@@ -40,7 +41,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
         "keys_unavailable",
         2,
     ),
-    (errors.HookFailed("topics"), 500, Close(1011, "internal error"), "internal_error", None),
+    (HookFailed("topics"), 500, Close(1011, "internal error"), "internal_error", None),
     (errors.Forbidden(SECRET), 403, Close(1008, "not permitted"), "forbidden", None),
     (errors.OriginRefused(SECRET), 403, Close(1008, "not permitted"), "origin_refused", None),
     (errors.Blocked(SECRET), 403, Close(4003, "blocked"), "blocked", None),
@@ -83,9 +84,8 @@ def _name(value: object) -> str | None:
 
 
 def test_the_table_below_knows_every_failure() -> None:
-    assert {type(error) for error in ERRORS} == {
-        kind for kind in _all_errors() if kind.__module__ == errors.__name__
-    }
+    homes = {errors.__name__, HookFailed.__module__}
+    assert {type(error) for error in ERRORS} == {kind for kind in _all_errors() if kind.__module__ in homes}
 
 
 @pytest.mark.parametrize(("error", "status", "close", "code", "retry_after_seconds"), TABLE, ids=_name)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.core import closes
-from proxy.core.errors import HookFailed
+from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, MessageLimits, OverRate, Rate
 from proxy.core.message_gate import MOST_GRANTED, MOST_PAUSE_SECONDS, MessageGate, MessageGates
 from proxy.core.policies import Verdict

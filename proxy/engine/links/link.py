@@ -12,8 +12,8 @@ from typing import Protocol
 from proxy.core import closes
 from proxy.core.answers import one_text
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import HookFailed
 from proxy.core.events import Event
+from proxy.core.hook_failures import HookFailed
 from proxy.core.records import ConnectionRecord, LinkCounters
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 

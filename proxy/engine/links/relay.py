@@ -14,9 +14,10 @@ from proxy import metrics
 from proxy.core import closes
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed, LegClosed, calling_hook
+from proxy.core.errors import GatewayError, LegClosed
 from proxy.core.events import Event
 from proxy.core.farewells import last_words
+from proxy.core.hook_failures import HookFailed, calling_hook
 from proxy.core.legs import Leg
 from proxy.core.limits import CONTROL_MESSAGE_RATE, OverRate
 from proxy.core.policies import Judge, Verdict, check, judges

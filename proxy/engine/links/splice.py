@@ -27,9 +27,10 @@ from functools import partial
 from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed, failure_of
+from proxy.core.errors import GatewayError
 from proxy.core.events import Event
 from proxy.core.farewells import last_words
+from proxy.core.hook_failures import HookFailed, failure_of
 from proxy.core.limits import LinkLimits, OverRate
 from proxy.core.message_gate import MessageGate
 from proxy.core.policies import DROP, FORWARD, Verdict, check, judges

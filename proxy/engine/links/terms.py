@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import HookFailed
 from proxy.core.farewells import Farewell
+from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.message_gate import MessageGate
 from proxy.core.policies import Policy

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import ClientLeft, Draining, GatewayError, HookFailed, Overloaded
+from proxy.core.errors import ClientLeft, Draining, GatewayError, Overloaded
+from proxy.core.hook_failures import HookFailed
 from proxy.engine.links.splice import Splice
 from proxy.server.clients import Client
 from proxy.server.handshake import PendingAnswer

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import HookFailed
 from proxy.core.events import Event
+from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.wire.headers import CLOSE, xor_mask

@@ -20,7 +20,8 @@ from websockets.server import ServerProtocol
 
 from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import GatewayError, HookFailed
+from proxy.core.errors import GatewayError
+from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import LinkLimits
 from proxy.core.records import LinkCounters
 from proxy.core.wire.tests.frames import encode_frame

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import HookFailed
+from proxy.core.hook_failures import HookFailed
 from proxy.core.policies import Policy, Verdict
 from proxy.core.wire.headers import TEXT
 from proxy.engine.links.relay import Relay
