@@ -22,6 +22,7 @@ host_pattern = text_if(_HOST.fullmatch)  # as Django's ALLOWED_HOSTS takes them
 site = text_if(lambda word: OriginPattern.parse(word).origin)  # as Django's CSRF_TRUSTED_ORIGINS takes them
 long_token = text_if(lambda raw: len(raw) >= 16)
 users_claim = text_if(lambda raw: raw not in NOBODYS_CLAIMS)
+start_of_path = text_if(re.compile(r"/[A-Za-z0-9._~%/-]*").fullmatch)
 dotted_path = text_if(re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+").fullmatch)
 
 
@@ -32,6 +33,12 @@ def host(raw: str) -> str:
     if raw[0] in ".*":
         raise ValueError("a pattern of host names")
     return host_pattern(raw)
+
+
+def read_host(env: Env, default: str) -> str:
+    """GATEWAY_HOST; `default` while that is unset."""
+    expected = "a host name or an address, without scheme and port"
+    return env.read("GATEWAY_HOST", default, host, expected=expected)
 
 
 def peer(word: str) -> Network | None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from channels.routing import URLRouter
 from django.urls import path, re_path
 
-from proxy.registry import routes
+from proxy.registry import served
 from proxy.socket.consumer import GatewayConsumer, NoSuchPath
 from proxy.socket.middleware import Receive, Scope, Send
 
@@ -16,7 +16,7 @@ _router = URLRouter(
     [
         *(
             path(pattern, GatewayConsumer.as_asgi(route=route))
-            for route in routes()
+            for route in served()
             for pattern in route.paths
         ),
         re_path(r"", _no_such_path),

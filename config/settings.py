@@ -34,12 +34,7 @@ env.also_called(
 
 # --- Process -----
 DEBUG = env.flag("DEBUG", False)
-GATEWAY_HOST = env.read(
-    "GATEWAY_HOST",
-    "127.0.0.1" if DEBUG else "0.0.0.0",  # noqa: S104  a server listens
-    parsers.host,
-    expected="a host name or an address, without scheme and port",
-)
+GATEWAY_HOST = parsers.read_host(env, "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104  a server listens
 GATEWAY_PORT = env.integer("GATEWAY_PORT", 8666, most=65535)
 SECRET_KEY = env.secret("SECRET_KEY", expected="a long random text")
 if not SECRET_KEY:
@@ -95,6 +90,7 @@ JWT_USER_ID_CLAIM = env.read(
 RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)
 MAX_MESSAGE_BYTES = env.integer("MAX_MESSAGE_BYTES", 1 << 20, least=128)
 OUTBOX_BYTES = env.integer("OUTBOX_BYTES", 1 << 20, least=1024)
+MAX_EVENT_BYTES = env.integer("MAX_EVENT_BYTES", OUTBOX_BYTES, least=256, most=OUTBOX_BYTES)
 SLOW_CONSUMER_SECONDS = env.seconds("SLOW_CONSUMER_SECONDS", 20)
 WS_TIMEOUT_SECONDS = env.seconds("WS_TIMEOUT_SECONDS", 300)
 DRAIN_SECONDS = env.seconds("DRAIN_SECONDS", 30, least=0)
@@ -105,12 +101,23 @@ TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 # --- The product -----
 ROUTES = product.routes(env)
 EXTRA_APPS = product.extra_apps(env)
+# Where a request may have a body, as clients write the path; elsewhere its head is refused.
+BODY_PATHS = (
+    "/admin/",
+    "/api/",
+    *env.several(
+        "BODY_PATHS",
+        parsers.start_of_path,
+        expected="how paths begin, separated by commas, such as /orders/",
+    ),
+)
 
 # --- Stores -----
 DATABASE_URL = parsers.read_url(env, "DATABASE_URL", ("postgres", "postgresql", "sqlite"), host=False)
 REDIS_URL = parsers.read_url(env, "REDIS_URL", ("redis", "rediss", "unix"), host=False)
 
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=3)
+EVENT_WAIT_SECONDS = env.seconds("EVENT_WAIT_SECONDS", 86_400)
 RECORD_RETENTION_DAYS = env.integer("RECORD_RETENTION_DAYS", 30, least=0)
 VAR_DIR.mkdir(exist_ok=True)
 try:
@@ -138,7 +145,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": "gateway"},
     }
     if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
+    else {"BACKEND": "proxy.cluster.memory_layer.MemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
 }
 
 # --- Django -----
@@ -170,10 +177,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "proxy.http.guard.in_one_thread",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
-BODY_PATHS = ("/admin/",)  # where a request may have a body; elsewhere its head is refused
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -211,6 +218,13 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing is collected
+
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sluicegate",
+    "DESCRIPTION": "What other programs ask of a gateway. docs/publishing.md tells what is promised.",
+    "VERSION": "1",
+}
 
 # --- Security -----
 # Which requests came over TLS, TRUSTED_PROXIES tell (proxy/http/guard.py); SECURE_PROXY_SSL_HEADER

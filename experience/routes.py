@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from experience import settings
+from experience.actions.routes import EXPERIENCE_V2
+from experience.actions.share import Share
+from experience.events import bridges
+from experience.sessions.routes import SESSIONS
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
+from experience.topics import experience_topic, of_experience
 from proxy.api import (
     BreakerLimits,
     Forward,
@@ -13,17 +16,8 @@ from proxy.api import (
     OverRate,
     Probe,
     Route,
-    Subject,
-    TopicKind,
     Upstream,
 )
-
-experience_topic = TopicKind("experience")
-
-
-def _experience(subject: Subject) -> Iterable[str]:
-    return (experience_topic(subject.query["experience"]),)
-
 
 KB = Upstream.of(
     "kb",
@@ -40,7 +34,8 @@ EXPERIENCE = Route(
     connection_limits=settings.EXPERIENCE_LIMITS,
     bounds=settings.EXPERIENCE_BOUNDS,
     forward=Forward(query=("token", "experience")),
-    topics=_experience,
+    divert=Share(EXPERIENCE_V2.name, percent=settings.V2_SHARE, claim=settings.V2_CLAIM).divert(),
+    topics=of_experience,
     topic_kinds=(experience_topic,),
     control=True,
     unauthenticated_status=403,
@@ -50,4 +45,6 @@ EXPERIENCE = Route(
     ),
 )
 
-ROUTES = (EXPERIENCE, STUDIO, STUDIO_SOCKETIO)
+ROUTES = (EXPERIENCE, EXPERIENCE_V2, STUDIO, STUDIO_SOCKETIO, SESSIONS)
+
+bridges.run_on_every_node()

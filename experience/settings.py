@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.api import env
+from proxy.api import BridgedChannel, BridgedSubject, env, nats_server, nats_stream
 
 env.also_called({"STUDIO_URLS": "STUDIO_WS_URLS", "STUDIO_URL": "STUDIO_WS_URLS", "KB_URL": "KB_SERVICE_URL"})
 
@@ -19,6 +19,20 @@ KB_PROBE_SECONDS = env.seconds("KB_PROBE_SECONDS", 30, least=0.1)
 EXPERIENCE_LIMITS = env.connection_limits("experience", per_ip=200, per_user=20, rate="100/s")
 EXPERIENCE_BOUNDS = env.link_bounds("experience")
 EXPERIENCE_MESSAGE_RATE = env.rate("EXPERIENCE_MESSAGE_RATE", "1000/s")
+KB_ACTION_SECONDS = env.seconds("KB_ACTION_SECONDS", 5.0, least=0.1, most=15)
+KB_ACTIONS_PER_LINK = env.integer("KB_ACTIONS_PER_LINK", 16)
+KB_ACTIONS_WAITING = env.integer("KB_ACTIONS_WAITING", 2_000)
+KB_ACTION_CONNECTIONS = env.integer("KB_ACTION_CONNECTIONS", 100)
+
+
+def _percent(raw: str) -> float:
+    if not 0 <= float(raw) <= 100:
+        raise ValueError
+    return float(raw)
+
+
+V2_SHARE = env.read("V2_SHARE", 0.0, _percent, expected="a percentage from 0 to 100")
+V2_CLAIM = env.text("V2_CLAIM")
 
 
 # --- The studio -----
@@ -49,3 +63,40 @@ MESSAGE_RATE_PER_CONNECTION = env.optional_rate("MESSAGE_RATE_PER_CONNECTION")
 BYTE_RATE_PER_USER = env.optional_rate("BYTE_RATE_PER_USER")
 BYTE_RATE_PER_CONNECTION = env.optional_rate("BYTE_RATE_PER_CONNECTION")
 MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close", "wait"))
+
+# --- Events from elsewhere -----
+NATS_URL = env.several("NATS_URL", nats_server, expected="URLs like nats://host:4222, separated by commas")
+NATS_SUBJECTS = env.several(
+    "NATS_SUBJECTS",
+    BridgedSubject.parse,
+    default=(
+        BridgedSubject("world.updates.user.{user_id}", "user:{user_id}"),
+        BridgedSubject("world.updates.experience.{id}", "experience:{id}"),
+    ),
+    expected="SUBJECT=TOPIC, separated by commas, such as news.{id}=user:{id}, news.*.all=everyone",
+)
+NATS_STREAM = env.read(
+    "NATS_STREAM", "", nats_stream, expected="the name of a stream of JetStream, such as WORLD"
+)
+REDIS_CHANNELS = env.several(
+    "REDIS_CHANNELS",
+    BridgedChannel.parse,
+    expected="CHANNEL=TOPIC, separated by commas, such as news:{id}=user:{id}, news:*:all=everyone",
+)
+
+# --- Sessions of agents -----
+RELAY_REDIS_TIMEOUT_SECONDS = env.seconds("RELAY_REDIS_TIMEOUT_SECONDS", 5, most=6)
+RELAY_GRACE_SECONDS = env.seconds("RELAY_GRACE_SECONDS", 30)
+RELAY_MAX_MESSAGE_BYTES = env.integer("RELAY_MAX_MESSAGE_BYTES", 256 * 1024, least=128, most=1 << 20)
+# Beyond the former a client's message is answered with an error; beyond this, either side's closes the link.
+RELAY_MOST_BYTES = 4 * RELAY_MAX_MESSAGE_BYTES
+RELAY_OUTBOX_BYTES = env.integer("RELAY_OUTBOX_BYTES", 10 << 20, least=1024)
+RELAY_MODES = ("live", "durable")
+RELAY_MODE = env.choice("RELAY_MODE", "live", RELAY_MODES)
+RELAY_KEEP_MESSAGES = env.integer("RELAY_KEEP_MESSAGES", 1000, least=1)
+RELAY_KEEP_SECONDS = env.seconds("RELAY_KEEP_SECONDS", 3600, least=1)
+RELAY_WS_TIMEOUT_SECONDS = env.seconds("RELAY_WS_TIMEOUT_SECONDS", None)
+RELAY_MESSAGE_RATE = env.rate("RELAY_MESSAGE_RATE", "1000/s")
+RELAY_BYTE_RATE = env.rate("RELAY_BYTE_RATE", "8388608/s")
+# A page may show several agents, and whole offices come from one address.
+RELAY_LIMITS = env.connection_limits("relay", per_ip=200, per_user=20, rate="100/s")

@@ -8,8 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.cluster.publishing import publish, publish_on_commit
-from proxy.cluster.signals import LayerAway
+from proxy.bridges.bridge import Broker, bridge
+from proxy.bridges.jetstream import JetStreamBroker, nats_stream
+from proxy.bridges.nats import NatsBroker, nats_server
+from proxy.bridges.redis import bridge_redis
+from proxy.cluster.presence import Presence, Present, apresence, presence
+from proxy.cluster.publishing import (
+    Delivered,
+    Publication,
+    apublish,
+    apublish_many,
+    publish,
+    publish_many,
+    publish_on_commit,
+)
+from proxy.cluster.questions import LayerAway
+from proxy.core.bridging.channels import BridgedChannel
+from proxy.core.bridging.subjects import BridgedSubject
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.credentials import Credentials
@@ -23,8 +38,9 @@ from proxy.core.errors import (
     Overloaded,
     TokenExpired,
 )
+from proxy.core.history import History
 from proxy.core.human import one_line
-from proxy.core.legs import Leg
+from proxy.core.legs import ClientSide, Leg, PushingLeg, payload_bytes
 from proxy.core.limits import ConnectionLimits, LinkBounds, MessageLimits, OverRate, Rate
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.pools.balancing import PolicyName
@@ -35,6 +51,9 @@ from proxy.core.routes import ClientPath, Forward, LegPerLink, Overflow, Resume,
 from proxy.core.topics import EVERYONE, TopicKind, connection_topic, user_topic
 from proxy.engine.background import Background
 from proxy.engine.pools.probes import USER_AGENT as PROBE_USER_AGENT
+from proxy.engine.redis.channels import SubscriberAway, SubscribeRefused
+from proxy.engine.redis.commands import CommandsAway, RedisCommands
+from proxy.engine.redis.subscriber import Subscriber, Subscription
 from proxy.env import SettingError, env
 from proxy.metrics import child
 from proxy.tables.executor import DatabaseExecutor
@@ -52,46 +71,74 @@ __all__ = [
     "Background",
     "BadRequest",
     "BreakerLimits",
+    "BridgedChannel",
+    "BridgedSubject",
+    "Broker",
     "Bucket",
     "ClientPath",
+    "ClientSide",
     "Close",
     "ClosedBy",
+    "CommandsAway",
     "ConnectionLimits",
     "Credentials",
     "DatabaseExecutor",
+    "Delivered",
     "Forbidden",
     "Forward",
     "GatewayError",
+    "History",
+    "JetStreamBroker",
     "LayerAway",
     "Leg",
     "LegClosed",
     "LegPerLink",
     "LinkBounds",
     "MessageLimits",
+    "NatsBroker",
     "NotFound",
     "OverRate",
     "Overflow",
     "Overloaded",
     "Policy",
     "PolicyName",
+    "Presence",
+    "Present",
     "Principal",
     "Probe",
     "ProbeKind",
+    "Publication",
+    "PushingLeg",
     "Rate",
+    "RedisCommands",
     "Resume",
     "Route",
     "SettingError",
     "Subject",
+    "SubscribeRefused",
+    "Subscriber",
+    "SubscriberAway",
+    "Subscription",
     "TokenExpired",
     "TopicKind",
     "Upstream",
     "Verdict",
     "Workplace",
+    "apresence",
+    "apublish",
+    "apublish_many",
+    "bridge",
+    "bridge_redis",
     "child",
     "connection_topic",
     "env",
+    "nats_server",
+    "nats_stream",
     "one_line",
+    "payload_bytes",
+    "presence",
     "publish",
+    "publish_many",
     "publish_on_commit",
     "run_on_every_node",
     "token_verifier",

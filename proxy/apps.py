@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ProxyConfig(AppConfig):
@@ -9,5 +10,7 @@ class ProxyConfig(AppConfig):
         from proxy import checks  # noqa: F401  importing registers them
         from proxy.admin import logins  # noqa: F401  importing registers them
         from proxy.cluster.rules import announce_changes
+        from proxy.tables.token_permissions import make_permissions
 
         announce_changes()
+        post_migrate.connect(make_permissions, sender=self)

@@ -14,8 +14,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004  Django's name
 
 from proxy import registry
+from proxy.bridges.bridge import leads
 from proxy.core.addresses import parse_address
 from proxy.core.routes import Upstream
+from proxy.core.topics import EVERYONE
 from proxy.env import env
 
 # RFC 7518, section 3.2: a key as long as the hash, or the hash is not what has to be guessed.
@@ -66,7 +68,8 @@ def check_routes_lead_somewhere(**_: Any) -> list[CheckMessage]:
 @register
 def check_packages_of_routes_are_apps(**_: Any) -> list[CheckMessage]:
     """gateway.W013."""
-    packages = dict.fromkeys(name.partition(".")[0] for name in settings.ROUTES)
+    modules = [name.split(".")[:-1] for name in settings.ROUTES]
+    packages = dict.fromkeys(".".join(each[:end]) for each in modules for end in range(1, len(each) + 1))
     return [
         Warning(
             f"ROUTES leads into {package}, which has models, and EXTRA_APPS does not name it.",
@@ -74,7 +77,45 @@ def check_packages_of_routes_are_apps(**_: Any) -> list[CheckMessage]:
             id="gateway.W013",
         )
         for package in packages
-        if not apps.is_installed(package) and find_spec(f"{package}.models") is not None
+        if not apps.is_installed(package) and _has_models(package)
+    ]
+
+
+def _has_models(package: str) -> bool:
+    try:
+        return find_spec(f"{package}.models") is not None
+    except ModuleNotFoundError:  # of a lone module, which has nothing inside; or there is none: others say so
+        return False
+
+
+@register
+def check_bridges_lead_somewhere(**_: Any) -> list[CheckMessage]:
+    """gateway.W014."""
+    known = {EVERYONE, *(kind.name for kind in registry.topic_kinds())}  # which imports what declares bridges
+    return [
+        Warning(
+            f"The bridge {bridge!r} leads to topics of the kind {kind!r}, which no route declares.",
+            hint="Is the topic in the bridge's setting misspelt, or a route missing in ROUTES?",
+            id="gateway.W014",
+        )
+        for bridge, led in leads().items()
+        for kind in sorted(led.kinds)
+        if kind not in known
+    ]
+
+
+@register
+def check_bridges_come_from_somewhere(**_: Any) -> list[CheckMessage]:
+    """gateway.W015."""
+    registry.routes()  # which imports what declares bridges
+    return [
+        Warning(
+            f"The bridge {bridge!r} comes from the gateway's Redis, and REDIS_URL is unset.",
+            hint="Set REDIS_URL to the Redis that others publish in.",
+            id="gateway.W015",
+        )
+        for bridge, led in leads().items()
+        if led.needs_redis and not settings.REDIS_URL
     ]
 
 
@@ -158,7 +199,7 @@ def check_somebody_tells_of_tls(**_: Any) -> list[CheckMessage]:
 @register(deploy=True)
 def check_channel_layer_is_shared(**_: Any) -> list[CheckMessage]:
     """gateway.I001."""
-    if not settings.CHANNEL_LAYERS["default"]["BACKEND"].endswith("InMemoryChannelLayer"):
+    if not settings.CHANNEL_LAYERS["default"]["BACKEND"].endswith("MemoryChannelLayer"):
         return []
     text = "REDIS_URL is unset: events and caps reach one process only."
     hint = "Fine for one process. For several workers or nodes, set REDIS_URL."

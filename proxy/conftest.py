@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pytest_django import DjangoDbBlocker
 
 from config.testing.servers import PostgresServer
 from proxy.tables.database_settings import database
+from proxy.tables.executor import DatabaseExecutor
 from proxy.tests.world import redis, world  # noqa: F401  fixtures
 
 WRITTEN = (
@@ -25,6 +26,8 @@ WRITTEN = (
         "proxy_memberreport",
         "proxy_kick",
         "proxy_kickreport",
+        "proxy_waitingevent",
+        "proxy_apikey",
     ),
     *("django_admin_log", "django_session", "auth_user", "auth_group", "axes_accessattempt"),
 )
@@ -62,6 +65,14 @@ def any_database(request: pytest.FixtureRequest, transactional_db: None) -> None
         request.getfixturevalue("postgres_database")
 
 
+@pytest.fixture
+async def executor() -> AsyncIterator[DatabaseExecutor]:
+    """Runs what a test asks of the database; the test names the database."""
+    executor = DatabaseExecutor()
+    yield executor
+    await executor.close()
+
+
 @contextmanager
 def default_database(url: str) -> Iterator[None]:
     """Make `url` what code that knows nothing of it finds as the default database."""
@@ -74,7 +85,8 @@ def default_database(url: str) -> Iterator[None]:
         yield
     finally:
         connections["default"].close()
-        connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
+        if connections["default"].vendor == "postgresql":
+            connections["default"].close_pool()  # type: ignore[attr-defined]
         connections.settings["default"] = kept_settings
         connections["default"] = kept_connection
         ContentType.objects.clear_cache()

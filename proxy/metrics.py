@@ -107,8 +107,46 @@ UPSTREAM_HEALTHY = Gauge(
 )
 EVENTS_TOTAL = Counter(
     _PREFIX + "events_total",
-    "Events by source (layer, local; answers to one client) and what became of them, counted per delivery.",
+    "Events by source (layer, local, history; answers to one client) and what became of them, per delivery. "
+    "And events that waited too long to be shipped, and what was in a history and no event.",
     labelnames=("source", "outcome"),
+)
+RECOVERIES_TOTAL = Counter(
+    _PREFIX + "recoveries_total",
+    "Clients that said what they heard of topics with a history, by route and whether they got the rest",
+    labelnames=("route", "outcome"),
+)
+EVENTS_WAITING = Gauge(
+    _PREFIX + "events_waiting",
+    "Events that were committed and not shipped yet, 100,000 at most, as any node sees them.",
+    multiprocess_mode="livemax",
+)
+EVENTS_WAITING_SECONDS = Gauge(
+    _PREFIX + "events_waiting_seconds",
+    "For how long the first of them has waited.",
+    multiprocess_mode="livemax",
+)
+PUBSUB_CHANNELS = Gauge(
+    _PREFIX + "pubsub_channels",
+    "Channels and patterns of Redis that somebody here listens to.",
+    multiprocess_mode="livesum",
+)
+PUBSUB_MESSAGES_TOTAL = Counter(
+    _PREFIX + "pubsub_messages_total", "What was heard on them, counted every few seconds."
+)
+PUBSUB_LOSSES_TOTAL = Counter(
+    _PREFIX + "pubsub_losses_total", "Times that Redis was lost, or could not be reached, to listen to."
+)
+BRIDGE_MESSAGES_TOTAL = Counter(
+    _PREFIX + "bridge_messages_total",
+    "What other brokers brought, by bridge and outcome: passed as it came, wrapped, or dropped.",
+    labelnames=("bridge", "outcome"),
+)
+BRIDGE_CONNECTED = Gauge(
+    _PREFIX + "bridge_connected",
+    "Whether the bridge hears its broker.",
+    labelnames=("bridge",),
+    multiprocess_mode="livemin",
 )
 RECORD_QUEUE_LENGTH = Gauge(
     _PREFIX + "record_queue_length", "Records that wait for the database.", multiprocess_mode="livesum"

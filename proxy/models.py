@@ -1,4 +1,6 @@
-"""The live record (nodes, and every connection that they hold or held); blocks; members of pools."""
+"""The live record (nodes, and every connection that they hold or held); blocks; members of pools; API keys;
+events that wait to be shipped.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import Now
 
 from proxy import registry
 from proxy.core.blocking import parse_network
@@ -74,6 +77,14 @@ class Connection(models.Model):
             models.Index(fields=["path"], name="connection_path", opclasses=["varchar_pattern_ops"]),
             models.Index(
                 fields=["node", "-opened_at"], name="connection_live", condition=models.Q(closed_at=None)
+            ),
+            *(
+                models.Index(
+                    fields=[field, "-closed_at"],
+                    name=f"connection_closed_{field}",
+                    condition=models.Q(closed_at__isnull=False),
+                )
+                for field in ("topic", "route", "node")
             ),
         ]
         permissions = [("kick_connection", "Can kick connections")]
@@ -211,3 +222,47 @@ class MemberReport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.url}: {self.state}"
+
+
+class WaitingEvent(models.Model):
+    """An event that `publish_on_commit` wrote in its caller's transaction; deleted once it is shipped."""
+
+    topic = models.CharField(max_length=512)
+    text = models.TextField()
+    size_bytes = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.pk}"
+
+
+class ApiKey(models.Model):
+    """What a program shows to the HTTP API. Its secret is kept hashed; a revoked one stays as a row."""
+
+    MAX_NAME_CHARS = 64
+
+    id = models.CharField("ID", primary_key=True, max_length=12, editable=False)
+    name = models.CharField(max_length=MAX_NAME_CHARS, help_text="Who uses it.")
+    digest = models.CharField(max_length=64, editable=False)
+    publish = models.JSONField("topics", default=list)
+    may_kick = models.BooleanField(default=False)
+    may_list_connections = models.BooleanField(default=False)
+    created_at = models.DateTimeField("issued", auto_now_add=True)
+    last_used_at = models.DateTimeField("last used", null=True, blank=True)
+    revoked_at = models.DateTimeField("revoked", null=True, blank=True)
+
+    class Meta:
+        ordering = [models.F("revoked_at").desc(nulls_first=True), "-created_at", "id"]
+        verbose_name = "API key"
+        default_permissions = ("view", "change")
+        # Those for publishing are made as routes declare kinds of topics: proxy/tables/token_permissions.py.
+        permissions = [
+            ("kick_by_token", "Can kick over the HTTP API, by a token"),
+            ("list_by_token", "Can list connections over the HTTP API, by a token"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"

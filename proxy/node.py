@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NoReturn
@@ -19,16 +19,21 @@ from redis.asyncio import Redis
 from proxy import metrics, registry
 from proxy import work as product_work
 from proxy.cluster import signals
+from proxy.cluster.asking import Answering
+from proxy.cluster.catching_up import CatchingUp
 from proxy.cluster.closing import Closings, end_if_live, tell_replaced
+from proxy.cluster.comings import Comings
 from proxy.cluster.kick_watch import KickWatch
+from proxy.cluster.presence import Roll
 from proxy.cluster.publishing import encode_event
 from proxy.cluster.rules import StaffRules
-from proxy.core.errors import Draining, GatewayError, Overloaded
+from proxy.cluster.shipping import Shipper, tend_forever
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
 from proxy.core.topics import EVERYONE, check_topic, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
+from proxy.engine.admission.door import Door
 from proxy.engine.admission.shared_caps import SCRIPT, RunScript
 from proxy.engine.background import Background, Work
 from proxy.engine.hub import Hub
@@ -38,6 +43,9 @@ from proxy.engine.links.traffic import count_forever
 from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.probes import probe_forever
 from proxy.engine.recorder import Recorder
+from proxy.engine.redis.address import RedisAddress
+from proxy.engine.redis.commands import RedisCommands
+from proxy.engine.redis.subscriber import Subscriber
 from proxy.env import env
 from proxy.served import serve_routes
 from proxy.tables.connection_rows import record
@@ -78,31 +86,36 @@ class GatewayNode:
         self.links: dict[str, Link] = {}
         self.no_links = asyncio.Event()
         self.no_links.set()
-        self.draining = False  # nobody else remembers it: the server asks, and the heart as it beats
-        # What makes this process drain; `serve` puts its server here.
-        self.request_drain: Callable[[], None] | None = None
-        self.max_links = settings.MAX_CONNECTIONS
+        self.door = Door(most_links=settings.MAX_CONNECTIONS)
         self.verifier = token_verifier()
         self.background = Background()
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
-        write = partial(record, database=self.database, node_id=self.node_id)
-        self.recorder = Recorder(write, progress=self._progress)
-        self._reaper, self.lag = Reaper(), LoopLag()
+        self.recorder = self._make_recorder()
+        self.comings = Comings(registry.topic_kinds(), self.links)
+        self._reaper, self.lag = Reaper(on_lost=self.comings.lost), LoopLag()
         self.heart = self._make_heart()
-        self.served = serve_routes(registry.routes(), limits=self.limits)
+        self.served = serve_routes(registry.served(), limits=self.limits)
         self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
         self.admission = self._make_admission()
         self._closings = Closings(links=self.links, admission=self.admission, kicks=self.kicks)
+        self.answering = Answering(get_channel_layer().store)
+        self.shipper = Shipper(get_channel_layer().store, self.database, node_id=self.node_id)
         self.hub = self._make_hub()
+        self.catching_up = CatchingUp(get_channel_layer(), self.hub)
+        self.subscriber, self.commands = _redis_for_all(settings.REDIS_URL)
+
+    def _make_recorder(self) -> Recorder:
+        write = partial(record, database=self.database, node_id=self.node_id)
+        return Recorder(write, progress=self._progress)
 
     def _make_heart(self) -> NodeHeart:
         return NodeHeart(
             self._heart_database,
             node_id=self.node_id,
-            is_draining=lambda: self.draining,
+            is_draining=lambda: self.door.draining,
             on_returned=self.recorder.note_all,
             may_reap=self._reaper.wake,
         )
@@ -111,8 +124,16 @@ class GatewayNode:
         """What delivers to the links of this node, and brings others' messages to whom they concern."""
         hub = Hub(get_channel_layer(), own_topic=node_topic(self.node_id))
         hub.listen(signals.ALL_NODES)
-        hub.receive(signals.EVENT, signals.hear_event)
-        for party in (self.rules, self.kicks, self._closings):
+        roll = Roll(self.answering, live=self.links)
+        for party in (
+            self.answering,
+            roll,
+            self.comings,
+            self.shipper,
+            self.rules,
+            self.kicks,
+            self._closings,
+        ):
             party.listen(hub)
         hub.receive(signals.DRAIN, self._drain)
         hub.on_gap(partial(hub.deliver, EVERYONE, RESYNC))
@@ -132,31 +153,54 @@ class GatewayNode:
         for name, meant in env.misspelt().items():
             logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
         for name, work in (*self._work(), *self._product_work()):
-            self.background.start(name, work)
+            self.background.start(name, work, ends_last=name == "commands")  # that others tell at their end
 
     def _work(self) -> Iterator[tuple[str, Work]]:
         """The node's own background work, by the name that logs and metrics know it by."""
-        yield "node", self.heart.run
-        yield "reaper", self._reaper.run
-        yield "recorder", self.recorder.run
-        yield "hub", self.hub.run
+        yield from self._work_on_tables()
+        yield from self._work_with_nodes()
         yield "lag", self.lag.run
         yield "gauges", self._measure
         yield "traffic", partial(count_forever, self.links.values)
-        yield "rules", self.rules.run
-        yield "kicks", self.kicks.run
-        yield "members", self.reporter.run
-        if settings.RECORD_RETENTION_DAYS:
-            yield "retention", Retention(node_id=self.node_id, days=settings.RECORD_RETENTION_DAYS).run
-        if self.admission.shared is not None:
-            yield "leases", self.admission.shared.run
         for pool in self.pools():
             yield f"probes:{pool.name}", partial(probe_forever, pool)
         if self.verifier.jwks is not None:
             yield "jwks", self.verifier.jwks.run
 
+    def _work_on_tables(self) -> Iterator[tuple[str, Work]]:
+        yield "node", self.heart.run
+        yield "reaper", self._reaper.run
+        yield "recorder", self.recorder.run
+        yield "rules", self.rules.run
+        yield "kicks", self.kicks.run
+        yield "members", self.reporter.run
+        yield "shipper", self.shipper.run
+        yield "waiting", partial(tend_forever, self.database, wait_seconds=settings.EVENT_WAIT_SECONDS)
+        if settings.RECORD_RETENTION_DAYS:
+            yield "retention", Retention(node_id=self.node_id, days=settings.RECORD_RETENTION_DAYS).run
+
+    def _work_with_nodes(self) -> Iterator[tuple[str, Work]]:
+        """What speaks to others, by the channel layer or the Redis."""
+        yield "hub", self.hub.run
+        yield "answers", self.answering.run
+        if self.comings.is_wanted:
+            yield "comings", self.comings.run
+        if self.admission.shared is not None:
+            yield "leases", self.admission.shared.run
+        if self.subscriber is not None:
+            yield "subscriber", self.subscriber.run
+        if self.commands is not None:
+            yield "commands", self.commands.run
+
     def _product_work(self) -> Iterator[tuple[str, Work]]:
-        place = Workplace(deliver=self._deliver_here, watch=self.hub.watch, run_in_database=self.database.run)
+        place = Workplace(
+            deliver=self._deliver_here,
+            resync=partial(self.hub.deliver_to_any, text=RESYNC),
+            watch=self.hub.watch,
+            run_in_database=self.database.run,
+            subscriber=self.subscriber,
+            commands=self.commands,
+        )
         for name, work in product_work.told().items():
             yield f"product:{name}", partial(product_work.run, name, work, place)
 
@@ -165,7 +209,7 @@ class GatewayNode:
 
     async def stop(self, *, deadline_seconds: float = 8.0) -> None:
         """Wait for links that are ending, write what the record still lacks, and leave."""
-        self.draining = True
+        self.door.draining = True
         if not await self._links_end_within(deadline_seconds / 2):
             logger.warning("links do not end and are cut", extra={"links": len(self.links)})
             for link in tuple(self.links.values()):
@@ -189,14 +233,6 @@ class GatewayNode:
         """The pools of all registered routes."""
         return tuple(dict.fromkeys(each.pool for each in self.served.values() if each.pool is not None))
 
-    def refusal(self, links: int) -> GatewayError | None:
-        """Why no link may begin beside `links` others: this node drains, or is full. None: it may."""
-        if self.draining:
-            return Draining("this node drains")
-        if links >= self.max_links:
-            return Overloaded("MAX_CONNECTIONS reached")
-        return None
-
     def opened(self, link: Link) -> None:
         """The link is accepted and live from now on."""
         self.links[link.id] = link
@@ -205,9 +241,11 @@ class GatewayNode:
         self._closings.opened(link)
         self.rules.enforce(link)
         self.kicks.opened(link)
+        self.comings.opened(link)
 
     def closed(self, link: Link) -> None:
         self.links.pop(link.id, None)
+        self.comings.closed(link)
         if not self.links:
             self.no_links.set()
 
@@ -230,12 +268,8 @@ class GatewayNode:
             yield link.record
 
     def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
-        """Somebody told this node to drain; `serve` knows how, other servers at least take no new links."""
         logger.info("told to drain")
-        if self.request_drain is not None:
-            self.request_drain()
-        else:
-            self.draining = True
+        self.door.drain()
 
     async def _replace(self, node_id: str, link_id: str) -> None:
         """End a link of that node because its user has opened a newer one."""
@@ -243,6 +277,11 @@ class GatewayNode:
             end_if_live(self.links, link_id)
         else:
             await tell_replaced(node_id, link_id)
+
+
+def _redis_for_all(url: str) -> tuple[Subscriber | None, RedisCommands | None]:
+    """One connection each for all in this process that subscribe, and that tell Redis something."""
+    return (Subscriber(RedisAddress.parse(url)), RedisCommands(url)) if url else (None, None)
 
 
 def _script_in_redis() -> RunScript:

@@ -11,6 +11,7 @@ from importlib import import_module
 from django.conf import settings
 
 from proxy.core.captures import captured_by, shape_of
+from proxy.core.history import History
 from proxy.core.limits import ConnectionLimits
 from proxy.core.routes import Route, Upstream
 from proxy.core.topics import LINK_KINDS, TopicKind, node_topic
@@ -34,10 +35,32 @@ def routes() -> tuple[Route, ...]:
         ("are at", _twice(_paths(found))),
         ("have different upstreams named", _twice(each.name for each in different)),
         ("have different connection_limits named", _twice(each.name for each in {*map(caps_of, found)})),
+        ("have different kinds of topics named", _twice(kind.name for kind in {*_kinds(found)})),
     ):
         if twice is not None:
             raise SettingError("ROUTES", f"different routes; two {what} {twice!r}")
     return found
+
+
+_only = set[str]()
+
+
+def serve_only(names: Iterable[str]) -> None:
+    """Have this process answer on the routes of these names, and on no others. All are known nevertheless:
+    their topics can be published to, and staff see their pools. To be called before `served` is asked.
+
+    Raises:
+        ValueError: there is no route of a name, or no name.
+    """
+    chosen, known = set(names), {route.name for route in routes()}
+    if not chosen or not chosen <= known:
+        raise ValueError(f"names of routes, separated by commas: {', '.join(sorted(known))}")
+    _only.update(chosen)
+
+
+def served() -> tuple[Route, ...]:
+    """The routes that this process answers on."""
+    return tuple(route for route in routes() if not _only or route.name in _only)
 
 
 def caps_of(route: Route) -> ConnectionLimits:
@@ -65,8 +88,13 @@ def upstream(name: str) -> Upstream:
 
 def topic_kinds() -> tuple[TopicKind, ...]:
     """Every kind of topic that somebody may hear: links of any route, nodes, and what routes declare."""
-    declared = (kind for route in routes() for kind in route.topic_kinds)
-    return tuple(dict.fromkeys((*LINK_KINDS, node_topic, *declared)))
+    return tuple(dict.fromkeys(_kinds(routes())))
+
+
+def history_of(topic: str) -> History | None:
+    """What the topic remembers of its events; None: nothing."""
+    name = topic.partition(":")[0]
+    return next((kind.history for kind in topic_kinds() if kind.name == name), None)
 
 
 def routes_at(name: str) -> tuple[Route, ...]:
@@ -88,6 +116,10 @@ def routes_at(name: str) -> tuple[Route, ...]:
         if not isinstance(each, Route):
             raise SettingError("ROUTES", f"routes, or tuples of them; {name} holds a {type(each).__name__}")
     return held
+
+
+def _kinds(found: Iterable[Route]) -> tuple[TopicKind, ...]:
+    return (*LINK_KINDS, node_topic, *(kind for route in found for kind in route.topic_kinds))
 
 
 def _paths(found: Iterable[Route]) -> Iterator[str]:

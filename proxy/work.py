@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from proxy.core.answers import wrong
 from proxy.core.topics import TopicKind
 from proxy.engine.hub import TopicWatcher
+from proxy.engine.redis.commands import RedisCommands
+from proxy.engine.redis.subscriber import Subscriber
 
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -29,14 +31,23 @@ class Workplace:
     Attributes:
         deliver: gives an event to those links of this node that hear a topic, at once; ValueError for what is
             none. Call it on the event loop.
+        resync: tells those links of this node that hear any of some topics that they may have missed events,
+            each once. Call it on the event loop, for a gap in what is delivered.
         watch: tells a watcher of the first and last link of this node on each topic of some kinds, until
             cancelled; begins with those there are (`proxy/engine/hub.py`).
         run_in_database: runs a function that uses the database.
+        subscriber: hears what is published to channels of the gateway's Redis, over one connection for all of
+            the node (`proxy/engine/redis/subscriber.py`); None without REDIS_URL. Use it on the event loop.
+        commands: runs commands in it, those of all the node over one connection, in their order
+            (`proxy/engine/redis/commands.py`); None without REDIS_URL. Likewise.
     """
 
     deliver: Callable[[str, Mapping[str, Any]], None]
+    resync: Callable[[Iterable[str]], None]
     watch: Callable[[TopicWatcher, Collection[TopicKind]], Coroutine[Any, Any, NoReturn]]
     run_in_database: RunInDatabase
+    subscriber: Subscriber | None = None
+    commands: RedisCommands | None = None
 
 
 NodeWork = Callable[[Workplace], Awaitable[None]]

@@ -18,6 +18,8 @@ namespace Sluicegate
         public string SubProtocol;
         /// <summary>Asked after a close code that is the service's own (3000-4999, none of the gateway's); null: stop.</summary>
         public Func<Close, bool> ComeBackAfter;
+        /// <summary>For routes whose topics have a history: a new Since(), and the client hears what it missed. Null: none.</summary>
+        public Since Since;
         public int MaxMessageBytes = 4 * 1024 * 1024;
         public TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
         /// <summary>A refused handshake is accepted and closed at once (`refuse=close`). So a link counts as served with

@@ -1,6 +1,6 @@
 // A console client around SluicegateClient: prints what it hears, sends the lines of its standard input.
 //
-//   mcs -out:example.exe ClientOptions.cs Comeback.cs SluicegateClient.cs Example.cs
+//   mcs -out:example.exe ClientOptions.cs Comeback.cs Since.cs SluicegateClient.cs Example.cs
 //   mono example.exe ws://127.0.0.1:8666/ws/experience wylding-woods TOKEN [FRESH_TOKEN]
 //
 // The line `refresh TOKEN` refreshes the token in place; the end of the input ends the connection.

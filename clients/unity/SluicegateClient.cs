@@ -1,5 +1,5 @@
 // A client of the Sluicegate gateway for Unity (Mono or IL2CPP, .NET Standard 2.0, C# 7.3): this file,
-// ClientOptions.cs and Comeback.cs.
+// ClientOptions.cs, Comeback.cs and Since.cs.
 //
 // It needs nothing of UnityEngine. Started from Unity's main thread, it raises its events there, because it never leaves
 // the synchronization context it was started in. WebGL has no ClientWebSocket: use a browser WebSocket there, with the
@@ -42,6 +42,8 @@ namespace Sluicegate
         public event Action<string> MessageReceived;
         /// <summary>A message of the gateway itself, such as gateway.refreshed.</summary>
         public event Action<string> GatewayMessageReceived;
+        /// <summary>With options.Since: what was missed cannot be told, or this is the first time. Fetch the state anew.</summary>
+        public event Action Missed;
         /// <summary>The socket has closed, or could not be opened. The delay is how long until the next attempt; null when
         /// there is none.</summary>
         public event Action<Close, TimeSpan?> Closed;
@@ -198,7 +200,8 @@ namespace Sluicegate
                 opening.Options.AddSubProtocol(options.SubProtocol);
             // refuse=close: Mono shows neither the status nor the body of a refusal, but it shows a close.
             var url = new Uri(options.Url + "?token=" + Uri.EscapeDataString(token)
-                + "&experience=" + Uri.EscapeDataString(options.Experience) + "&refuse=close");
+                + "&experience=" + Uri.EscapeDataString(options.Experience) + "&refuse=close"
+                + (options.Since == null ? "" : "&since=" + options.Since.Value));
             using (var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop))
             {
                 deadline.CancelAfter(options.ConnectTimeout);
@@ -237,9 +240,16 @@ namespace Sluicegate
                 if (!part.EndOfMessage)
                     continue;
                 Serve(served);
-                if (part.MessageType == WebSocketMessageType.Text)
-                    Deliver(Encoding.UTF8.GetString(message.GetBuffer(), 0, (int)message.Length));
+                string text = Encoding.UTF8.GetString(message.GetBuffer(), 0, (int)message.Length);
                 message.SetLength(0);
+                if (part.MessageType != WebSocketMessageType.Text)
+                    continue;
+                Deliver(text);
+                if (options.Since != null && options.Since.AsksToComeBack(text))
+                {
+                    await SayGoodbye(open, 1000);
+                    return new Close(Lost, "back for what was missed");
+                }
             }
         }
 
@@ -269,7 +279,10 @@ namespace Sluicegate
         private void Deliver(string text)
         {
             bool ofTheGateway = text.StartsWith(ControlPrefix, StringComparison.Ordinal);
+            bool missed = options.Since != null && options.Since.Heard(text);
             Raise(ofTheGateway ? GatewayMessageReceived : MessageReceived, text);
+            if (missed)
+                Raise(Missed);
         }
 
         private async Task PingUntil(ClientWebSocket open, CancellationToken leaving)

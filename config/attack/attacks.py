@@ -19,7 +19,9 @@ class Attack(NamedTuple):
 
 _CONTRACT = "config/tests/contract"
 _POOLS = "config/tests/pools"
+_REST = "proxy/rest/tests"
 _SERVER = "proxy/server/tests"
+_SESSIONS = "experience/sessions/tests"
 
 SECTIONS: dict[str, tuple[Attack, ...]] = {
     "Messages": (
@@ -207,6 +209,90 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             "Claims of TLS from who is no trusted proxy",
             "not believed",
             "config/tests/test_http_security.py::test_who_is_no_trusted_proxy_cannot_claim_tls",
+        ),
+    ),
+    "The HTTP API": (
+        Attack(
+            "Keys made up, tampered with, of another key's id",
+            "401; most ask no database",
+            "proxy/tables/tests/test_api_keys.py::test_what_is_no_key_opens_nothing",
+        ),
+        Attack(
+            "Topics that a key was not given, nodes' own among them, also in the middle of a list",
+            "403, and nothing of the list goes out",
+            f"{_REST}/test_events.py::test_a_key_publishes_to_its_topics_alone",
+        ),
+        Attack(
+            "Events that pass for the gateway's own words",
+            "400",
+            f"{_REST}/test_events.py::test_nobody_publishes_what_the_gateway_says",
+        ),
+        Attack(
+            "A token whose user is called like a member of staff, or a superuser",
+            "403: only what was given for tokens counts",
+            f"{_REST}/test_events.py::test_a_token_may_what_its_user_was_given_for_tokens_and_nothing_else",
+        ),
+        Attack(
+            "JSON nested 100,000 deep, half surrogate pairs, wrong kinds, too many events, misspelt fields",
+            "400, and nothing goes out",
+            f"{_REST}/test_events.py::test_what_could_not_be_meant_is_a_400_that_says_why",
+        ),
+        Attack(
+            "Filters and cursors made up",
+            "400 or 404",
+            f"{_REST}/test_connections.py::test_what_is_no_filter_is_refused",
+        ),
+        Attack(
+            "A key looked for in every log line, row and metric afterwards",
+            "found in none",
+            "config/tests/test_http_api.py::test_no_api_key_reaches_a_log_a_row_or_a_metric",
+        ),
+    ),
+    "Sessions, and what others publish": (
+        Attack(
+            "Fifty clients that show a session's token at once, on two nodes",
+            "one comes in",
+            f"{_SESSIONS}/test_sessions_of_two_nodes.py::test_of_fifty_who_show_a_token_on_two_nodes_one_comes_in",
+        ),
+        Attack(
+            "A client that leaves once its token is asked for",
+            "the token is given back",
+            f"{_SESSIONS}/test_sessions_of_two_nodes.py::test_a_token_comes_back_when_its_handshake_ends_after_it_was_asked_for",
+        ),
+        Attack(
+            "A place to come back to that is none: words, digits of other alphabets, a line too many",
+            "400",
+            f"{_SESSIONS}/test_durable_sessions.py::test_a_since_that_is_none_is_refused",
+        ),
+        Attack(
+            "A client that reads nothing of what its agent says",
+            "1008 at the bound; thirty neighbours hear all",
+            f"{_SESSIONS}/test_slow_viewers.py::test_a_client_that_does_not_read_is_closed_at_its_bound_and_its_neighbours_hear_all",
+        ),
+        Attack(
+            "Messages of 256 KiB that cost a parser most, as many as the gateway takes",
+            "they cost it a tenth; a neighbour's ping comes as beside nobody",
+            f"{_SESSIONS}/test_messages.py::test_a_big_message_costs_a_small_part_of_what_it_takes_to_parse_it",
+        ),
+        Attack(
+            "A place far behind in a durable session of 2,000 messages",
+            "Redis looks for it as long as for one of ten",
+            f"{_SESSIONS}/test_stream.py::test_to_find_a_place_costs_the_same_however_much_is_behind_it",
+        ),
+        Attack(
+            "A durable session of messages that fill an outbox at one read, and weigh six times as much on the way",
+            "they come as there is room; nobody is closed",
+            f"{_SESSIONS}/test_durable_sessions.py::test_one_read_that_is_more_than_an_outbox_holds_closes_nobody",
+        ),
+        Attack(
+            "Odd bytes in subjects, reply subjects and headers of NATS, over Pub/Sub and in a stream",
+            "the bridge goes on, and passes what can be passed",
+            "proxy/bridges/tests/test_nats_client.py::test_no_bytes_that_somebody_publishes_end_a_session",
+        ),
+        Attack(
+            "Answers of the KB that are none: pages, redirects, half surrogate pairs, texts that are too long",
+            "an error that says nothing inner",
+            "experience/actions/tests/test_client.py::test_what_is_no_answer_becomes_an_error_that_says_nothing_inner",
         ),
     ),
     "What the gateway stands on": (

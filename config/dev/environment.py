@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.dev.services import Service, services
+from config.parsers import read_host
 from proxy.env import Env, SettingError
 
 DEFAULT_PORT = 8666  # of the gateway
 RUNNING_DIR = "running"  # in var/: how `python -m config.dev COMMAND` finds what runs, a file a gateway
-# What such a command must have in common with the gateway: stores, keys, tokens, and what is routed.
+# What such a command must have in common with the gateway: stores, keys, tokens, what is routed, and whatever
+# is of a service, which begins with its name.
 SHARED = ("DATABASE_URL", "DEBUG", "JWT_", "LOG_FORMAT", "REDIS_URL", "SECRET_KEY")
 _DEFAULTS = {"DEBUG": "true", "LOG_FORMAT": "console", "DRAIN_SECONDS": "0"}
 SAME_PRODUCT = ("ROUTES", "EXTRA_APPS", "PYTHONPATH")
@@ -31,30 +33,40 @@ class Development:
     gateway_port: int
     valkey_port: int | None  # None: REDIS_URL names another one
     services: dict[Service, int]  # those that run here, each with its port
+    elsewhere: tuple[Service, ...]  # those whose variables name others
     own_database: bool  # False: DATABASE_URL names another one
 
     @property
     def ports(self) -> dict[str, int]:
-        """Where each part is that speaks HTTP."""
+        """Where each part is that listens for the others."""
         return {each.name: port for each, port in self.services.items()} | {"gateway": self.gateway_port}
 
+    @property
+    def speak_http(self) -> dict[str, int]:
+        """Those of them that can be asked whether they are there."""
+        others = {each.name for each in self.services if each.scheme != "http"}
+        return {name: port for name, port in self.ports.items() if name not in others}
 
-def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
-    """Fill in what `given` leaves unset. Makes `var_dir` and the secret key in it.
+
+def development(given: Mapping[str, str], *, var_dir: Path, like: Development | None = None) -> Development:
+    """Fill in what `given` leaves unset, on the ports of `like` that are still free. Makes `var_dir` and the
+    secret key in it.
 
     Raises:
         SettingError: a port is no port, or taken; one line that names the variable.
     """
     env = Env(given)
-    host = env.text("GATEWAY_HOST", "127.0.0.1")
+    host = read_host(env, "127.0.0.1")
     gateway_port = _port(env, "GATEWAY_PORT", DEFAULT_PORT, host=host)
+    here = _services_here(env, {} if like is None else like.services)
+    valkey_port = None
+    if not env.raw("REDIS_URL"):
+        valkey_port = _any_free_port(None if like is None else like.valkey_port)
     variables = {**_DEFAULTS, **{name: value for name, value in given.items() if value}}
     variables |= {"GATEWAY_HOST": host, "GATEWAY_PORT": str(gateway_port)}
+    variables |= {service.url_variable: service.url(port) for service, port in here.items()}
     if not env.raw("SECRET_KEY"):
         variables["SECRET_KEY_FILE"] = str(_secret(var_dir / "secret_key"))
-    here = {each: _service_port(env, each) for each in services(env) if not env.raw(each.url_variable)}
-    variables |= {service.url_variable: f"http://127.0.0.1:{port}" for service, port in here.items()}
-    valkey_port = None if env.raw("REDIS_URL") else _any_free_port()
     if valkey_port is not None:
         variables["REDIS_URL"] = f"redis://127.0.0.1:{valkey_port}/0"
     return Development(
@@ -63,8 +75,18 @@ def development(given: Mapping[str, str], *, var_dir: Path) -> Development:
         gateway_port=gateway_port,
         valkey_port=valkey_port,
         services=here,
+        elsewhere=tuple(each for each in services(env) if each not in here),
         own_database=not env.raw("DATABASE_URL"),
     )
+
+
+def _services_here(env: Env, earlier: Mapping[Service, int]) -> dict[Service, int]:
+    """Those that the developer has nowhere else, each on its port of before, if that is free."""
+    return {
+        each: _service_port(env, each, earlier.get(each, each.default_port))
+        for each in services(env)
+        if not env.raw(each.url_variable)
+    }
 
 
 @contextmanager
@@ -79,16 +101,21 @@ def told_to_later_commands(run: Development, *, var_dir: Path) -> Iterator[None]
     with path.open("r+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.truncate()
-        wanted = {*SAME_PRODUCT, *(service.url_variable for service in run.services)}
-        shared = {
-            name: value for name, value in run.variables.items() if name in wanted or name.startswith(SHARED)
-        }
-        json.dump(shared, stream)
+        json.dump(dict(_shared(run)), stream)
         stream.flush()
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _shared(run: Development) -> Iterator[tuple[str, str]]:
+    services = [*run.services, *run.elsewhere]
+    begin = (*SHARED, *(f"{service.name.upper()}_" for service in services))
+    ports = {service.port_variable for service in services}
+    for name, value in run.variables.items():
+        if name in SAME_PRODUCT or (name.startswith(begin) and name not in ports):
+            yield name, value
 
 
 def of_what_runs(given: Mapping[str, str], *, var_dir: Path) -> dict[str, str]:
@@ -118,10 +145,10 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _service_port(env: Env, service: Service) -> int:
+def _service_port(env: Env, service: Service, default: int) -> int:
     """What the developer says, the default, or any other while that is taken: nobody types this port."""
     try:
-        return _port(env, service.port_variable, service.default_port, host="127.0.0.1")
+        return _port(env, service.port_variable, default, host="127.0.0.1")
     except SettingError:
         if env.raw(service.port_variable):
             raise
@@ -138,7 +165,7 @@ def _port(env: Env, name: str, default: int, *, host: str) -> int:
 
 def problem_of_port(port: int, *, host: str) -> str | None:
     """Why nobody could listen there now; None if one can."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -147,7 +174,10 @@ def problem_of_port(port: int, *, host: str) -> str | None:
     return None
 
 
-def _any_free_port() -> int:
+def _any_free_port(wanted: int | None = None) -> int:
+    """That one, while nobody has it."""
+    if wanted is not None and problem_of_port(wanted, host="127.0.0.1") is None:
+        return wanted
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -2,7 +2,8 @@
 
 Written `VARIABLE = command; VARIABLE = command`: the variable names the service's URL to whoever routes to
 it, and a service whose variable is set already runs elsewhere. `{port}` in the command becomes a free port.
-The variable's first word is the service's name.
+The variable's first word is the service's name. Its URL begins with http, or with what stands before a colon:
+`BROKER_URL = amqp: broker --port {port}`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from proxy.env import Env, SettingError
 FIRST_PORT = 8001
 OURS = ("valkey", "gateway")  # what `make run` starts itself
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+_SCHEME = re.compile(r"\s*([a-z]\w*):\s")
 _EXPECTED = "VARIABLE = command with {port} in it, separated by semicolons"
 
 
@@ -33,6 +35,7 @@ class Service:
     url_variable: str
     command: tuple[str, ...]
     default_port: int
+    scheme: str = "http"
 
     @property
     def name(self) -> str:
@@ -43,12 +46,21 @@ class Service:
     def port_variable(self) -> str:
         return f"{self.name.upper()}_PORT"
 
+    def url(self, port: int) -> str:
+        """Where it is, on this machine."""
+        return f"{self.scheme}://127.0.0.1:{port}"
+
     def argv(self, port: int, *, base_dir: Path) -> list[str]:
-        """The command line. `python` is this one, `manage.py` this checkout's."""
+        """The command line. `python` is this one, `manage.py` this checkout's, and a program beside this
+        Python comes before others of its name.
+        """
         words = [word.replace("{port}", str(port)) for word in self.command]
         if words[0] == "manage.py":
             words = ["python", str(base_dir / "manage.py"), *words[1:]]
-        return [sys.executable, *words[1:]] if words[0] == "python" else words
+        if words[0] == "python":
+            return [sys.executable, *words[1:]]
+        beside = Path(sys.executable).parent / words[0]
+        return [str(beside) if beside.is_file() else words[0], *words[1:]]
 
 
 def services(env: Env) -> tuple[Service, ...]:
@@ -84,9 +96,16 @@ def _parsed(text: str) -> tuple[Service, ...]:
         variable, _, command = entry.partition("=")
         if not _VARIABLE.fullmatch(variable.strip()) or "{port}" not in command:
             raise ValueError(f"got {entry.strip()!r}")
-        port = FIRST_PORT + len(found)
-        words = tuple(shlex.split(command))
-        found.append(Service(url_variable=variable.strip(), command=words, default_port=port))
+        scheme = _SCHEME.match(command)
+        words = tuple(shlex.split(command if scheme is None else command[scheme.end() :]))
+        found.append(
+            Service(
+                url_variable=variable.strip(),
+                command=words,
+                default_port=FIRST_PORT + len(found),
+                scheme="http" if scheme is None else scheme[1],
+            )
+        )
     if len({*OURS, *(service.name for service in found)}) < len(OURS) + len(found):
         raise ValueError("two begin with the same word, or one with valkey or gateway")
     return tuple(found)

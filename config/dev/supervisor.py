@@ -86,7 +86,7 @@ def run(given: Mapping[str, str], *, base_dir: Path, var_dir: Path) -> int:
     dev = development(given, var_dir=var_dir)
     print("Preparing the database", flush=True)  # noqa: T201  a terminal is what this is for
     prepared = prepare(dev, base_dir=base_dir)
-    dev = development(given, var_dir=var_dir)  # that took seconds, in which a port may have been lost
+    dev = development(given, var_dir=var_dir, like=dev)  # that took seconds: a port may have been lost
     supervisor = Supervisor(dev, on_started=lambda: announce(dev, prepared))
     for name, argv in programs(dev, base_dir=base_dir, var_dir=var_dir).items():
         supervisor.add_process(name, f"exec {shlex.join(argv)}", env=dev.variables, cwd=str(base_dir))
@@ -143,9 +143,9 @@ def python_here() -> str:
 
 
 def announce(dev: Development, prepared: Mapping[str, Any]) -> None:
-    """Wait until every part answers HTTP, then print what to open; say which does not, at the deadline."""
+    """Wait until each part that speaks HTTP does, then print what to open; or say which does not in time."""
     deadline = time.monotonic() + READY_SECONDS
-    while silent := [name for name, port in dev.ports.items() if not answers_http(port)]:
+    while silent := [name for name, port in dev.speak_http.items() if not answers_http(port)]:
         if time.monotonic() > deadline:
             print(f"Still no answer from: {', '.join(silent)}", flush=True)  # noqa: T201
             return

@@ -143,7 +143,10 @@ class Gateway:
 
     def records(self, where: str = "1=1") -> list[dict[str, Any]]:
         """Rows of the connection record, oldest first."""
-        query = f"SELECT * FROM proxy_connection WHERE {where} ORDER BY opened_at"
+        return self.rows(f"SELECT * FROM proxy_connection WHERE {where} ORDER BY opened_at")
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """What its database answers."""
         url = self.env["DATABASE_URL"]
         if url.startswith("postgres"):
             with psycopg.connect(url, row_factory=dict_row) as database:

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 _RETRY_AFTER = re.compile(r"retry in (\d+) ms")
 MESSAGE_SECONDS = 0.5
+BEHIND_SECONDS = 1.0
 OPEN_SECONDS = 15.0
 COME_BACK_SECONDS = (0.2, 1.0)
 
@@ -28,9 +29,11 @@ class Story:
 
     answers: int = 0
     events: int = 0
+    changes: int = 0
     links: int = 0
     refused: Counter[str] = field(default_factory=Counter)  # handshakes by status and code, or failure
     ended: Counter[str] = field(default_factory=Counter)  # links by close code
+    unavailable: int = 0  # answers that were an error: the service was away
     unanswered: int = 0  # messages in flight when their link ended
     oldest_unanswered: float = 0.0  # how long the oldest of them had been
     slowest_answer: float = 0.0
@@ -42,9 +45,10 @@ class Story:
 
 
 class Player:
-    """One client. Sends a number every half second, expects each back once and in order.
+    """One client. Sends a number every half second, expects each back once and in order, or an error for it.
 
-    An event has `"event": n`; each must have a greater number than the one before.
+    An event has `"event": n`; each must have a greater number than the one before. One that is kept until it
+    is heard has `"change": n`; of those a link hears each.
     """
 
     def __init__(self, number: int, url: str) -> None:
@@ -52,11 +56,16 @@ class Player:
         self.number, self.url, self.story = number, url, Story()
         self.address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         self.answered_at = 0.0  # of the link that is open now; 0 while there is none
-        self.event = -1
+        self.event, self.change = -1, -1
+        self.changed_at = 0.0  # when it heard a change last
         self._next = 0
         self._sent: dict[int, float] = {}  # when, by number; what this link has yet to answer
         self._lost_at = 0.0
-        self._has_heard_events = False  # on the link that is open now
+        self._has_heard_events = self._has_heard_changes = False  # on the link that is open now
+
+    def is_behind(self) -> bool:
+        """Whether it waits for an answer for longer than it should, as behind an outage that is over."""
+        return any(time.monotonic() - sent_at > BEHIND_SECONDS for sent_at in self._sent.values())
 
     async def play(self) -> None:
         """Until it is cancelled, over as many links as it takes."""
@@ -65,7 +74,7 @@ class Player:
             try:
                 await self._play_one_link()
             except InvalidStatus as refused:
-                self.story.refused[_refusal(refused)] += 1
+                self.story.refused[refusal(refused)] += 1
             except (InvalidHandshake, OSError, EOFError) as failed:
                 self.story.refused[type(failed).__name__] += 1
             except ConnectionClosed as ended:
@@ -101,24 +110,33 @@ class Player:
         while True:
             self._sent[self._next] = time.monotonic()
             self._next += 1
-            await socket.send(json.dumps({"n": self._next - 1}))
+            number = self._next - 1
+            await socket.send(json.dumps({"type": "number", "n": number, "request_id": str(number)}))
             await asyncio.sleep(MESSAGE_SECONDS)
 
     def _heard(self, message: dict[str, Any]) -> None:
-        now, story = time.monotonic(), self.story
         if "event" in message:
             self._heard_event(message["event"])
+        elif "change" in message:
+            self._heard_change(message["change"])
         elif message.get("type") == "gateway.resync":
-            story.told_to_resync.add(self.number)
-        elif "n" in message:
-            expected = next(iter(self._sent), None)
-            if message["n"] != expected:
-                story.wrong.append(f"player {self.number}: {message['n']} came, {expected} was next")
-            story.answers += 1
-            story.slowest_answer = max(story.slowest_answer, now - self._sent.pop(message["n"], now))
-            if self._lost_at:
-                story.longest_away = max(story.longest_away, now - self._lost_at)
-            self.answered_at, self._lost_at = now, 0.0
+            self.story.told_to_resync.add(self.number)
+        elif "request_id" in message:
+            self._heard_answer(int(message["request_id"]), is_error=message["type"] == "error")
+
+    def _heard_answer(self, number: int, *, is_error: bool) -> None:
+        now, story = time.monotonic(), self.story
+        expected = next(iter(self._sent), None)
+        if number != expected:
+            story.wrong.append(f"player {self.number}: {number} came, {expected} was next")
+        story.answers += 1
+        story.slowest_answer = max(story.slowest_answer, now - self._sent.pop(number, now))
+        if is_error:
+            story.unavailable += 1
+            return
+        if self._lost_at:
+            story.longest_away = max(story.longest_away, now - self._lost_at)
+        self.answered_at, self._lost_at = now, 0.0
 
     def _heard_event(self, number: int) -> None:
         if number <= self.event:
@@ -130,17 +148,24 @@ class Player:
         self.story.events += 1
         self.event, self._has_heard_events = number, True
 
+    def _heard_change(self, number: int) -> None:
+        """One that comes anew may hear again what it heard by a node that was further."""
+        if self._has_heard_changes and number != self.change + 1:
+            self.story.wrong.append(f"player {self.number}: change {number} came after {self.change}")
+        self.story.changes += 1
+        self.change, self._has_heard_changes, self.changed_at = number, True, time.monotonic()
+
     def _link_ended(self) -> None:
         now, story = time.monotonic(), self.story
         story.unanswered += len(self._sent)
         for sent_at in self._sent.values():
             story.oldest_unanswered = max(story.oldest_unanswered, now - sent_at)
         self._sent.clear()
-        self.answered_at, self._has_heard_events = 0.0, False
+        self.answered_at, self._has_heard_events, self._has_heard_changes = 0.0, False, False
         self._lost_at = self._lost_at or now
 
 
-def _refusal(refused: InvalidStatus) -> str:
+def refusal(refused: InvalidStatus) -> str:
     """Status and code; without a code it was nginx that spoke."""
     try:
         code = json.loads(refused.response.body or b"")["code"]

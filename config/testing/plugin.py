@@ -7,7 +7,7 @@
 `postgres_server` (session), `postgres` (test): `PostgresServer` with `create_database()`.
 `way_to_postgres` (test): a `Forwarder` to it, which can freeze.
 `database_url` (test): a new PostgreSQL database of its own.
-`nats_server` (session), `nats` (test): `NatsServer` with `url`.
+`nats_server` (session), `nats` (test): `NatsServer` with `url`; `jetstream` (test): one with JetStream.
 `nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
 `front` (test): `front({"gateway-1": (host, port), "gateway-2": …})` is nginx as deploy/nginx.conf sets it up.
 `certificate` (test): the path of a self-signed certificate for 127.0.0.1, its key in the same file.
@@ -33,7 +33,14 @@ from config.testing.certificates import write_self_signed
 from config.testing.forwarder import Forwarder
 from config.testing.front import Front
 from config.testing.program import Program
-from config.testing.servers import NatsServer, NginxServer, PostgresServer, Server, ValkeyServer
+from config.testing.servers import (
+    JetStreamServer,
+    NatsServer,
+    NginxServer,
+    PostgresServer,
+    Server,
+    ValkeyServer,
+)
 from config.testing.starts import BASE_DIR, ForkServer, forking
 
 _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
@@ -224,6 +231,12 @@ def nats(nats_server: NatsServer) -> NatsServer:
     """A running NATS. A test may kill it."""
     nats_server.ensure_running()
     return nats_server
+
+
+@pytest.fixture
+def jetstream(tmp_path: Path) -> Iterator[JetStreamServer]:
+    """A running NATS with JetStream, the test's alone. A test may kill it."""
+    yield from _serving(JetStreamServer(tmp_path))
 
 
 @pytest.fixture

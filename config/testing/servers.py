@@ -141,6 +141,28 @@ class NatsServer(Server):
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
+    def publish_raw(
+        self, subject: bytes, payload: bytes, *, headers: bytes = b"", reply: bytes = b""
+    ) -> None:
+        """Publish what no client library would: headers are taken with their first line, as they stand."""
+        verb, sizes = (b"HPUB", b"%d " % len(headers)) if headers else (b"PUB", b"")
+        sizes += b"%d" % (len(headers) + len(payload))
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
+            connection.sendall(b"%s %s %s %s\r\n%s%s\r\n" % (verb, subject, reply, sizes, headers, payload))
+            connection.sendall(b"PING\r\n")
+            answer = b""
+            while not answer.endswith(b"PONG\r\n"):
+                answer += connection.recv(4096)
+        assert b"-ERR" not in answer, answer
+
+
+class JetStreamServer(NatsServer):
+    """NATS with JetStream, whose streams in files outlive it."""
+
+    def argv(self) -> Sequence[str | os.PathLike[str]]:
+        return [*super().argv(), "--jetstream", "--store_dir", self.directory / "jetstream"]
+
 
 class NginxServer(Server):
     """nginx in the foreground with a configuration of the test's own.
@@ -195,22 +217,8 @@ class PostgresServer(Server):
         if not self._data.exists():
             self._make_cluster()
         fast = ("-c", "fsync=off", "-c", "full_page_writes=off")  # the process may be killed, the machine not
-        return [
-            self._bin / "postgres",
-            *(
-                "-D",
-                self._data,
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.port),
-                "-k",
-                "",
-                "-c",
-                "max_connections=200",
-            ),
-            *fast,
-        ]
+        own = ("-D", self._data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "")
+        return [self._bin / "postgres", *own, "-c", "max_connections=200", *fast]
 
     def create_database(self) -> str:
         """A new empty database; answers its URL."""
@@ -238,20 +246,9 @@ class PostgresServer(Server):
 
     def _make_cluster(self) -> None:
         uid = self.uid()
+        asked = ("-D", self._data, "-U", "gateway", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         made = subprocess.run(
-            [
-                self._bin / "initdb",
-                "-D",
-                self._data,
-                "-U",
-                "gateway",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-            ],
+            [self._bin / "initdb", *asked],
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,

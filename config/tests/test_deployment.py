@@ -20,7 +20,7 @@ from proxy.env import Env, env
 from proxy.management.commands import serve
 
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
-IMAGES_OWN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+IMAGES_OWN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "GOMEMLIMIT"}
 
 
 def settings_read() -> set[str]:
@@ -30,7 +30,7 @@ def settings_read() -> set[str]:
 
 
 def settings_documented(path: str = "docs/settings.md") -> set[str]:
-    return set(re.findall(r"^\| `([A-Z_]+)` \|", (BASE_DIR / path).read_text(), re.MULTILINE))
+    return set(re.findall(r"^\| `([A-Z0-9_]+)` \|", (BASE_DIR / path).read_text(), re.MULTILINE))
 
 
 def compose_services(*, own_image: bool) -> dict[str, dict[str, Any]]:

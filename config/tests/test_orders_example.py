@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["serve", "daphne"])
 def gateway(
-    request: pytest.FixtureRequest, project: Path, tmp_path: Path, spawn: Spawn, valkey: ValkeyServer
+    request: pytest.FixtureRequest, project: Path, tmp_path: Path, spawn: Spawn, own_valkey: ValkeyServer
 ) -> Iterator[Gateway]:
     """It, routing to the example's own service and to nothing else."""
     port = free_port()
@@ -43,7 +43,7 @@ def gateway(
         "EXTRA_APPS": "orders",
         "ORDERS_URLS": f"http://127.0.0.1:{port}",
     }
-    gateway = Gateway(request.param, tmp_path, {**path, **own, "REDIS_URL": valkey.url}, tuned=False)
+    gateway = Gateway(request.param, tmp_path, {**path, **own, "REDIS_URL": own_valkey.url}, tuned=False)
     gateway.migrate()
     gateway.start()
     httpx.get(f"http://127.0.0.1:{gateway.port}/health", timeout=50)  # its socket listens before it does

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,14 +13,21 @@ import pytest
 from config.testing.gateway import Gateway
 from experience.routes import ROUTES
 
-SOCKET_PATHS = [f"/{path}" for route in ROUTES for path in route.paths if path != "socket.io/"]
+# What a path captures stands there by its name.
+SOCKET_PATHS = [
+    "/" + re.sub(r"<\w+:(\w+)>", r"\1", path)
+    for route in ROUTES
+    for path in route.paths
+    if path != "socket.io/"
+]
 PROBES = ["/health", "/ready", "/metrics"]
 Answer = tuple[int, dict[str, str], str]
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    gateway = Gateway("serve", tmp_path_factory.mktemp("gateway"), {})
+    pages = {"EXTRA_APPS": "experience,config.tests.with_pages", "BODY_PATHS": "/told/"}
+    gateway = Gateway("serve", tmp_path_factory.mktemp("gateway"), pages)
     try:
         gateway.migrate()
         gateway.start()
@@ -43,6 +51,7 @@ def test_a_path_of_sockets_says_that_an_upgrade_is_missing(gateway: Gateway, pat
     for method in ("GET", "POST"):
         status, headers, body = ask(gateway, path, method=method)
         assert (status, headers["upgrade"]) == (426, "websocket")
+        assert headers["sec-websocket-version"] == "13"
         assert "upgrade" in headers["connection"].lower()  # RFC 9110, 7.8
         assert "Upgrade: websocket" in json.loads(body)["message"]
 
@@ -53,6 +62,15 @@ def test_a_post_to_a_probe_is_a_405_with_and_without_a_body(gateway: Gateway, pa
         status, headers, told = ask(gateway, path, method="POST", body=body)
         assert (status, headers["allow"]) == (405, "GET, HEAD")
         assert json.loads(told) == {"code": "bad_request", "message": "GET or HEAD, please."}
+
+
+def test_a_page_of_an_app_takes_a_body_where_settings_say_so(gateway: Gateway) -> None:
+    status, _, told = ask(gateway, "/told/here?a=1", method="POST", body="hello")
+    assert (status, told) == (200, '{"bytes": 5}')
+    status, _, told = ask(gateway, "/untold", method="POST", body="hello")
+    assert (status, json.loads(told)["message"]) == (413, "No body is taken here.")
+    assert ask(gateway, "/untold", method="POST")[0] == 200
+    assert ask(gateway, "/admin/login/", method="POST", body="hello")[0] == 403  # it lacks its form's token
 
 
 def test_a_foreign_host_is_a_400_and_one_line_without_a_traceback(gateway: Gateway) -> None:

@@ -28,7 +28,8 @@ ES_PAIR = {
 READ_MANY = """
 import json, os, runpy, sys
 def shown(value):
-    return ",".join(value) if isinstance(value, tuple) and value and isinstance(value[0], str) else str(value)
+    is_list = isinstance(value, tuple) and value and (isinstance(value[0], str) or hasattr(value[0], "parse"))
+    return ",".join(map(str, value)) if is_list else str(value)
 for variables in json.load(sys.stdin):
     os.environ.clear()
     os.environ.update(variables)
@@ -98,6 +99,11 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"KB_PROBE": "tcp"}, "one of websocket, http, none"),
     ({"KB_PROBE_PATH": "ws"}, "a path like /ws"),
     ({"KB_PROBE_SECONDS": "0"}, "a number of seconds from 0.1"),
+    ({"KB_ACTION_SECONDS": "16"}, "a number of seconds from 0.1 to 15"),
+    ({"KB_ACTIONS_PER_LINK": "0"}, "a whole number of 1 or more"),
+    ({"KB_ACTIONS_WAITING": "many"}, "a whole number of 1 or more"),
+    ({"KB_ACTION_CONNECTIONS": "0"}, "a whole number of 1 or more"),
+    ({"V2_SHARE": "101"}, "a percentage from 0 to 100"),
     ({"STUDIO_POLICY": "random"}, "one of round_robin, least_connections, weighted, affinity"),
     ({"STUDIO_SOCKETIO_NAMESPACES": "/chat,admin"}, "Socket.IO namespaces separated by commas"),
     ({"STUDIO_RESUME": "yes"}, "one of close, reconnect"),
@@ -105,14 +111,37 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"STUDIO_PROBE_PATH": "ws"}, "a path like /ws"),
     ({"STUDIO_PROBE_SECONDS": "0"}, "a number of seconds from 0.1"),
     ({"STUDIO_MEMBER_MAX_CONNECTIONS": "-1"}, "a whole number of 0 or more"),
+    ({"EVENT_WAIT_SECONDS": "soon"}, "a number of seconds from"),
+    ({"RELAY_REDIS_TIMEOUT_SECONDS": "7"}, "a number of seconds from 0.001 to 6"),
+    ({"RELAY_GRACE_SECONDS": "-1"}, "a number of seconds from 0.001"),
+    ({"RELAY_MAX_MESSAGE_BYTES": "127"}, "a whole number from 128"),
+    ({"RELAY_MAX_MESSAGE_BYTES": "1048577"}, "to 1048576"),
+    ({"RELAY_OUTBOX_BYTES": "1MiB"}, "a whole number of 1024 or more"),
+    ({"RELAY_MODE": "streams"}, "one of live, durable"),
+    ({"RELAY_KEEP_MESSAGES": "0"}, "a whole number of 1 or more"),
+    ({"RELAY_KEEP_SECONDS": "0"}, "a number of seconds from 1"),
+    ({"RELAY_WS_TIMEOUT_SECONDS": "0"}, "a number of seconds from 0.001"),
+    ({"RELAY_MESSAGE_RATE": "many"}, "a rate such as 20/s or 100/m"),
+    ({"RELAY_BYTE_RATE": "many"}, "a rate such as 20/s or 100/m"),
+    ({"RELAY_MAX_CONNECTIONS_PER_IP": "0"}, "a whole number of 1 or more"),
+    ({"RELAY_MAX_CONNECTIONS_PER_USER": "0"}, "a whole number of 1 or more"),
+    ({"RELAY_CONNECT_RATE_PER_IP": "20"}, "a rate such as 20/s or 100/m"),
+    ({"NATS_URL": f"http://user:{MARK}@nats:4222"}, "URLs like nats://host:4222"),
+    ({"NATS_URL": "nats://nats:port"}, "URLs like nats://host:4222"),
+    ({"NATS_SUBJECTS": "news=user:{id}"}, "SUBJECT=TOPIC, separated by commas"),
+    ({"NATS_SUBJECTS": "*.{id}=user:{id}"}, "SUBJECT=TOPIC, separated by commas"),
+    ({"NATS_STREAM": "world.updates"}, "the name of a stream of JetStream"),
+    ({"REDIS_CHANNELS": "*:{id}=user:{id}"}, "CHANNEL=TOPIC, separated by commas"),
     ({"ROUTES": "orders/routes.py"}, "dotted paths separated by commas"),
     ({"ROUTES": "ROUTES"}, "dotted paths separated by commas"),
     ({"EXTRA_APPS": "no_such_app"}, "packages that can be imported"),
     ({"EXTRA_APPS": "experience.apps"}, "packages that can be imported"),
     ({"EXTRA_APPS": "no.such.app,.b"}, "packages that can be imported"),
+    ({"BODY_PATHS": "/orders/,hooks"}, "how paths begin, separated by commas"),
     ({"RECONNECT_SECONDS": "0"}, "a number of seconds from 0.001"),
     ({"MAX_MESSAGE_BYTES": "127"}, "a whole number of 128 or more"),
     ({"OUTBOX_BYTES": "1MiB"}, "a whole number of 1024 or more"),
+    ({"OUTBOX_BYTES": "2048", "MAX_EVENT_BYTES": "2049"}, "a whole number from 256 to 2048"),
     ({"EXPERIENCE_MAX_MESSAGE_BYTES": "127"}, "a whole number of 128 or more"),
     ({"EXPERIENCE_OUTBOX_BYTES": "1MiB"}, "a whole number of 1024 or more"),
     ({"EXPERIENCE_WS_TIMEOUT_SECONDS": "0"}, "a number of seconds from 0.001"),
@@ -140,7 +169,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"SECURE_HSTS_SECONDS": "1h"}, "a whole number of 0 or more"),
     ({"CSRF_TRUSTED_ORIGINS": "admin.example.com"}, "origins separated by commas"),
 ]  # fmt: skip
-ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE"}
+ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE", "V2_CLAIM"}
 
 RIGHT: list[dict[str, str]] = [
     {},

@@ -31,7 +31,10 @@ class Player:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a move led to: the player after it, whether that is a change, and what to tell the client."""
+    """What a move led to: the player after it, whether that is a change, and what to tell the client.
+
+    A move that is asked for again (see players.py) is a change, too: who was to hear of it may not have.
+    """
 
     player: Player
     changed: bool

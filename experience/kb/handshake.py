@@ -1,15 +1,16 @@
-"""Which handshakes the KB accepts. Pure: a request target and a way to verify tokens in, a visit out."""
+"""Whom the KB lets in, to sockets and actions. Pure: a query and a way to verify tokens in, a visit out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from experience.kb.world import WORLDS, World
 from proxy.api import BadRequest, NotFound, Principal
 
 SOCKET_PATH = "/ws/experience"
+ACTIONS_PATH = "/api/experience/actions"
 SUBPROTOCOL = "kb.v1"
 
 Verify = Callable[[str], Principal]
@@ -17,29 +18,26 @@ Verify = Callable[[str], Principal]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """Who came on this socket, and to which world."""
+    """Who came on this connection, and to which world."""
 
     connection_id: str
     user_id: str
     world: World
 
 
-def admit(target: str, authorization: str, *, verify: Verify, connection_id: str) -> Visit:
-    """The visit that the handshake asks for.
+def admit(query_string: str, authorization: str, *, verify: Verify, connection_id: str) -> Visit:
+    """The visit that the request asks for.
 
-    `target` is the request target, query included; `authorization` the header's value or "". The token is
+    `query_string` is as the client wrote it; `authorization` the header's value or "". The token is
     checked before the experience, so that only those who may enter learn which worlds there are.
 
     Raises:
-        NotFound: no such path, or no such experience.
+        NotFound: no such experience.
         AuthenticationFailed: no token, or one that is not valid here.
         BadRequest: no experience is named.
     """
-    parts = urlsplit(target)
-    if parts.path != SOCKET_PATH:
-        raise NotFound
     try:
-        query = parse_qs(parts.query, max_num_fields=32)
+        query = parse_qs(query_string, max_num_fields=32)
     except ValueError:
         raise BadRequest from None
     principal = verify(_token(query, authorization))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,6 +14,8 @@ from experience.kb.world import World
 
 MAX_ID_CHARS = 128
 MAX_TEXT_CHARS = 2_000
+# Of numbers: more than that are infinity, and integers of so many digits that no float is like them.
+_GREATEST = sys.float_info.max
 
 
 class InvalidMessage(Exception):
@@ -43,21 +46,58 @@ class Request:
     request_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What whoever passes a message on may know of it: that it is an object, and what its answer carries."""
+
+    fields: Mapping[str, Any]
+    request_id: str | None = None
+
+    def ping(self) -> Ping | None:
+        """The ping that it is; None if it is anything else.
+
+        Raises:
+            InvalidMessage: it is one, and its timestamp is none.
+        """
+        if self.fields.get("type") != "ping":
+            return None
+        with self._named():
+            return Ping(timestamp=_timestamp(self.fields))
+
+    def request(self) -> Request:
+        """What it asks for. Raises InvalidMessage: of an unknown type, or a field is missing or wrong."""
+        with self._named():
+            return Request(content=_content(self.fields), request_id=self.request_id)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Whatever is found to be wrong with the message names it."""
+        try:
+            yield
+        except InvalidMessage as invalid:
+            invalid.request_id = self.request_id
+            raise
+
+
 def parse(message: str | bytes) -> Request:
     """The request that a text message holds.
 
     Raises:
         InvalidMessage: it is binary, no JSON object, of an unknown type, or a field is missing or wrong.
     """
+    return unfold(message).request()
+
+
+def unfold(message: str | bytes) -> Envelope:
+    """The message as an object.
+
+    Raises:
+        InvalidMessage: it is binary, no JSON object, or its request id is none.
+    """
     if isinstance(message, bytes):
         raise InvalidMessage("text_expected", "Messages are JSON text; this one is binary.")
     fields = _load(message)
-    request_id = _optional_text(fields, "request_id")
-    try:
-        return Request(content=_content(fields), request_id=request_id)
-    except InvalidMessage as invalid:
-        invalid.request_id = request_id
-        raise
+    return Envelope(fields=fields, request_id=_optional_text(fields, "request_id"))
 
 
 def _load(message: str) -> dict[str, Any]:
@@ -114,12 +154,12 @@ def _optional_text(fields: Mapping[str, Any], name: str, *, most_chars: int = MA
         return None
     if not isinstance(value, str) or len(value) > most_chars:
         raise InvalidMessage("invalid_message", f"{name} must be a text of at most {most_chars} characters.")
-    if not _is_unicode(value):
+    if not is_unicode(value):
         raise InvalidMessage("invalid_message", f"{name} must be valid Unicode.")
     return value
 
 
-def _is_unicode(value: str) -> bool:
+def is_unicode(value: str) -> bool:
     """False for half a surrogate pair, which JSON can spell and a text message cannot carry."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
@@ -128,7 +168,7 @@ def _timestamp(fields: Mapping[str, Any]) -> int | float | str | None:
     value = fields.get("timestamp")
     if value is None or isinstance(value, str):
         return _optional_text(fields, "timestamp")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _GREATEST:
         raise InvalidMessage("invalid_message", "timestamp must be a number or a text.")
     return value
 

@@ -1,9 +1,18 @@
 """Django admin: who is connected, through what, how it is doing; and ending it. docs/admin.md tells staff."""
 
+from proxy.admin.api_keys import ApiKeyAdmin
 from proxy.admin.blocks import BlockAdmin
 from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
 from proxy.admin.pools import PoolMemberAdmin
 from proxy.admin.staff import StaffAdmin, StaffGroupAdmin
 
-__all__ = ["BlockAdmin", "ConnectionAdmin", "NodeAdmin", "PoolMemberAdmin", "StaffAdmin", "StaffGroupAdmin"]
+__all__ = [
+    "ApiKeyAdmin",
+    "BlockAdmin",
+    "ConnectionAdmin",
+    "NodeAdmin",
+    "PoolMemberAdmin",
+    "StaffAdmin",
+    "StaffGroupAdmin",
+]

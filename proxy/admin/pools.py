@@ -33,9 +33,6 @@ def _behind(pool: str) -> str:
 class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
     """A member of one of the pools that staff may change; it stays in its pool."""
 
-    class Meta:
-        help_texts = {"url": "Such as ws://studio-4:8002 or, with a path, ws://studio-4:8002/ws."}
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = editable_pools() if self.instance.pk is None else [self.instance.pool]

@@ -75,7 +75,7 @@ class PoolView:
 
 
 def pool_views() -> list[PoolView]:
-    """All pools, in three queries."""
+    """All pools, in two queries."""
     reports = list(MemberReport.objects.filter(node__in=running_nodes()).select_related("node"))
     rows = list(PoolMember.objects.all())
     return [_view(upstream, rows, reports) for upstream in registry.upstreams()]

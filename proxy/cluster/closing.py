@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proxy.cluster import signals
-from proxy.cluster.kick_watch import KickWatch, end_in_turns, end_link
+from proxy.cluster.ending import end_in_turns, end_link
+from proxy.cluster.kick_watch import KickWatch
+from proxy.cluster.questions import LayerAway
 from proxy.cluster.signals import Closing
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
-from proxy.core.topics import connection_topic, node_topic
+from proxy.core.topics import node_topic
 from proxy.engine.admission.caps import Admission
 from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
@@ -55,12 +57,12 @@ def end_if_live(links: Mapping[str, Link], link_id: str) -> None:
 
 
 async def tell_replaced(node_id: str, link_id: str) -> None:
-    """Have that node end a link because its user has opened a newer one."""
+    """Have that node end a link because its user has opened a newer one.
+
+    The node is told, and not who hears the link's topic: one that is still dialled hears nothing yet.
+    """
     signal = Closing(close=closes.REPLACED, by=ClosedBy.GATEWAY, replaced=link_id).signal()
     try:
-        # A link that is still dialled hears nothing yet; its node does.
         await signals.send_to_topic(node_topic(node_id), signal)
-        # For nodes of a release that reads no `replaced` yet, beside this one in an upgrade.
-        await signals.send_to_topic(connection_topic(link_id), signal)
-    except signals.LayerAway as error:
+    except LayerAway as error:
         logger.warning("the oldest link could not be replaced", extra={"why": repr(error)})

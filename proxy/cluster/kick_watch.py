@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import partial
 
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
+from proxy.cluster.ending import end_link, hold_against
 from proxy.cluster.kicks import fields_of
 from proxy.cluster.signals import KICKS
-from proxy.core.closes import KICKED, Close, ClosedBy
+from proxy.core.closes import KICKED, ClosedBy
 from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 from proxy.models import Kick, KickReport
@@ -33,9 +34,6 @@ LOOK_SECONDS = 2.0
 OVERLAP_SECONDS = 30.0
 # Kicks that are known by message and that no row was seen of.
 MOST_KEPT = 1000
-# So many links are held against a row before others get their turn; to end one costs as much as some.
-LINKS_A_TURN = 1_000
-LINKS_AN_END = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +116,8 @@ class KickWatch:
         self._looked_at = now
 
     async def _carry_out(self, rows: Iterable[KickRow]) -> None:
-        looked_at = 0
         for row in rows:
-            for link in tuple(self._links()):
-                looked_at += LINKS_AN_END if self._end_if_meant(row, link) else 1
-                if looked_at >= LINKS_A_TURN:
-                    looked_at = 0
-                    await asyncio.sleep(0)
+            await hold_against(self._links(), partial(self._end_if_meant, row))
             ended = len(self._ended.get(row.id, ()))
             log.info("kick carried out", extra=fields_of(row) | {"links": ended})
 
@@ -139,25 +132,6 @@ class KickWatch:
     def _forget(self, kick_id: str) -> None:
         self._ended.pop(kick_id, None)
         self._reported.pop(kick_id, None)
-
-
-def end_link(link: Link, close: Close, by: ClosedBy) -> bool:
-    """End it; False if that fails, which is logged: whatever is wrong with one link, the others end."""
-    try:
-        link.end(close, by)
-    except Exception:
-        log.exception("a link could not be ended", extra=link.log_fields)
-        return False
-    return True
-
-
-def end_in_turns(links: Iterator[Link], end: Callable[[Link], object]) -> None:
-    """Call `end` for some links now, and for the others in later turns of the loop: others have theirs."""
-    some = tuple(islice(links, LINKS_A_TURN // LINKS_AN_END))
-    for link in some:
-        end(link)
-    if some:
-        asyncio.get_running_loop().call_soon(end_in_turns, links, end)
 
 
 def load_kicks(*, within_seconds: float) -> list[KickRow]:

@@ -24,9 +24,11 @@ from django.db import Error, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from proxy.cluster.signals import ALL_NODES, KICKS, Closing, LayerAway, Signal, send_to_topic
+from proxy.cluster.memory_layer import MemoryChannelLayer
+from proxy.cluster.questions import LayerAway
+from proxy.cluster.signals import ALL_NODES, KICKS, Closing, Signal, send_to_topic
 from proxy.core.closes import KICKED, ClosedBy, clip_reason
-from proxy.core.topics import EVERYONE, connection_topic, user_topic
+from proxy.core.topics import EVERYONE, connection_topic, group_name, user_topic
 from proxy.models import Connection, Kick, KickReport
 from proxy.tables.heart import running_nodes
 
@@ -69,12 +71,12 @@ def kick(
     connection_ids: Iterable[str] = (),
     everyone: bool = False,
     reason: str = "",
-    by: AbstractBaseUser | None = None,
+    by: AbstractBaseUser | str = "a shell",
 ) -> Kicked:
     """End the links of users, single links, or all, with 4001 and `reason` (clipped to 123 bytes).
 
-    Waits up to three seconds for the nodes to say how many links they ended. With `by`, each link that the
-    record knows of is noted in Django's admin log. For code that is not async.
+    Waits up to three seconds for the nodes to say how many links they ended. `by` stands in the log; where it
+    is a user, each link that the record knows of is noted in Django's admin log. For code that is not async.
 
     Raises:
         ValueError: nobody is named, or an id is no text.
@@ -82,10 +84,10 @@ def kick(
     """
     whom = {"user_ids": _checked(user_ids), "connection_ids": _checked(connection_ids)}
     if everyone == any(whom.values()):
-        raise ValueError("kick somebody (user ids, connection ids) or everyone, not both and not nobody")
+        raise ValueError("kick somebody (user_ids, connection_ids) or everyone: one of the two")
     reason = clip_reason(" ".join(reason.split())) or KICKED.reason
     row = Kick(id=uuid.uuid4().hex, everyone=everyone, reason=reason, **whom)
-    log.info("kick", extra=fields_of(row) | {"by": str(by or "a shell")})
+    log.info("kick", extra=fields_of(row) | {"by": str(by)})
     return _carry_out(row, by)
 
 
@@ -100,8 +102,8 @@ def _checked(ids: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _carry_out(row: Kick, by: AbstractBaseUser | None) -> Kicked:
-    began = time.monotonic()
+def _carry_out(row: Kick, by: AbstractBaseUser | str) -> Kicked:
+    began, is_connected = time.monotonic(), connection.connection is not None
     closing = Closing(close=KICKED.saying(row.reason), by=ClosedBy.STAFF, kick=row.id)
     is_taken = _tell([(topic, closing.signal()) for topic in _topics(row)])
     try:
@@ -109,16 +111,16 @@ def _carry_out(row: Kick, by: AbstractBaseUser | None) -> Kicked:
         row.created_at = Now() - timedelta(seconds=time.monotonic() - began)
         row.save(force_insert=True)
     except Error as error:
-        if not (is_taken and reaches_other_processes()):
+        if not (is_taken and _is_heard()):
             raise KickNotSent("neither Redis nor the database could be reached") from error
         log.warning("kick: not written down, the database is away", extra={"why": repr(error)})
         return Kicked(ended=None)
     if is_taken:
         _tell([(ALL_NODES, {"type": KICKS})])
-    if by is not None:
+    if not isinstance(by, str):
         _note_in_admin_log(row, by=by, seconds_ago=time.monotonic() - began)
     try:
-        return _reports(row.id)
+        return _reports(row.id, keeps_connection=is_connected)
     except Error as error:
         log.warning(
             "kick: nobody can say how many links end, the database is away", extra={"why": repr(error)}
@@ -135,7 +137,12 @@ def _topics(row: Kick) -> list[str]:
 
 def reaches_other_processes() -> bool:
     """False when the channel layer is in memory: only this very process hears what is sent."""
-    return type(get_channel_layer()).__name__ != "InMemoryChannelLayer"
+    return not isinstance(get_channel_layer(), MemoryChannelLayer)
+
+
+def _is_heard() -> bool:
+    """Whether nodes hear what the layer takes: in memory, one that is of this very process alone."""
+    return reaches_other_processes() or bool(get_channel_layer().groups.get(group_name(ALL_NODES)))
 
 
 def fields_of(kick: Any) -> dict[str, Any]:
@@ -169,8 +176,9 @@ def _tell(signals: list[tuple[str, Signal]]) -> bool:
     return True
 
 
-def _reports(kick_id: str) -> Kicked:
-    """What the nodes say, once all that run have spoken, or time is up."""
+def _reports(kick_id: str, *, keeps_connection: bool) -> Kicked:
+    """What the nodes say, once all that run have spoken, or time is up. Who came without a connection to the
+    database keeps none while it waits: others are in want of them."""
     if connection.in_atomic_block:  # they see the row once it is committed
         return Kicked(ended=None)
     deadline = time.monotonic() + REPORT_SECONDS
@@ -180,6 +188,8 @@ def _reports(kick_id: str) -> Kicked:
         silent = sorted(running[node_id] for node_id in running.keys() - reports.keys())
         if not silent or time.monotonic() > deadline:
             return Kicked(ended=sum(reports.values()), silent=tuple(silent))
+        if not keeps_connection:
+            connection.close()
         time.sleep(_POLL_SECONDS)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +20,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.db.models.signals import post_delete, post_save
 
+from proxy.cluster.ending import end_link, hold_against
 from proxy.cluster.signals import ALL_NODES, RULES, send_to_topic_sync
 from proxy.core import closes
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
@@ -93,18 +94,18 @@ class StaffRules:
         if self._blocklist.blocks(user_id=user_id, address=address, now=time.time()):
             raise Blocked("a block matches")
 
-    def enforce(self, link: Link) -> None:
-        """End the link if a rule keeps its client out."""
-        record = link.record
-        if self._blocklist.rules and self._blocklist.blocks(
-            user_id=record.user_id, address=record.client_address, now=time.time()
-        ):
-            link.end(closes.BLOCKED, ClosedBy.STAFF)
+    def enforce(self, link: Link) -> bool:
+        """End the link if a rule keeps its client out; whether it has."""
+        user_id, address = link.record.user_id, link.record.client_address
+        if not self._blocklist.rules:
+            return False
+        is_blocked = self._blocklist.blocks(user_id=user_id, address=address, now=time.time())
+        return is_blocked and end_link(link, closes.BLOCKED, ClosedBy.STAFF)
 
     async def _look(self, moves: asyncio.TaskGroup) -> None:
         rules, before = await self._database.run(load_rules), self._rules
         if rules.blocks != before.blocks:
-            self._block(rules)
+            await self._block(rules)
         if rules.members != before.members:
             self._set_members(rules.members, moves)
         if not self.known:
@@ -112,10 +113,9 @@ class StaffRules:
         self._rules, self.known = rules, True
         self._looked.set()
 
-    def _block(self, rules: Rules) -> None:
+    async def _block(self, rules: Rules) -> None:
         self._blocklist = Blocklist(filter(None, (_block_rule(*block) for block in rules.blocks)))
-        for link in tuple(self._links()):
-            self.enforce(link)
+        await hold_against(self._links(), self.enforce)
 
     def _set_members(self, members: Mapping[str, tuple[MemberSpec, ...]], moves: asyncio.TaskGroup) -> None:
         for pool in self._pools.values():
@@ -154,13 +154,23 @@ def _move_seconds(member: Member) -> float | None:
 
 def load_rules() -> Rules:
     """All blocks that still hold, and all rows of members, in two queries."""
-    now_or_later = Q(until=None) | Q(until__gt=Now())
-    rows = Block.objects.filter(now_or_later).values_list("user_id", "network", "until")
-    blocks = frozenset((user, network, until.timestamp() if until else None) for user, network, until in rows)
+    blocks = frozenset(_blocks())
     members: dict[str, tuple[MemberSpec, ...]] = {}
     for row in PoolMember.objects.all():
         members[row.pool] = (*members.get(row.pool, ()), _spec(row))
     return Rules(blocks, members)
+
+
+def is_blocked(user_id: str, *, address: str) -> bool:
+    """Whether a row keeps that user out, from everywhere or from that address; for code without a node."""
+    rules = filter(None, (_block_rule(*block) for block in _blocks(user_id=user_id)))
+    return Blocklist(rules).blocks(user_id=user_id, address=address, now=time.time())
+
+
+def _blocks(**wanted: str) -> Iterator[tuple[str, str, float | None]]:
+    rows = Block.objects.filter(Q(until=None) | Q(until__gt=Now()), **wanted)
+    for user_id, network, until in rows.values_list("user_id", "network", "until"):
+        yield user_id, network, until.timestamp() if until else None
 
 
 def _block_rule(user_id: str, network: str, until: float | None) -> BlockRule | None:

@@ -14,8 +14,10 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
+from proxy.cluster.questions import SEND_SECONDS, LayerAway
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
+from proxy.core.history import Position
 from proxy.core.topics import check_topic, group_name, node_topic
 from proxy.engine.hub import Listener, inject
 from proxy.registry import topic_kinds
@@ -25,14 +27,13 @@ CLOSE = "gateway.close"  # end the links of a topic
 DRAIN = "gateway.drain"  # take no more links, and end those there are
 RULES = "gateway.rules"  # rows of blocks or pool members have changed
 KICKS = "gateway.kicks"  # there are new rows of kicks
+WAITING = "gateway.waiting"  # there are new rows of events
+WHO = "gateway.who"  # asks who is on a topic
+MOVED = "gateway.moved"  # who has joined or left a topic, for its clients
+LOOK_AROUND = "gateway.look_around"  # words of that kind may be lost
 ALL_NODES = node_topic("all")
-SEND_SECONDS = 2.0
 
 Signal = Mapping[str, Any]
-
-
-class LayerAway(OSError):
-    """The channel layer did not take a message: who should have heard it may have, or may not."""
 
 
 def event(text: str) -> Signal:
@@ -40,9 +41,18 @@ def event(text: str) -> Signal:
     return {"type": EVENT, "text": text}
 
 
+def event_of(signal: Signal, *, source: str = "layer") -> Event:
+    """What clients read: with its position, where its topic has a history."""
+    text, since = signal["text"], signal.get("since")
+    position = Position.parse(since) if isinstance(since, str) else None
+    if position is None:
+        return Event(text, source)
+    return Event(f'{text[:-1]},"since":"{position}"}}', source, position)
+
+
 def hear_event(signal: Signal, links: Sequence[Listener]) -> None:
     """What the hub calls with an event, and the links of its topic."""
-    inject(Event(signal["text"]), links)
+    inject(event_of(signal), links)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ MEANINGS = {
     1002: Meaning("the client broke the WebSocket protocol", ComeBack.NO),
     1007: Meaning("a text message was not UTF-8", ComeBack.NO),
     1008: Meaning("not permitted; invalid data; message rate; slow consumer", ComeBack.NO),
-    1009: Meaning("a message was too big", ComeBack.NO),
+    1009: Meaning("a message was too big; the reason begins with whose", ComeBack.NO),
     1011: Meaning("the service or the gateway failed, or the client answered no ping", ComeBack.BACKOFF),
     4001: Meaning("kicked by staff", ComeBack.NO),
     4003: Meaning("blocked", ComeBack.NO),
@@ -153,3 +153,8 @@ DISABLED = Close(4013, "disabled")
 OVERLOADED = Close(4013, "overloaded")
 SERVICE_BUSY = Close(4013, "service busy")
 TOO_MANY_CONNECTIONS = Close(4013, "too many connections")
+
+
+def too_big(sender: ClosedBy, what: str = MESSAGE_TOO_BIG.reason) -> Close:
+    """A message of `sender` was: both ends read whose, and so does who reads the record."""
+    return MESSAGE_TOO_BIG.saying(f"{sender}'s {what}")

@@ -37,7 +37,8 @@ class GatewayError(Exception):
             raise ValueError(f"a client comes back after some seconds, not {wait_seconds!r}")
         if len(encode(**self.fields()).encode()) > _MOST_TOLD_BYTES:
             raise ValueError(f"a refused client is told at most {_MOST_TOLD_BYTES} bytes of JSON")
-        one_text(self.message)
+        for text in (self.message, self.code, self.outcome, self.upstream, str(self)):
+            one_text(text)
         closes.check_sendable(self.as_close())
 
     def __init_subclass__(cls) -> None:
@@ -104,6 +105,10 @@ class AuthenticationFailed(GatewayError):
         super().__init__(f"authentication failed: {why or message or self.reason}")
         if message:
             self.message, self.close = message, self.close.saying(message)
+
+    def check(self) -> None:
+        super().check()
+        one_text(self.reason)
 
 
 class TokenRefused(AuthenticationFailed):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, current_task, get_running_loop
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from proxy.core.errors import GatewayError
+
+_ENDS = (KeyboardInterrupt, SystemExit)  # of the process: no failure, wherever they come
 
 
 class HookFailed(GatewayError):
@@ -18,8 +20,8 @@ class HookFailed(GatewayError):
 
     @classmethod
     def because(cls, hook: str, cause: BaseException) -> HookFailed:
-        """As if raised from `cause`. Raises that itself where it is not the code's, but our task's end."""
-        if isinstance(cause, GeneratorExit) or (isinstance(cause, CancelledError) and _is_cancelled()):
+        """As if raised from `cause`. Raises that itself where it is no failure but an end."""
+        if is_end(cause):
             raise cause
         error = cls(hook)
         error.__cause__ = cause
@@ -37,13 +39,26 @@ def failure_of(hook: str, error: BaseException) -> GatewayError:
     return error
 
 
-def _is_cancelled() -> bool:
+def is_end(error: BaseException) -> bool:
+    """Whether the process ends, or its loop has and what that left waiting is closed: no failure.
+
+    While a loop runs nobody closes what it waits for: whose code raises GeneratorExit then has made it up.
+    """
+    return isinstance(error, _ENDS) or (isinstance(error, GeneratorExit) and not _is_loop_running())
+
+
+def is_cancelled() -> bool:
     """Whether somebody wants this task to end; else a cancellation was made up by who raised it."""
-    try:
-        task = current_task()
-    except RuntimeError:  # there is no loop, and so no task
-        return False
+    task = current_task() if _is_loop_running() else None
     return task is not None and task.cancelling() > 0
+
+
+def _is_loop_running() -> bool:
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -54,6 +69,8 @@ def calling_hook(name: str, *may_raise: type[Exception]) -> Iterator[None]:
     except may_raise:
         raise
     except BaseException as error:
+        if isinstance(error, CancelledError) and is_cancelled():
+            raise  # whoever waits for the hook does so no more
         failure = failure_of(name, error)
         if failure is error:
             raise

@@ -1,4 +1,4 @@
-"""Sizes, durations and foreign text as people read them, short enough for a table's cell or a log line."""
+"""Sizes, numbers, durations and foreign text as people read them: for a table's cell or a log line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def size(size_bytes: int) -> str:
             amount = size_bytes / unit_bytes
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
     return f"{size_bytes} B"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 link`, `2 links`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def one_line(text: str, most_chars: int = 200) -> str:

@@ -35,8 +35,12 @@ class LinkLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkBounds:
-    """What a route's links may have of their own, in place of what the node allows; None: that."""
+    """What a route's links may have of their own, in place of what the node allows; None: that.
 
+    `dial_timeout_seconds` is also what each of its hooks may take.
+    """
+
+    dial_timeout_seconds: float | None = None
     max_message_bytes: int | None = None
     outbox_bytes: int | None = None
     idle_timeout_seconds: float | None = None

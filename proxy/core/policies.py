@@ -15,7 +15,7 @@ class Verdict(NamedTuple):
     """Forward the message, or drop it; also send `reply` to its sender; or close the link, which drops it.
 
     `payload` goes on in place of the message's own, as text if that was text. Nothing more is read of the
-    sender for `pause_seconds`.
+    sender for `pause_seconds`, unless it leaves: then what it said before is heard at once.
     """
 
     forward: bool

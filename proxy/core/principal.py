@@ -36,5 +36,7 @@ class Principal:
         for name in ("email", "token"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"a principal's {name} is text, not {type(getattr(self, name)).__name__}")
+        if not isinstance(self.expires_at, int | float | None):
+            raise TypeError(f"expires_at is an int or a float, not {type(self.expires_at).__name__}")
         if self.expires_at is not None and not 0 <= self.expires_at <= LAST_SECOND:
             raise ValueError(f"expires_at is Unix seconds, or None for never; got {self.expires_at!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 from proxy.core.human import one_line
@@ -14,6 +15,7 @@ _DECODINGS = 3
 _SIGNATURE_CHARS = 40
 _NAMED = re.compile(r"(?<=token=)[^&\s\"']+", re.IGNORECASE)
 _PART_CHARS, _LEAST_CHARS = 8, 4  # of a secret
+_SHORT_CHARS = 256  # of a text, as most that is said of a refusal
 # Whole runs, looked at one by one: an expression for a token would look from each of its characters on.
 _RUNS = re.compile(r"[\w.-]{8,}", re.ASCII)
 
@@ -42,8 +44,11 @@ def without(text: str, secret: str) -> str:
     size = min(_PART_CHARS, len(secret))
     if size < _LEAST_CHARS:
         return text
-    forms = (secret, repr(secret)[1:-1], quote(secret, safe=""))
-    parts = {form[at : at + size] for form in forms for at in range(len(form) - size + 1)}
+    forms = "\0".join(_forms(secret, text))
+    # A set is dear to make: a long secret is looked through as it is for each of a few parts of a text.
+    parts: str | set[str] = (
+        forms if len(text) < _SHORT_CHARS else {forms[at : at + size] for at in range(len(forms))}
+    )
     clean, end = "", 0  # of the last part
     for start in range(len(text) - size + 1):
         if text[start : start + size] in parts:
@@ -51,6 +56,15 @@ def without(text: str, secret: str) -> str:
                 clean += text[end:start] + REDACTED
             end = start + size
     return clean + text[end:]
+
+
+def _forms(secret: str, text: str) -> Iterator[str]:
+    """How `text` may say `secret`; what is quoted or encoded differs where it has the signs of that."""
+    yield secret
+    if "\\" in text:
+        yield repr(secret)[1:-1]
+    if "%" in text:
+        yield quote(secret, safe="")
 
 
 def _without_token(run: re.Match[str]) -> str:

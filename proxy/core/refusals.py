@@ -35,7 +35,7 @@ def refusal(
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append((b"allow", allow))
     if status == HTTPStatus.UPGRADE_REQUIRED:
-        headers.append((b"upgrade", b"websocket"))
+        headers += (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")
     if retry_after_seconds is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(retry_after_seconds)))
     return Refusal(status, headers, encode(**told).encode())

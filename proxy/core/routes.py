@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from proxy.core.captures import blanks_of, captured_by
 from proxy.core.credentials import Credentials
 from proxy.core.farewells import Farewell
+from proxy.core.history import History
 from proxy.core.legs import Leg
 from proxy.core.limits import NODE_BOUNDS, UNLIMITED, ConnectionLimits, LinkBounds, MessageLimits
 from proxy.core.policies import LinkLog, Policy
@@ -92,7 +93,8 @@ class Subject:
     """What is known of a link when its topics, its policy and its upstream request are worked out.
 
     `route` is the route's name. `query` holds the first value of each query parameter, `params` what the
-    path pattern captured, as text. Not to be kept beyond that: it may hold the client's token.
+    path pattern captured, as text. `subprotocols` are those that the client offers. Not to be kept beyond
+    that: it may hold the client's token.
     """
 
     connection_id: str
@@ -100,6 +102,7 @@ class Subject:
     query: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
     route: str = ""
+    subprotocols: tuple[str, ...] = ()
 
     @property
     def log(self) -> LinkLog:
@@ -254,12 +257,17 @@ class LegPerLink:
 
     `open` makes it from what is known of the link, and may wait. It is asked before the accept: an error that
     it raises refuses the handshake. `name` stands where a member's URL does: in metrics, records and admin.
+    `bounds_sends`: what a leg's `send` waits for has a deadline of its own; else one that takes as long as a
+    slow consumer may ends its link.
     """
 
     name: str
     open: Callable[[Subject], Awaitable[Leg]]
+    bounds_sends: bool = False
 
 
+# What a client that comes back to topics with a history has heard, in its query.
+SINCE = "since"
 # What the gateway itself says or is told in a query; the client's own never goes on.
 _OWN_QUERY = frozenset({"user_id", "token", "refuse"})
 
@@ -282,6 +290,9 @@ class Route:
         authenticate: finds out who a client is, once its address may have one more connection; may wait for a
             store. None: its JSON Web Token says it.
         authorize: asked once, before the dial, whether that client may come in. None: it may.
+        divert: names another route that is to serve a client in place of this one, with all its rules; any
+            other text, and it stays. Told who the client says it is, before anybody has verified that: it is
+            not the place to let anybody in. None: all stay.
         topics: what a link hears beside its own connection, its user and everyone, of `topic_kinds` or of
             another connection or user. Of any other kind it is a mistake of the route: the handshake fails.
         control: the in-band control messages are switched on.
@@ -302,6 +313,7 @@ class Route:
     upstream: Upstream | LegPerLink
     forward: Forward = Forward()
     authenticate: Callable[[Credentials], Awaitable[Principal]] | None = None
+    divert: Callable[[Principal], str] | None = None
     topics: Callable[[Subject], Iterable[str]] = _no_topics
     topic_kinds: tuple[TopicKind, ...] = ()
     authorize: Authorize | None = None
@@ -318,8 +330,15 @@ class Route:
     phrase: Callable[[str], str] | None = None
     farewell: Farewell | None = None
 
+    @property
+    def histories(self) -> dict[str, History]:
+        """What its topics remember, by the names of their kinds; of those that do."""
+        return {kind.name: kind.history for kind in self.topic_kinds if kind.history is not None}
+
     def __post_init__(self) -> None:
         _several(self, "paths", "required_query")
+        if self.histories and self.overflow is not Overflow.CLOSE:
+            raise ValueError(f"route {self.name!r} drops events, of which topics with a history miss none")
         if isinstance(self.upstream, LegPerLink):
             if self.resume is Resume.RECONNECT:
                 raise ValueError(f"route {self.name!r} has no pool: there is nobody to reconnect to")

@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from proxy.core.history import History
+
 EVERYONE = "everyone"
 MAX_TOPIC_CHARS = 512
 CONNECTION_GROUPS = 64
@@ -22,13 +24,17 @@ _GROUP_SAFE = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 class TopicKind:
     """A kind of topic, declared by the routes whose links hear it: `ROOM = TopicKind("room")`.
 
-    `ROOM("42")` is the topic `room:42`.
+    `ROOM("42")` is the topic `room:42`. With a `history` each remembers its last events, and clients that
+    come back and say what they heard last get those that they missed. With `presence` links are told who is
+    there, who joins and who leaves.
 
     Raises:
         ValueError: the name is none.
     """
 
     name: str
+    history: History | None = None
+    presence: bool = False
 
     def __post_init__(self) -> None:
         if not _KIND.fullmatch(self.name) or self.name in _TAKEN:

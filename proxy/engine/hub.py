@@ -18,10 +18,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from proxy import metrics
 from proxy.core.events import Event
+from proxy.core.hook_failures import is_end
 from proxy.core.topics import TopicKind, group_name
 from proxy.engine.calls import call_within
 from proxy.engine.rounds import Rounds, Tell
@@ -29,6 +31,8 @@ from proxy.engine.rounds import Rounds, Tell
 logger = logging.getLogger(__name__)
 
 ECHO = "gateway.echo"
+# What a layer that has lost its connection, and has one again by itself, puts into each of its channels.
+LOST = "gateway.lost"
 _RETRY_SECONDS = 0.5
 T = TypeVar("T")
 
@@ -102,7 +106,8 @@ class Hub:
         self._groups = Rounds(self._topics_in, add=self._add_groups, discard=self._discard_groups)
         self._watches: list[tuple[frozenset[str], Rounds]] = []
         self._last_echo_at = 0.0
-        self.connected = False
+        self._is_connected = asyncio.Event()
+        self._owes_word = False
         self.has_connected = False  # once the layer was reached, whatever has become of it since
         self.listen(own_topic)
 
@@ -153,6 +158,19 @@ class Hub:
                 for rounds in self._watches_of(topic):
                     rounds.changed(topic)
 
+    def hears(self, topics: Iterable[str]) -> bool:
+        """Whether the layer has been asked for all of them, and is there."""
+        return self.connected and all(group_name(topic) in self._groups for topic in topics)
+
+    async def hears_soon(self, topics: Sequence[str], *, within_seconds: float) -> bool:
+        """Whether `hears` comes true in that time. If not, a gap is told once the layer is reached."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                while not self.hears(topics):
+                    await self._groups.next_round()
+        self._owes_word |= not self.hears(topics)
+        return self.hears(topics)
+
     async def watch(self, watcher: TopicWatcher, kinds: Collection[TopicKind]) -> NoReturn:
         """Tell `watcher` of the first and the last local link of each topic of `kinds`, until cancelled.
 
@@ -176,7 +194,11 @@ class Hub:
         async def told(topics: Sequence[str]) -> None:
             try:
                 await self._call(tell(topics))
-            except Exception:
+            except asyncio.CancelledError:
+                raise  # the watch's: one that the watcher makes up has another name by now
+            except BaseException as error:
+                if is_end(error):
+                    raise
                 logger.exception("a watcher of topics failed", extra={"topics": len(topics)})
 
         return told
@@ -226,7 +248,21 @@ class Hub:
         """
         inject(Event(text, source="local"), self._links_of(topic))
 
+    def deliver_to_any(self, topics: Iterable[str], text: str) -> None:
+        """`deliver` to the local links of any of `topics`, of which each hears it once."""
+        links = {link for topic in topics for link in self._links_of(topic)}
+        inject(Event(text, source="local"), tuple(links))
+
     # --- The layer -----
+
+    @property
+    def connected(self) -> bool:
+        """Whether what is sent to the topics of the links here is heard."""
+        return self._is_connected.is_set()
+
+    async def until_connected(self) -> None:
+        """Returns once it is."""
+        await self._is_connected.wait()
 
     async def run(self) -> None:
         """Hear what is published, and start anew whenever the layer fails, until cancelled."""
@@ -239,7 +275,7 @@ class Hub:
                 await self._let_go()
                 await asyncio.sleep(_RETRY_SECONDS)
         finally:  # nobody settles a join any more
-            self.connected = False
+            self._is_connected.clear()
             self._groups.let_go()
 
     async def _hear(self) -> NoReturn:
@@ -256,17 +292,19 @@ class Hub:
         raise AssertionError("unreachable: the tasks end by failing")
 
     def _back(self) -> None:
-        self.connected = True
-        if self.has_connected:
+        self._is_connected.set()
+        if self.has_connected or self._owes_word:
             logger.warning("channel layer is back; events may have been lost meanwhile")
             for tell in self._tell_gap:
                 tell()
-        self.has_connected = True
+        self.has_connected, self._owes_word = True, False
 
     def _away(self, error: Exception) -> None:
-        if self.connected:
+        is_news = self.connected or not (self.has_connected or self._owes_word)
+        if is_news:
             logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
-        self.connected = False
+        self._owes_word |= not self.has_connected  # it begins in an outage, as which it ends for all nodes
+        self._is_connected.clear()
         self._groups.let_go()
 
     async def _let_go(self) -> None:
@@ -311,6 +349,8 @@ class Hub:
         if kind == ECHO:
             self._last_echo_at = asyncio.get_running_loop().time()
             return
+        if kind == LOST:
+            raise ConnectionError("the layer's connection was lost; it is there again")
         receiver = self._receivers.get(kind) if isinstance(kind, str) else None
         topic = message.get("topic")
         if receiver is None or not isinstance(topic, str):

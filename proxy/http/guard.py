@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
@@ -24,7 +23,7 @@ from proxy.socket.middleware import (
     Wrapper,
     told_by_proxy,
 )
-from proxy.tables.executor import is_read_only
+from proxy.tables.executor import is_away
 
 log = logging.getLogger(__name__)
 
@@ -124,20 +123,13 @@ class DatabaseAway:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Django calls this with what a view raised."""
-        if not _is_away(error):
+        if not is_away(error):
             return None
         log.warning("page: the database is away", extra={"path": request.path, "why": repr(error)})
         page = render(request, "503.html", {"retry_seconds": DATABASE_RETRY_SECONDS}, status=503)
         page["Retry-After"] = str(DATABASE_RETRY_SECONDS)
         page._has_been_logged = True  # type: ignore[attr-defined]  # Django would log an error
         return page
-
-
-def _is_away(error: Exception) -> bool:
-    """Also when it is an old primary, which takes no writes: the next connection may lead to the new one."""
-    if isinstance(error, OperationalError | InterfaceError):
-        return True
-    return isinstance(error, Error) and is_read_only(error)
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise has no types
@@ -150,3 +142,12 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise has
         response.headers = stream.headers
         stream.close()
         return response
+
+
+def in_one_thread(get_response: GetResponse) -> GetResponse:
+    """Stands behind all others, and cannot be awaited: so all run in the thread that the first one needs.
+
+    Django has those that can be both ways go with what they wrap: in front of a view that may be awaited,
+    each would hop to a thread with the request, and again with the answer.
+    """
+    return get_response

@@ -39,14 +39,15 @@ class Readiness:
         upstreams = self._upstreams()
         tokens = node.verifier.jwks is None or node.verifier.jwks.is_ready
         stores_reached = node.hub.has_connected and node.heart.has_beaten and node.rules.known
+        draining = node.door.draining
         return {
-            "ready": stores_reached and tokens and not node.draining and self._leads_somewhere(upstreams),
+            "ready": stores_reached and tokens and not draining and self._leads_somewhere(upstreams),
             "redis": node.hub.connected if settings.REDIS_URL else None,
             "database": node.heart.beating,
             "rules": node.rules.known,
             "upstreams": upstreams,
             "tokens": tokens,
-            "draining": node.draining,
+            "draining": draining,
         }
 
     def _leads_somewhere(self, upstreams: Mapping[str, bool]) -> bool:

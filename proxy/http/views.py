@@ -5,7 +5,12 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
+
+from proxy.core.errors import BadRequest, GatewayError, NotFound
+
+_API = "/api/"
 
 
 async def landing(request: HttpRequest) -> HttpResponse:
@@ -23,5 +28,33 @@ async def upgrade_required(_: HttpRequest, **__: object) -> JsonResponse:
         "code": "upgrade_required",
         "message": "This path takes WebSockets, and no `Upgrade: websocket` came: a proxy must pass it on.",
     }
-    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Cache-Control": "no-store"}
-    return JsonResponse(answer, status=426, headers=headers)
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    return JsonResponse(answer, status=426, headers=headers | {"Cache-Control": "no-store"})
+
+
+@csrf_exempt  # nothing is done
+def no_such_api(_: HttpRequest) -> JsonResponse:
+    """A program has asked for what the HTTP API does not have; it reads no page."""
+    return _for_programs(NotFound, f"{NotFound.message} /api/schema lists the paths that there are.")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What no view has seen: another Host, NUL in the path or the query, a body in another encoding."""
+    if request.path.startswith(_API):
+        return _for_programs(
+            BadRequest, "The Host, the path, the query or the encoding of this is not valid."
+        )
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """What went wrong here is in the log."""
+    if request.path.startswith(_API):
+        return _for_programs(GatewayError, GatewayError.message)
+    return defaults.server_error(request)
+
+
+def _for_programs(error: type[GatewayError], message: str) -> JsonResponse:
+    """As the API's own views answer."""
+    told = {"code": error.code, "message": message}
+    return JsonResponse(told, status=error.status, headers={"Cache-Control": "no-store"})

@@ -23,6 +23,14 @@ class ClientLeg:
         """Accepted, and nobody has begun to close it."""
         return False
 
+    @property
+    def sends_now(self) -> bool:
+        """Whether `send_frames` may be called: accepted, live, and nothing waits for the client."""
+        return False
+
+    def send_frames(self, frames: bytes) -> None:
+        """Write whole unmasked frames of messages, at once."""
+
     async def send(self, message: dict[str, Any]) -> None:
         """ASGI send. Waits while the client has too much to read; does nothing once the leg has ended.
 

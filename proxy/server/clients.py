@@ -88,6 +88,15 @@ class Client:
         )
         clients.present.add(self)
 
+    # --- For an application that writes frames -----
+
+    @property
+    def sends_now(self) -> bool:
+        return self.leg.sends_now
+
+    def send_frames(self, frames: bytes) -> None:
+        self.leg.send_frames(frames)
+
     # --- For its legs -----
 
     def serve(self, scope: dict[str, Any]) -> None:

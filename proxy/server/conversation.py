@@ -10,7 +10,7 @@ import logging
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
-from proxy.core.closes import NO_STATUS, Close
+from proxy.core.closes import NO_STATUS, Close, ClosedBy, too_big
 from proxy.core.wire.headers import TOO_MANY_PARTS, ProtocolViolation, too_many_parts
 
 Message = str | bytes
@@ -19,6 +19,13 @@ Message = str | bytes
 _log = logging.getLogger("websockets.server")
 _MESSAGE_OPCODES = frozenset((Opcode.TEXT, Opcode.BINARY, Opcode.CONT))
 _PONG_HEAD = 0x80 | Opcode.PONG
+
+
+class _Protocol(Protocol):
+    def fail(self, code: int, reason: str = "") -> None:
+        if code == CloseCode.MESSAGE_TOO_BIG:  # the library bounds what comes, and nothing but that
+            reason = too_big(ClosedBy.CLIENT, reason).reason
+        super().fail(code, reason)
 
 
 class Conversation:
@@ -35,7 +42,7 @@ class Conversation:
     )
 
     def __init__(self, *, max_message_bytes: int) -> None:
-        self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
+        self._protocol = _Protocol(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
         del self._protocol.id  # for logs that nobody writes here; it weighs 200 bytes
         # A bytearray and not a list: a peer may send a message as a million fragments of one byte.
         self._fragments: bytearray | None = None
@@ -123,6 +130,10 @@ class Conversation:
             self._protocol.send_close()
         else:
             self._protocol.send_close(wire.code, wire.reason)
+
+    def let_go(self) -> None:
+        """Receive no more. The library's parser is a cycle, which the collector would find late."""
+        del self._protocol.parser
 
     def bytes_to_write(self, *, without_pongs: bool = False) -> bytes:
         """What to write now; sets `eof_due` when the socket is to be ended after it.

@@ -143,6 +143,14 @@ class ConversationLeg(ClientSocket):
 
     # --- Writing and closing -----
 
+    @property
+    def sends_now(self) -> bool:
+        return self.is_live and self._write_waiters is None
+
+    def send_frames(self, frames: bytes) -> None:
+        self._moved_at = self.loop.time()
+        self._transport.write(frames)
+
     async def send(self, message: dict[str, Any]) -> None:
         if not self.is_live:
             return
@@ -173,7 +181,7 @@ class ConversationLeg(ClientSocket):
         if data:
             self._transport.write(data)
         if conversation.eof_due:
-            self._reading.conversation = None
+            self._reading.stop()
             self._hang_up(linger=conversation.failed_with is not None)
 
     def _hang_up(self, *, linger: bool) -> None:
@@ -302,9 +310,16 @@ class Reading:
             self._transport.resume_reading()
             self.feed(unparsed)
 
+    def stop(self) -> None:
+        """What comes from now on is thrown away."""
+        if self.conversation is not None:
+            self.conversation.let_go()
+            self.conversation = None
+
     def end(self) -> None:
         """The socket is gone."""
-        self.conversation = self._unparsed = self._inbox.on_taken = None
+        self.stop()
+        self._unparsed = self._inbox.on_taken = None
         self._cancel_turn()
         del self._leg  # a cycle
 

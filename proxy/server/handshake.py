@@ -15,7 +15,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import (
+    InvalidHandshake,
+    InvalidHeaderValue,
+    InvalidMethod,
+    InvalidProtocol,
+    InvalidUpgrade,
+)
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -28,6 +34,8 @@ from proxy.core.refusals import Header, refusal_of
 _log = logging.getLogger("websockets.server")
 # Checks requests, one after the other: making a protocol for each costs as much as the check.
 _rules = ServerProtocol(logger=_log)
+# As `ServerProtocol.accept` answers them; that notes the error in the request, a cycle with all frames above.
+_STATUSES: dict[type[InvalidHandshake], int] = {InvalidMethod: 405, InvalidProtocol: 505, InvalidUpgrade: 426}
 
 _TOKENS = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z:]+")  # joined by colons
 _OF_THE_HANDSHAKE = frozenset(
@@ -122,8 +130,14 @@ def accept_key_of(request: UpgradeRequest) -> str:
     try:
         return _rules.process_request(asked)[0]
     except InvalidHandshake as error:
-        refused = ServerProtocol(logger=_log).accept(asked)  # the library knows the status of each
-        raise BadHandshake(refused.status_code, str(error)) from None
+        raise BadHandshake(_status_of(error), str(error)) from None
+
+
+def _status_of(error: InvalidHandshake) -> int:
+    """Who speaks another version is told which one there is (RFC 6455, 4.2.2); the library says none."""
+    if isinstance(error, InvalidHeaderValue) and error.name == "Sec-WebSocket-Version":
+        return HTTPStatus.UPGRADE_REQUIRED
+    return _STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
 
 
 class BadHandshake(BadRequest):

@@ -103,13 +103,18 @@ class HandshakeLeg(ClientSocket):
             accept_key, request.subprotocols, max_body_bytes=options.max_refusal_bytes
         )
         self._offer = SpliceOffer()
-        offer = {"until_left": self._offer.until_left, "go_on_with": self._client.go_on_with}
+        offer = {
+            "until_left": self._offer.until_left,
+            "go_on_with": self._client.go_on_with,
+            "writer": self._client,
+        }
         self._client.serve(handshake.scope_of(request, offer=offer))
 
     def _check_early(self) -> bool:
         """A client has to wait for the answer; a little impatience is kept, more is refused."""
         if len(self._early) <= self._client.clients.options.max_early_bytes:
             return True
+        count_refusal("handshake")
         self.refuse(BadHandshake(400, "bytes before the answer to the handshake"), linger=True)
         return False
 

@@ -31,7 +31,7 @@ async def check(opening: Opening) -> None:
         raise scope["refusal"]
     if not settings.WEBSOCKET_ENABLED:
         raise Disabled("WEBSOCKET_ENABLED is false")
-    refusal = node.refusal(len(node.links))  # our server has asked at the door; no other does
+    refusal = node.door.refusal(len(node.links))  # our server has asked at the door; no other does
     if refusal is not None:
         raise refusal
     node.admission.check_address(limits, address)

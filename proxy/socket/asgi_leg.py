@@ -42,7 +42,7 @@ class AsgiLeg(Leg):
 
     async def receive(self) -> str | bytes:
         early, self._early = self._early, None
-        message = early or await self._receive()
+        message = await self._receive() if early is None else early
         if message["type"] == "websocket.disconnect":
             # Only our own server says who; elsewhere the end of a relayed leg is the client's.
             raise LegClosed(close_of(message), by=message.get("sluicegate.closed_by", ClosedBy.CLIENT))

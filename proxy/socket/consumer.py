@@ -13,10 +13,11 @@ from proxy import metrics
 from proxy.core.credentials import BEARER
 from proxy.core.errors import AuthenticationFailed, ClientLeft, GatewayError, NotFound, UpstreamUnavailable
 from proxy.core.hook_failures import HookFailed, calling_hook
-from proxy.core.routes import Route
+from proxy.core.routes import SINCE, Route
 from proxy.engine.links.link import Link
 from proxy.node import running_node
 from proxy.socket.admission import authenticate, authorize, check
+from proxy.socket.diverting import route_taken
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
@@ -42,6 +43,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         self.scope, self.base_receive, self.base_send = scope, receive, send
         self._started = time.perf_counter()
         node = await running_node()
+        self.route = route_taken(node, self.route, scope)
         served = node.served[self.route.name]
         opening = Opening(scope=scope, receive=receive, send=send, served=served, node=node)
         way = way_of(opening)
@@ -81,7 +83,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             life.hold(await way.open(subject))
             record = record_of(scope, route, subject, topics=topics, upstream=life.lease.member)
             record.subprotocol = self._subprotocol(life.lease)
-            await life.hear(Link(record, topics=topics, phrase=route.phrase))
+            link = Link(record, topics=topics, phrase=route.phrase)
+            await life.hear(link, since=subject.query.get(SINCE))
         except BaseException:
             life.give_up()
             raise

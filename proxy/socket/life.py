@@ -19,7 +19,7 @@ from proxy.core.human import one_line
 from proxy.core.message_gate import MessageGate
 from proxy.core.policies import Policy
 from proxy.core.principal import Principal
-from proxy.core.routes import Resume, Route
+from proxy.core.routes import LegPerLink, Resume, Route
 from proxy.core.wire.control_messages import encode_error
 from proxy.engine.admission.shared_caps import Seat
 from proxy.engine.links.link import Link, Stream
@@ -86,10 +86,16 @@ class Life:
         """What is behind the link is open; from now on the life sees to its end."""
         self.lease = lease
 
-    async def hear(self, link: Link) -> None:
-        """Join the link's topics, and open its gate for the client's messages."""
+    async def hear(self, link: Link, *, since: str | None = None) -> None:
+        """Join the link's topics, and open its gate for the client's messages.
+
+        `since` is what the client says to have heard, to be told what it missed; None: it says nothing.
+        """
         self.link = link
         await self.node.hub.join(link, link.topics)
+        if since is not None and (histories := self.route.histories):
+            bytes_at_most = self.served.limits.outbox_bytes
+            await self.node.catching_up.catch_up(link, histories, since=since, outbox_bytes=bytes_at_most)
         if self.served.gates is not None:
             self.gate = self.served.gates.open(link.record.user_id)
 
@@ -111,6 +117,12 @@ class Life:
         if left is not None:
             self.link.expire_in(left)
 
+    def _refreshed(self, principal: Principal) -> None:
+        """The client has brought a new token; a leg of the route's own may go on by it."""
+        self.extend(principal)
+        if isinstance(self.route.upstream, LegPerLink):
+            self.lease.leg.refreshed(principal)
+
     def lost_member(self, next_member: str) -> None:
         """An outage is over, and the link leads to `next_member` now: the same one, if no other was found."""
         self._count_error("upstream_lost")
@@ -123,7 +135,7 @@ class Life:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
         try:
             verify = self.node.verifier.verify if self.route.authenticate is None else None
-            return control.answer(self.link, text, verify=verify, extend=self.extend)
+            return control.answer(self.link, text, verify=verify, extend=self._refreshed)
         except Exception:
             logger.exception("a control message failed", extra=self.link.log_fields)
             return encode_error(GatewayError.code, GatewayError.message)

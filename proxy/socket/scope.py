@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from proxy.core.policies import Policy
 from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.redaction import redacted
-from proxy.core.routes import ClientPath, Forward, Route, Subject
+from proxy.core.routes import SINCE, ClientPath, Forward, Route, Subject
 from proxy.core.topics import EVERYONE, LINK_KINDS, check_topic, connection_topic, user_topic
 from proxy.engine.pools.dial import DialRequest
 from proxy.socket.control import seconds_left
@@ -52,6 +53,7 @@ def subject_of(scope: Scope, route: Route, *, connection_id: str) -> Subject:
         query=query,
         params=captures_of(scope),
         route=route.name,
+        subprotocols=scope["offered_subprotocols"],
     )
 
 
@@ -87,12 +89,15 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
     Raises BadRequest: the client says what cannot be passed on.
     """
     forward = route.forward
+    if route.histories and SINCE not in forward.query:  # it is for the gateway
+        query = {name: value for name, value in subject.query.items() if name != SINCE}
+        subject = replace(subject, query=query)
     with calling_hook("forward"):
-        query = forward.query_string(subject)
+        query_string = forward.query_string(subject)
     try:
         return DialRequest(
             path="" if forward.path is ClientPath.STOPS else _clients_path(scope),
-            query=query,
+            query=query_string,
             headers=tuple(_headers(scope, forward, subject)),
             subprotocols=scope["offered_subprotocols"],
             extensions=extensions,

@@ -8,9 +8,7 @@ between ASGI and a `websockets` client.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
@@ -19,32 +17,28 @@ from websockets.headers import parse_extension
 
 from proxy import metrics
 from proxy.core import closes
-from proxy.core.answers import wrong
-from proxy.core.closes import Close, ClosedBy
+from proxy.core.closes import ClosedBy
 from proxy.core.errors import ClientLeft, LegClosed, ServiceRefused
-from proxy.core.hook_failures import calling_hook
 from proxy.core.legs import Leg
 from proxy.core.limits import OverRate
-from proxy.core.policies import LinkLog
 from proxy.core.principal import Principal
 from proxy.core.routes import LegPerLink, Resume, Subject
-from proxy.engine.links.relay import Relay, payload_bytes
+from proxy.engine.links.pushing import PushingRelay
+from proxy.engine.links.relay import Relay
 from proxy.engine.links.resume import Reconnected, RenewableLease, ResumingLeg, ResumingRelay
 from proxy.engine.links.terms import SpliceRequest, Terms
 from proxy.engine.pools.dial import Dial, DialRequest, LegT, dial_leg
 from proxy.engine.pools.pool import MemberLease
 from proxy.engine.pools.rawdial import dial_raw
 from proxy.socket.asgi_leg import AsgiLeg, Receive
-from proxy.socket.hooks import ask
 from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
+from proxy.socket.own_leg import OwnLeg, open_own_leg
 from proxy.socket.scope import dial_request, header, refusal_of
 
 SPLICE_EXTENSION = "sluicegate.splice"
 LIMITS_EXTENSION = "sluicegate.limits"  # of our server, too, for who is not spliced
 
-# What a leg has, whatever else it says of itself; who asks for that names it when it fails.
-_METHODS = ("receive", "send", "close", "abort")
 NO_CONTEXT = "client_no_context_takeover"
 
 Accept = dict[str, Any]
@@ -233,83 +227,26 @@ class ResumeWay(RelayWay):
         return ResumingLeg(lease, limits=self._opening.served.limits, tell=route.tell_resume, observe=observe)
 
 
-class OwnLeg(Leg):
-    """A leg that the route has made. What it raises at its end is logged: the link has more to give back."""
-
-    __slots__ = ("_leg", "_log", "_max_message_bytes")
-
-    def __init__(self, leg: Leg, log: LinkLog, *, max_message_bytes: int) -> None:
-        self._leg, self._log, self._max_message_bytes = leg, log, max_message_bytes
-
-    async def receive(self) -> str | bytes:
-        with calling_hook("receive", LegClosed):
-            message: object = await self._leg.receive()
-            if not isinstance(message, str | bytes):
-                raise wrong(message, "receive answers a str or bytes")
-            if payload_bytes(message) > self._max_message_bytes:
-                raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
-            return message
-
-    async def send(self, message: str | bytes) -> None:
-        with calling_hook("send", LegClosed):
-            await self._leg.send(message)
-
-    @property
-    def subprotocol(self) -> str | None:
-        return self._leg.subprotocol
-
-    @property
-    def unsent_bytes(self) -> int:
-        try:
-            return int(self._leg.unsent_bytes)
-        except BaseException as error:  # noqa: BLE001  the route's own code
-            self._failed("unsent_bytes", error)
-            return 0
-
-    async def close(self, close: Close) -> None:
-        with calling_hook("close", LegClosed):
-            await self._leg.close(close)
-
-    def abort(self) -> None:
-        try:
-            self._leg.abort()
-        except BaseException as error:  # noqa: BLE001  the route's own code
-            self._failed("abort", error)
-
-    def _failed(self, hook: str, error: BaseException) -> None:
-        self._log.error("a route's hook failed", extra={"hook": hook}, exc_info=error)
-
-
-@dataclass(frozen=True, slots=True)
-class OwnLease:
-    """The use of a leg of the route's own: nothing is to be given back but the leg itself."""
-
-    leg: Leg
-    member: str
-
-    def release(self, *, lost: bool = False) -> None:
-        """The leg has been closed or aborted."""
-
-
 class OwnLegWay(RelayWay):
     """A relay to a leg that the route itself has made for this link."""
 
     __slots__ = ()
 
     async def open(self, subject: Subject) -> Lease:
-        upstream, seconds = self._opening.route.upstream, self._opening.served.limits.dial_timeout_seconds
+        upstream = self._opening.route.upstream
         assert isinstance(upstream, LegPerLink)  # noqa: S101  else another way would have been taken
-        began = time.perf_counter()
-        leg: Any = await ask(upstream.open, subject, name="open", within_seconds=seconds)
-        with calling_hook("open"):
-            if not all(callable(getattr(type(leg), name, None)) for name in _METHODS):  # a class has none
-                raise wrong(leg, "open answers a Leg")
-            for name in ("receive", "send"):
-                if getattr(type(leg), name) is getattr(Leg, name):
-                    raise TypeError(f"{type(leg).__name__} has no {name} of its own")
-        metrics.child(metrics.DIAL_SECONDS, upstream.name).observe(time.perf_counter() - began)
-        max_bytes = self._opening.served.limits.max_message_bytes
-        return OwnLease(OwnLeg(leg, subject.log, max_message_bytes=max_bytes), upstream.name)
+        return await open_own_leg(upstream, subject, self._opening.served.limits)
+
+    def _relay(self, life: Life) -> Relay:
+        opening, upstream = self._opening, self._opening.route.upstream
+        assert isinstance(upstream, LegPerLink)  # noqa: S101  as in `open`
+        client = AsgiLeg(opening.receive, opening.send, early=self._early)
+        offer = (opening.scope.get("extensions") or {}).get(SPLICE_EXTENSION)
+        writer = None if offer is None else offer["writer"]
+        leg: OwnLeg = life.lease.leg
+        terms = _terms(opening, life)
+        receives, bounds_sends = not leg.only_pushes, upstream.bounds_sends
+        return PushingRelay(client, leg, terms, writer=writer, receives=receives, bounds_sends=bounds_sends)
 
 
 async def _run(relay: Relay, life: Life) -> None:

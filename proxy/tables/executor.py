@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import Error, OperationalError, close_old_connections, connection, connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -34,7 +34,7 @@ CLOSE_SECONDS = 2.0
 MOST_STUCK_THREADS = 4
 # Calls that wait, those that were given up meanwhile included; further ones fail at once.
 MOST_WAITING = 1_000
-READ_ONLY_SQLSTATE = "25006"
+READ_ONLY_SQLSTATE, GIVEN_UP_SQLSTATE = "25006", "57014"
 
 
 class DatabaseBusy(OperationalError):
@@ -251,9 +251,25 @@ def _close_failed(execute: Callable[..., Any], sql: Any, params: Any, many: bool
         raise
 
 
+def is_away(error: Exception) -> bool:
+    """Also when it is an old primary, which takes no writes: the next connection may lead to the new one."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return isinstance(error, Error) and is_read_only(error)
+
+
 def is_read_only(error: Error) -> bool:
     """Whether PostgreSQL took a statement for a write and itself for read-only."""
-    return getattr(error.__cause__, "sqlstate", None) == READ_ONLY_SQLSTATE
+    return _sqlstate(error) == READ_ONLY_SQLSTATE
+
+
+def took_too_long(error: Error) -> bool:
+    """Whether PostgreSQL is there, and gave a statement up after STATEMENT_SECONDS."""
+    return _sqlstate(error) == GIVEN_UP_SQLSTATE
+
+
+def _sqlstate(error: Error) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)
 
 
 def _leave_read_only(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:

@@ -111,10 +111,13 @@ class NodeHeart:
 
 
 class Reaper:
-    """Closes what lost nodes left open, beside the heart: no beat waits for it, however long it takes."""
+    """Closes what lost nodes left open, beside the heart: no beat waits for it, however long it takes.
 
-    def __init__(self) -> None:
-        self._due = asyncio.Event()
+    `on_lost` is called on the event loop when a node was found lost.
+    """
+
+    def __init__(self, *, on_lost: Callable[[], None] = lambda: None) -> None:
+        self._due, self._on_lost = asyncio.Event(), on_lost
         self._fails = False
 
     def wake(self) -> None:
@@ -143,6 +146,8 @@ class Reaper:
         self._fails = False
         if nodes_lost or closed:
             log.warning("node: %d nodes lost, %d links closed for them", nodes_lost, closed)
+        if nodes_lost:
+            self._on_lost()
         return nodes_lost, closed
 
 

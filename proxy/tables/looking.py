@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from django.db import Error
+
 from proxy.engine.calls import wait_at_most
 
 logger = logging.getLogger(__name__)
@@ -17,7 +19,8 @@ async def look_forever(
 ) -> NoReturn:
     """Call `look` now, every so many seconds, and whenever `wake` is set, until cancelled.
 
-    While the database is away it raises, which is logged once an outage, in the words of `fails`.
+    While the database is away it raises django.db.Error or OSError (TimeoutError is one), which is logged
+    once an outage, in the words of `fails`. What else it raises is no outage, and raised.
     """
     wake = asyncio.Event() if wake is None else wake
     is_away = False
@@ -25,7 +28,7 @@ async def look_forever(
         wake.clear()
         try:
             await look()
-        except Exception as error:  # noqa: BLE001  the task's outermost edge
+        except (Error, OSError) as error:
             if not is_away:
                 logger.warning(fails, extra={"why": repr(error)})
             is_away = True

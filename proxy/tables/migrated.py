@@ -24,6 +24,7 @@ def _ask(missing: list[str]) -> None:
     connection = connections[DEFAULT_DB_ALIAS].copy()
     # A pool would try again and again, and keep its threads in a master that never asks a second time.
     connection.settings_dict["OPTIONS"].pop("pool", None)
+    connections[DEFAULT_DB_ALIAS] = connection  # this thread's: Django asks for the rows by the alias
     try:
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())

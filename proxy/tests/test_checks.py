@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage
 from django.core.checks.registry import registry
 
 from proxy import checks
+from proxy.bridges import bridge as bridges
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import Route, Upstream
 
@@ -71,7 +72,7 @@ def test_a_good_production_environment_has_nothing_to_say(gateway_checks: Ask) -
         ({"METRICS_TOKEN": ""}, "gateway.W007"),
         ({"TRUSTED_PROXIES": ()}, "gateway.W008"),
         (
-            {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}},
+            {"CHANNEL_LAYERS": {"default": {"BACKEND": "proxy.cluster.memory_layer.MemoryChannelLayer"}}},
             "gateway.I001",
         ),
         ({"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3"}}}, "gateway.I002"),
@@ -115,15 +116,41 @@ def test_a_route_that_serves_nobody_is_named(
     assert (found.id, "'chat'" in found.msg) == (identity, True)
 
 
+@pytest.mark.parametrize("package", ["modelled", "company.modelled_too"])
 def test_a_package_of_routes_with_models_that_is_no_app_is_named(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str
+) -> None:
+    folder = tmp_path / package.replace(".", "/")
+    folder.mkdir(parents=True)
+    for name in ("__init__.py", "models.py", "routes.py"):
+        (folder / name).touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    [found] = gateway_checks(deploy=False, ROUTES=(f"{package}.routes.ONE", f"{package}.routes.TWO"))
+    assert (found.id, f"into {package}, which" in found.msg) == ("gateway.W013", True)
+
+
+def test_a_bridge_to_what_nobody_hears_is_named(gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridges, "_leads", {"nats": bridges.Leads({"user", "everyone", "nobodys"})})
+    [found] = gateway_checks(deploy=False)
+    assert (found.id, "'nats' leads to topics of the kind 'nobodys'" in found.msg) == ("gateway.W014", True)
+
+
+def test_a_bridge_from_a_redis_that_is_not_there_is_named(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridges, "_leads", {"redis": bridges.Leads({"user"}, needs_redis=True)})
+    [found] = gateway_checks(deploy=False, REDIS_URL="")
+    assert (found.id, "'redis' comes from the gateway's Redis" in found.msg) == ("gateway.W015", True)
+    assert gateway_checks(deploy=False, REDIS_URL="redis://127.0.0.1:6379") == []
+
+
+def test_routes_in_a_module_of_their_own_are_fine(
     gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "modelled").mkdir()
-    for name in ("__init__.py", "models.py"):
-        (tmp_path / "modelled" / name).touch()
+    (tmp_path / "lone_routes.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    [found] = gateway_checks(deploy=False, ROUTES=("modelled.routes.ONE", "modelled.routes.TWO"))
-    assert (found.id, "into modelled, which" in found.msg) == ("gateway.W013", True)
+    assert gateway_checks(deploy=False, ROUTES=("lone_routes.ROUTES",)) == []
+    assert gateway_checks(deploy=False, ROUTES=("nowhere.routes.ROUTES",)) == [], "that, others say"
 
 
 def test_a_variable_that_nothing_reads_is_named_with_the_one_that_is_meant(

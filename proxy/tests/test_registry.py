@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from proxy import registry
+from proxy.core.history import History
 from proxy.core.limits import ConnectionLimits, Rate
 from proxy.core.routes import Route, Upstream
+from proxy.core.topics import TopicKind
 from proxy.env import Env, SettingError
 from proxy.registry import caps_of
 
 ROUTE = Route(name="a", paths=("a",), upstream=Upstream.of("a", "ws://127.0.0.1:1"))
 OTHER = replace(ROUTE, name="b", paths=("b",))
+BRIEF = History(events=1, seconds=1)
 ELSEWHERE = Upstream.of("a", "ws://127.0.0.1:2")
 
 
@@ -73,6 +76,19 @@ def test_a_route_and_tuples_of_routes_are_taken_in_their_order(
             "shop.R",
             [ROUTE, replace(OTHER, upstream=ELSEWHERE)],
             "different routes; two have different upstreams named 'a'",
+        ),
+        (
+            "shop.R",
+            [
+                replace(ROUTE, topic_kinds=(TopicKind("room"),)),
+                replace(OTHER, topic_kinds=(TopicKind("room", history=BRIEF),)),
+            ],
+            "different routes; two have different kinds of topics named 'room'",
+        ),
+        (
+            "shop.R",
+            [replace(ROUTE, topic_kinds=(TopicKind("user", history=BRIEF),))],
+            "different routes; two have different kinds of topics named 'user'",
         ),
         ("shop.R", [replace(ROUTE, paths=("<a>", "<str:b>"))], "different routes; two are at '<str>'"),
     ],

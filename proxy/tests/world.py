@@ -18,6 +18,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from config.testing.servers import ValkeyServer
 from proxy import metrics, registry
 from proxy.core.credentials import Credentials
+from proxy.core.history import History
 from proxy.core.limits import MessageLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.routes import Resume, Route, Upstream
@@ -127,13 +128,13 @@ class World:
             and not live
             and gates is not None
             and gates.is_empty
-            and len(layer.groups) == 2  # the node's own, and that of all nodes
+            and len(layer.groups) == 3  # the node's own, that of all nodes, and of those that ship
             and not self.service.connections
             and not [key async for key in redis.scan_iter("gateway:lease:*") if b":user:" in key]
         )
 
 
-session_topic = TopicKind("session")
+session_topic = TopicKind("session", history=History(events=10, seconds=60))
 
 
 async def quiet_service(connection: ServerConnection) -> None:

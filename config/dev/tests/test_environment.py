@@ -5,6 +5,7 @@ import json
 import socket
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,30 @@ from proxy.env import Env, SettingError
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    return {"GATEWAY_PORT": str(free_port()), "KB_PORT": str(free_port()), "STUDIO_PORT": str(free_port())}
+    return {f"{name}_PORT": str(free_port()) for name in ("GATEWAY", "KB", "STUDIO", "AGENT")}
 
 
 def test_with_nothing_set_everything_is_embedded(tmp_path: Path, ports: dict[str, str]) -> None:
     dev = development(ports, var_dir=tmp_path)
 
-    assert list(programs(dev, base_dir=tmp_path, var_dir=tmp_path)) == ["valkey", "kb", "studio", "gateway"]
+    assert list(programs(dev, base_dir=tmp_path, var_dir=tmp_path)) == [
+        *("valkey", "kb", "studio", "agent", "nats", "gateway")
+    ]
     assert dev.variables["KB_SERVICE_URL"] == f"http://127.0.0.1:{ports['KB_PORT']}"
     assert dev.variables["REDIS_URL"] == f"redis://127.0.0.1:{dev.valkey_port}/0"
     assert dev.own_database
+
+
+def test_what_was_told_of_ports_stays_true_while_they_are_free(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        usual = taken.getsockname()[1]
+        given = {"GATEWAY_PORT": str(free_port()), "DEV_SERVICES": "A_URL = a {port}; B_URL = b {port}"}
+        told = development(given, var_dir=tmp_path)
+        kept = development(given, var_dir=tmp_path, like=told)
+        assert (kept.valkey_port, kept.ports) == (told.valkey_port, told.ports)
+        lost = replace(told, valkey_port=usual, services=dict.fromkeys(told.services, usual))
+        moved = development(given, var_dir=tmp_path, like=lost)
+        assert usual not in {moved.valkey_port, *moved.ports.values()}
 
 
 def test_no_service_of_the_reference_is_started_where_its_routes_are_not_served(
@@ -53,6 +68,17 @@ def test_what_is_wrong_in_an_apps_services_is_told_with_its_file(
     assert "got 'ROOMS_URLS: python -m rooms {port}'" in str(refused.value)
 
 
+@pytest.mark.parametrize(("host", "told"), [("::", "::"), ("[::1]", "::1"), ("localhost", "localhost")])
+def test_it_listens_wherever_serve_does(tmp_path: Path, ports: dict[str, str], host: str, told: str) -> None:
+    dev = development({**ports, "GATEWAY_HOST": host}, var_dir=tmp_path)
+    assert (dev.host, dev.variables["GATEWAY_HOST"]) == (told, told)
+
+
+def test_a_host_that_is_none_is_not_taken_for_a_wrong_port(tmp_path: Path, ports: dict[str, str]) -> None:
+    with pytest.raises(SettingError, match=r"^GATEWAY_HOST: must be a host name or an address"):
+        development({**ports, "GATEWAY_HOST": "http://localhost"}, var_dir=tmp_path)
+
+
 def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
     tmp_path: Path, ports: dict[str, str]
 ) -> None:
@@ -60,6 +86,8 @@ def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
         "REDIS_URL": "redis://there:1/0",
         "KB_SERVICE_URL": "https://kb.example.org",
         "STUDIO_WS_URLS": "wss://studio.example.org",
+        "AGENT_URL": "https://agent.example.org",
+        "NATS_URL": "nats://there:4222",
         "DATABASE_URL": "postgres://there/db",
         "SECRET_KEY": "my own",
         "DEBUG": "false",
@@ -135,6 +163,26 @@ def test_a_later_command_finds_what_runs(tmp_path: Path, ports: dict[str, str]) 
     assert not path.exists()
 
 
+def test_a_later_command_knows_services_elsewhere_and_what_else_was_set_of_any(
+    tmp_path: Path, ports: dict[str, str]
+) -> None:
+    of_services = {
+        "KB_SERVICE_URL": "https://kb.example.org",
+        "KB_PROBE": "none",
+        "NATS_URL": "nats://there:4222",
+        "NATS_STREAM": "WORLD",
+        "STUDIO_POLICY": "round_robin",
+    }
+    others = {"PWD": "/there", "MAKEFLAGS": "s"}
+    with told_to_later_commands(
+        development({**ports, **of_services, **others}, var_dir=tmp_path), var_dir=tmp_path
+    ):
+        found = of_what_runs({"KB_PROBE": "http"}, var_dir=tmp_path)
+
+    assert found.items() >= {**of_services, "KB_PROBE": "http"}.items()
+    assert not found.keys() & {*others, *ports}
+
+
 def test_a_later_command_says_which_of_two_gateways_it_is_for(tmp_path: Path) -> None:
     first = development({"GATEWAY_PORT": str(free_port())}, var_dir=tmp_path)
     second = development({"GATEWAY_PORT": str(free_port())}, var_dir=tmp_path)
@@ -173,6 +221,18 @@ def test_the_services_are_those_of_the_setting_in_place_of_the_apps(tmp_path: Pa
     assert lines["stock"][0] == "my stock"
     assert dev.variables["ORDERS_URL"] == f"http://127.0.0.1:{given['ORDERS_PORT']}"
     assert "KB_SERVICE_URL" not in dev.variables
+
+
+def test_a_service_may_speak_something_else_than_http_and_be_a_program_beside_this_python(
+    tmp_path: Path,
+) -> None:
+    given = {"GATEWAY_PORT": str(free_port()), "DEV_SERVICES": "BUS_URL = nats: nats-server --port {port}"}
+    dev = development(given, var_dir=tmp_path)
+    program, *_, port = programs(dev, base_dir=tmp_path, var_dir=tmp_path)["bus"]
+
+    assert Path(program) == Path(sys.executable).parent / "nats-server"
+    assert dev.variables["BUS_URL"] == f"nats://127.0.0.1:{port}"
+    assert list(dev.speak_http) == ["gateway"]
 
 
 def test_without_the_reference_product_none_of_its_services_is_started(tmp_path: Path) -> None:

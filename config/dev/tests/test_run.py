@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from redis import Redis
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -23,7 +25,7 @@ from config.testing.plugin import Spawn
 from config.testing.program import Program, free_port
 from config.testing.starts import BASE_DIR
 
-COPIED = ("config", "experience", "proxy", "templates", "manage.py")
+COPIED = ("config", "examples", "experience", "proxy", "templates", "manage.py")
 RUN = [sys.executable, "-m", "config.dev"]
 # What a shell does to a program that a script starts with `&`.
 IGNORING_SIGINT = (
@@ -134,9 +136,13 @@ def test_the_printed_url_and_commands_work_at_once(spawn: Spawn, up: Up) -> None
     program, checkout = up.program, up.checkout
     url = program.wait_for_output(r"^  WebSocket +(ws://\S+)$")[1]
     studio = program.wait_for_output(r"^  Studio +(ws://\S+)$")[1]
+    agent = program.wait_for_output(r"^  An agent +(http://\S+) ")[1]
+    valkey = program.wait_for_output(r"^  An agent .+ (redis://\S+)$")[1]
     talk = program.wait_for_output("^  Talk to it +(.+)$")[1]
     publish = program.wait_for_output("^  Any command +(.+)$")[1]
 
+    with Redis.from_url(valkey, socket_timeout=5) as redis:
+        assert redis.ping()
     with connect(url, proxy=None, open_timeout=5) as client:
         assert json.loads(client.recv(5))["type"] == "connected"
         client.send('{"type":"ping"}')
@@ -145,14 +151,34 @@ def test_the_printed_url_and_commands_work_at_once(spawn: Spawn, up: Up) -> None
         assert published.wait_for_exit() == 0, published.output
         assert json.loads(client.recv(5)) == {"type": "quest.updated"}
 
+    with connect(url.replace("/ws/", "/ws/v2/"), proxy=None, open_timeout=5) as client:
+        assert json.loads(client.recv(5))["type"] == "connected"
+        client.send(json.dumps(COLLECT))
+        told = [json.loads(client.recv(5)) for _ in range(2)]
+        assert {message["type"] for message in told} == {"action_response", "state.changed"}
+    assert re.search(
+        r"^  Version 2 .*/ws/v2/experience, changes by nats://127\.0\.0\.1:\d+$", program.output, re.M
+    )
+
     with connect(studio, proxy=None, open_timeout=5) as client:
         client.send(program.wait_for_output(r'likewise, then type: (\{"type":"whoami"\})$')[1])
         assert json.loads(client.recv(5))["path"] == "/ws"
+
+    assert "new WebSocket" in httpx.get(agent).text
+    with connect(httpx.get(f"{agent}/new").text.strip(), proxy=None, open_timeout=5) as client:
+        assert json.loads(client.recv(5))["type"] == "word"
 
     keyboard = """(echo '{"type":"ping"}'; exec sleep 30)"""  # stays open; ended with the test
     talking = spawn(["sh", "-c", f"{keyboard} | {talk}"], name="talk", cwd=checkout)
     talking.wait_for_output('"type":"pong"')
 
+
+COLLECT = {
+    "type": "action",
+    "action": "collect_bottle",
+    "item_id": "bottle_of_mist",
+    "spot_id": "mill_pond",
+}
 
 ROOMS = """
 from proxy.api import Route, Upstream
@@ -188,6 +214,7 @@ def test_it_prints_one_screen(up: Up) -> None:
     screen = screen.replace(os.path.relpath(sys.executable, checkout), ".venv/bin/python")  # as make has it
 
     assert begin
+    assert re.search(r"^  An agent .+ redis://127\.0\.0\.1:\d+/0$", screen, re.MULTILINE)
     assert sum(max(1, -(-len(line) // 80)) for line in screen.splitlines()) + 2 <= 24
     assert "WARNING" not in log
     assert "/health" not in log

@@ -17,10 +17,11 @@ from types import TracebackType
 import psutil
 import psycopg
 
+from config.testing.chaos.changes import STREAM, make_stream
 from config.testing.front import Front
 from config.testing.nodes import Node
 from config.testing.program import Program, ProgramFailed, free_port
-from config.testing.servers import PostgresServer, Server, ValkeyServer
+from config.testing.servers import JetStreamServer, PostgresServer, Server, ValkeyServer
 
 START_SECONDS = 30.0
 MANAGE = [sys.executable, "manage.py"]
@@ -58,6 +59,7 @@ class Cluster:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="sluicegate-chaos-"))
         self.postgres, self.valkey = PostgresServer(), ValkeyServer(self.directory)
+        self.nats = JetStreamServer(self.directory)
         self.kb_port = free_port()
         self._kb = Program(
             [sys.executable, "-m", "config.testing.echo", str(self.kb_port)],
@@ -81,13 +83,16 @@ class Cluster:
             shutil.rmtree(self.directory)
 
     async def _start(self) -> None:
-        for server in (self.postgres, self.valkey):
+        for server in (self.postgres, self.valkey, self.nats):
             await asyncio.to_thread(server.start)
+        await make_stream(self.nats.url)
         await self._start_kb()
         self.database_url = self.postgres.create_database()
         env = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.valkey.url,
+            "NATS_URL": self.nats.url,
+            "NATS_STREAM": STREAM,
             "KB_SERVICE_URL": f"http://127.0.0.1:{self.kb_port}",
             "TRUSTED_PROXIES": "127.0.0.1",
         }
@@ -102,7 +107,12 @@ class Cluster:
     def parts(self) -> list[Part]:
         """Those of which there is one, and a gateway of each name."""
         nodes = [Part(node.name, partial(_program_of_node, node), node.start) for node in self.nodes]
-        servers: dict[str, Server] = {"nginx": self.front, "PostgreSQL": self.postgres, "Valkey": self.valkey}
+        servers: dict[str, Server] = {
+            "nginx": self.front,
+            "PostgreSQL": self.postgres,
+            "Valkey": self.valkey,
+            "NATS": self.nats,
+        }
         others = [
             Part(name, partial(_program_of, server), partial(_started_again, server))
             for name, server in servers.items()
@@ -134,6 +144,7 @@ class Cluster:
         for node in getattr(self, "nodes", ()):
             node.program.kill()
         self._kb.kill()
+        self.nats.kill()
         self.valkey.kill()
         self.postgres.remove()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from redis.asyncio import Redis
 
-from experience.settings import KB_SERVICE_URL
-from proxy.api import Route, Subject, TopicKind, Upstream, Workplace, run_on_every_node
+from config.tests.contract.room_route import route_of
+from proxy.api import TopicKind, Workplace, run_on_every_node
 
 PREFIX = "outside:"
 ROOM = TopicKind("room")
@@ -44,17 +44,4 @@ async def bridge(node: Workplace) -> None:
 
 run_on_every_node("bridge", bridge)
 
-
-def _room(subject: Subject) -> Iterable[str]:
-    return (ROOM(subject.params["room"]),)
-
-
-ROUTES = (
-    Route(
-        name="rooms",
-        paths=("rooms/<slug:room>",),
-        upstream=Upstream.of("rooms", KB_SERVICE_URL),
-        topics=_room,
-        topic_kinds=(ROOM,),
-    ),
-)
+ROUTES = (route_of(ROOM),)

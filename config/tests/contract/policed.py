@@ -74,6 +74,16 @@ class Discreet(Manners):
         return Verdict(forward=True, payload=json.dumps(said).encode())
 
 
+class Patient(Policy):
+    """Reads no more of who says `rest`, for longer than any test lasts."""
+
+    def __init__(self, _: Subject) -> None:
+        """It keeps nothing."""
+
+    def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:
+        return Verdict(forward=True, pause_seconds=600.0) if payload == b"rest" else FORWARD
+
+
 POLICED = Route(
     name="policed",
     paths=("policed",),
@@ -86,4 +96,5 @@ SLOW = replace(
     paths=("slow",),
     message_limits=MessageLimits(messages_per_connection=Rate(3, 60)),
 )
-ROUTES = (POLICED, SLOW)
+PATIENT = replace(POLICED, name="patient", paths=("patient",), policy=Patient)
+ROUTES = (POLICED, SLOW, PATIENT)

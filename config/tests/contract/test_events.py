@@ -11,8 +11,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
-from config.testing.gateway import Gateway, issue
+from config.testing.gateway import COMMANDS, Gateway, issue
 from config.testing.publisher import Publisher
+from config.testing.servers import ValkeyServer
+from config.tests.conftest import MakeGateway
 
 
 async def echo(upstream: ServerConnection) -> None:
@@ -68,6 +70,21 @@ async def test_a_thousand_events_of_one_publisher_keep_their_order_among_the_cli
             heard = [json.loads(await client.recv()) for _ in range(2 * count)]
     for kind in ("event", "own"):
         assert [message["number"] for message in heard if message["type"] == kind] == list(range(count))
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+async def test_an_event_that_is_larger_than_the_outbox_closes_nobody_who_keeps_up(
+    make_gateway: MakeGateway, own_valkey: ValkeyServer, kind: str
+) -> None:
+    gateway = make_gateway(kind, REDIS_URL=own_valkey.url, OUTBOX_BYTES="100000")
+    publisher = Publisher(own_valkey.url)  # who publishes to the Redis itself has no bound
+    async with gateway.serving(echo) as url, asyncio.timeout(25):
+        await gateway.wait_until_ready(redis=True)
+        async with gateway.connect(url) as client:
+            await publisher.publish("user:42", {"type": "large", "padding": "x" * 500_000})
+            await publisher.publish("user:42", {"type": "small"})
+            assert await heard_until(client, "small") == ["large", "small"]
+    await publisher.close()
 
 
 async def test_an_event_waits_for_the_end_of_a_fragmented_message(

@@ -117,10 +117,13 @@ async def test_a_message_over_the_limit_closes_with_1009_from_either_end(gateway
         async with gateway.connect(url) as client:
             await client.send("send me too much")
             await client.wait_closed()
-        from_upstream = client.close_code
+        from_upstream, whose = client.close_code, client.close_reason
         async with gateway.connect(url) as client:
             with suppress(ConnectionClosed):  # the gateway may hang up while it is still being sent
                 await client.send(b"x" * ((1 << 20) + 1))
             await client.wait_closed()
     assert from_upstream == (4909 if gateway.kind == "daphne" else 1009)
     assert client.close_code == 1009  # Daphne's own close, too
+    if gateway.kind == "serve":  # Daphne sends no reasons
+        assert whose == "upstream's message over 1048576 bytes"
+        assert client.close_reason == "client's message over 1048576 bytes"

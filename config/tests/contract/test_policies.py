@@ -117,6 +117,28 @@ async def test_a_policy_is_not_asked_about_what_the_rate_does_not_let_in(gateway
     assert row["messages_dropped"] > 0
 
 
+async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_behind_what_it_said(
+    gateway: Gateway,
+) -> None:
+    said = asyncio.Queue[str | bytes]()
+
+    async def note(service: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            async for message in service:
+                said.put_nowait(message)
+                await service.send(message)
+
+    async with asyncio.timeout(20), gateway.serving(note):
+        async with gateway.connect(gateway.url("/patient", token=issue("resting"))) as client:
+            await client.send("rest")
+            assert await client.recv() == "rest"  # only what comes behind it waits
+            await client.send("more")
+            client.transport.abort()
+        (row,) = await gateway.wait_for_records("user_id = 'resting' AND closed_at IS NOT NULL")
+        assert (row["messages_in"], row["closed_by"]) == (2, "client")
+        assert [await said.get(), await said.get()] == ["rest", "more"]
+
+
 async def test_who_is_not_let_in_when_its_policy_is_made_is_refused(gateway: Gateway) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with gateway.connect(gateway.url("/policed", **{"as": "nobody"})):

@@ -342,6 +342,13 @@ def test_a_pool_that_staff_may_not_change_says_why_it_has_no_buttons(admin_clien
     assert "editable" not in studio
 
 
+def test_who_may_only_look_at_a_member_is_told_of_no_other(rows: None) -> None:
+    row = PoolMember.objects.get(url=A)
+    page = staff("view_poolmember").get(f"{PAGE}{row.pk}/change/").content.decode()
+    assert A in page
+    assert "Such as" not in page
+
+
 def test_a_pool_is_chosen_among_those_that_staff_may_change(admin_client: Client) -> None:
     assert b'<option value="studio">' in admin_client.get(PAGE + "add/").content
     for pool in ("kb", "studoi", ""):

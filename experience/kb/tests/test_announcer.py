@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from experience.kb.announcer import Announcer
+from experience.kb.announcer import Announcer, Change
+
+CHANGE = Change("wylding-woods", "42", 1)
 
 
 async def test_events_are_published_in_order_and_the_last_before_the_end() -> None:
@@ -17,7 +19,7 @@ async def test_events_are_published_in_order_and_the_last_before_the_end() -> No
 
     announcer = Announcer(publish)
     for number in range(5):
-        announcer.announce("user:42", {"number": number})
+        announcer.announce("user:42", {"number": number}, CHANGE)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(announcer.run())
         await announcer.finish()
@@ -37,12 +39,13 @@ async def test_a_failed_or_stuck_publish_costs_only_its_own_event() -> None:
 
     announcer = Announcer(publish, deadline_seconds=0.01)
     for number in range(3):
-        announcer.announce("user:42", {"number": number})
+        announcer.announce("user:42", {"number": number}, CHANGE)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(announcer.run())
         await announcer.finish()
 
     assert (published, announcer.dropped) == ([2], 2)
+    assert (announcer.take_announced(), announcer.take_announced()) == ([CHANGE], [])
 
 
 async def test_a_full_queue_drops_what_is_new_and_counts_it() -> None:
@@ -50,6 +53,6 @@ async def test_a_full_queue_drops_what_is_new_and_counts_it() -> None:
 
     announcer = Announcer(publish, most_waiting=2)
     for number in range(5):
-        announcer.announce("user:42", {"number": number})
+        announcer.announce("user:42", {"number": number}, CHANGE)
 
     assert announcer.dropped == 3

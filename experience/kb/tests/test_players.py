@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -99,3 +100,16 @@ async def test_a_database_that_hangs_fails_each_call_in_time(
     finally:
         freed.set()
         await kept.close()
+
+
+def test_a_service_of_the_release_before_goes_on_to_keep_players_beside_the_new_columns(
+    postgres_environment: dict[str, str],
+) -> None:
+    """It names those that the first migration has."""
+    columns = "experience, user_id, inventory, quest_stage, version, updated_at"
+    with psycopg.connect(postgres_environment["DATABASE_URL"]) as database:
+        database.execute(
+            f"INSERT INTO experience_playerstate ({columns}) VALUES ('w', 'ada', '[]', 'active', 1, now())"
+        )
+        kept = database.execute("SELECT is_announced, replies FROM experience_playerstate").fetchall()
+    assert kept == [(True, None)]

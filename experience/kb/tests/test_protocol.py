@@ -58,6 +58,7 @@ def test_each_message_of_the_protocol_is_understood(message: str, content: objec
         ('{"type":"talk","npc_id":"bram","text":"' + "x" * 2_001 + '"}', "invalid_message"),
         ('{"type":"ping","timestamp":true}', "invalid_message"),
         ('{"type":"ping","timestamp":1e999}', "invalid_message"),
+        ('{"type":"ping","timestamp":' + "9" * 4_000 + "}", "invalid_message"),
         ('{"type":"ping","request_id":5}', "invalid_message"),
     ],
 )

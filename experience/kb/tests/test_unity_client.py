@@ -23,7 +23,7 @@ from proxy.core.closes import Close, ComeBack
 from proxy.socket.asgi_leg import substitute
 
 UNITY = BASE_DIR / "clients" / "unity"
-CLIENT = [UNITY / name for name in ("ClientOptions.cs", "Comeback.cs", "SluicegateClient.cs")]
+CLIENT = [UNITY / name for name in ("ClientOptions.cs", "Comeback.cs", "Since.cs", "SluicegateClient.cs")]
 needs_mono = pytest.mark.skipif(
     not (shutil.which("mcs") and shutil.which("mono")), reason="no Mono here (apt-get install mono-mcs)"
 )
@@ -140,6 +140,30 @@ async def test_it_plays_on_the_kb_and_says_goodbye(program: Path, kb: KbProgram,
         assert await console.line() == "ended 1000"
 
 
+@pytest.mark.parametrize("path", ["/ws/v1/experience", "/ws/v2/experience"])
+async def test_it_plays_alike_on_both_routes_of_a_gateway(
+    program: Path, kb: KbProgram, token: str, tmp_path: Path, path: str
+) -> None:
+    env = {"JWT_SIGNING_KEY": settings.JWT_SIGNING_KEY, "KB_SERVICE_URL": f"http://{kb.address}"}
+    gateway = Gateway("serve", tmp_path, env)
+    try:
+        gateway.migrate()
+        gateway.start()
+        async with running(program, gateway.url(path, token=None).partition("?")[0], token) as console:
+            assert await console.line() == "opened"
+            assert (await console.message())["type"] == "connected"
+            console.say('{"type":"ping","request_id":"r1"}')
+            assert (await console.message())["type"] == "pong"
+            console.say('{"type":"get_state","request_id":"r2"}')
+            assert (await console.message())["type"] == "state"
+            console.say('{"type":"talk","npc_id":"nobody","request_id":"r3"}')
+            assert (await console.message())["code"] == "unknown_npc"
+            console.end_input()
+            assert await console.line() == "ended 1000"
+    finally:
+        gateway.close()
+
+
 @pytest.mark.parametrize("code", [1008, 1009, 4001, 4003, 4009, 3333])
 async def test_it_stays_away_after_a_final_close(program: Path, code: int) -> None:
     async with scripted(closing(code, "why")) as url, running(program, url, "token") as console:
@@ -239,6 +263,16 @@ async def test_it_waits_as_long_as_a_reason_says_and_a_little_longer(trials: Pat
     told, untold = map(float, await said(trials, "delays", named, "overloaded"))
     assert 2000 <= told <= 2500
     assert 250 <= untold <= 500
+
+
+async def test_it_comes_back_for_what_was_missed_only_where_a_history_has_told_it_its_place(
+    trials: Path,
+) -> None:
+    resync = '{"type":"gateway.resync","reason":"events may have been lost"}'
+    recovered = '{"type":"gateway.recovered","recovered":true,"events":0,"since":"1-2"}'
+    lines = await said(trials, "heard", resync, recovered, resync)
+    fetch_and_come_back = [tuple(word == "True" for word in line.split()) for line in lines]
+    assert fetch_and_come_back == [(True, False), (False, False), (False, True)]
 
 
 async def test_a_game_whose_callbacks_throw_stays_connected(trials: Path) -> None:

@@ -104,6 +104,7 @@ async def test_whatever_call_fails_first_joins_return_and_are_heard_once_it_work
         await hub.join(heard.ear("a"), ["user:1"])
         await publish(layer, "user:1", "heard")
         await until(lambda: ("a", "heard") in heard.messages)
+        assert heard.gaps, "who joined before is told, and who ships waits for others that are deaf"
 
 
 @pytest.mark.parametrize("call", ["group_add", "group_discard"])
@@ -135,6 +136,7 @@ async def test_a_deaf_layer_is_left_and_found_again(layer: FailingLayer, heard: 
         await until(lambda: heard.gaps == 1 and hub.connected)
         await publish(layer, "user:1", "heard")
         await until(lambda: ("a", "heard") in heard.messages)
+        assert heard.gaps, "who joined before is told, and who ships waits for others that are deaf"
     assert ("group_send", group_name("node:n")) in layer.calls
     assert ECHO.startswith("gateway.")
 

@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 
-from proxy.cluster import kick_watch
-from proxy.cluster.kick_watch import KickRow, KickWatch, end_in_turns
+from proxy.cluster import ending
+from proxy.cluster.ending import end_in_turns
+from proxy.cluster.kick_watch import KickRow, KickWatch
+from proxy.cluster.tests.ends import link
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.records import ConnectionRecord
 from proxy.engine.links.link import Link
 from proxy.models import Kick, KickReport
 from proxy.tables.executor import DatabaseExecutor
 
 pytestmark = pytest.mark.usefixtures("any_database")
-
-
-class Ends:
-    """A stream that notes how it was ended."""
-
-    buffered_bytes = 0
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[int, str, ClosedBy]] = []
-
-    def inject(self, event: Any) -> None: ...
-    def abort(self) -> None: ...
-
-    def end(self, close: Close, by: ClosedBy) -> None:
-        self.ends.append((close.code, close.reason, by))
-
-
-def link(link_id: str, user_id: str, *, age_seconds: float = 60) -> tuple[Link, Ends]:
-    opened_at = datetime.now(UTC) - timedelta(seconds=age_seconds)
-    made = Link(ConnectionRecord(id=link_id, route="game", opened_at=opened_at, user_id=user_id), topics=())
-    stream = Ends()
-    made.begin(stream)
-    return made, stream
-
-
-@pytest.fixture
-async def executor() -> AsyncIterator[DatabaseExecutor]:
-    executor = DatabaseExecutor()
-    yield executor
-    await executor.close()
 
 
 def add_kick(kick_id: str, *, age_seconds: float = 0, **values: Any) -> None:
@@ -72,6 +42,15 @@ async def test_a_row_ends_the_links_that_are_meant_once_and_says_how_many(execut
         [],
     ]
     assert await executor.run(reports) == {"k": 2}
+
+
+async def test_a_link_that_is_ending_already_is_no_second_kicks(executor: DatabaseExecutor) -> None:
+    kicked, _ = link("a", "42")
+    watch = KickWatch(executor, node_id="me", links=lambda: [kicked])
+    for kick_id in ("first", "second"):
+        await executor.run(add_kick, kick_id, user_ids=["42"])
+        await watch.look()
+    assert await executor.run(reports) == {"first": 1, "second": 0}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +95,7 @@ async def test_a_link_that_opened_before_the_kick_and_is_let_in_after_its_row_wa
 async def test_a_row_is_held_once_against_each_link_and_others_get_their_turn_meanwhile(
     executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kick_watch, "LINKS_A_TURN", 10)
+    monkeypatch.setattr(ending, "LINKS_A_TURN", 10)
     links = [link(f"c{number}", "42")[0] for number in range(100)]
     held, turns, looking = list[str](), 0, True
 

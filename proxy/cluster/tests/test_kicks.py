@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import get_channel_layer
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -14,7 +15,9 @@ from django.utils import timezone
 
 from proxy.cluster import kicks
 from proxy.cluster.kicks import KickNotSent, kick
-from proxy.cluster.signals import LayerAway
+from proxy.cluster.questions import LayerAway
+from proxy.cluster.signals import ALL_NODES
+from proxy.core.topics import group_name
 from proxy.models import Connection, Kick, KickReport
 from proxy.tests.rows import add_connection, add_node
 
@@ -214,6 +217,19 @@ def test_without_a_database_the_nodes_are_told_and_nobody_knows_how_many_links_e
     kicked = kick(user_ids=["42"])
     assert set(sent) == {"user:42"}
     assert str(kicked) == "The nodes were told; how many links end is not known."
+
+
+@pytest.mark.usefixtures("database_away")
+def test_without_a_database_and_redis_a_node_of_this_process_is_told_and_no_other_can_be() -> None:
+    layer = get_channel_layer()
+    group = group_name(ALL_NODES)
+    with pytest.raises(KickNotSent, match="neither Redis nor the database"):
+        kick(user_ids=["42"])
+    async_to_sync(layer.group_add)(group, "node")
+    try:
+        assert kick(user_ids=["42"]).ended is None
+    finally:
+        async_to_sync(layer.group_discard)(group, "node")
 
 
 @pytest.mark.usefixtures("database_away", "redis_away")

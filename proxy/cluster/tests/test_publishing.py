@@ -1,17 +1,17 @@
-"""Publishing: what an event may be, and when it is sent."""
+"""What an event may be, and when one that waits for a commit is sent."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from channels.layers import get_channel_layer
-from django.contrib.auth.models import Group
 from django.db import transaction
+from pytest_django.fixtures import Settings
 
-from proxy.cluster import signals
-from proxy.cluster.publishing import encode_event, publish, publish_on_commit
-from proxy.cluster.signals import LayerAway
+from proxy.cluster import publishing, shipping
+from proxy.cluster.publishing import Publication, encode_event, publish_on_commit
+from proxy.core.history import History
+from proxy.models import WaitingEvent
 
 DEEP: list[Any] = []
 for _ in range(100_000):
@@ -19,16 +19,19 @@ for _ in range(100_000):
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """Groups and messages, as they are sent."""
-    messages: list[tuple[str, dict[str, Any]]] = []
+def nudges(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The groups that are nudged."""
+    groups: list[str] = []
 
     class Layer:
-        async def group_send(self, group: str, message: dict[str, Any]) -> None:
-            messages.append((group, message))
+        def __init__(self) -> None:
+            self.store = self
 
-    monkeypatch.setattr(signals, "get_channel_layer", Layer)
-    return messages
+        def nudge_sync(self, group: str, signal: object) -> None:
+            groups.append(group)
+
+    monkeypatch.setattr(shipping, "get_channel_layer", Layer)
+    return groups
 
 
 def test_an_event_is_one_compact_json_text() -> None:
@@ -53,56 +56,57 @@ def test_an_event_is_one_compact_json_text() -> None:
     ids=lambda event: repr(event)[:40] if event is None or "deep" not in event else "deep",
 )
 def test_what_clients_could_not_read_or_would_take_for_the_gateway_is_refused(event: Any) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  json's own, too
+    with pytest.raises(ValueError, match=r"^(an event|types) "):
         encode_event(event)
 
 
-async def test_an_event_goes_to_its_topics_group_and_names_its_topic(sent: list[Any]) -> None:
-    await publish("user:42", {"type": "chat"})
-    message = {"type": "gateway.event", "topic": "user:42", "text": '{"type":"chat"}'}
-    assert sent == [("gateway.user.42", message)]
+def test_an_event_has_a_bound_in_bytes_that_is_named(settings: Settings) -> None:
+    settings.MAX_EVENT_BYTES = 24
+    assert encode_event({"type": "é" * 6}) == '{"type":"éééééé"}'
+    with pytest.raises(ValueError, match=r"^an event has at most 24 bytes; this one has 25$"):
+        encode_event({"type": "é" * 7})
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_event_leaves_after_commit_and_never_when_rolled_back(sent: list[Any]) -> None:
+def test_a_transaction_is_told_of_once_when_it_has_committed(nudges: list[str]) -> None:
     publish_on_commit("user:1", {"type": "at once"})
-    assert len(sent) == 1
+    assert len(nudges) == 1
     with transaction.atomic():
-        publish_on_commit("user:1", {"type": "committed"})
-        assert len(sent) == 1
-    assert sent[1][1]["text"] == '{"type":"committed"}'
+        with transaction.atomic():
+            publish_on_commit("user:1", {"type": "rolled back"})
+            transaction.set_rollback(True)
+        publish_on_commit("user:1", {"type": "one"})
+        publish_on_commit("user:1", {"type": "two"})
+        assert len(nudges) == 1
+    assert len(nudges) == 2
     with transaction.atomic():
         publish_on_commit("user:1", {"type": "rolled back"})
         transaction.set_rollback(True)
-    assert len(sent) == 2
-
-
-@pytest.mark.parametrize(("topic", "event"), [("nowhere", {"type": "a"}), ("user:1", {"type": 1})])
-def test_a_mistake_fails_where_it_was_made(sent: list[Any], topic: str, event: Any) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  which mistake does not matter here
-        publish_on_commit(topic, event)
-    assert sent == []
-
-
-async def test_it_reaches_channels_own_layer() -> None:
-    layer = get_channel_layer()
-    channel = await layer.new_channel()
-    await layer.group_add("gateway.everyone", channel)
-    await publish("everyone", {"type": "hello"})
-    assert (await layer.receive(channel))["text"] == '{"type":"hello"}'
-    await layer.group_discard("gateway.everyone", channel)
+    assert len(nudges) == 2
+    texts = WaitingEvent.objects.order_by("id").values_list("text", flat=True)
+    assert list(texts) == ['{"type":"at once"}', '{"type":"one"}', '{"type":"two"}']
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_a_commit_an_outage_comes_out_of_the_block_and_the_data_are_saved(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Layer:
-        async def group_send(self, group: str, message: dict[str, Any]) -> None:
-            raise ConnectionError("gone")
+@pytest.mark.parametrize(
+    ("topic", "event"),
+    [("nowhere", {"type": "a"}), ("user:1", {"type": 1}), ("user:1", {"type": "x" * (1 << 20)})],
+    ids=["topic", "event", "size"],
+)
+def test_a_mistake_fails_where_it_was_made(nudges: list[str], topic: str, event: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  which mistake does not matter here
+        publish_on_commit(topic, event)
+    assert not nudges
+    assert not WaitingEvent.objects.exists()
 
-    monkeypatch.setattr(signals, "get_channel_layer", Layer)
-    with pytest.raises(LayerAway), transaction.atomic():  # noqa: PT012  all of the block
-        Group.objects.create(name="saved")
-        publish_on_commit("user:1", {"type": "committed"})
-    assert Group.objects.filter(name="saved").exists()
+
+def test_who_publishes_gives_no_position_where_the_gateway_does(
+    nudges: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = {"type": "a", "since": "1-1"}
+    assert Publication("user:1", event).question().history is None
+    monkeypatch.setattr(publishing, "history_of", lambda _: History(events=1, seconds=1))
+    with pytest.raises(ValueError, match="is given its 'since' by the gateway"):
+        Publication("user:1", event).question()
+    with pytest.raises(ValueError, match="is given its 'since' by the gateway"):
+        publish_on_commit("user:1", event)

@@ -15,6 +15,10 @@ from proxy.engine.hub import Hub
 room = TopicKind("room")
 
 
+class Odd(BaseException):
+    """What no `except Exception` catches."""
+
+
 class Watcher:
     """Notes what it is told. `hold` keeps a call from ending; one for `fails`, a topic, raises `failure`."""
 
@@ -66,7 +70,7 @@ async def test_a_watcher_is_told_of_the_first_and_the_last_link_of_a_topic_befor
     assert watcher.told[4:] == ["+room:1"]
 
 
-@pytest.mark.parametrize("failure", [ConnectionError("a watcher's own"), asyncio.CancelledError()])
+@pytest.mark.parametrize("failure", [ConnectionError("a watcher's own"), asyncio.CancelledError(), Odd()])
 async def test_a_watcher_that_fails_is_told_all_the_same_what_comes_next(
     layer: FailingLayer, heard: Heard, caplog: pytest.LogCaptureFixture, failure: BaseException
 ) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.core.human import duration, one_line, size, visible
+from proxy.core.human import counted, duration, one_line, size, visible
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,7 @@ def test_foreign_text_cannot_leave_its_line(foreign: str, text: str) -> None:
 )
 def test_what_cannot_be_seen_in_a_text_is_written_out(text: str, seen: str) -> None:
     assert visible(text) == seen
+
+
+def test_a_thing_is_one_and_others_are_things() -> None:
+    assert [counted(number, "link") for number in range(3)] == ["0 links", "1 link", "2 links"]

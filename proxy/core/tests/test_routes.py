@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.history import History
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe
 from proxy.core.principal import Principal
-from proxy.core.routes import Forward, MemberSpec, Route, Subject, Upstream, upstream_url
+from proxy.core.routes import Forward, MemberSpec, Overflow, Route, Subject, Upstream, upstream_url
+from proxy.core.topics import TopicKind
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 QUERIES = st.dictionaries(
@@ -200,3 +202,10 @@ def test_a_text_without_its_comma_is_not_taken_letter_by_letter(
 ) -> None:
     with pytest.raises(ValueError, match=rf"{field} is a tuple, such as \('\S+',\); got '\S+'$"):
         declared()
+
+
+def test_a_route_that_drops_events_has_no_topics_with_a_history() -> None:
+    room = TopicKind("room", history=History(events=1, seconds=1))
+    upstream = Upstream.of("a", "ws://127.0.0.1:1")
+    with pytest.raises(ValueError, match="route 'a' drops events"):
+        Route(name="a", paths=("a",), upstream=upstream, topic_kinds=(room,), overflow=Overflow.DROP_OLDEST)

@@ -7,7 +7,7 @@ client it must not be.
 from __future__ import annotations
 
 from proxy.core.closes import NO_STATUS, Close
-from proxy.core.wire.headers import CLOSE, MAX_CONTROL_BYTES, PING, TEXT, xor_mask
+from proxy.core.wire.headers import BINARY, CLOSE, MAX_CONTROL_BYTES, PING, TEXT, xor_mask
 
 
 def encode_frame(opcode: int, payload: bytes, *, mask: bytes | None = None) -> bytes:
@@ -34,6 +34,13 @@ def frame_payload_bytes(frame: bytes) -> int:
 def text_frame(text: str, *, mask: bytes | None = None) -> bytes:
     """One whole text message."""
     return encode_frame(TEXT, text.encode(), mask=mask)
+
+
+def message_frame(message: str | bytes) -> bytes:
+    """One whole message, text or binary, unmasked."""
+    if isinstance(message, str):
+        return encode_frame(TEXT, message.encode())
+    return encode_frame(BINARY, message)
 
 
 def ping_frame(payload: bytes = b"", *, mask: bytes | None = None) -> bytes:

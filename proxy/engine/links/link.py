@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from proxy import metrics
 from proxy.core import closes
 from proxy.core.answers import one_text
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
+from proxy.core.history import MOST_EVENTS, Position
 from proxy.core.hook_failures import HookFailed
 from proxy.core.records import ConnectionRecord, LinkCounters
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 
 logger = logging.getLogger(__name__)
 
-# Events that may come between the join of the topics and the accept, which is a matter of milliseconds.
-MAX_WAITING = 1000
+# Events that may come between the join of the topics and the accept, which is a matter of milliseconds; and
+# those that the link has missed.
+MAX_WAITING = 1000 + MOST_EVENTS
 
 
 class Stream(Protocol):
@@ -33,8 +36,8 @@ class Stream(Protocol):
     def inject(self, event: Event) -> None:
         """Put an event into the client's stream, between whole messages, through the bounded outbox."""
 
-    def end(self, close: Close, by: ClosedBy) -> None:
-        """Close both legs."""
+    def end(self, close: Close, by: ClosedBy) -> bool:
+        """Close both legs; False where it has ended already, by whomever."""
 
     def abort(self) -> None:
         """Drop what of the legs is left; the link ends as it was told to, if it was."""
@@ -48,7 +51,8 @@ class Link:
     """
 
     __slots__ = (
-        "__weakref__", "_phrase", "_waiting", "counted", "counters", "record", "slot", "stream", "topics",
+        "__weakref__", "_phrase", "_told_until", "_waiting", "counted", "counters",
+        "record", "slot", "stream", "topics",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +67,7 @@ class Link:
         self.counted = LinkCounters()
         self.stream: Stream | None = None
         self._waiting: list[Event | tuple[Close, ClosedBy]] | None = []
+        self._told_until: Position | None = None  # events up to there are not news, as they come in order
         self.slot = NOT_DUE  # the wheel's, for the expiry: a timer a link would weigh half a kilobyte
 
     @property
@@ -92,16 +97,33 @@ class Link:
             else:
                 stream.end(*early)
 
+    def catch_up(self, missed: Sequence[Event], *, until: Position | None) -> None:
+        """Before it begins: `missed` comes first, and is all that its topics remember up to `until`."""
+        told = [phrased for event in missed if (phrased := self._phrased(event)) is not None]
+        self._told_until = until
+        if self._waiting is not None:
+            news = [each for each in self._waiting if not (isinstance(each, Event) and self._is_told(each))]
+            self._waiting = [*told, *news]
+            if told:
+                metrics.child(metrics.EVENTS_TOTAL, "history", "delivered").inc(len(told))
+
+    def _is_told(self, event: Event) -> bool:
+        if self._told_until is None or event.position is None:
+            return False
+        if event.position.is_at_or_before(self._told_until):
+            return True
+        self._told_until = None
+        return False
+
     def inject(self, event: Event) -> None:
-        """Put an event into the client's stream; dropped when the link has ended."""
+        """Put an event into the client's stream; dropped when the link has ended, or was told of it."""
+        if self._told_until is not None and self._is_told(event):
+            return
         if self._phrase is not None:
-            try:
-                event = replace(event, text=one_text(self._phrase(event.text)))
-            except BaseException as error:
-                failed, fields = HookFailed.because("phrase", error), self.log_fields | {"hook": "phrase"}
-                logger.error("a route's hook failed", extra=fields, exc_info=failed)
-                self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            phrased = self._phrased(event)
+            if phrased is None:
                 return
+            event = phrased
         if self.stream is not None:
             self.stream.inject(event)
         elif self._waiting is not None:
@@ -109,12 +131,26 @@ class Link:
                 self._waiting = [(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)]
             self._waiting.append(event)
 
-    def end(self, close: Close, by: ClosedBy) -> None:
-        """Close both legs; ends nothing twice."""
+    def _phrased(self, event: Event) -> Event | None:
+        """The event as the route's clients read it; None if its hook has failed, which ends the link."""
+        if self._phrase is None:
+            return event
+        try:
+            return replace(event, text=one_text(self._phrase(event.text)))
+        except BaseException as error:
+            failed, fields = HookFailed.because("phrase", error), self.log_fields | {"hook": "phrase"}
+            logger.error("a route's hook failed", extra=fields, exc_info=failed)
+            self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
+            return None
+
+    def end(self, close: Close, by: ClosedBy) -> bool:
+        """Close both legs; False where it has ended already, though its client may take its time to leave."""
         if self.stream is not None:
-            self.stream.end(close, by)
-        elif self._waiting is not None:
-            self._waiting.append((close, by))
+            return self.stream.end(close, by)
+        if self._waiting is None or not all(isinstance(each, Event) for each in self._waiting):
+            return False
+        self._waiting.append((close, by))
+        return True
 
     def abort(self) -> None:
         """End with 1001 what has not been ended yet, and wait for nobody's answer."""

@@ -15,14 +15,15 @@ from proxy.core import closes
 from proxy.core.buckets import Bucket
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.errors import GatewayError, LegClosed
-from proxy.core.events import Event
+from proxy.core.events import Event, Pushed
 from proxy.core.farewells import last_words
 from proxy.core.hook_failures import HookFailed, calling_hook
-from proxy.core.legs import Leg
+from proxy.core.legs import Leg, payload_bytes
 from proxy.core.limits import CONTROL_MESSAGE_RATE, OverRate
 from proxy.core.policies import Judge, Verdict, check, judges
 from proxy.core.wire.control_messages import is_control
 from proxy.engine.links.outbox import Outbox, OutboxFull
+from proxy.engine.links.resting import Rests
 from proxy.engine.links.terms import Terms
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 from proxy.engine.unsent import MOST_TIMEOUTS, still_moves
@@ -44,9 +45,10 @@ class Relay:
     """
 
     __slots__ = (
-        "_began_at", "_context", "_controls", "_counters", "_downstream", "_ended", "_has_service_spoken",
-        "_judge_in", "_judge_out", "_limits", "_loop", "_outbox", "_running", "_send_up_seconds", "_telling",
-        "_terms", "_upstream", "slot",
+        "_began_at", "_cancelled", "_context", "_controls", "_counters", "_downstream", "_ended",
+        "_from_client", "_from_service", "_has_client_closed", "_has_service_spoken", "_judge_in",
+        "_judge_out", "_limits", "_loop", "_outbox", "_running", "_send_up_seconds", "_telling", "_terms",
+        "_upstream", "slot",
     )  # fmt: skip
     # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
     bounds_sends_up: ClassVar[bool] = True
@@ -56,35 +58,49 @@ class Relay:
         self._terms, self._limits, self._counters = terms, terms.limits, terms.counters
         self._judge_in, self._judge_out = judges(terms.policy)
         self._send_up_seconds = terms.limits.slow_consumer_seconds if self.bounds_sends_up else None
-        self._has_service_spoken = False
+        max_bytes = self._limits.max_message_bytes
+        self._from_client, self._from_service = (
+            Rests(leg, max_bytes=max_bytes) for leg in (downstream, upstream)
+        )
+        self._has_client_closed = self._has_service_spoken = False
         self._controls: Bucket | None = None  # until there is a control message
         # There are an outbox and a task for it only while something waits.
-        self._outbox: Outbox | None = None
+        self._outbox: Outbox[Event | Pushed] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._loop, self.slot = asyncio.get_running_loop(), NOT_DUE
         self._context = copy_context()  # who injects is another task, and log lines would name its link
         self._ended: LegClosed | None = None
         self._running: asyncio.Task[Any] | None = None  # the task of `run`, while it pumps
+        self._cancelled = 0  # how often, at its end: a task group that failed leaves one behind
 
     def inject(self, event: Event) -> None:
-        if self._ended is not None:
-            return
+        if self._ended is None:
+            self._put(event, payload_bytes(event.text))
+
+    def _put(self, waiting: Event | Pushed, size_bytes: int) -> None:
+        """Have the client sent that, behind all that waits; or end the link of one that does not keep up."""
         if self._outbox is None:
             self._outbox = Outbox(max_bytes=self._limits.outbox_bytes, overflow=self._terms.overflow)
         try:
-            self._outbox.put(event, payload_bytes(event.text))
+            self._outbox.put(waiting, size_bytes)
         except OutboxFull:
             self._count_slow()
             self.end(closes.SLOW_CONSUMER, ClosedBy.GATEWAY)
             return
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
         if self._telling is None:
             self._telling = self._start("events", self._tell, closes.SLOW_CONSUMER)
 
-    def end(self, close: Close, by: ClosedBy) -> None:
-        if self._ended is None:
-            self._ended = LegClosed(close, by=by)
-            if self._running is not None:
-                self._running.cancel()
+    def end(self, close: Close, by: ClosedBy) -> bool:
+        if self._ended is not None:
+            return False
+        self._ended = LegClosed(close, by=by)
+        if self._running is not None:
+            self._cancelled = self._running.cancelling()
+            self._running.cancel()
+        return True
 
     def abort(self) -> None:
         self._upstream.abort()
@@ -107,7 +123,7 @@ class Relay:
             if self._ended is None:  # pump down in this very task: an idle link has one less then
                 await self._pump_down()
         except asyncio.CancelledError:
-            if self._ended is None or running.uncancel():  # it was not `end`, or not `end` alone
+            if self._ended is None or running.uncancel() > self._cancelled:  # it was not `end` alone
                 self._upstream.abort()  # nobody is left to see it off
                 raise
         except Exception as error:  # noqa: BLE001  however a pump fails is an end of the link
@@ -124,7 +140,7 @@ class Relay:
         if self._ended is not None:
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
-            if running.uncancel():
+            if running.uncancel() > self._cancelled:
                 raise asyncio.CancelledError
         self._fail(error, closes.SLOW_CONSUMER)
 
@@ -165,13 +181,14 @@ class Relay:
     async def _pump_up(self) -> NoReturn:
         counters, limits = self._counters, self._limits
         for turn in itertools.count(1):
+            self._stop_if_over()
             if turn % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
-            message = await self._downstream.receive()
+            message = await self._receive_down()
             counters.last_activity = self._loop.time()
             size = payload_bytes(message)
             if size > limits.max_message_bytes:
-                raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY)
+                raise LegClosed(closes.too_big(ClosedBy.CLIENT), by=ClosedBy.GATEWAY)
             if await self._takes_control(message):
                 continue
             counters.messages_in += 1
@@ -183,6 +200,18 @@ class Relay:
                 async with asyncio.timeout(self._send_up_seconds):
                     await self._upstream.send(judged)
         raise AssertionError("counting does not end")
+
+    def _stop_if_over(self) -> None:
+        """A leg may have taken its pump's cancellation for nothing: `asyncio.wait_for` does, now and then."""
+        if self._ended is not None or self._running is None:
+            raise asyncio.CancelledError
+
+    async def _receive_down(self) -> str | bytes:
+        try:
+            return await self._from_client.receive()
+        except LegClosed:
+            self._has_client_closed = True
+            raise
 
     async def _takes_control(self, message: str | bytes) -> bool:
         """Whether it was for the gateway; the next message is not read before such a one may come again."""
@@ -222,9 +251,10 @@ class Relay:
 
     async def _pump_down(self) -> NoReturn:
         for turn in itertools.count(1):
+            self._stop_if_over()
             if turn % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
-            received = await self._upstream.receive()
+            received = await self._from_service.receive()
             self._counters.last_activity = self._loop.time()
             message = await self._judged(self._judge_out, received, sender=ClosedBy.UPSTREAM)
             if message is None:
@@ -260,7 +290,8 @@ class Relay:
         if verdict.close is not None:
             raise LegClosed(verdict.close, by=ClosedBy.GATEWAY)
         if verdict.pause_seconds:
-            await asyncio.sleep(verdict.pause_seconds)
+            source = self._from_client if sender is ClosedBy.CLIENT else self._from_service
+            source.rest(verdict.pause_seconds)
 
     async def _answer(self, reply: str) -> None:
         """Answer the client; one that does not read that has itself to blame."""
@@ -301,7 +332,7 @@ class Relay:
         lost = closes.CLIENT_LOST if ended.by is ClosedBy.CLIENT else closes.UPSTREAM_LOST
         close = ended.close.for_wire(lost=lost)
         async with asyncio.TaskGroup() as tasks:
-            if ended.by is not ClosedBy.CLIENT:
+            if not self._has_client_closed:  # who waits still, though a leg may say that it was the client
                 tasks.create_task(self._close_downstream(close, ended.by), name="close:down")
             tasks.create_task(self._close(self._upstream, close), name="close:up")
 
@@ -337,10 +368,3 @@ class Relay:
                 logger.warning("a leg failed at its close", exc_info=error)
                 break
         leg.abort()
-
-
-def payload_bytes(message: str | bytes) -> int:
-    """The size of a message on the wire, in bytes of payload."""
-    if isinstance(message, str) and not message.isascii():
-        return len(message.encode())
-    return len(message)

@@ -18,10 +18,10 @@ from typing import ClassVar
 from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.errors import GatewayError, LegClosed, UpstreamRefused
-from proxy.core.legs import Leg
+from proxy.core.legs import Leg, payload_bytes
 from proxy.core.limits import LinkLimits
 from proxy.core.resuming import Phase, Resumption, is_loss, notice
-from proxy.engine.links.relay import Relay, payload_bytes
+from proxy.engine.links.relay import Relay
 from proxy.engine.pools.dial import Dial, DialRequest, Target
 from proxy.engine.pools.pool import MemberLease
 from proxy.engine.pools.upstream_leg import UpstreamLeg

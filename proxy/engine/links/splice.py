@@ -127,13 +127,15 @@ class Splice:
     def inject(self, event: Event) -> None:
         self.down.inject(event)
 
-    def end(self, close: Close, by: ClosedBy) -> None:
-        """Close both legs with the same code and reason. The first end wins."""
-        if self.ended is None:
-            self._note_end(close, by)
-            told = close.for_wire(lost=closes.INTERNAL_ERROR)
-            self.down.send_close(told)
-            self.up.send_close(told)
+    def end(self, close: Close, by: ClosedBy) -> bool:
+        """Close both legs with the same code and reason. The first end wins; whether this is it."""
+        if self.ended is not None:
+            return False
+        self._note_end(close, by)
+        told = close.for_wire(lost=closes.INTERNAL_ERROR)
+        self.down.send_close(told)
+        self.up.send_close(told)
+        return True
 
     @property
     def buffered_bytes(self) -> int:
@@ -193,9 +195,10 @@ class Splice:
             leg.hang_up()
 
     def _violated(self, leg: SplicedLeg, violation: Violation) -> None:
-        close = Close(violation.code, violation.reason)
-        told = close
-        if leg is self.up and close.code != closes.MESSAGE_TOO_BIG.code:
+        close = told = Close(violation.code, violation.reason)
+        if close.code == closes.MESSAGE_TOO_BIG.code:
+            close = told = closes.too_big(leg.by, violation.reason)
+        elif leg is self.up:
             told = closes.UPSTREAM_FAILED
         if self.ended is None:
             self._note_end(told, ClosedBy.GATEWAY)

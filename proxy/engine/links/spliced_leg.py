@@ -23,6 +23,7 @@ from proxy.core.wire.frames import FULL_READ_BYTES, Scanner
 from proxy.core.wire.framing import close_frame, frame_payload_bytes, ping_frame
 from proxy.engine.links.outbox import Outbox, OutboxFull
 from proxy.engine.links.owner import Owner
+from proxy.engine.links.resting import has_left
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
@@ -65,7 +66,7 @@ class SplicedLeg(asyncio.Protocol):
     def __init__(self, splice: Owner[SplicedLeg], transport: asyncio.Transport, by: ClosedBy) -> None:
         self.splice, self.transport, self.by = splice, transport, by
         self.other: SplicedLeg = self  # until joined
-        self.outbox: Outbox | None = None
+        self.outbox: Outbox[Event] | None = None
         self.injected_messages = self.injected_bytes = 0
         self.close_due: Close | None = None
         self.last_words = b""
@@ -292,7 +293,7 @@ class SplicedLeg(asyncio.Protocol):
             self.outbox = Outbox(max_bytes=terms.limits.outbox_bytes, overflow=terms.overflow)
             self.other.watched = True
         try:
-            self.outbox.put(event, len(event.frame))
+            self.outbox.put(event, frame_payload_bytes(event.frame))
         except OutboxFull:
             self.splice.too_slow(self)
 
@@ -369,6 +370,8 @@ class SplicedLeg(asyncio.Protocol):
     def look(self, now: float) -> None:
         """Ping a silent peer, give up one that does not answer, end a stall without progress."""
         limits = self.splice.terms.limits
+        if self._pause_seconds and has_left(self.transport):
+            self.hold(0.0)  # nobody is left to slow down
         if self.stalled_at:
             self._look_at_stall(now, limits.slow_consumer_seconds)
             return

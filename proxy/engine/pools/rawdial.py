@@ -145,10 +145,13 @@ async def dial_raw(target: Target, request: DialRequest) -> RawUpstream:
     """
     uri = _member_uri(target.url)
     handshake = _begin(uri, request)  # what cannot be said is known before there is a socket
-    with dialling():
-        upstream = await _connect(uri, target)
-        target.is_connected = True
-        await _shake_hands(handshake, upstream)
+    try:
+        with dialling():
+            upstream = await _connect(uri, target)
+            target.is_connected = True
+            await _shake_hands(handshake, upstream)
+    finally:
+        del handshake.parser  # a cycle, which would keep the token until the collector comes by
     return upstream
 
 

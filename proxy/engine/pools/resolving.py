@@ -122,11 +122,9 @@ class Addresses:
         if self._lookup is not None:
             return
         try:
-            self._lookup = in_own_thread(self._find, name=f"resolve:{self.host}")
+            self._lookup = in_own_thread(self._find, name=f"resolve:{self.host}", heard=self._looked)
         except RuntimeError as error:  # this machine has no thread left
-            self._looked((), CannotLookUp, str(error))
-        else:
-            self._lookup.add_done_callback(lambda lookup: self._looked(*lookup.result()))
+            self._looked(((), CannotLookUp, str(error)))
 
     def _find(self) -> _Found:
         """In the thread."""
@@ -137,12 +135,12 @@ class Addresses:
                 return (), CannotLookUp, f"{type(error).__name__}: {error}"
             return (), HostUnknown, str(error)
 
-    def _looked(self, found: tuple[str, ...], failure: type[HostUnknown], why: str) -> None:
+    def _looked(self, looked: _Found) -> None:
         """Take in what was found. However it went, a later dial tries again."""
-        self._lookup = None
-        self._looked_at, self._failure, self._why = self._clock(), failure, why
-        if failure is CannotLookUp:
-            logger.error("a lookup failed", extra={"host": self.host, "why": why})
+        found, self._failure, self._why = looked
+        self._lookup, self._looked_at = None, self._clock()
+        if self._failure is CannotLookUp:
+            logger.error("a lookup failed", extra={"host": self.host, "why": self._why})
             metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, "resolving").inc()
         if found:
             self._known = found

@@ -65,7 +65,7 @@ def _raise_closed(ended: ConnectionClosed) -> NoReturn:
     if ended.rcvd is not None and (ended.sent is None or ended.rcvd_then_sent):
         raise LegClosed(Close(ended.rcvd.code, ended.rcvd.reason), by=ClosedBy.UPSTREAM) from None
     if ended.sent is not None and ended.sent.code == closes.MESSAGE_TOO_BIG.code:
-        raise LegClosed(closes.MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY) from None
+        raise LegClosed(closes.too_big(ClosedBy.UPSTREAM), by=ClosedBy.GATEWAY) from None
     if ended.sent is not None:  # the library closed it: a violation, or pings that were not answered
         raise LegClosed(closes.UPSTREAM_FAILED, by=ClosedBy.GATEWAY) from None
     raise LegClosed(closes.LOST, by=ClosedBy.UPSTREAM) from None

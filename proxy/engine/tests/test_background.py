@@ -6,14 +6,25 @@ import asyncio
 import logging
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from proxy import metrics
-from proxy.engine.background import Background
+from proxy.engine.background import Background, Work
 from proxy.tests.counting import counted
 
-CRASHES = [RuntimeError("crash"), asyncio.CancelledError("of what the work waited for")]
+
+class Odd(BaseException):
+    """What no `except Exception` catches."""
+
+
+CRASHES = [
+    RuntimeError("crash"),
+    asyncio.CancelledError("of what the work waited for"),
+    Odd(),
+    GeneratorExit(),
+]
 
 
 @pytest.fixture
@@ -29,7 +40,19 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-@pytest.mark.parametrize("crash", CRASHES, ids=["an error", "a cancellation that nobody asked for"])
+async def under_way(background: Background, name: str, work: Work) -> None:
+    """Start that, and wait until it has begun."""
+    begun = asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+        await work()
+
+    background.start(name, begin)
+    await begun.wait()
+
+
+@pytest.mark.parametrize("crash", CRASHES, ids=repr)
 async def test_work_that_crashes_is_logged_counted_and_restarted_with_growing_waits(
     waits: list[float], caplog: pytest.LogCaptureFixture, crash: BaseException
 ) -> None:
@@ -84,14 +107,31 @@ async def test_stopping_ends_all_work_and_leaves_no_task() -> None:
         finally:
             ended.append(name)
 
-    background.start("a", lambda: work("a"))
-    background.start("b", lambda: work("b"))
     async with asyncio.timeout(5):
-        await asyncio.sleep(0)
+        await under_way(background, "a", lambda: work("a"))
+        await under_way(background, "b", lambda: work("b"))
         await background.stop()
         await background.stop()
     assert sorted(ended) == ["a", "b"]
     assert asyncio.all_tasks() == before
+
+
+async def test_what_others_need_until_their_end_ends_behind_them() -> None:
+    background, ended = Background(), list[str]()
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            ended.append(name)
+
+    async with asyncio.timeout(10):
+        background.start("commands", lambda: work("commands"), ends_last=True)
+        for name in ("a", "b"):
+            await under_way(background, name, partial(work, name))
+        await background.stop()
+    assert ended == ["a", "b", "commands"]
 
 
 async def test_work_is_cancelled_once_and_has_a_moment_to_clean_up() -> None:
@@ -104,10 +144,55 @@ async def test_work_is_cancelled_once_and_has_a_moment_to_clean_up() -> None:
             await asyncio.sleep(0.4)  # a goodbye to a broker, say
             cleaned_up.append(True)
 
-    background.start("tidy", tidy)
-    await asyncio.sleep(0)
+    await under_way(background, "tidy", tidy)
     await background.stop()
     assert cleaned_up
+
+
+async def test_work_that_fails_at_its_end_is_named_and_not_begun_again(
+    waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    background, before = Background(), counted(metrics.BACKGROUND_CRASHES_TOTAL, "failing")
+
+    async def failing() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ConnectionError("the broker takes no goodbye")
+
+    await under_way(background, "failing", failing)
+    await background.stop()
+    assert [record.message for record in caplog.records] == ["background work failed at its end"]
+    assert "the broker takes no goodbye" in caplog.text
+    assert waits == []
+    assert counted(metrics.BACKGROUND_CRASHES_TOTAL, "failing") == before
+
+
+async def test_work_whose_task_group_has_failed_is_restarted_ever_after_and_stopped_at_once(
+    waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python 3.11 leaves its task cancelled once, for good."""
+    background, steady, starts = Background(), asyncio.Event(), 0
+
+    async def fail() -> None:
+        raise ConnectionError
+
+    async def work() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(fail())
+        if starts == 2:
+            raise asyncio.CancelledError("of what the work waited for")
+        steady.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await under_way(background, "grouped", work)
+        await steady.wait()
+        await background.stop()
+    assert [record.message for record in caplog.records] == ["background work crashed"] * 2
 
 
 async def test_work_that_forgets_a_cancellation_is_cancelled_again_and_named(
@@ -125,9 +210,8 @@ async def test_work_that_forgets_a_cancellation_is_cancelled_again_and_named(
                 forgotten += 1
         await asyncio.Event().wait()
 
-    background.start("forgetful", forgetful)
     async with asyncio.timeout(5):
-        await asyncio.sleep(0)
+        await under_way(background, "forgetful", forgetful)
         await background.stop(deadline_seconds=60)
     assert forgotten == 2
     again = [record for record in caplog.records if record.message == "background work is cancelled again"]
@@ -146,9 +230,8 @@ async def test_stopping_waits_no_longer_than_its_deadline_and_says_what_is_late(
             except asyncio.CancelledError:
                 continue
 
-    background.start("stubborn", stubborn)
     async with asyncio.timeout(5):
-        await asyncio.sleep(0)
+        await under_way(background, "stubborn", stubborn)
         with caplog.at_level(logging.ERROR):
             await background.stop(deadline_seconds=0.05)
         (late,) = (task for task in asyncio.all_tasks() if task.get_name() == "background:stubborn")

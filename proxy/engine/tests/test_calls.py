@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from proxy.engine.calls import CancelledItself, call_within, in_own_thread
+from proxy.engine.calls import CancelledItself, call_within, in_own_thread, without_waiting
 
 
-async def swallowing(then: Exception | None = None) -> str:
+async def swallowing(begun: asyncio.Event, then: Exception | None = None) -> str:
+    begun.set()
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
@@ -21,8 +22,9 @@ async def swallowing(then: Exception | None = None) -> str:
 
 @pytest.mark.parametrize("then", [None, OSError("gone")])
 async def test_a_cancellation_that_was_swallowed_is_raised_after_all(then: Exception | None) -> None:
-    task = asyncio.create_task(call_within(10, swallowing(then)))
-    await asyncio.sleep(0)
+    begun = asyncio.Event()
+    task = asyncio.create_task(call_within(10, swallowing(begun, then)))
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -56,6 +58,18 @@ async def test_what_was_cancelled_before_is_no_cancellation_of_the_call() -> Non
     assert await task == "cleaned up"
 
 
+async def test_a_failed_task_group_of_the_calls_is_a_failure_and_no_cancellation() -> None:
+    async def fail() -> None:
+        raise ConnectionError
+
+    async def in_a_group() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
+    with pytest.raises(ExceptionGroup):
+        await call_within(10, in_a_group())
+
+
 async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_call() -> None:
     async def cancelled() -> None:
         raise asyncio.CancelledError
@@ -78,3 +92,20 @@ async def test_what_blocks_answers_from_a_daemon_and_holds_up_neither_the_loop_n
     async with asyncio.timeout(30):
         assert await awaited == "answer"
     assert daemons == [True, True]
+
+
+def test_a_coroutine_that_waits_for_nothing_answers_code_that_is_not_async() -> None:
+    async def part() -> int:
+        return 1
+
+    async def answers() -> int:
+        return await part() + await part()
+
+    async def fails() -> None:
+        raise LookupError
+
+    assert without_waiting(answers()) == 2
+    with pytest.raises(LookupError):
+        without_waiting(fails())
+    with pytest.raises(RuntimeError, match="it waits"):
+        without_waiting(asyncio.sleep(0))

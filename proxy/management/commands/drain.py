@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
 from proxy.cluster.kicks import reaches_other_processes
-from proxy.cluster.signals import ALL_NODES, DRAIN, LayerAway, send_to_topic_sync
+from proxy.cluster.questions import LayerAway
+from proxy.cluster.signals import ALL_NODES, DRAIN, send_to_topic_sync
 from proxy.core.topics import node_topic
 from proxy.models import Node
 from proxy.tables.executor import away, bound_waits

@@ -13,7 +13,8 @@ from proxy.tables.retention import forget, in_words
 
 class Command(BaseCommand):
     help = (
-        "Deletes connections that closed more than N days ago, nodes without any, and sessions that are over."
+        "Deletes connections that closed more than N days ago, nodes without any, kicks of more than a day "
+        "ago, and sessions that are over."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from proxy.cluster.publishing import publish_on_commit
-from proxy.cluster.signals import LayerAway
+from proxy.cluster.publishing import Delivered, publish
+from proxy.cluster.questions import LayerAway
+from proxy.core.human import counted
+from proxy.registry import history_of
 
 
 class Command(BaseCommand):
@@ -20,8 +22,13 @@ class Command(BaseCommand):
             "topic", help="user:ID, connection:ID, everyone, or KIND:NAME of a route's own kind"
         )
         parser.add_argument("event", help="a JSON object with a 'type'")
+        parser.add_argument(
+            "--idempotency-key",
+            metavar="KEY",
+            help="publish nothing if KEY was used in the last five minutes",
+        )
 
-    def handle(self, *args: Any, topic: str, event: str, **options: Any) -> None:
+    def handle(self, *args: Any, topic: str, event: str, idempotency_key: str | None, **options: Any) -> None:
         if not settings.REDIS_URL:
             raise CommandError("REDIS_URL is not set: without Redis, no other process can be reached.")
         try:
@@ -31,9 +38,17 @@ class Command(BaseCommand):
                 f'the event is not JSON ({error}); one is like \'{{"type":"quest.updated"}}\''
             ) from error
         try:
-            publish_on_commit(topic, decoded)
+            delivered = publish(topic, decoded, idempotency_key=idempotency_key)
         except ValueError as error:
             raise CommandError(str(error)) from error
         except LayerAway as error:
             raise CommandError(f"not published: {error}") from error
-        self.stdout.write(f"published to {topic}")
+        self.stdout.write(f"published to {topic}: {_told(delivered, is_kept=history_of(topic) is not None)}")
+
+
+def _told(delivered: Delivered, *, is_kept: bool) -> str:
+    silent = f"; no word yet from {counted(delivered.silent, 'node')}" if delivered.silent else ""
+    if not delivered.links:
+        kept = "; who comes back in time hears it" if is_kept else ""
+        return f"nobody is there{silent}{kept}"
+    return f"{counted(delivered.links, 'link')} on {counted(delivered.nodes, 'node')} took it{silent}"

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from proxy import metrics
+from proxy import metrics, registry
 from proxy.core.errors import GatewayError
 from proxy.engine.background import end_for_sure
 from proxy.http import operations
@@ -48,7 +48,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--endpoint", action="append", default=[], help="a further Twisted endpoint (ssl:…)"
         )
+        parser.add_argument("--routes", help="names of the only routes to serve, separated by commas")
         parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """As any command; but what is served is chosen before Django's checks import the paths."""
+        if options["routes"] is not None:
+            try:
+                registry.serve_only(options["routes"].split(","))
+            except ValueError as error:
+                raise CommandError(f"--routes takes {error}") from None
+        return super().execute(*args, **options)
 
     def handle(self, **options: Any) -> None:
         if options["workers"] < 1:
@@ -67,7 +77,7 @@ class Command(BaseCommand):
         _check_unix_sockets(listening_socket, options["endpoint"])
         if options["workers"] == 1:
             sys.exit(self._serve(listening_socket, options, max_links=max_links))
-        sys.exit(self._supervise(listening_socket, options["workers"]))
+        sys.exit(self._supervise(listening_socket, options))
 
     def _listen(self, options: dict[str, Any]) -> socket.socket:
         try:
@@ -93,13 +103,16 @@ class Command(BaseCommand):
         end_for_sure(status, within_seconds=EXIT_SECONDS)
         return status
 
-    def _supervise(self, listening_socket: socket.socket, workers: int) -> int:
+    def _supervise(self, listening_socket: socket.socket, options: dict[str, Any]) -> int:
         fd = str(listening_socket.fileno())
         listening_socket.set_inheritable(True)
         # The master puts the line's descriptor behind it.
-        command = [sys.executable, sys.argv[0], "serve", "--fd", fd, "--workers", "1", "--line"]
+        only = [] if options["routes"] is None else ["--routes", options["routes"]]
+        command = [sys.executable, sys.argv[0], "serve", *only, "--fd", fd, "--workers", "1", "--line"]
         stop_seconds = settings.DRAIN_SECONDS + STOP_GRACE_SECONDS
-        master = Master(command, workers=workers, listening=listening_socket, stop_seconds=stop_seconds)
+        master = Master(
+            command, workers=options["workers"], listening=listening_socket, stop_seconds=stop_seconds
+        )
         return asyncio.run(master.run())
 
 
@@ -117,8 +130,8 @@ class Composition(Hooks):
 
     async def on_started(self) -> None:
         self.node = await start_node()
-        self.node.max_links = self._max_links
-        self.node.request_drain = self._drain_for_staff
+        self.node.door.most_links = self._max_links
+        self.node.door.request_drain = self._drain_for_staff
         jwks = self.node.verifier.jwks
         if jwks is not None:  # or the crowd that waits for this start is refused, and backs off
             await jwks.first_fetch(within_seconds=FIRST_KEYS_SECONDS)
@@ -135,10 +148,10 @@ class Composition(Hooks):
 
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
-        self.node.draining = True
+        self.node.door.draining = True
 
     def refusal(self, links: int) -> GatewayError | None:
-        return self.node.refusal(links)
+        return self.node.door.refusal(links)
 
     async def others_accept(self) -> bool:
         return self._line is not None and await self._line.others_accept(for_good=self._drained_by_staff)

@@ -113,6 +113,8 @@ async def test_a_message_over_the_limit_closes_with_1009_even_amid_sending(serve
     assert (answer[0], int.from_bytes(answer[2:4], "big")) == (0x88, 1009)
     event = await server.seen("big")
     assert (event["code"], event["sluicegate.closed_by"]) == (1009, "gateway")
+    assert event["reason"] == answer[4 : 2 + answer[1]].decode()
+    assert event["reason"].startswith("client's ")
 
 
 async def test_fragments_that_sum_up_to_too_much_close_with_1009(server: RunningServer) -> None:

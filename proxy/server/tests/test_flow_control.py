@@ -133,5 +133,5 @@ async def test_a_message_in_a_million_fragments_is_refused_and_costs_no_memory(s
         for _ in range(100):
             await asyncio.to_thread(raw.sendall, frame(0, b"", fin=False) * 1000)
         answer = await asyncio.to_thread(raw.recv, 200)
-        assert answer[2:] == (1009).to_bytes(2, "big") + b"message in too many fragments"
+        assert answer[2:] == (1009).to_bytes(2, "big") + b"client's message in too many fragments"
     assert (await server.ask("pid"))["rss_bytes"] - before < 5 * MIB

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 
 import pytest
@@ -10,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from proxy.server.handshake import BadHandshake, UpgradeRequest, accept_key_of
 from proxy.server.tests.conftest import RunningServer, frame, read_all, read_head, serving, upgrade_request
 
 
@@ -110,7 +113,9 @@ def test_a_http_request_cannot_set_its_own_root_path(server: RunningServer) -> N
     [
         (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"", 400),
         (b"dGhlIHNhbXBsZSBub25jZQ==", b"dG9vIHNob3J0", 400),
-        (b"Version: 13", b"Version: 8", 400),
+        (b"Version: 13", b"Version: 8", 426),
+        (b"Version: 13", b"Version: thirteen", 426),
+        (b"Sec-WebSocket-Version: 13\r\n", b"", 400),
         (b"Connection: keep-alive, Upgrade", b"Connection: keep-alive", 426),
         (b"GET ", b"POST ", 405),
         (b"HTTP/1.1", b"HTTP/1.0", 505),
@@ -126,8 +131,24 @@ def test_a_broken_handshake_is_refused_before_the_application_runs(
         got, headers, rest = read_head(raw)
         assert (got, headers["content-type"]) == (status, "application/json")
         assert headers["connection"] == ("Upgrade, close" if status == 426 else "close")
+        assert headers.get("sec-websocket-version") == ("13" if status == 426 else None)
         assert headers.get("allow") == ("GET" if status == 405 else None)  # a HEAD is no handshake, either
         assert json.loads(rest + read_all(raw))["code"] == "bad_request"
+
+
+def test_a_broken_handshake_leaves_nothing_to_the_garbage_collector() -> None:
+    headers = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"8")]
+    request = UpgradeRequest(
+        method="GET", target=b"/ws", http_version="1.1", headers=headers, client=None, server=None
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(BadHandshake):
+            accept_key_of(request)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_what_is_wrong_with_a_handshake_is_one_sentence(server: RunningServer) -> None:
@@ -186,9 +207,11 @@ def test_many_early_bytes_are_refused_at_once(server: RunningServer) -> None:
         assert read_head(raw)[0] == 400
 
 
-def test_many_early_bytes_in_the_segment_of_the_head_are_refused(server: RunningServer) -> None:
+def test_many_early_bytes_in_the_segment_of_the_head_are_refused_and_counted(server: RunningServer) -> None:
+    before = server.get("counts").get("rejections_total handshake", 0)
     with server.upgrade("echo", then=bytes(30_000)) as raw:
         assert read_head(raw)[0] == 400
+    assert server.get("counts")["rejections_total handshake"] == before + 1
 
 
 async def test_a_second_pipelined_upgrade_is_not_served(server: RunningServer) -> None:

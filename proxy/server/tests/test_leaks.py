@@ -58,6 +58,16 @@ def settled(server: RunningServer) -> dict[str, Any]:
     return memory
 
 
+def uncollected(server: RunningServer, *, expected: int) -> int:
+    """How many of the library's protocols there are; `expected`, as soon as there are so many."""
+    found: int = server.get("uncollected")
+    for _ in range(100):
+        if found == expected:
+            break
+        found = server.get("uncollected")
+    return found
+
+
 def connect_many(server: RunningServer, count: int) -> None:
     for number in range(count):
         with contextlib.suppress(ConnectionResetError):
@@ -78,6 +88,13 @@ def test_connects_and_closes_leave_memory_where_it_was() -> None:
     assert after["links"] == 0
     assert after["files"] <= before["files"]
     assert after["rss_bytes"] - before["rss_bytes"] < MIB
+
+
+def test_nothing_of_a_client_that_is_gone_waits_for_the_garbage_collector() -> None:
+    with serving(drain_seconds=0.1) as server:
+        before = server.get("uncollected")
+        connect_many(server, 4 * len(KINDS))
+        assert uncollected(server, expected=before) == before
 
 
 def main() -> None:

@@ -73,6 +73,27 @@ def test_it_serves_on_a_free_port_says_where_and_exits_0_on_sigterm(
     assert any(line["event"] == "drained" for line in lines)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_node_serves_those_routes_alone_that_it_is_told_to(
+    spawn: Spawn, environment: dict[str, str], valkey: ValkeyServer, workers: str
+) -> None:
+    environment["REDIS_URL"] = valkey.url
+    argv = [*SERVE, "--port", "0", "--workers", workers, "--routes", "experience-v2,studio"]
+    gateway = spawn(argv, name="gateway", env=environment, ready="listening on")
+    paths = ("/ws/v2/experience", "/websocket", "/ws/experience", "/ws/v1/experience")
+    assert [ask(port_of(gateway), path) for path in paths] == [426, 426, 404, 404]
+
+
+@pytest.mark.parametrize("routes", ["", "experience,shop"])
+def test_routes_that_there_are_not_are_one_line_and_a_failure(
+    spawn: Spawn, environment: dict[str, str], routes: str
+) -> None:
+    gateway = spawn([*SERVE, "--port", "0", "--routes", routes], name="gateway", env=environment)
+    assert gateway.wait_for_exit() == 1
+    assert len(gateway.output.splitlines()) == 1
+    assert "--routes takes names of routes, separated by commas: experience, exp" in gateway.output
+
+
 def test_several_workers_without_redis_are_one_line_and_a_failure(
     spawn: Spawn, environment: dict[str, str]
 ) -> None:

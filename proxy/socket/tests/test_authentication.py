@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from ipaddress import ip_network
 from typing import Any
 
@@ -113,7 +114,11 @@ async def test_who_is_nobody_is_refused_with_the_routes_own_words_and_leaves_not
 
 @pytest.mark.parametrize(
     "mistake",
-    [{"email": 5}, {"token": None}, *({"expires_at": at} for at in (math.inf, math.nan, "soon", 2e12, -1))],
+    [
+        {"email": 5},
+        {"token": None},
+        *({"expires_at": at} for at in (math.inf, math.nan, "soon", 2e12, -1, Decimal(9))),
+    ],
     ids=str,
 )
 async def test_a_principal_that_could_not_be_recorded_or_expire_is_nobody_and_the_hook_is_named(
@@ -153,7 +158,7 @@ def blocked(world: World) -> None:
 
 
 def draining(world: World) -> None:
-    world.node.draining = True
+    world.node.door.draining = True
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from websockets.frames import Opcode
 from proxy import registry
 from proxy.core.limits import LinkBounds
 from proxy.env import Env
-from proxy.socket.tests.test_own_legs import accepted, frame, read
+from proxy.socket.tests.wire import accepted, frame, read
 from proxy.tests.world import World, settle
 
 

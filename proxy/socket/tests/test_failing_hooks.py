@@ -14,12 +14,12 @@ from redis.asyncio import Redis
 
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import Forbidden, GatewayError, NotFound
+from proxy.core.errors import AuthenticationFailed, Forbidden, GatewayError, NotFound
 from proxy.core.events import Event
 from proxy.core.limits import MessageLimits, OverRate, Rate
 from proxy.core.policies import Policy, Verdict
 from proxy.core.routes import Forward, Subject
-from proxy.socket.tests.test_own_legs import accepted, read
+from proxy.socket.tests.wire import accepted, read
 from proxy.tests.world import World, settle
 
 
@@ -80,6 +80,9 @@ HOOKS: dict[str, dict[str, Any]] = {
     "topics, cancelled": {"topics": raises(asyncio.CancelledError())},
     "policy, cancelled": {"policy": raises(asyncio.CancelledError())},
     "policy, odd": {"policy": raises(Odd())},
+    "authenticate, generator": {"authenticate": raises(GeneratorExit())},
+    "authorize, generator": {"authorize": raises(GeneratorExit())},
+    "topics, generator": {"topics": raises(GeneratorExit())},
 }
 
 
@@ -127,6 +130,7 @@ async def test_topics_that_are_none_are_refused_with_the_errors_own_status(
         (asyncio.CancelledError(), 1011),
         (TimeoutError(), 1011),
         (Odd(), 1011),
+        (GeneratorExit(), 1011),
     ],
 )
 async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
@@ -197,6 +201,8 @@ LIVE_HOOKS: dict[str, Callable[..., Any]] = {
     "phrase, no text": lambda _: "\ud800",
     "phrase, cancelled": raises(asyncio.CancelledError()),
     "phrase, odd": raises(Odd()),
+    "phrase, generator": raises(GeneratorExit()),
+    "farewell, generator": raises(GeneratorExit()),
     "farewell": raises(RuntimeError("a product's mistake")),
     "farewell, none": lambda _: None,
     "farewell, no text": lambda _: "\ud800",
@@ -228,13 +234,23 @@ async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
 
 def untellable(**fields: Any) -> GatewayError:
     """A failure of a product's that no client can be told of."""
-    error = GatewayError("a product's mistake")
+    error = (AuthenticationFailed if "reason" in fields else GatewayError)("a product's mistake")
     for name, value in fields.items():
         setattr(error, name, value)
     return error
 
 
+class Unsayable(GatewayError):
+    """What no log can be told of."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("a product's mistake")
+
+
 UNTELLABLE: list[dict[str, Any]] = [
+    {"code": {"no": "word"}},
+    {"code": "half a surrogate \ud800"},
+    {"upstream": 5},
     {"close": "no close"},
     {"close": Close(1006)},
     {"close": closes.OVERLOADED, "retry_after_seconds": math.inf},
@@ -258,6 +274,16 @@ async def test_a_failure_that_no_client_can_be_told_of_is_the_hooks(
     assert refuse == "" or b"internal error" in heard
     assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["authorize"]
     assert "application failed" not in caplog.messages
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize("error", [Unsayable(), untellable(reason=["no word"])], ids=["str", "reason"])
+async def test_a_failure_that_no_log_or_metric_can_be_told_of_is_the_hooks(
+    world: World, redis: Redis, error: GatewayError, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.route = replace(world.route, authenticate=raises(error))
+    assert (await world.answer())[0] == 500
+    assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["authenticate"]
     await settle(world, redis)
 
 

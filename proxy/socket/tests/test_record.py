@@ -12,7 +12,7 @@ from config.testing.gateway import issue
 from proxy.core.principal import Principal
 from proxy.core.routes import Route, Subject, Upstream
 from proxy.socket.scope import record_of
-from proxy.socket.tests.test_own_legs import accepted
+from proxy.socket.tests.wire import accepted
 from proxy.tests.world import World, settle
 
 

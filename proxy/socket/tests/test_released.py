@@ -45,6 +45,7 @@ def cancelled_at(step: int, running: Any, reached: list[int]) -> Iterator[Any]:
 
 @pytest.mark.timeout(120)
 async def test_a_handshake_cancelled_at_any_await_leaves_nothing(world: World, redis: Redis) -> None:
+    world.query = {"since": ""}
     for step in range(1, 100):
         reached = [0]
         world.wrap = lambda running, step=step, reached=reached: cancelled_at(step, running, reached)  # type: ignore[misc]

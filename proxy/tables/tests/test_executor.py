@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -27,13 +27,6 @@ from proxy.models import Node
 from proxy.node import GatewayNode
 from proxy.tables.executor import MOST_STUCK_THREADS, DatabaseBusy, DatabaseExecutor, bound_waits
 from proxy.tests.rows import add_node
-
-
-@pytest.fixture
-async def executor() -> AsyncIterator[DatabaseExecutor]:
-    executor = DatabaseExecutor()
-    yield executor
-    await executor.close()
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ from proxy.tests.rows import add_connection, add_node
 pytestmark = pytest.mark.usefixtures("any_database")
 
 
-@pytest.fixture
-async def executor() -> AsyncIterator[DatabaseExecutor]:
-    executor = DatabaseExecutor()
-    yield executor
-    await executor.close()
-
-
 @asynccontextmanager
 async def beating(executor: DatabaseExecutor, **options: Any) -> AsyncIterator[NodeHeart]:
     """A heart that beats, and its reaper."""

@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from config.testing import starts
@@ -24,10 +25,11 @@ executor.migrate([("proxy", "{leaf}")])
 """
 
 
-def run(database: Path, *words: str) -> None:
+def run(database: Path | str, *words: str) -> None:
+    """`database`: a file of SQLite, or a URL."""
     env = {
         "SECRET_KEY": "a secret key that is used in tests only, and nowhere else",
-        "DATABASE_URL": f"sqlite:///{database}",
+        "DATABASE_URL": database if isinstance(database, str) else f"sqlite:///{database}",
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }
     starts.run([sys.executable, *words], env=env, check=True, timeout=50)
@@ -55,3 +57,32 @@ def test_a_database_of_an_earlier_state_has_todays_tables_after_migrate(leaf: st
     run(new, "manage.py", "migrate", "-v0")
     assert columns_and_indexes(old) == columns_and_indexes(new)
     assert ("table_info proxy_kick", "reason") in columns_and_indexes(old)
+
+
+def test_one_app_may_be_migrated_before_the_others_and_no_permission_is_missing_in_the_end(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "new.sqlite3"
+    run(database, "manage.py", "migrate", "experience", "-v0")
+    run(database, "manage.py", "migrate", "-v0")
+    with closing(sqlite3.connect(database)) as connection:
+        query = "SELECT count(*) FROM auth_permission WHERE codename = 'publish_user_by_token'"
+        assert connection.execute(query).fetchall() == [(1,)]
+
+
+def test_so_it_is_on_postgresql_which_cuts_no_name_of_a_permission(database_url: str) -> None:
+    run(database_url, "manage.py", "migrate", "proxy", "-v0")
+    run(database_url, "manage.py", "migrate", "-v0")
+    with psycopg.connect(database_url) as connection:
+        query = "SELECT count(*) FROM auth_permission WHERE codename = 'publish_experience_by_token'"
+        assert connection.execute(query).fetchall() == [(1,)]
+
+
+def test_indexes_that_a_migration_was_killed_over_are_made_anew(database_url: str) -> None:
+    run(database_url, "manage.py", "migrate", "-v0")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM django_migrations WHERE name = '0011_closed_connections'")
+        connection.execute("DROP INDEX connection_closed_node")
+        run(database_url, "manage.py", "migrate", "-v0")
+        query = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'connection_closed_%'"
+        assert connection.execute(query).fetchall() == [(3,)]

@@ -2,6 +2,7 @@
 //
 //   mono trials.exe verdicts CODE...      what it does after each close code
 //   mono trials.exe delays REASON...      the milliseconds it waits after a 4013 with that reason, at the first attempt
+//   mono trials.exe heard MESSAGE...       whether to fetch the state, and whether to come back, after each
 //   mono trials.exe stubborn URL          a game whose every callback throws, and whose token fails twice
 
 using System;
@@ -16,12 +17,16 @@ namespace Sluicegate
         public static void Main(string[] arguments)
         {
             string[] rest = arguments.Skip(1).ToArray();
+            var since = new Since();
             if (arguments[0] == "verdicts")
                 foreach (string code in rest)
                     Console.WriteLine(code + " " + Comeback.After(new Close(int.Parse(code), "")));
             else if (arguments[0] == "delays")
                 foreach (string reason in rest)
                     Console.WriteLine(Comeback.Delay(new Close(4013, reason), 0, new Random()).TotalMilliseconds);
+            else if (arguments[0] == "heard")
+                foreach (string message in rest)
+                    Console.WriteLine(since.Heard(message) + " " + since.AsksToComeBack(message));
             else
                 Console.WriteLine("ended " + Stubborn(rest[0]).GetAwaiter().GetResult().Code);
         }

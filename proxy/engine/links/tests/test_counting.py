@@ -72,7 +72,7 @@ def relayed(sent: Sequence[str], said: Sequence[str], gate: MessageGate | None) 
     counters = LinkCounters()
 
     class Service(ScriptedLeg):
-        """Says its messages once the client's have come, and closes."""
+        """Says its messages once the client's have come, and closes; with none to say, the client does."""
 
         async def receive(self) -> str | bytes:
             await heard.wait()
@@ -85,8 +85,8 @@ def relayed(sent: Sequence[str], said: Sequence[str], gate: MessageGate | None) 
             return await super().receive()
 
     async def play() -> None:
-        client = Client(*sent, close=None, by=ClosedBy.CLIENT)
-        service = Service(*said, close=closes.NORMAL, by=ClosedBy.UPSTREAM)
+        client = Client(*sent, close=None if said else closes.NORMAL, by=ClosedBy.CLIENT)
+        service = Service(*said, close=closes.NORMAL if said else None, by=ClosedBy.UPSTREAM)
         asked = terms(policy=Script(), control=True, gate=gate, counters=counters, life=AnsweringLife())
         async with asyncio.timeout(10):
             await Relay(client, service, asked).run()

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from proxy import metrics
 from proxy.core import closes
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.records import ConnectionRecord
 from proxy.engine.links.link import Link
 from proxy.engine.links.wheel import NOT_DUE
+from proxy.tests.counting import counted
 
 
 class NotingStream:
@@ -28,9 +30,10 @@ class NotingStream:
     def inject(self, event: Event) -> None:
         self.told.append(event.text)
 
-    def end(self, close: Close, by: ClosedBy) -> None:
+    def end(self, close: Close, by: ClosedBy) -> bool:
         self.told.append((close, by))
         self.ended.set()
+        return self.told.count((close, by)) == 1
 
     def abort(self) -> None:
         self.told.append("abort")
@@ -47,6 +50,27 @@ def test_what_arrives_before_the_accept_comes_first_and_in_order() -> None:
     link.begin(stream)
     link.inject(Event("late"))
     assert stream.told == ["early", (closes.KICKED, ClosedBy.STAFF), "late"]
+
+
+def test_what_a_link_has_missed_comes_first_and_is_counted_as_its_historys() -> None:
+    link, stream = _link(), NotingStream()
+    before = counted(metrics.EVENTS_TOTAL, "history", "delivered")
+    link.inject(Event("early"))
+    link.catch_up([Event("one", "history"), Event("two", "history")], until=None)
+    link.begin(stream)
+    assert stream.told == ["one", "two", "early"]
+    assert counted(metrics.EVENTS_TOTAL, "history", "delivered") - before == 2
+
+
+def test_a_link_says_whether_it_was_this_call_that_ends_it() -> None:
+    early, late = _link(), _link()
+    early.inject(Event("early"))
+    assert [early.end(closes.KICKED, ClosedBy.STAFF) for _ in range(2)] == [True, False]
+    late.begin(NotingStream())
+    assert [late.end(closes.KICKED, ClosedBy.STAFF) for _ in range(2)] == [True, False]
+    for link in (_link(), late):
+        link.ended()
+        assert not link.end(closes.KICKED, ClosedBy.STAFF)
 
 
 def test_a_link_that_is_cut_is_told_why_first() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -125,6 +126,17 @@ async def test_who_cancels_a_relay_that_is_just_ended_is_heard() -> None:
     assert running.cancelled()
 
 
+async def test_a_message_too_big_closes_both_ends_and_the_reason_names_its_sender() -> None:
+    client = ScriptedLeg("x" * 11, close=None, by=ClosedBy.CLIENT)
+    service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
+    async with asyncio.timeout(5):
+        ended = await Relay(client, service, terms(limits=LinkLimits(max_message_bytes=10))).run()
+    told = Close(1009, "client's message too big")
+    assert (ended.close, ended.by) == (told, ClosedBy.GATEWAY)
+    assert client.closed_with == service.closed_with == told
+    assert service.heard == []
+
+
 class FailingLeg(ScriptedLeg):
     """Its close fails as that of a server does whose client is gone already."""
 
@@ -147,3 +159,32 @@ async def test_an_end_whose_close_fails_costs_neither_the_other_its_close_nor_th
     assert (ended.close, ended.by) == (closes.KICKED, ClosedBy.STAFF)
     (other,) = (leg for by, leg in ends.items() if by is not failing)
     assert other.closed_with == closes.KICKED
+
+
+class RegroupingLeg(ScriptedLeg):
+    """Waits in a task group, one of whose tasks fails, and then without it."""
+
+    groups = 0
+
+    async def receive(self) -> str | bytes:
+        with suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._fail())
+        self.groups += 1
+        return await super().receive()
+
+    async def _fail(self) -> None:
+        raise ConnectionError
+
+
+async def test_a_leg_whose_task_group_has_failed_still_gets_its_close() -> None:
+    """Python 3.11 leaves the group's task, which is the link's, cancelled once, for good."""
+    client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
+    service = RegroupingLeg("hello", close=None, by=ClosedBy.UPSTREAM)
+    relay = Relay(client, service, terms())
+    running = asyncio.create_task(relay.run())
+    await until(lambda: service.groups == 2)
+    relay.end(closes.KICKED, ClosedBy.STAFF)
+    ended = await running
+    assert (ended.close, ended.by) == (closes.KICKED, ClosedBy.STAFF)
+    assert client.closed_with == service.closed_with == closes.KICKED

@@ -43,6 +43,14 @@ async def test_messages_and_events_are_counted_in_bytes_of_the_wire() -> None:
     assert (counters.messages_out, counters.bytes_out) == (2, 7 + 3)
 
 
+async def test_a_relay_that_its_client_has_closed_is_ended_by_nobody_else() -> None:
+    client = ScriptedLeg(close=closes.NORMAL, by=ClosedBy.CLIENT)
+    relay = relay_of(client, ScriptedLeg(close=None, by=ClosedBy.UPSTREAM))
+    async with asyncio.timeout(5):
+        await relay.run()
+    assert not relay.end(closes.KICKED, ClosedBy.STAFF)
+
+
 @pytest.mark.parametrize("unread", ["message", "answer", "event", "events beyond the outbox"])
 async def test_a_client_that_does_not_read_is_counted_once_by_its_route(unread: str) -> None:
     client = DeafLeg(*([b"no binary"] if unread == "answer" else []), close=None, by=ClosedBy.CLIENT)
@@ -67,7 +75,7 @@ async def test_events_that_a_relayed_client_has_no_room_for_are_dropped_the_olde
         relay.inject(Event(text))
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(5):
-        await until(lambda: client.heard == ["last"])
+        await until(lambda: client.heard == ["new", "last"])
         relay.end(closes.NORMAL, ClosedBy.GATEWAY)
         await running
-    assert counted(metrics.EVENTS_TOTAL, "layer", "dropped") - before == 2
+    assert counted(metrics.EVENTS_TOTAL, "layer", "dropped") - before == 1

@@ -17,6 +17,7 @@ from proxy.core.message_gate import MessageGates
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.records import LinkCounters
 from proxy.engine.links.relay import Relay
+from proxy.engine.links.resting import MOST_AHEAD, Rests
 from proxy.engine.links.tests.splicing import NotingLife, terms
 
 
@@ -218,3 +219,29 @@ async def test_a_client_that_is_too_slow_is_not_asked_to_take_last_words() -> No
     ended = await relayed(client, service, limits=LinkLimits(slow_consumer_seconds=0.05))
     assert ended.close == closes.SLOW_CONSUMER
     assert client.heard == ["hello", "more"]
+
+
+async def test_an_end_is_read_ahead_of_a_rest_by_few_messages_in_order() -> None:
+    leg = ScriptedLeg(*map(str, range(100)), close=closes.NORMAL, by=ClosedBy.CLIENT)
+    source = Rests(leg, max_bytes=1000)
+    source.rest(60)
+    first = asyncio.create_task(source.receive())
+    await asyncio.wait([first], timeout=0.05)
+    assert not first.done()
+    assert len(leg._messages) == 100 - MOST_AHEAD
+    first.cancel()
+    await asyncio.wait([first])
+    assert [await source.receive() for _ in range(100)] == [str(number) for number in range(100)]
+    with pytest.raises(LegClosed):
+        await source.receive()
+
+
+async def test_a_leg_that_closes_in_a_rest_ends_it_and_has_no_other() -> None:
+    source = Rests(ScriptedLeg("a", "b", close=closes.NORMAL, by=ClosedBy.CLIENT), max_bytes=1000)
+    async with asyncio.timeout(5):
+        for message in ("a", "b"):
+            source.rest(60)
+            assert await source.receive() == message
+        source.rest(60)
+        with pytest.raises(LegClosed):
+            await source.receive()

@@ -61,6 +61,14 @@ def test_an_empty_close_stays_empty_both_ways() -> None:
     assert link.end == End(Close(1005, ""), ClosedBy.CLIENT)
 
 
+def test_a_link_that_is_in_its_close_handshake_is_ended_by_nobody_else() -> None:
+    with Dialogue() as link:
+        link.service.says(DONE)
+        assert not link.splice.end(closes.KICKED, ClosedBy.STAFF)
+    with Dialogue() as link:
+        assert [link.splice.end(closes.KICKED, ClosedBy.STAFF) for _ in range(2)] == [True, False]
+
+
 def test_a_service_that_does_not_answer_the_close_is_ended_at_the_deadline() -> None:
     with Dialogue(limits=LinkLimits(close_timeout_seconds=5)) as link:
         link.client.says(close_frame(4000, "done", mask=MASK))
@@ -120,7 +128,11 @@ VIOLATIONS = {
     "lone continuation": (masked(CONT, b"x"), 1002, "unexpected continuation frame"),
     "close code 1005": (masked(CLOSE, b"\x03\xed"), 1002, "invalid close code"),
     "close reason not UTF-8": (masked(CLOSE, b"\x03\xe8\xff"), 1007, "close reason is not UTF-8"),
-    "too big": (b"\x82\xff" + (1 << 20 | 1).to_bytes(8, "big") + MASK, 1009, "message over 1048576 bytes"),
+    "too big": (
+        b"\x82\xff" + (1 << 20 | 1).to_bytes(8, "big") + MASK,
+        1009,
+        "client's message over 1048576 bytes",
+    ),
 }
 
 
@@ -162,11 +174,13 @@ def test_a_services_violation_is_not_blamed_on_the_client(kind: str) -> None:
         assert int.from_bytes(unmasked(to_service)[2:4], "big") == upstream_code
     assert link.end is not None
     assert link.end.by is ClosedBy.GATEWAY
+    if client_code == 1009:
+        assert link.end.close.reason == to_client[4:].decode() == "upstream's message over 1048576 bytes"
 
 
 def test_a_message_too_big_is_refused_before_its_payload_comes() -> None:
     begun = masked(BINARY, b"x" * 600, fin=False)
-    told = close_frame(1009, "message over 1000 bytes")
+    told = close_frame(1009, "client's message over 1000 bytes")
     with Dialogue(limits=LinkLimits(max_message_bytes=1000)) as link:
         link.client.says(begun, b"\x80\xfe" + (401).to_bytes(2, "big") + MASK)
         link.client.hears(told)

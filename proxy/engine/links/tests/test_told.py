@@ -239,8 +239,9 @@ class Ended:
 
     def inject(self, event: Event) -> None: ...
 
-    def end(self, close: closes.Close, by: ClosedBy) -> None:
+    def end(self, close: closes.Close, by: ClosedBy) -> bool:
         self.end_of.set_result(End(close, by))
+        return True
 
     def abort(self) -> None: ...
 

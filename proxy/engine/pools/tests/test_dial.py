@@ -154,7 +154,7 @@ async def test_a_dial_asks_for_what_it_was_told_to_and_nothing_more() -> None:
         ("close", Close(4321, "over"), ClosedBy.UPSTREAM),
         ("empty", Close(1005), ClosedBy.UPSTREAM),
         ("abort", closes.LOST, ClosedBy.UPSTREAM),
-        ("too big", closes.MESSAGE_TOO_BIG, ClosedBy.GATEWAY),
+        ("too big", Close(1009, "upstream's message too big"), ClosedBy.GATEWAY),
         ("not utf-8", closes.UPSTREAM_FAILED, ClosedBy.GATEWAY),
     ],
 )

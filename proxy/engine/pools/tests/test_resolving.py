@@ -101,6 +101,19 @@ async def test_a_name_that_does_not_resolve_is_asked_again_but_not_at_every_dial
     assert await addresses.in_turn() == ["10.0.0.1"]
 
 
+async def test_a_dial_in_the_very_turn_in_which_a_lookup_ends_knows_what_was_found() -> None:
+    names = Names("10.0.0.1")
+    addresses = names.of("studio")
+    names.held.clear()
+    first = asyncio.create_task(addresses.in_turn())
+    await asyncio.sleep(0)
+    (thread,) = (each for each in threading.enumerate() if each.name == "resolve:studio")
+    names.held.set()
+    thread.join(5)  # its answer is the next thing that the loop does, and the dial the one behind
+    second = asyncio.create_task(addresses.in_turn())
+    assert [await first, await second] == [["10.0.0.1"]] * 2
+
+
 async def test_an_address_needs_no_resolver() -> None:
     names = Names()
     for address in ("127.0.0.1", "::1"):

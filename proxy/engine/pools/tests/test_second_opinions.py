@@ -21,7 +21,7 @@ from proxy.core.pools.health import Probe
 from proxy.core.routes import MemberSpec
 from proxy.engine.pools.dial import DialFailed, DialRequest, Target
 from proxy.engine.pools.members import LONGEST_BUSY_SECONDS, MemberState
-from proxy.engine.pools.tests.test_pool import A, B, C, Clock, Service, dial, make, member
+from proxy.engine.pools.tests.pooled import A, B, C, Clock, Service, dial, make, member
 
 WORDS = [
     NotFound("no"),

@@ -1,86 +1,15 @@
-"""Small ASGI applications, one a path, that the tests talk to; what they saw is asked for over HTTP."""
+"""Small ASGI applications for WebSockets, one a path, that the tests talk to; what they saw is `noted`."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
-from collections import defaultdict
-from typing import Any
-from urllib.parse import parse_qs
 
-from proxy import metrics
 from proxy.core.closes import Close, ClosedBy
-from proxy.core.errors import ClientLeft, Draining, GatewayError, Overloaded
+from proxy.core.errors import ClientLeft
 from proxy.core.hook_failures import HookFailed
-from proxy.engine.links.splice import Splice
-from proxy.server.clients import Client
-from proxy.server.handshake import PendingAnswer
-from proxy.server.options import Hooks
-from proxy.server.workers import Line
-
-SEEN: defaultdict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
-COUNTS: dict[str, int] = {}
-STATE = {"ready": True, "drained_by_staff": False}
-
-
-def count(what: str) -> None:
-    COUNTS[what] = COUNTS.get(what, 0) + 1
-
-
-class TestHooks(Hooks):
-    """What a node would say, by STATE; and whether the stop was clean, on stdout."""
-
-    __test__ = False
-
-    def __init__(self, line: Line | None) -> None:
-        self._line = line
-
-    def on_serving(self) -> None:
-        if self._line is not None:
-            self._line.serves(on_lost=request_drain)
-
-    def refusal(self, links: int) -> GatewayError | None:
-        if not STATE["ready"]:
-            return Draining()
-        return Overloaded() if links >= STATE["max_connections"] else None
-
-    def on_draining(self) -> None:
-        STATE["ready"] = False
-
-    async def others_accept(self) -> bool:
-        return self._line is not None and await self._line.others_accept(for_good=STATE["drained_by_staff"])
-
-    async def on_stopped(self) -> None:
-        print("stopped", flush=True)  # noqa: T201
-
-
-def counted_here() -> dict[str, float]:
-    """What the server counts under no route, by the metric's name and its other label."""
-    counted: dict[str, float] = {}
-    for metric in (metrics.REJECTIONS_TOTAL, metrics.ERRORS_TOTAL, metrics.SLOW_CONSUMERS_TOTAL):
-        (family,) = metric.collect()
-        for sample in family.samples:
-            name, labels = sample.name.removeprefix("gateway_websocket_"), sample.labels.values()
-            if name.endswith("_total"):
-                counted[" ".join([name, *(label for label in labels if label != "none")])] = sample.value
-    return counted
-
-
-def report(query: dict[str, str], event: dict[str, Any]) -> None:
-    if "key" in query:
-        SEEN[query["key"]].put_nowait(event)
-
-
-async def application(scope, receive, send):
-    """Dispatch by path; `?key=` names what the application reports as seen."""
-    name = scope["path"].strip("/").partition("/")[0].replace("-", "_")
-    query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
-    await globals()[f"{scope['type']}_{name}"](scope, receive, send, query)
-
-
-# --- WebSocket -----
+from proxy.server.tests.noted import COUNTS, SEEN, report
 
 
 async def websocket_echo(scope, receive, send, query):
@@ -324,95 +253,3 @@ async def websocket_cancelled_receive(scope, receive, send, query):
         if event["type"] == "websocket.disconnect":
             return
         await send({"type": "websocket.send", "text": event["text"]})
-
-
-# --- HTTP -----
-
-
-async def http_seen(scope, receive, send, query):
-    """The next event reported under `key`, as soon as there is one."""
-    await answer(send, await SEEN[query["key"]].get())
-
-
-async def http_open_gate(scope, receive, send, query):
-    SEEN["gate" + query["key"]].put_nowait({})
-    await answer(send, {})
-
-
-async def http_counts(scope, receive, send, query):
-    await answer(send, COUNTS | counted_here())
-
-
-async def http_ready(scope, receive, send, query):
-    await answer(send, STATE, status=200 if STATE["ready"] else 503)
-
-
-def request_drain() -> None:
-    """What `serve` puts here."""
-
-
-async def http_drain(scope, receive, send, query):
-    """As staff does it: this process, and none after it."""
-    STATE["drained_by_staff"] = True
-    request_drain()
-    await answer(send, {})
-
-
-async def http_pid(scope, receive, send, query):
-    await answer(
-        send,
-        {"pid": os.getpid(), "rss_bytes": rss_bytes(), "metrics": os.environ.get("PROMETHEUS_MULTIPROC_DIR")},
-    )
-
-
-async def http_memory(scope, receive, send, query):
-    """What is in use once the garbage is gone."""
-    gc.collect()
-    links = sum(isinstance(found, Client | Splice | PendingAnswer) for found in gc.get_objects())
-    files = len(os.listdir("/proc/self/fd"))
-    await answer(send, {"rss_bytes": rss_bytes(), "files": files, "links": links})
-
-
-async def http_slow(scope, receive, send, query):
-    """Ends once somebody asks for /open-gate, whether or not its client still waits, as a thread would."""
-    count("slow")
-    await SEEN["gate" + query["key"]].get()
-    count("slow_ended")
-    await answer(send, {})
-
-
-async def http_big(scope, receive, send, query):
-    await answer(send, "x" * 20_000_000)
-
-
-async def http_stream(scope, receive, send, query):
-    """Begins an answer and never ends it."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"first", "more_body": True})
-    await asyncio.Event().wait()
-
-
-async def http_begin_and_raise(scope, receive, send, query):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"first", "more_body": True})
-    raise RuntimeError("as the test wants it")
-
-
-async def http_raise(scope, receive, send, query):
-    raise RuntimeError("as the test wants it")
-
-
-async def http_body(scope, receive, send, query):
-    await answer(send, {"root_path": scope["root_path"], "size": len((await receive())["body"])})
-
-
-def rss_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-async def answer(send, value, status=200):
-    body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""An app of EXTRA_APPS with a page that takes a body."""

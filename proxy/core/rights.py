@@ -1,0 +1,47 @@
+"""What a caller of the HTTP API may do: which topics it publishes to, and what else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proxy.core.topics import EVERYONE, MAX_TOPIC_CHARS, TopicKind, node_topic
+
+ANY = "*"
+# A kind, in what staff grant; nodes' own topics are nobody's to publish to.
+_NOBODYS = f"{node_topic.name}:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """`publish` are patterns of topics: see `check_pattern`."""
+
+    publish: tuple[str, ...] = ()
+    kick: bool = False
+    list_connections: bool = False
+
+    def may_publish(self, topic: str) -> bool:
+        """Whether one of the patterns matches `topic`, which need not be one."""
+        return not topic.startswith(_NOBODYS) and any(_matches(pattern, topic) for pattern in self.publish)
+
+
+def check_pattern(pattern: str, kinds: Iterable[TopicKind]) -> str:
+    """`pattern`, if it is a topic, the start of some before a `*` (`user:*`, `room:lobby-*`), or `*` for all.
+
+    Raises ValueError, which says what one is, for any other, and for one that no topic of `kinds` matches.
+    """
+    names = [kind.name for kind in kinds if kind != node_topic]
+    kind, colon, name = pattern.removesuffix(ANY).partition(":")
+    of_a_kind = bool(colon) and kind in names and bool(name or pattern.endswith(ANY))
+    is_good = pattern in {ANY, EVERYONE} or (of_a_kind and ANY not in name)
+    if not is_good or len(pattern) > MAX_TOPIC_CHARS or not pattern.isprintable():
+        shown = ", ".join(f"'{name}:*'" for name in names)
+        raise ValueError(
+            f"what may be published to is a topic, or how some begin and a '*', such as {shown}, "
+            f"{EVERYONE!r}, or '*' for all; got {pattern!r}"
+        )
+    return pattern
+
+
+def _matches(pattern: str, topic: str) -> bool:
+    return topic.startswith(pattern[: -len(ANY)]) if pattern.endswith(ANY) else topic == pattern

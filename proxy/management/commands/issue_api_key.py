@@ -1,0 +1,43 @@
+"""manage.py issue_api_key: a key for a program that calls the HTTP API."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
+
+from proxy.core.rights import Rights
+from proxy.tables import api_keys
+from proxy.tables.executor import away, bound_waits
+
+
+class Command(BaseCommand):
+    help = "Prints a new API key, and nothing else. It cannot be printed again: the database keeps its hash."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", help="who uses it, as admin and logs show it")
+        parser.add_argument(
+            "--publish",
+            metavar="TOPICS",
+            default="",
+            help="what it may publish to, separated by commas: user:*,room:lobby-*,everyone, or * for all",
+        )
+        parser.add_argument("--kick", action="store_true", help="it may end links")
+        parser.add_argument("--connections", action="store_true", help="it may see who is connected")
+
+    def handle(
+        self, *args: Any, name: str, publish: str, kick: bool, connections: bool, **options: Any
+    ) -> None:
+        bound_waits()
+        patterns = tuple(filter(None, map(str.strip, publish.split(","))))
+        rights = Rights(publish=patterns, kick=kick, list_connections=connections)
+        if rights == Rights():
+            raise CommandError("a key that may do nothing: name --publish, --kick or --connections")
+        try:
+            self.stdout.write(api_keys.issue(name, rights))
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        except Error as error:
+            raise CommandError(away(error)) from error

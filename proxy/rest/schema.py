@@ -1,0 +1,40 @@
+"""How the schema describes what all paths have in common: who may call, and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import serializers
+
+from proxy.rest.access import KeyOrToken
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """Why it was not done. The message is for people; `code` is one of a few words."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    retry_after_ms = serializers.IntegerField(required=False)
+
+
+ERRORS = dict.fromkeys((400, 401, 403, 429, 503), ErrorSerializer)
+BODY_ERRORS = ERRORS | dict.fromkeys((411, 413, 415), ErrorSerializer)
+PAGE_ERRORS = ERRORS | {404: ErrorSerializer}
+
+
+class KeyOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """drf-spectacular finds it by its class."""
+
+    target_class = KeyOrToken
+    name = ["Api-Key", "Bearer"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]  # one of them is enough
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        key = "`Api-Key KEY`, of `manage.py issue_api_key`."
+        return [
+            {"type": "apiKey", "in": "header", "name": "Authorization", "description": key},
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        ]

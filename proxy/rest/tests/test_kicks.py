@@ -1,0 +1,71 @@
+"""POST /api/kick: who may end which links, and what is answered."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from config.testing.servers import PostgresServer
+from proxy.cluster import kicks
+from proxy.cluster.questions import LayerAway
+from proxy.models import Kick
+from proxy.rest.tests.calling import key, post
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_key_that_may_kick_does_and_the_log_names_it(caplog: pytest.LogCaptureFixture) -> None:
+    mine = key(kick=True)
+    with caplog.at_level(logging.INFO):
+        asked = {"user_ids": ["ada", "bob"], "connection_ids": ["a"], "reason": "Restart, please"}
+        assert post(asked, by=mine, path="/api/kick") == (200, {"ended": 0, "silent": 0})
+    row = Kick.objects.get()
+    assert (row.user_ids, row.connection_ids, row.reason) == (["ada", "bob"], ["a"], "Restart, please")
+    (line,) = [each for each in caplog.records if each.getMessage() == "kick"]
+    assert vars(line)["by"].startswith("key game (")
+    assert post({"everyone": True}, by=mine, path="/api/kick")[0] == 200
+    assert Kick.objects.filter(everyone=True).count() == 1
+
+
+@pytest.mark.django_db
+def test_who_may_publish_may_not_kick() -> None:
+    status, told = post({"everyone": True}, by=key("*", list_connections=True), path="/api/kick")
+    assert (status, told["code"]) == (403, "forbidden")
+    assert not Kick.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({}, "kick somebody"),
+        ({"everyone": True, "user_ids": ["ada"]}, "kick somebody"),
+        ({"user_ids": "ada"}, "user_ids: Expected a list"),
+        ({"user_ids": [5]}, "user_ids: 0: Not a valid string."),
+        ({"user_ids": [""]}, "may not be blank"),
+        ({"user_ids": [" "]}, "a text that is not empty"),
+        ({"connection_ids": ["\0"]}, "Null characters are not allowed"),
+        ({"connection_ids": ["a"] * 1001}, "no more than 1000 elements"),
+        ({"user": "ada"}, "no such field: user"),
+        ({"user_ids": ["ada"], "reason": "x" * 124}, "reason: Ensure this field has no more than 123"),
+        ([], "Expected a dictionary"),
+    ],
+)
+def test_a_kick_that_could_not_be_meant_ends_nothing(body: object, says: str) -> None:
+    status, told = post(body, by=key(kick=True), path="/api/kick")
+    assert (status, told["code"]) == (400, "bad_request")
+    assert says in told["message"]
+    assert not Kick.objects.exists()
+
+
+def test_a_kick_that_neither_store_takes_is_a_503(
+    postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        postgres_database.kill()  # the database goes between the key and the kick
+        raise LayerAway("Redis is away")
+
+    monkeypatch.setattr(kicks, "send_to_topic", away)
+    status, told = post({"everyone": True}, by=key(kick=True), path="/api/kick")
+    assert (status, told["code"]) == (503, "not_sent")
+    assert told["message"] == "Neither Redis nor the database could be reached."

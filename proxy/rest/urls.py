@@ -1,0 +1,17 @@
+"""The paths of the HTTP API, under /api/."""
+
+from django.urls import path
+
+from proxy.rest.connections import Connections
+from proxy.rest.document import schema
+from proxy.rest.events import Events
+from proxy.rest.kicks import Kicks
+from proxy.rest.presence import Presences
+
+urlpatterns = [
+    path("events", Events.as_view(), name="api-events"),
+    path("kick", Kicks.as_view(), name="api-kick"),
+    path("connections", Connections.as_view(), name="api-connections"),
+    path("presence/<path:topic>", Presences.as_view(), name="api-presence"),
+    path("schema", schema, name="api-schema"),
+]

@@ -1,0 +1,71 @@
+"""API keys: made, found by what a caller shows, taken back. Of each the table keeps no more than a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from proxy.core.rights import Rights, check_pattern
+from proxy.models import ApiKey
+from proxy.registry import topic_kinds
+
+# It says what it is to who finds one where it should not be; the id is no secret, and stands in logs.
+_KEY = re.compile(r"sluicegate_([0-9a-f]{12})_([\w-]{43})", re.ASCII)
+# A key that is used all the time writes its row once in so long.
+_NOTED_EVERY = timedelta(minutes=1)
+
+
+def issue(name: str, rights: Rights) -> str:
+    """A new key, which nobody can read again. Raises ValueError: a pattern or the name is none."""
+    if not name.isprintable() or not 0 < len(name) <= ApiKey.MAX_NAME_CHARS:
+        raise ValueError(f"a key's name is a printable text of 1 to {ApiKey.MAX_NAME_CHARS} characters")
+    kinds = topic_kinds()
+    publish = [check_pattern(pattern, kinds) for pattern in rights.publish]
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    ApiKey.objects.create(
+        id=key_id,
+        name=name,
+        digest=_digest(secret),
+        publish=publish,
+        may_kick=rights.kick,
+        may_list_connections=rights.list_connections,
+    )
+    return f"sluicegate_{key_id}_{secret}"
+
+
+def looks_like_one(shown: str) -> bool:
+    """Whether it is written as a key, valid or not."""
+    return _KEY.fullmatch(shown) is not None
+
+
+def find(shown: str) -> ApiKey | None:
+    """The key that somebody shows; None if it is none, or is revoked. What cannot be one asks no database."""
+    parts = _KEY.fullmatch(shown)
+    key = ApiKey.objects.filter(pk=parts[1], revoked_at=None).first() if parts else None
+    if key is None or parts is None or not hmac.compare_digest(key.digest, _digest(parts[2])):
+        return None
+    _note_use(key)
+    return key
+
+
+def rights_of(key: ApiKey) -> Rights:
+    """What its row grants."""
+    return Rights(publish=tuple(key.publish), kick=key.may_kick, list_connections=key.may_list_connections)
+
+
+def _digest(secret: str) -> str:
+    """Of 256 random bits, which nobody guesses: a slow hash would cost every request, and protect nothing."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _note_use(key: ApiKey) -> None:
+    now = timezone.now()
+    if key.last_used_at is None or now - key.last_used_at > _NOTED_EVERY:
+        not_since = Q(last_used_at=None) | Q(last_used_at__lt=now - _NOTED_EVERY)
+        ApiKey.objects.filter(not_since, pk=key.pk).update(last_used_at=now)

@@ -1,0 +1,76 @@
+"""What the user of a token may do over the HTTP API: Django's permissions, given to that very user.
+
+Who issues tokens names their users, and players may choose such names: nobody may come to the rights of the
+staff by being called like them. So permissions of admin do not count here, nor does it to be a superuser:
+only those whose name says that they are for tokens, given to a user or to a group of the user's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps as every_app
+from django.apps.registry import Apps
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import router
+from django.db.models import Q
+
+from proxy.core.rights import ANY, Rights
+from proxy.core.topics import EVERYONE, node_topic
+from proxy.models import ApiKey
+from proxy.registry import topic_kinds
+
+# Django's first migration of `auth` has room for less, and a `migrate proxy` may stop there.
+_LONGEST_NAME = 255
+_KICK, _LIST = "kick_by_token", "list_by_token"
+
+
+def rights_of_user(user_id: str) -> Rights:
+    """What the active user of that name has been given; nothing where there is no such user."""
+    given = set(
+        Permission.objects.filter(
+            Q(user__username=user_id, user__is_active=True)
+            | Q(group__user__username=user_id, group__user__is_active=True),
+            content_type__app_label=ApiKey._meta.app_label,
+        ).values_list("codename", flat=True)
+    )
+    return Rights(
+        publish=tuple(pattern for codename, pattern in _patterns().items() if codename in given),
+        kick=_KICK in given,
+        list_connections=_LIST in given,
+    )
+
+
+def make_permissions(using: str, apps: Apps = every_app, **_: Any) -> None:
+    """Have one for each kind of topic that routes declare, after a `migrate`.
+
+    That may have been of some apps only: `apps` are those whose tables are there by now.
+    """
+    if not {"auth", "contenttypes", "proxy"} <= {model._meta.app_label for model in apps.get_models()}:
+        return
+    room = apps.get_model("auth", "Permission")._meta.get_field("name").max_length
+    if room is not None and room < _LONGEST_NAME:
+        return
+    if not router.allow_migrate_model(using, Permission):
+        return
+    kind = ContentType.objects.db_manager(using).get_for_model(ApiKey)
+    made = [
+        Permission(
+            content_type=kind,
+            codename=codename,
+            name=f"Can publish to {pattern} over the HTTP API, by a token",
+        )
+        for codename, pattern in _patterns().items()
+    ]
+    Permission.objects.using(using).bulk_create(made, ignore_conflicts=True)
+
+
+def _patterns() -> dict[str, str]:
+    """What each permission to publish lets its owner publish to."""
+    kinds = [kind.name for kind in topic_kinds() if kind != node_topic]
+    return {
+        "publish_by_token": ANY,
+        f"publish_{EVERYONE}_by_token": EVERYONE,
+        **{f"publish_{kind}_by_token": f"{kind}:{ANY}" for kind in kinds},
+    }
