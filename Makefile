@@ -53,6 +53,7 @@ lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy .
+	$(BIN)/mypy --config-file clients/python/pyproject.toml clients/python/src
 	$(BIN)/lint-imports --no-logo --no-cache
 
 lock: $(DEV_READY) ## Compile requirements/*.in to hash-pinned .txt; UPGRADE=1 takes the newest releases.
