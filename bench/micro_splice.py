@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import secrets
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,10 +21,11 @@ import uvloop
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from bench import measures
+from bench import measures, stages
 from bench.children import python
-from bench.contenders import Contender, Running, Stage, Tokens, start
+from bench.contenders import Contender
 from bench.load import undisturbed
+from bench.running import Running, set_up, start
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.hook_failures import HookFailed
 from proxy.core.limits import LinkLimits
@@ -121,17 +121,8 @@ def measured(running: Running, *, links: int, seconds: float) -> dict[str, float
 
 
 def compare(*, links: int, seconds: float, report: Callable[[str], None]) -> None:
-    with ExitStack() as stack:
-        key = secrets.token_hex(32)
-        stage = Stage(
-            folder=Path(stack.enter_context(tempfile.TemporaryDirectory())),
-            generator_cores={1},
-            proxy_cores={0},
-            redis_url="",
-            signing_key=key,
-            tokens=Tokens(key=key, count=10),
-        )
-        started, absent = start(stage, list(contenders()), stack)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        started, absent = start(set_up(Path(folder)), contenders(), stack, answers=stages.answers)
         for name, why in absent.items():
             report(f"{name}: {why}")
         for running in started:

@@ -18,7 +18,7 @@ PANELS = (
     ("p99 at 2,000 messages a second, ms", "open_loop_2000", "p99_ms"),
 )
 OURS, THEIRS = "#2a6f97", "#b8c4cc"
-OWN = ("splice", "inspected", "own-leg", "relay", "workers")
+OWN = ("splice", "inspected", "own-leg", "relay")
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:

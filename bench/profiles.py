@@ -25,10 +25,23 @@ class Profile:
     connections_at_once: int = 50
     idle_links: tuple[int, ...]
     idle_links_of_splice: tuple[int, ...]
-    held_links: int
-    crowd_links: int
+    crowds: bool  # whether to take what opens thousands of links, which takes minutes; asked by name, it is
+    held_links: int = 9_000
+    crowd_links: int = 10_000
     fanout_links: int = 500
     fanout_events: int
+    published_events: int
+    events_to_all: int = 10
+    acting_links: tuple[int, ...] = (100, 1_000)
+    action_rate: int = 250
+    acting_seconds: float
+    idle_sessions: int = 2_000
+    session_links: int = 200
+    session_messages: int
+    crowd_sessions: int = 10_000
+    crowd_seconds: float = 8.0
+    slow_sessions: int = 1_000
+    slow_seconds: float = 4.0
 
 
 QUICK = Profile(
@@ -43,9 +56,11 @@ QUICK = Profile(
     connections=300,
     idle_links=(2_000,),
     idle_links_of_splice=(2_000, 5_000),
-    held_links=0,
-    crowd_links=0,
+    crowds=False,
     fanout_events=400,
+    published_events=200,
+    acting_seconds=2.0,
+    session_messages=10_000,
 )
 
 FULL = Profile(
@@ -60,9 +75,11 @@ FULL = Profile(
     connections=1_000,
     idle_links=(2_000, 5_000),
     idle_links_of_splice=(2_000, 5_000),
-    held_links=9_000,
-    crowd_links=10_000,
+    crowds=True,
     fanout_events=2_000,
+    published_events=1_000,
+    acting_seconds=10.0,
+    session_messages=50_000,
 )
 
 PROFILES = {profile.name: profile for profile in (QUICK, FULL)}

@@ -1,13 +1,15 @@
-"""A result as Markdown: one table of the essentials, the bars, then what else was measured."""
+"""A result as Markdown: the bars, one table of the essentials, then what else was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 Result = Mapping[str, Any]
+Column = tuple[str, str, str]  # its title, the figure, how it is written
 NOT_TAKEN = "-"
 
+# Title, measure, figure, how it is written: a row a contender.
 ESSENTIALS = (
     ("CPU µs a round trip", "round_trip_200", "cpu_us", "{:.1f}"),
     ("round trips a second", "round_trip_200", "per_second", "{:,.0f}"),
@@ -21,33 +23,130 @@ ESSENTIALS = (
     ("PSS KB a link, 5,000", "idle", "pss_kb_at_5000", "{:.1f}"),
     ("RSS KB a link, 5,000", "idle", "rss_kb_at_5000", "{:.1f}"),
 )
-LATENCY = (("p50 ms", "p50_ms"), ("p99 ms", "p99_ms"), ("p99.9 ms", "p999_ms"))
+SESSIONS = (
+    ("CPU µs a message", "session_delivery", "cpu_us", "{:.1f}"),
+    ("messages a second", "session_delivery", "per_second", "{:,.0f}"),
+    ("CPU ms a session", "session_openings", "cpu_ms", "{:.2f}"),
+    ("sessions a second", "session_openings", "per_second", "{:,.0f}"),
+    ("PSS KB a session", "session_idle", "pss_kb", "{:.1f}"),
+)
+COUNTS = (
+    ("sent", "sent", "{:,.0f}"),
+    ("unanswered", "unanswered_most", "{:,.0f}"),
+    ("out of order", "disordered_most", "{:,.0f}"),
+)
+LATENCY = (
+    ("p50 ms", "p50_ms", "{:.2f}"),
+    ("p99 ms", "p99_ms", "{:.2f}"),
+    ("p99.9 ms", "p999_ms", "{:.2f}"),
+    ("most ms", "most_ms", "{:.2f}"),
+)
+BUSY = (
+    ("proxy busy", "proxy_busy_share", "{:.0%}"),
+    ("service busy", "service_busy_share", "{:.0%}"),
+    ("Redis busy", "redis_busy_share", "{:.0%}"),
+    ("load busy", "load_busy_share", "{:.0%}"),
+)
+A_SECOND: Column = ("a second", "per_second", "{:,.0f}")
 SIZE = (("CPU µs a round trip", "cpu_us", "{:,.1f}"), ("round trips a second", "per_second", "{:,.0f}"))
+ACTION = (("gateway's CPU µs", "cpu_us", "{:,.0f}"), ("KB's CPU µs", "service_cpu_us", "{:,.0f}"))
+BESIDE_READER = (
+    ("p50 ms, all read", "reader_p50_ms", "{:.2f}"),
+    ("p99 ms, all read", "reader_p99_ms", "{:.2f}"),
+    ("most ms, all read", "reader_most_ms", "{:.2f}"),
+)
+TO_ALL = (
+    ("clients", "links", "{:,.0f}"),
+    ("first ms", "first_ms", "{:.1f}"),
+    ("half ms", "half_ms", "{:.1f}"),
+    ("last ms", "last_ms", "{:.1f}"),
+    ("last of the worst ms", "last_most_ms", "{:.1f}"),
+    ("answered ms", "call_ms", "{:.1f}"),
+    ("told of", "told_links", "{:,.0f}"),
+    ("CPU µs a client", "cpu_us", "{:.1f}"),
+)
+PUBLISHED = (
+    ("caller's CPU µs", "caller_us", "{:,.0f}"),
+    ("gateway's CPU µs", "gateway_us", "{:,.0f}"),
+    ("Redis' CPU µs", "redis_us", "{:,.0f}"),
+    ("a call ms", "call_ms", "{:.2f}"),
+    ("to the client p50 ms", "p50_ms", "{:.2f}"),
+    ("p99 ms", "p99_ms", "{:.2f}"),
+)
+HOW_PUBLISHED = {
+    "apublish": "`apublish`, one at a time",
+    "publish": "`publish`, one at a time",
+    "batch": "`apublish_many`, all at once",
+    "history": "`apublish` to a topic that remembers",
+    "history_batch": "`apublish_many` to a topic that remembers",
+    "on_commit": "`publish_on_commit`, a transaction each",
+}
 
 
 def markdown(result: Result, *, plot: str) -> str:
-    parts = [
-        _head(result),
-        f"![plot]({plot})",
-        "## Essentials: 200 B, 50 links, closed loop",
-        _by_contender(result, ESSENTIALS),
-        "## Bars",
-        _bars(result),
-        "## Other sizes, closed loop",
-        *_sizes(result),
-        "## Open loop, 200 B: latency from the intended time of sending",
-        _open_loop(result),
-        "## Crowds and events",
-        _rest(result),
-        *_absent(result),
+    parts = [_head(result), "## Bars", *filter(None, _bars(result)), f"![plot]({plot})"]
+    for title, tables in _sections(result):
+        taken = [one for one in tables if one]
+        parts += [f"## {title}", *taken] if taken else []
+    return "\n\n".join([*parts, *_absent(result)]) + "\n"
+
+
+def _sections(result: Result) -> Iterator[tuple[str, list[str]]]:
+    yield "Essentials: 200 B, 50 links, closed loop", [_by_contender(result, ESSENTIALS)]
+    yield "Other sizes, closed loop", [_by_contender(result, _sizes(result))]
+    at_a_rate = {**_open_loop(result), "paced": "1,000 links, 5/s each"}
+    crowds = {"held": "9,000 links, 4,500/s", "crowd": "10,000 links, 5,000/s"}
+    latency = (*LATENCY, *COUNTS, *BUSY)
+    yield (
+        "Open loop, 200 B: latency from the intended time of sending",
+        [_by_measure(result, at_a_rate | crowds, latency)],
+    )
+    clients = {f"actions_{n}": f"{n:,} clients" for n in _numbers(result, "actions_")}
+    yield (
+        "Actions of the game: from a client's message to the reference KB's answer, open loop",
+        [_by_measure(result, clients, (*LATENCY, *ACTION, *COUNTS, *BUSY))],
+    )
+    yield "Sessions: 200 B messages of agents to their viewers, over Redis", _sessions(result)
+    yield "Events", _events(result)
+
+
+def _sessions(result: Result) -> list[str]:
+    carried = {"session_delivery": "200 sessions", "session_most": "200 sessions, as many as can be"}
+    at_rate = {"session_crowd": "10,000 sessions, 5,000 messages a second"}
+    slow = {"session_slow": "999 sessions, 2,000 messages a second, beside one that reads nothing"}
+    return [
+        _by_contender(result, SESSIONS),
+        _by_measure(result, carried, (A_SECOND, *COUNTS, *BUSY)),
+        _by_measure(result, at_rate, (*LATENCY, *COUNTS, *BUSY)),
+        _by_measure(result, slow, (*BESIDE_READER, *LATENCY, *COUNTS)),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _events(result: Result) -> list[str]:
+    fanout = {"fanout": "to 500 links"}
+    one_event = {"event_to_worker": "one event, one worker", "event_to_workers": "one event, two workers"}
+    return [
+        _by_measure(result, fanout, (A_SECOND, ("CPU µs", "cpu_us", "{:.1f}"), *COUNTS, *BUSY)),
+        _by_measure(result, one_event, (*TO_ALL, *COUNTS, *BUSY)),
+        _published(result),
+    ]
+
+
+def _published(result: Result) -> str:
+    figures = result["medians"].get("publishing", {}).get("events", {})
+    rows = [
+        [text, *(_cell(figures, f"{way}_{key}", form) for _, key, form in PUBLISHED)]
+        for way, text in HOW_PUBLISHED.items()
+        if figures
+    ]
+    return _table(["published by", *(title for title, _, _ in PUBLISHED)], rows)
+
+
+def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
+    """Empty without rows."""
     lines = [list(header), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
 
 
 def _head(result: Result) -> str:
@@ -73,67 +172,57 @@ def _cell(figures: Mapping[str, float], name: str, form: str) -> str:
     return form.format(figures[name]) if name in figures else NOT_TAKEN
 
 
-def _by_contender(result: Result, columns: Iterable[tuple[str, str, str, str]]) -> str:
-    medians, columns = result["medians"], list(columns)
-    rows = []
+def _by_contender(result: Result, columns: Sequence[tuple[str, str, str, str]]) -> str:
+    medians, rows = result["medians"], []
     for name in result["contenders"]:
         cells = [
             _cell(medians.get(measure, {}).get(name, {}), key, form) for _, measure, key, form in columns
         ]
         if any(cell != NOT_TAKEN for cell in cells):
             rows.append([_title(result, name), *cells])
-    return table(["proxy", *(column[0] for column in columns)], rows)
+    return _table(["proxy", *(column[0] for column in columns)], rows)
 
 
-def _bars(result: Result) -> str:
-    words = {True: "met", False: "**missed**", None: "not measured"}
-    rows = []
-    for bar in result["bars"]:
-        value = f"{_number(bar['value'])} {bar['unit']}" if "value" in bar else NOT_TAKEN
-        by = f"{words[bar['met']]}" + (f", by {abs(bar['margin']):.0%}" if bar.get("margin") else "")
-        rows.append([str(bar["bar"]), str(bar["limit"]), value, by])
-    return table(["bar", "limit", "measured", ""], rows)
-
-
-def _sizes(result: Result) -> Iterable[str]:
-    measures = [name for name in result["medians"] if name.startswith("round_trip_")]
-    columns = [
-        (f"{int(measure.rpartition('_')[2]):,} B: {title}", measure, key, form)
-        for measure in measures
-        for title, key, form in SIZE
-    ]
-    if columns:
-        yield _by_contender(result, columns)
-
-
-def _open_loop(result: Result) -> str:
-    names = [name for name in result["medians"] if name.startswith("open_loop_") or name == "paced"]
-    rows = []
-    for measure in names:
-        load = "1,000 links, 5/s each" if measure == "paced" else f"50 links, {int(measure[10:]):,}/s"
-        for name, figures in result["medians"][measure].items():
-            latency = [_cell(figures, key, "{:.2f}") for _, key in LATENCY]
-            counts = [f"{figures[key]:,.0f}" for key in ("sent", "unanswered", "disordered")]
-            rows.append([load, _title(result, name), *latency, *counts])
-    return table(
-        ["load", "proxy", *(title for title, _ in LATENCY), "sent", "unanswered", "out of order"], rows
-    )
-
-
-def _rest(result: Result) -> str:
+def _by_measure(result: Result, measures: Mapping[str, str], columns: Sequence[Column]) -> str:
     rows = [
-        [
-            measure,
-            _title(result, name),
-            ", ".join(f"{key} {_number(value)}" for key, value in figures.items()),
-        ]
-        for measure in ("held", "crowd", "fanout")
+        [text, _title(result, name), *(_cell(figures, key, form) for _, key, form in columns)]
+        for measure, text in measures.items()
         for name, figures in result["medians"].get(measure, {}).items()
     ]
-    return table(["measure", "proxy", "figures"], rows) if rows else ""
+    return _table(["load", "proxy", *(title for title, _, _ in columns)], rows)
 
 
-def _absent(result: Result) -> Iterable[str]:
+def _bars(result: Result) -> Iterator[str]:
+    """All that the run measured, and in words what it did not."""
+    words = {True: "met", False: "**missed**", None: ""}
+    rows = []
+    for bar in result["bars"]:
+        if "value" in bar:
+            by = words[bar["met"]] + (f", by {abs(bar['margin']):.0%}" if bar.get("margin") else "")
+            rows.append([bar["of"], bar["bar"], bar["limit"], f"{_number(bar['value'])} {bar['unit']}", by])
+    yield _table(["of", "bar", "limit", "measured", ""], rows)
+    if missing := [f"{bar['of']}: {bar['bar']}" for bar in result["bars"] if "value" not in bar]:
+        yield f"Not measured: {'; '.join(missing)}."
+
+
+def _numbers(result: Result, measures: str) -> list[int]:
+    """What stands behind that in the names of the measures that were taken."""
+    return [int(name.removeprefix(measures)) for name in result["medians"] if name.startswith(measures)]
+
+
+def _sizes(result: Result) -> list[tuple[str, str, str, str]]:
+    return [
+        (f"{size:,} B: {title}", f"round_trip_{size}", key, form)
+        for size in _numbers(result, "round_trip_")
+        for title, key, form in SIZE
+    ]
+
+
+def _open_loop(result: Result) -> dict[str, str]:
+    return {f"open_loop_{rate}": f"50 links, {rate:,}/s" for rate in _numbers(result, "open_loop_")}
+
+
+def _absent(result: Result) -> Iterator[str]:
     lines = [f"- `{name}` did not start: {why}" for name, why in result["absent"].items()]
     lines += [f"- {failure}" for failure in result["failures"]]
     if lines:

@@ -1,16 +1,26 @@
-"""Routes that only the benchmark has: a twin of the game route that looks into messages, and an echo."""
+"""Routes that only the benchmark has: a twin of the game route that looks into messages, an echo, and a room
+whose topic remembers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 from experience.routes import EXPERIENCE
+from proxy.api import (
+    FORWARD,
+    History,
+    Leg,
+    LegPerLink,
+    Policy,
+    Subject,
+    TopicKind,
+    Verdict,
+)
 from proxy.core import closes
-from proxy.core.legs import Leg
-from proxy.core.policies import FORWARD, Policy, Verdict
-from proxy.core.routes import LegPerLink, Subject
 
 INVALID = Verdict(forward=False, close=closes.INVALID_DATA)
 
@@ -54,6 +64,14 @@ class EchoLeg(Leg):
             self._waiter.set_result(None)
 
 
+FORGETFUL = TopicKind("forgetful")
+REMEMBERING = TopicKind("remembering", history=History(events=1_000, seconds=3_600))
+
+
+def topics_of_room(_: Subject) -> Iterable[str]:
+    return (FORGETFUL("room"), REMEMBERING("room"))
+
+
 async def open_echo(_: Subject) -> Leg:
     return EchoLeg()
 
@@ -67,4 +85,12 @@ ECHO = replace(
     control=False,
     paths=("ws/echo",),
     upstream=LegPerLink(name="echo", open=open_echo),
+)
+ROOM = replace(
+    EXPERIENCE,
+    name="room",
+    control=False,
+    paths=("ws/room",),
+    topics=topics_of_room,
+    topic_kinds=(FORGETFUL, REMEMBERING),
 )
