@@ -19,7 +19,7 @@ from proxy import metrics
 from proxy.bridges.inbox import Inbox
 from proxy.core import backoff
 from proxy.core.topics import EVERYONE, TopicKind
-from proxy.engine.calls import call_within, wait_at_most
+from proxy.engine.calls import call_within
 from proxy.engine.rounds import Rounds
 from proxy.work import NodeWork, Workplace
 
@@ -134,6 +134,7 @@ class Bridge:
         self._broker, self._place, self._lost = broker, place, set(lost)
         self._inbox = Inbox(broker.name, place)
         self._session: Session | None = None
+        self._is_away = False
         # A kind of its own that no watcher is told of: there is always somebody.
         self._wanted = {EVERYONE} & set(broker.kinds)
         self._rounds = Rounds(self._wanted, add=self._subscribe, discard=self._unsubscribe)
@@ -152,11 +153,16 @@ class Bridge:
             tasks.create_task(self._hear_forever(), name="bridge:hear")
 
     async def first_joined(self, topics: Sequence[str]) -> None:
-        """Links of this node hear `topics`; returns once the broker knows, at once while it is away."""
+        """Links of this node hear `topics`; returns once the broker knows, at once while it is away.
+
+        Who cannot wait any longer is told of a gap once the broker knows.
+        """
         self._wanted.update(topics)
         self._changed(topics)
-        if self._session is not None:
-            await wait_at_most(JOIN_SECONDS, self._rounds.next_round())
+        if not self._is_away:
+            told, _ = await asyncio.wait([self._rounds.next_round()], timeout=JOIN_SECONDS)
+            if not told:
+                self._lost.update(topics)
 
     async def last_left(self, topics: Sequence[str]) -> None:
         self._wanted.difference_update(topics)
@@ -168,32 +174,32 @@ class Bridge:
 
     async def _hear_forever(self) -> NoReturn:
         clock = asyncio.get_running_loop().time
-        waits, was_away = _waits(), False
+        waits = _waits()
         while True:
             began = clock()
             try:
                 async with self._broker.session(self._inbox) as session:
-                    await self._begin(session, was_away=was_away)
-                    was_away = False
+                    await self._begin(session)
                     await self._hear(session)
             except Exception as error:  # noqa: BLE001  a broker raises whatever its client library does
-                if not was_away:
+                if not self._is_away:
                     extra = {"bridge": self._broker.name, "error": repr(_first(error))}
                     logger.warning("a bridge's broker is away; links go on without what it has", extra=extra)
-                was_away = True
+                self._is_away = True
             finally:
                 self._end()
             if clock() - began > STEADY_SECONDS:
                 waits = _waits()
             await asyncio.sleep(backoff.jittered(next(waits), fraction=0.5, random=random.random()))  # noqa: S311
 
-    async def _begin(self, session: Session, *, was_away: bool) -> None:
+    async def _begin(self, session: Session) -> None:
         """Subscribe anew to all that links hear by now. Who may have missed something is told once it would
         hear what is published from then on, and before it does."""
-        self._session = session
+        self._session, was_away = session, self._is_away
         self._inbox.hold()
         self._rounds.begin_anew(self._wanted)
         await self._rounds.settle()
+        self._is_away = False
         self._connected.set(1)
         logger.info("a bridge hears its broker", extra={"bridge": self._broker.name, "was_away": was_away})
         if was_away and session.may_have_missed:

@@ -130,7 +130,7 @@ class Hub:
 
     async def join(self, link: Listener, topics: Iterable[str]) -> None:
         """Let `link` hear `topics`. Returns once layer and watchers know; waits for no layer that is away."""
-        is_new = False
+        topics, is_new = tuple(topics), False
         watches = dict[int, Rounds]()
         for topic in topics:
             if self._add(topic, link):
@@ -143,8 +143,18 @@ class Hub:
         told = [rounds.next_round() for rounds in watches.values()]
         if is_new and self.connected:
             await self._groups.next_round()
+        elif is_new and self._is_beginning:
+            await self._hears_first(topics)
         if told:
             await asyncio.wait(told, timeout=self._call_seconds)
+
+    async def _hears_first(self, topics: Sequence[str]) -> None:
+        """Wait, a moment, for a layer that is being reached for the first time; if in vain, a gap is told."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._call_seconds):
+                while self._is_beginning and not self.hears(topics):
+                    await self._groups.next_round()
+        self._owes_word |= not self.hears(topics)
 
     def leave(self, link: Listener, topics: Iterable[str]) -> None:
         """Let `link` hear `topics` no more; groups with no topics left are given back to the layer."""
@@ -256,6 +266,11 @@ class Hub:
     # --- The layer -----
 
     @property
+    def _is_beginning(self) -> bool:
+        """Whether it has not been reached yet, nor is known to be away."""
+        return not (self.has_connected or self._owes_word)
+
+    @property
     def connected(self) -> bool:
         """Whether what is sent to the topics of the links here is heard."""
         return self._is_connected.is_set()
@@ -300,7 +315,7 @@ class Hub:
         self.has_connected, self._owes_word = True, False
 
     def _away(self, error: Exception) -> None:
-        is_news = self.connected or not (self.has_connected or self._owes_word)
+        is_news = self.connected or self._is_beginning
         if is_news:
             logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
         self._owes_word |= not self.has_connected  # it begins in an outage, as which it ends for all nodes

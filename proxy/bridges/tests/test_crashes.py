@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from config.testing.servers import ValkeyServer
-from proxy.bridges.bridge import Session, bridge
-from proxy.bridges.inbox import Inbox
+from proxy.bridges.bridge import bridge
 from proxy.bridges.redis import RedisBridge, bridge_redis
+from proxy.bridges.tests.brokers import Broker, Node
 from proxy.core.bridging.channels import BridgedChannel
-from proxy.engine.hub import TopicWatcher
 from proxy.engine.redis.address import RedisAddress
 from proxy.engine.redis.subscriber import Subscriber
-from proxy.work import NodeWork, Workplace
+from proxy.work import NodeWork
 
 CHANNELS = [BridgedChannel("news:{id}", "user:{id}")]
 
@@ -27,49 +25,6 @@ CHANNELS = [BridgedChannel("news:{id}", "user:{id}")]
 def _leads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What bridges lead to is known to a whole process, and its checks ask."""
     monkeypatch.setattr("proxy.bridges.bridge._leads", {})
-
-
-class Broker:
-    """One in this very process that loses nothing, as a stream whose place is remembered."""
-
-    name, kinds = "crashing", ("user",)
-    may_have_missed = False
-
-    @asynccontextmanager
-    async def session(self, _: Inbox) -> AsyncIterator[Session]:
-        yield self
-
-    async def subscribe(self, topics: Sequence[str]) -> None: ...
-    async def unsubscribe(self, topics: Sequence[str]) -> None: ...
-
-    async def last(self) -> NoReturn:
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError
-
-
-class Node:
-    """One with a link on each of some topics, whose watch fails when that is asked for."""
-
-    def __init__(self, subscriber: Subscriber | None, *topics: str) -> None:
-        self.told: list[set[str]] = []
-        self.watched, self.fails = asyncio.Event(), asyncio.Event()
-        self._topics = topics
-        self.workplace = Workplace(
-            deliver=lambda *_: None,
-            resync=self._resync,
-            watch=self._watch,
-            run_in_database=None,  # type: ignore[arg-type]  # no bridge needs it
-            subscriber=subscriber,
-        )
-
-    def _resync(self, topics: Iterable[str]) -> None:
-        self.told.append(set(topics))
-
-    async def _watch(self, watcher: TopicWatcher, _: Collection[Any]) -> NoReturn:
-        await watcher.first_joined(self._topics)
-        self.watched.set()
-        await self.fails.wait()
-        raise RuntimeError("a mistake of ours")
 
 
 async def crash(work: NodeWork, node: Node) -> None:

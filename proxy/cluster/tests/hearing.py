@@ -56,6 +56,19 @@ class FailingLayer(InMemoryChannelLayer):  # type: ignore[misc]
         await super().flush()
 
 
+class SlowLayer(FailingLayer):
+    """A layer that gives no channel before it `may_go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go = asyncio.Event()
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        channel = await super().new_channel(prefix)
+        await self.may_go.wait()
+        return channel
+
+
 class Ear:
     """A link that says what it hears."""
 

@@ -7,7 +7,15 @@ import asyncio
 import pytest
 
 from proxy import metrics
-from proxy.cluster.tests.hearing import DEADLINE_SECONDS, FailingLayer, Heard, hearing, publish, until
+from proxy.cluster.tests.hearing import (
+    DEADLINE_SECONDS,
+    FailingLayer,
+    Heard,
+    SlowLayer,
+    hearing,
+    publish,
+    until,
+)
 from proxy.core.topics import group_name
 from proxy.engine.hub import ECHO
 from proxy.tests.counting import counted
@@ -105,6 +113,29 @@ async def test_whatever_call_fails_first_joins_return_and_are_heard_once_it_work
         await publish(layer, "user:1", "heard")
         await until(lambda: ("a", "heard") in heard.messages)
         assert heard.gaps, "who joined before is told, and who ships waits for others that are deaf"
+
+
+async def test_who_joins_a_node_that_has_just_begun_is_heard_once_the_join_returns(heard: Heard) -> None:
+    layer = SlowLayer()
+    async with hearing(layer, heard) as hub, asyncio.timeout(DEADLINE_SECONDS):
+        joining = asyncio.create_task(hub.join(heard.ear("a"), ["user:1", "everyone"]))
+        await until(lambda: ("new_channel", "") in layer.calls)
+        assert not joining.done()
+        layer.may_go.set()
+        await joining
+        await publish(layer, "user:1", "heard")
+        await until(lambda: heard.messages == [("a", "heard")])
+    assert heard.gaps == 0
+
+
+async def test_who_could_not_wait_for_a_node_to_begin_is_told_of_a_gap(heard: Heard) -> None:
+    layer = SlowLayer()
+    async with hearing(layer, heard, call_seconds=0.05) as hub, asyncio.timeout(DEADLINE_SECONDS):
+        await hub.join(heard.ear("a"), ["user:1"])
+        assert not hub.connected
+        layer.may_go.set()
+        await until(lambda: hub.connected)
+        assert heard.gaps == 1
 
 
 @pytest.mark.parametrize("call", ["group_add", "group_discard"])
