@@ -156,7 +156,7 @@ class Gateway:
             return [dict(row) for row in database.execute(query)]
 
     async def wait_for_records(
-        self, where: str, count: int = 1, *, within_seconds: float = 10
+        self, where: str, count: int = 1, *, within_seconds: float = 30
     ) -> list[dict[str, Any]]:
         """The rows, as soon as there are `count` of them."""
         async with asyncio.timeout(within_seconds):
@@ -164,12 +164,13 @@ class Gateway:
                 await asyncio.sleep(0.05)
         return rows
 
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP path."""
+    async def get(self, path: str, *, within_seconds: float = 30) -> tuple[int, str]:
+        """Status and body of an HTTP path. One that starts under load answers when it gets to it."""
 
         def fetch() -> tuple[int, str]:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                url = f"http://127.0.0.1:{self.port}{path}"
+                with urllib.request.urlopen(url, timeout=within_seconds) as answer:
                     return answer.status, answer.read().decode()
             except urllib.error.HTTPError as error:
                 with error:
@@ -177,7 +178,7 @@ class Gateway:
 
         return await asyncio.to_thread(fetch)
 
-    async def wait_until_ready(self, *, within_seconds: float = 20, **parts: object) -> dict[str, Any]:
+    async def wait_until_ready(self, *, within_seconds: float = 30, **parts: object) -> dict[str, Any]:
         """The answer of /ready once its `parts` are as given, such as `redis=True`."""
         answer: dict[str, Any] = {}
         async with asyncio.timeout(within_seconds):

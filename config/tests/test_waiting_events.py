@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 from redis.asyncio import Redis
 from websockets.asyncio.server import ServerConnection
@@ -32,10 +33,12 @@ async def test_the_node_that_ships_is_killed_and_another_goes_on_where_it_was(
     async with asyncio.timeout(90), redis, gateways[0].serving(wait), gateways[1].serving(wait):
         for gateway in gateways:
             await gateway.wait_until_ready(redis=True)
-        while not (turn := await redis.get("gateway:shipping:turn")):
+        nodes: list[dict[str, Any]] = []
+        while not nodes:  # whose turn it is may have no row yet
             await asyncio.sleep(0.05)
-        (node,) = gateways[0].rows(f"SELECT pid FROM proxy_node WHERE id = '{turn!s}'")
-        (shipping,) = [each for each in gateways if each.program.pid == node["pid"]]
+            turn = await redis.get("gateway:shipping:turn")
+            nodes = gateways[0].rows(f"SELECT pid FROM proxy_node WHERE id = '{turn!s}'")
+        (shipping,) = [each for each in gateways if each.program.pid == nodes[0]["pid"]]
         (other,) = [each for each in gateways if each is not shipping]
         async with other.connect(other.url()) as client:
             publishing = asyncio.create_task(asyncio.to_thread(other.manage, "shell", "-v0", "-c", PUBLISH))

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from config.testing.ending import ended
 from config.testing.players import COME_BACK_SECONDS, OPEN_SECONDS, refusal
 
 WORD_SECONDS = 0.5
@@ -172,9 +173,7 @@ class Sessions:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        await ended(self._tasks)
         await self._redis.aclose()
         for task in self._tasks:
             if not task.cancelled():

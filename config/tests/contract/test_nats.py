@@ -15,6 +15,7 @@ import nats.aio.client
 import pytest
 from nats.errors import NoRespondersError
 
+from config.testing.ending import ended
 from config.testing.gateway import Gateway
 from config.testing.servers import NatsServer
 from config.tests.contract.joined import LEFT_OPEN, WOODS, heard, joined, publishing, two_nodes
@@ -154,7 +155,7 @@ async def test_links_outlive_nats_and_are_told_of_each_gap(
             assert numbers[:gap] == list(range(numbers[0], numbers[0] + gap))
             assert numbers[gap] > numbers[gap - 1]
             assert numbers[gap:] == list(range(numbers[gap], numbers[gap] + 100))
-        traffic.cancel()
+        await ended([traffic])
 
 
 async def test_a_link_that_came_while_nats_was_away_is_told_and_then_hears(

@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from config.testing.ending import ended
 from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
 from config.tests.contract.joined import WOODS, heard, joined, two_nodes
@@ -82,4 +83,4 @@ async def test_links_outlive_redis_and_are_told_of_the_gap(
                 first_after = [event.get("number") for event in events].index(numbers[gap])
                 told = [at for at, event in enumerate(events) if event["type"] == "gateway.resync"]
                 assert any(gap <= at < first_after for at in told), (told, gap, first_after)
-            traffic.cancel()
+            await ended([traffic])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from config.testing.servers import ValkeyServer
 
 SETTINGS = {
     "RELAY_MAX_MESSAGE_BYTES": "1000",
-    "RELAY_REDIS_TIMEOUT_SECONDS": "1",
+    "RELAY_REDIS_TIMEOUT_SECONDS": "4",
     "RELAY_GRACE_SECONDS": "20",
     "RELAY_OUTBOX_BYTES": "1000000",
 }
@@ -162,15 +162,6 @@ def gaps(heard: list[str]) -> Gaps:
         untold, superfluous = untold + (has_gap > is_told), superfluous + (is_told > has_gap)
         last, is_told = number, False
     return Gaps(told, untold, superfluous + is_told)
-
-
-async def ended(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel them until they have ended: `wait_for`, with which redis-py writes, may forget it once."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.2)
 
 
 async def until(ask: Callable[[], Awaitable[Any]], wanted: object) -> None:

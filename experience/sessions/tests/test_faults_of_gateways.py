@@ -13,9 +13,10 @@ import pytest
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from config.testing.ending import ended
 from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
-from experience.sessions.tests.conftest import Agent, DurableAgent, Gaps, ended, gaps, heard
+from experience.sessions.tests.conftest import Agent, DurableAgent, Gaps, gaps, heard
 
 GONE = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
 QUICK: dict[str, Any] = {"open_timeout": 1, "close_timeout": 0.1}

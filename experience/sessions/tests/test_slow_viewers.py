@@ -15,9 +15,10 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from config.testing.ending import ended
 from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
-from experience.sessions.tests.conftest import Agent, closed, ended, made, until
+from experience.sessions.tests.conftest import Agent, closed, made, until
 
 NEIGHBOURS, MESSAGES = 30, 2000
 

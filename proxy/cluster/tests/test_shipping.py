@@ -140,8 +140,8 @@ def database_of_all(
 
 @pytest.fixture
 async def database(database_of_all: None) -> AsyncIterator[DatabaseExecutor]:
-    """Where this process publishes."""
-    executor = DatabaseExecutor()
+    """Where this process publishes, many at a time, however slow the machine is."""
+    executor = DatabaseExecutor(timeout_seconds=DEADLINE_SECONDS)
     yield executor
     await executor.close()
 
