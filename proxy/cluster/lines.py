@@ -27,18 +27,26 @@ class _Line:
         self.pipeline, self._turns = pipeline, asyncio.Semaphore(at_once)
 
     async def call(self, *commands: Sequence[str | bytes]) -> list[Any]:
-        """What Redis replies to each. Raises TimeoutError and other OSErrors, CommandRefused."""
-        is_sent = False
+        """What Redis replies to each. Raises TimeoutError and other OSErrors, CommandRefused.
+
+        It has SEND_SECONDS until it is sent and as many for the replies: who ends the connection of others
+        has waited for Redis so long, and not for a turn.
+        """
+        has_turn = is_sent = False
         try:
-            async with asyncio.timeout(SEND_SECONDS), self._turns:
+            async with asyncio.timeout(SEND_SECONDS) as deadline, self._turns:
+                has_turn = True
+                replies = await self.pipeline.send(commands)
                 is_sent = True
-                return [told(reply) for reply in await self.pipeline.replies(commands)]
+                deadline.reschedule(asyncio.get_running_loop().time() + SEND_SECONDS)
+                return [told(await reply) for reply in replies]
         except TimeoutError:
-            if not is_sent:
+            if not has_turn:
                 raise LayerAway(
                     f"so much waits for Redis that nothing was sent in {SEND_SECONDS:g} s"
                 ) from None
-            self.pipeline.drop()
+            if is_sent:
+                self.pipeline.drop()
             raise
 
 

@@ -15,7 +15,9 @@ from proxy.core.history import Found, Position
 
 
 class Store(Protocol):
-    """Calls raise LayerAway where Redis is away, refuses a command, or has not answered in two seconds."""
+    """Calls raise LayerAway where Redis is away, refuses a command, or has not answered in two seconds; or
+    could not be asked in two, since others were before.
+    """
 
     async def ask(self, questions: Sequence[Question]) -> list[Answers]:
         """Send each to its group, in this order, and wait a moment for what the nodes there answer."""

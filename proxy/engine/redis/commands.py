@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 
 from proxy.engine.calls import call_within, wait_at_most
 from proxy.engine.redis.address import RedisAddress
+from proxy.engine.redis.connection import SAYS_AWAY
 from proxy.engine.redis.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ AWAY_SECONDS = 0.5
 
 Word = str | bytes | int
 _CALLBACKS: Any = Redis(protocol=2).response_callbacks
-_SAYS_AWAY = ("LOADING ", "MASTERDOWN ", "NOAUTH ")
 
 
 class CommandsAway(Exception):
@@ -70,7 +70,7 @@ class RedisCommands:
         Raises:
             CommandsAway: Redis is away, or too many wait for it.
             TimeoutError: no answer in time; it may be done yet.
-            ResponseError: redis-py's, what Redis says is wrong.
+            ResponseError: redis-py's, what Redis says is wrong, or says in a way that redis-py cannot read.
             TypeError, UnicodeEncodeError: a word is none.
         """
         checked = _checked(words)
@@ -178,8 +178,11 @@ def _checked(words: Sequence[Word]) -> list[str | bytes]:
 def _read(command: str | bytes, reply: object) -> object:
     """A reply as redis-py reads it. Raises ConnectionError where Redis takes no commands at all."""
     if isinstance(reply, Exception):
-        if str(reply).startswith(_SAYS_AWAY):
+        if str(reply).startswith(SAYS_AWAY):
             raise ConnectionError(str(reply))
         return ResponseError(str(reply))
     read = _CALLBACKS.get(command)
-    return reply if read is None else read(reply)
+    try:
+        return reply if read is None else read(reply)
+    except Exception as error:  # noqa: BLE001  its reader knows one shape: what fails is this caller's call
+        return ResponseError(f"redis-py cannot read such a reply: {type(error).__name__}")

@@ -24,6 +24,8 @@ TURN_SECONDS = 0.0015
 LOOK_REPLIES = 16
 # What one reply may weigh; a bigger one costs the connection, and not the process's memory.
 MOST_REPLY_BYTES = 64 << 20
+# How an error begins by which a Redis takes no commands at all, from anybody or from us.
+SAYS_AWAY = ("LOADING ", "MASTERDOWN ", "NOAUTH ")
 _NOTHING = object()
 
 
@@ -41,8 +43,8 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, take: Callable[[Any], object], on_room: Callable[[], object]) -> None:
-        """`take` is called with each reply, and must not raise: a list, bytes, or an error. `on_room`: it may
-        be written again."""
+        """`take` is called with each reply: a list, bytes, or an error. What it raises costs the connection.
+        `on_room`: it may be written again."""
         self._take, self._on_room = take, on_room
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
@@ -142,6 +144,10 @@ class Connection(asyncio.Protocol):
                     take(reply)
         except hiredis.ProtocolError as error:
             logger.error("what a Redis says is not its protocol", extra={"error": str(error)})
+            self.abort()
+            return
+        except Exception:
+            logger.exception("what a Redis says is no reply to what it was asked")
             self.abort()
             return
         if self._transport is not None and self._go_on_handle is None:

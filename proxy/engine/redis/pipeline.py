@@ -37,10 +37,10 @@ class Pipeline:
 
     async def replies(self, commands: Iterable[Sequence[str | bytes]]) -> list[Any]:
         """What Redis replies to each, errors among it, in one round trip. Raises OSError likewise."""
-        return [await reply for reply in await self._leave(commands)]
+        return [await reply for reply in await self.send(commands)]
 
-    async def _leave(self, commands: Iterable[Sequence[str | bytes]]) -> list[asyncio.Future[Any]]:
-        """Send them, in the order of the calls."""
+    async def send(self, commands: Iterable[Sequence[str | bytes]]) -> list[asyncio.Future[Any]]:
+        """Send them, in the order of the calls: the replies to come. Raises OSError; so may each reply."""
         if self._connection is not None and not self._in_line:
             return [self._send(*words) for words in commands]
         self._in_line += 1

@@ -25,7 +25,7 @@ from proxy.engine.redis.channels import (
     SubscribeRefused,
     told,
 )
-from proxy.engine.redis.connection import Connection
+from proxy.engine.redis.connection import SAYS_AWAY, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Subscriber:
         self._address = address
         self._channels = Channels()
         self._connection: Connection | None = None
+        self._refusal = ""  # what the Redis said as it took no more commands
         self._is_wanted = asyncio.Event()
         self._flush_handle: asyncio.Handle | None = None
         # Known to be unreachable, so that nobody has to wait to be told.
@@ -151,7 +152,7 @@ class Subscriber:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await Connection.open(self._address, take=self._take, on_room=self._ask_soon)
         try:
-            self._connection = connection
+            self._connection, self._refusal = connection, ""
             self._channels.begin_anew()
             self._ask()
             if self.is_away:
@@ -162,7 +163,7 @@ class Subscriber:
             self._count()
             self._connection = None
             connection.close()
-        raise ConnectionError("the connection was lost")
+        raise ConnectionError(self._refusal or "the connection was lost")
 
     async def _until_lost(self, connection: Connection) -> None:
         """Wait for the end of a connection. Raises TimeoutError once it has been silent for too long."""
@@ -227,6 +228,10 @@ class Subscriber:
 
     def _take_error(self, error: str) -> None:
         """The answer to a command of ours; it never repeats what that said."""
+        if error.startswith(SAYS_AWAY) and self._connection is not None:
+            self._refusal = error
+            self._connection.abort()
+            return
         channel = self._channels.refused()
         if channel is not None:
             logger.warning("Redis refuses a subscription", extra={"error": error})

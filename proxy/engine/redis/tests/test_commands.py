@@ -131,3 +131,22 @@ async def test_a_stop_while_redis_is_away_is_no_failure(own_valkey: ValkeyServer
         with pytest.raises(asyncio.CancelledError) as ended:
             await task
     assert not isinstance(ended.value.__context__, Exception)
+
+
+async def test_a_reply_that_the_library_cannot_read_is_its_askers_alone(
+    commands: RedisCommands, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It knows one answer to XPENDING, and there are two."""
+    await redis.xgroup_create("stream", "group", mkstream=True)
+    await redis.xadd("stream", {"message": "a"})
+    await redis.xreadgroup("group", "secret", {"stream": ">"})
+    asked = ("XPENDING", "stream", "group", "-", "+", 10)
+    commands.tell(*asked)
+    calls = (commands("ECHO", "a"), commands(*asked), commands("ECHO", "b"))
+    before, odd, behind = await asyncio.gather(*calls, return_exceptions=True)
+    assert (before, behind) == (b"a", b"b")
+    assert isinstance(odd, ResponseError)
+    assert not commands.is_away
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.__dict__["command"] == "XPENDING"
+    assert "secret" not in f"{odd} {line.__dict__}"

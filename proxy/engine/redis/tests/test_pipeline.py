@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -127,3 +129,32 @@ async def test_a_list_that_does_not_end_costs_the_connection_and_not_the_memory(
         connection.data_received(part)
         fed += len(part)
     assert 1 << 20 <= fed <= (1 << 20) + 2 * len(part)
+
+
+async def test_a_reply_that_nobody_asked_for_costs_its_connection_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    opened = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        odd = b"+ODD\r\n" * (opened == 1)
+        with suppress(asyncio.IncompleteReadError):
+            for replies in (b"+PONG\r\n", b"+PONG\r\n" + odd):
+                await reader.readuntil(b"PING\r\n")
+                writer.write(replies)
+            await reader.readexactly(1)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, asyncio.timeout(SECONDS):
+        port = server.sockets[0].getsockname()[1]
+        commands = Pipeline(RedisAddress.parse(f"redis://127.0.0.1:{port}"))
+        assert await commands.call("PING") == b"PONG"
+        while commands._connection is not None:
+            await asyncio.sleep(0)
+        assert await commands.call("PING") == b"PONG"
+        await commands.close()
+    assert opened == 2
+    lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [line.getMessage() for line in lines] == ["what a Redis says is no reply to what it was asked"]

@@ -305,3 +305,27 @@ async def test_tls_and_unix_sockets_are_spoken_as_the_url_says(
         async with subscribing_to(f"rediss://127.0.0.1:{port}/0") as subscriber:  # nobody vouches for it
             subscriber.listen("room", Ear())
             await until(lambda: subscriber.is_away)
+
+
+async def test_a_replica_that_has_lost_its_master_is_away_until_it_serves_again(
+    own_valkey: ValkeyServer,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It answers who asks whether it is there with an error, and nothing is published over it."""
+    monkeypatch.setattr(subscribing, "PING_SECONDS", 0.05)
+    await redis.config_set("replica-serve-stale-data", "no")
+    async with subscribing_to(own_valkey.url) as subscriber:
+        ear = Ear()
+        await subscriber.subscribe("c", ear, within_seconds=SECONDS)
+        await redis.replicaof("127.0.0.1", "1")
+        await until(lambda: subscriber.is_away)
+        await redis.replicaof("NO", "ONE")
+        await until(lambda: not subscriber.is_away and ear.told == ["confirmed", "lost", "confirmed"])
+        await redis.publish("c", "again")
+        await until(lambda: ear.payloads == [b"again"])
+    first, *others = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert first.getMessage() == "Redis is away: nothing is heard of it"
+    assert "MASTERDOWN" in first.__dict__["why"]
+    assert [other.levelno for other in others] == [logging.WARNING]
