@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,14 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-_RETRY_AFTER = re.compile(r"retry in (\d+) ms")
+from config.testing.coming_back import come_back_forever, linked
+
 MESSAGE_SECONDS = 0.5
 BEHIND_SECONDS = 1.0
-OPEN_SECONDS = 15.0
-COME_BACK_SECONDS = (0.2, 1.0)
 
 
 @dataclass
@@ -69,31 +67,11 @@ class Player:
 
     async def play(self) -> None:
         """Until it is cancelled, over as many links as it takes."""
-        while True:
-            pause = random.uniform(*COME_BACK_SECONDS)
-            try:
-                await self._play_one_link()
-            except InvalidStatus as refused:
-                self.story.refused[refusal(refused)] += 1
-            except (InvalidHandshake, OSError, EOFError) as failed:
-                self.story.refused[type(failed).__name__] += 1
-            except ConnectionClosed as ended:
-                asked = _RETRY_AFTER.search(ended.rcvd.reason) if ended.rcvd is not None else None
-                pause = pause if asked is None else int(asked[1]) / 1000
-                self.story.ended[str(ended.rcvd.code if ended.rcvd is not None else 1006)] += 1
-            await asyncio.sleep(pause)
+        await come_back_forever(self._play_one_link, lambda: self.story)
 
     async def _play_one_link(self) -> None:
         """Ends with the exception that ended it."""
-        async with connect(
-            self.url,
-            additional_headers={"X-Forwarded-For": self.address},
-            compression=None,
-            proxy=None,
-            open_timeout=OPEN_SECONDS,
-            close_timeout=1,
-            ping_interval=None,
-        ) as socket:
+        async with linked(self.url, headers={"X-Forwarded-For": self.address}) as socket:
             self.story.links += 1
             sending = asyncio.create_task(self._send(socket), name=f"player:{self.number}:send")
             try:
@@ -163,15 +141,6 @@ class Player:
         self._sent.clear()
         self.answered_at, self._has_heard_events, self._has_heard_changes = 0.0, False, False
         self._lost_at = self._lost_at or now
-
-
-def refusal(refused: InvalidStatus) -> str:
-    """Status and code; without a code it was nginx that spoke."""
-    try:
-        code = json.loads(refused.response.body or b"")["code"]
-    except (ValueError, KeyError, TypeError):
-        code = "by nginx"
-    return f"{refused.response.status_code} {code}"
 
 
 class Players:

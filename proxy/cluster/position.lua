@@ -16,4 +16,3 @@ local function find_position()
     redis.call('HSET', POSITION, 'run', run, 'epoch', epoch)
   end
 end
-

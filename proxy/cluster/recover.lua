@@ -1,4 +1,3 @@
-
 -- What some topics remember behind a position. ARGV: its epoch and number, or twice ""; how many events and bytes are
 -- enough; and the key of each topic.
 -- Answers the epoch; the position now; whether that is all; and of each topic whether it exists, the position before

@@ -15,4 +15,3 @@ local function remember(message, key, events, seconds)
   redis.call('HSET', POSITION, 'last', number)
   return message
 end
-

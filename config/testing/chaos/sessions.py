@@ -15,11 +15,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
+from config.testing.coming_back import come_back_forever, linked
 from config.testing.ending import ended
-from config.testing.players import COME_BACK_SECONDS, OPEN_SECONDS, refusal
 
 WORD_SECONDS = 0.5
 REDIS_SECONDS = 2.0
@@ -91,33 +91,20 @@ class Session:
 
     async def view(self) -> None:
         """The viewer: until cancelled, over as many links as it takes."""
-        while True:
-            try:
-                await self._view_one_link()
-            except InvalidStatus as refused:
-                self.story.refused[refusal(refused)] += 1
-            except (InvalidHandshake, OSError, EOFError) as failed:
-                self.story.refused[type(failed).__name__] += 1
-            except ConnectionClosed as ended:
-                self.story.ended[str(ended.rcvd.code if ended.rcvd is not None else 1006)] += 1
-            except RedisError:
-                self.story.refused["no token, Redis is away"] += 1
-            await asyncio.sleep(random.uniform(*COME_BACK_SECONDS))
+        await come_back_forever(self._view_one_link, lambda: self.story)
 
     async def _view_one_link(self) -> None:
         """Ends with the exception that ended it."""
         token = secrets.token_urlsafe(16)
-        await self._redis.mset({f"session:{self.name}:mode": self.mode, f"session:{self.name}:auth": token})
+        keys = {f"session:{self.name}:mode": self.mode, f"session:{self.name}:auth": token}
+        try:
+            await self._redis.mset(keys)
+        except RedisError:
+            self.story.refused["no token, Redis is away"] += 1
+            return
         since = f"?since={self._since}" if self._since else ""
-        async with connect(
-            f"{self._address}/agent-1/ws/{self.name}{since}",
-            additional_headers={"Authorization": f"Bearer {token}"},
-            compression=None,
-            proxy=None,
-            open_timeout=OPEN_SECONDS,
-            close_timeout=1,
-            ping_interval=None,
-        ) as socket:
+        url = f"{self._address}/agent-1/ws/{self.name}{since}"
+        async with linked(url, headers={"Authorization": f"Bearer {token}"}) as socket:
             # Of a durable session it is told; a live one is heard from here on.
             self._is_told = self.mode == "live" or not self._since
             sending = asyncio.create_task(self._send(socket), name=f"{self.name}:send")

@@ -49,7 +49,8 @@ async def test_who_comes_before_there_is_a_connection_has_all_its_time_for_the_r
 ) -> None:
     async with Redis.from_url(valkey.url) as client:
         await client.client_pause(round(HELD_SECONDS * 1000))
-        assert await asyncio.gather(hold(lines), lines.run_script("PING")) == [None, b"PONG"]
+        calls = [hold(lines), lines.run_script("PING")]
+        assert await asyncio.gather(*calls) == [None, b"PONG"]
 
 
 async def test_a_connection_that_cannot_be_opened_is_no_crowd(

@@ -143,10 +143,10 @@ async def test_a_reply_that_the_library_cannot_read_is_its_askers_alone(
     asked = ("XPENDING", "stream", "group", "-", "+", 10)
     commands.tell(*asked)
     calls = (commands("ECHO", "a"), commands(*asked), commands("ECHO", "b"))
-    before, odd, behind = await asyncio.gather(*calls, return_exceptions=True)
-    assert (before, behind) == (b"a", b"b")
-    assert isinstance(odd, ResponseError)
+    answers: list[object] = await asyncio.gather(*calls, return_exceptions=True)
+    assert [answers[0], answers[2]] == [b"a", b"b"]
+    assert isinstance(answers[1], ResponseError)
     assert not commands.is_away
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.__dict__["command"] == "XPENDING"
-    assert "secret" not in f"{odd} {line.__dict__}"
+    assert "secret" not in f"{answers[1]} {line.__dict__}"
