@@ -6,22 +6,31 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return false
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-local shipped, again = {}, false
+local shipped, again, refusal = {}, false, nil
+local function ship(channel, message, history, most, kept)
+  if history ~= '' then
+    message = remember(message, history, most, kept)
+  end
+  redis.call('PUBLISH', channel, message)
+end
 for first = 4, #ARGV, 6 do
   local channel, message, key, history, most, kept = unpack(ARGV, first, first + 5)
   if redis.call('SISMEMBER', KEYS[2], key) == 1 then
     again = true
   else
-    if history ~= '' then
-      message = remember(message, history, most, kept)
+    local is_shipped, said = pcall(ship, channel, message, history, most, kept)
+    if not is_shipped then -- what is before it went out, and is not to go out again when all of this is repeated
+      refusal = redis.error_reply((type(said) == 'table' and said.err or said) .. ' ' .. history)
+      break
     end
-    redis.call('PUBLISH', channel, message)
   end
   shipped[#shipped + 1] = key
 end
 if not again then -- else more of the call before may come again in the next
   redis.call('DEL', KEYS[2])
 end
-redis.call('SADD', KEYS[2], unpack(shipped))
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-return 1
+if #shipped > 0 then
+  redis.call('SADD', KEYS[2], unpack(shipped))
+  redis.call('EXPIRE', KEYS[2], ARGV[3])
+end
+return refusal or 1

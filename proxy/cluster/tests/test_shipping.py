@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from django.db import Error, transaction
 from pytest_django import DjangoDbBlocker
+from redis.asyncio import Redis
 
 from config.testing.migrated import copied_to
 from config.testing.servers import PostgresServer, ValkeyServer
@@ -22,12 +24,14 @@ from proxy.cluster import shipping
 from proxy.cluster.layer import GatewayChannelLayer
 from proxy.cluster.memory_layer import MemoryChannelLayer
 from proxy.cluster.publishing import publish_on_commit
+from proxy.cluster.questions import LayerAway
 from proxy.cluster.redis_store import NUDGE_SECONDS
 from proxy.cluster.shipments import Shipment
 from proxy.cluster.shipping import Shipper
 from proxy.cluster.signals import EVENT, hear_event
 from proxy.cluster.tests.hearing import DEADLINE_SECONDS, Heard, until
 from proxy.conftest import default_database
+from proxy.core.history import History
 from proxy.core.topics import node_topic
 from proxy.engine.hub import Hub
 from proxy.models import WaitingEvent
@@ -273,6 +277,26 @@ async def test_what_was_shipped_and_not_deleted_is_not_shipped_again(
     await none_waits(database)
     await until(lambda: len(heard.messages) >= 8)
     assert heard_numbers(heard) == [0, 1, 2, 3, 4, 99, 5, 6]
+
+
+async def test_what_went_out_before_one_that_redis_refuses_goes_out_once_however_often_it_is_tried(
+    hearing: Node, heard: Heard, valkey: ValkeyServer
+) -> None:
+    first, other, refused, behind = (shipment(json.dumps(numbered(number))) for number in range(4))
+    refused = replace(refused, history=History(events=10, seconds=600))
+    key = "gateway:history:gateway.user.1"
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.set(key, "somebody else's")
+        store = hearing.layer.store
+        assert await store.take_turn("1")
+        for shipments in ((first, refused), (first, other, refused, behind), (first, other, refused, behind)):
+            with pytest.raises(LayerAway, match=f"WRONGTYPE.*{key}"):
+                await store.ship(shipments, who="1")
+        await redis.delete(key)
+        assert await store.ship((first, other, refused, behind), who="1")
+        assert await redis.xlen(key) == 1
+    await until(lambda: 3 in heard_numbers(heard))
+    assert heard_numbers(heard) == [0, 1, 2, 3]
 
 
 async def test_while_redis_is_away_they_wait_and_then_reach_every_node(
