@@ -166,6 +166,7 @@ class Bridge:
 
     async def last_left(self, topics: Sequence[str]) -> None:
         self._wanted.difference_update(topics)
+        self._lost.difference_update(topics)  # who comes later has missed nothing
         self._changed(topics)
 
     def _changed(self, topics: Sequence[str]) -> None:

@@ -13,11 +13,12 @@ from proxy.bridges.tests.brokers import Broker, Node
 
 
 @asynccontextmanager
-async def bridged(broker: Broker, node: Node) -> AsyncIterator[None]:
-    running = asyncio.ensure_future(Bridge(broker, node.workplace).run())
+async def bridged(broker: Broker, node: Node) -> AsyncIterator[Bridge]:
+    bridge = Bridge(broker, node.workplace)
+    running = asyncio.ensure_future(bridge.run())
     try:
         async with asyncio.timeout(10):
-            yield
+            yield bridge
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -60,3 +61,17 @@ async def test_nobody_waits_for_a_broker_that_is_known_to_be_away() -> None:
         while not node.told:
             await asyncio.sleep(0.005)
     assert node.told == [{"user:ann"}]
+
+
+async def test_who_has_left_in_the_meantime_is_owed_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.bridges.bridge.JOIN_SECONDS", 0.02)
+    broker, node = Broker(), Node(None, "user:ann")
+    broker.may_connect.clear()
+    async with bridged(broker, node) as bridge:
+        await node.watched.wait()
+        await bridge.last_left(["user:ann"])
+        monkeypatch.undo()
+        broker.may_connect.set()
+        await bridge.first_joined(["user:ann"])
+        assert broker.heard == {"user:ann"}
+    assert node.told == []

@@ -30,7 +30,8 @@ _NOTHING = object()
 
 
 class LoginRefused(OSError):
-    """The Redis takes no command of ours: a wrong password, none where one is due, or it still loads."""
+    """The Redis takes no command of ours: a wrong password, none where one is due, no such database,
+    or it still loads."""
 
 
 class Connection(asyncio.Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from proxy.engine.redis.address import RedisAddress
-from proxy.engine.redis.connection import Connection
+from proxy.engine.redis.connection import Connection, LoginRefused
 
 
 class CommandRefused(Exception):
@@ -70,7 +70,9 @@ class Pipeline:
         connection.lost.add_done_callback(self._has_lost)
         try:
             if self._address.database:
-                told(await self._send("SELECT", str(self._address.database)))
+                answer = await self._send("SELECT", str(self._address.database))
+                if isinstance(answer, Exception):
+                    raise LoginRefused(str(answer))
         except BaseException:  # nobody may take it for one that speaks to the right database
             connection.abort()
             self._connection = None

@@ -150,3 +150,15 @@ async def test_a_reply_that_the_library_cannot_read_is_its_askers_alone(
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.__dict__["command"] == "XPENDING"
     assert "secret" not in f"{answers[1]} {line.__dict__}"
+
+
+async def test_a_database_that_there_is_not_is_as_good_as_no_redis(
+    own_valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(RedisCommands(f"{own_valkey.url}?db=99")) as commands:
+        for _ in range(2):
+            with pytest.raises(CommandsAway):
+                await commands("PING")
+        assert commands.is_away
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "DB index is out of range" in line.__dict__["why"]

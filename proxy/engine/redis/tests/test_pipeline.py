@@ -12,7 +12,7 @@ import pytest
 
 from config.testing.servers import ValkeyServer
 from proxy.engine.redis.address import RedisAddress
-from proxy.engine.redis.connection import Connection
+from proxy.engine.redis.connection import Connection, LoginRefused
 from proxy.engine.redis.pipeline import CommandRefused, Pipeline
 
 SECONDS = 20.0
@@ -70,7 +70,7 @@ async def test_the_database_is_the_one_that_was_asked_for(
     await other.close()
     none = Pipeline(RedisAddress.parse(f"{own_valkey.url}?db=99"))
     for _ in range(2):
-        with pytest.raises(CommandRefused, match="out of range"):
+        with pytest.raises(LoginRefused, match="out of range"):
             await none.call("EXISTS", "k")
 
 
