@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from autobahn.exception import PayloadExceededError
 from daphne.access import AccessLogGenerator
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
-from proxy.core.closes import ClosedBy
+from proxy.core.closes import MESSAGE_TOO_BIG, ClosedBy
+from proxy.core.errors import LegClosed
 
 # Time for a client to read why, behind what it is still sending; Autobahn's own is 1 s.
 CLOSE_HANDSHAKE_SECONDS = 5.0
@@ -65,6 +67,13 @@ class SafeWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne 
             super()._dataReceived(data)
 
     def serverSend(self, content: Any, binary: bool = False) -> None:
-        """Nothing after an end of which the application has not heard: Autobahn raises at that."""
-        if self.state not in {self.STATE_CLOSING, self.STATE_CLOSED}:
+        """Nothing after an end of which the application has not heard: Autobahn raises at that.
+
+        Raises LegClosed: it is over Daphne's limit, and would be again whenever its client came back.
+        """
+        if self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
+            return
+        try:
             super().serverSend(content, binary)
+        except PayloadExceededError:
+            raise LegClosed(MESSAGE_TOO_BIG, by=ClosedBy.GATEWAY) from None

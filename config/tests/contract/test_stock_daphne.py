@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgpack  # type: ignore[import-untyped]
 import pytest
+from redis.asyncio import Redis
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from config.testing.gateway import Gateway, issue
+from config.testing.servers import ValkeyServer
+from proxy.core.topics import group_name
 from proxy.core.wire.framing import close_frame, encode_frame
 from proxy.core.wire.headers import TEXT
 
@@ -117,3 +122,43 @@ async def test_what_the_service_says_after_a_client_has_broken_a_rule_is_no_fail
         url = daphne.url(token=issue("breaks"))
         await asyncio.gather(*(asyncio.to_thread(break_a_rule, url) for _ in range(10)))
     assert "a link failed" not in daphne.program.output
+
+
+async def publish_raw(valkey: ValkeyServer, topic: str, text: str) -> None:
+    """As docs/publishing.md has it for who is no gateway: nobody looks at the size."""
+    async with Redis.from_url(valkey.url) as redis:
+        message = msgpack.packb({"type": "gateway.event", "topic": topic, "text": text})
+        assert await redis.publish(f"gateway__group__{group_name(topic)}", message) == 1
+
+
+@pytest.fixture
+def generous(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Gateway]:
+    """It takes bigger messages than Daphne does."""
+    sizes = dict.fromkeys(("MAX_MESSAGE_BYTES", "OUTBOX_BYTES"), f"{4 * MIB}")
+    gateway = Gateway("daphne", tmp_path, {"REDIS_URL": valkey.url, **sizes})
+    gateway.migrate()
+    gateway.start()
+    yield gateway
+    gateway.close()
+
+
+@pytest.mark.parametrize("is_event", [False, True], ids=["the service's", "an event"])
+async def test_what_is_too_big_for_daphne_to_send_closes_the_client_for_good(
+    generous: Gateway, valkey: ValkeyServer, is_event: bool
+) -> None:
+    """It would be as big when the client has come back."""
+
+    async def talk(upstream: ServerConnection) -> None:
+        await upstream.send("hello" if is_event else bytes(MIB + 1))
+        await upstream.wait_closed()
+
+    async with generous.serving(talk), asyncio.timeout(30):
+        async with generous.connect(generous.url(token=issue("reads"))) as client:
+            if is_event:
+                assert await client.recv() == "hello"
+                await publish_raw(valkey, "user:reads", json.dumps({"type": "big", "text": "." * MIB}))
+            with pytest.raises(ConnectionClosed) as end:
+                await client.recv()
+    assert end.value.rcvd is not None
+    assert end.value.rcvd.code == 4909
+    assert "a link failed" not in generous.program.output
