@@ -21,6 +21,7 @@ _NOBODY = (
     "This needs `Authorization: Api-Key KEY` or `Authorization: Bearer TOKEN`, and a valid one: "
     "`manage.py issue_api_key` makes keys."
 )
+_NO_SUCH_KEY = "That is no API key of this gateway, or it was revoked: `manage.py issue_api_key` makes keys."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class KeyOrToken(BaseAuthentication):
 def _owner_of_key(shown: str) -> Caller:
     key = api_keys.find(shown)
     if key is None:
-        raise AuthenticationFailed(_NOBODY)
+        raise AuthenticationFailed(_NO_SUCH_KEY if shown else _NOBODY)
     return Caller(f"key {key}", api_keys.rights_of(key))
 
 

@@ -86,7 +86,9 @@ def test_who_shows_nothing_valid_is_told_how(by: str) -> None:
 def test_a_revoked_key_and_a_token_that_has_expired_are_nobodys() -> None:
     mine = key("*")
     ApiKey.objects.update(revoked_at=timezone.now())
-    assert post({"topic": "everyone", "event": HELLO}, by=mine)[0] == 401
+    status, told = post({"topic": "everyone", "event": HELLO}, by=mine)
+    assert status == 401
+    assert "was revoked" in told["message"]  # it did arrive, and how it is shown is not the mistake
     assert post({"topic": "everyone", "event": HELLO}, by=token("ada", exp=1))[1]["code"] == "token_expired"
 
 
