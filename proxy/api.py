@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.bridges.bridge import Broker, bridge
 from proxy.bridges.jetstream import JetStreamBroker, nats_stream
-from proxy.bridges.nats import NatsBroker, nats_server
+from proxy.bridges.nats import NatsBroker, nats_client, nats_server
 from proxy.bridges.redis import bridge_redis
 from proxy.cluster.presence import Presence, Present, apresence, presence
 from proxy.cluster.publishing import (
@@ -132,6 +132,7 @@ __all__ = [
     "child",
     "connection_topic",
     "env",
+    "nats_client",
     "nats_server",
     "nats_stream",
     "one_line",

@@ -290,6 +290,11 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             "proxy/bridges/tests/test_nats_client.py::test_no_bytes_that_somebody_publishes_end_a_session",
         ),
         Attack(
+            "A NATS, or who stands in between, that answers a `tls://` URL without TLS",
+            "nothing is said to it; where it offers TLS, that is spoken",
+            "proxy/bridges/tests/test_nats_client.py::test_a_url_of_tls_is_never_served_in_the_clear",
+        ),
+        Attack(
             "Answers of the KB that are none: pages, redirects, half surrogate pairs, texts that are too long",
             "an error that says nothing inner",
             "experience/actions/tests/test_client.py::test_what_is_no_answer_becomes_an_error_that_says_nothing_inner",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from proxy.api import BridgedSubject
+from proxy.api import BridgedSubject, nats_client
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -63,7 +63,7 @@ class NatsUpdates:
         if self._client is not None and self._client.is_connected:
             return self._client
         await self.close()
-        self._client = client = _new_client()
+        self._client = client = nats_client()
         await _connect(client, self._servers)
         self._is_kept = await _is_kept(client, subject)
         return client
@@ -72,18 +72,12 @@ class NatsUpdates:
 @asynccontextmanager
 async def connected(servers: Sequence[str]) -> AsyncIterator[Client]:
     """A connection for a moment. Raises OSError, TimeoutError or nats.errors.Error."""
-    client = _new_client()
+    client = nats_client()
     try:
         await _connect(client, servers)
         yield client
     finally:
         await _close(client)
-
-
-def _new_client() -> Client:
-    from nats.aio.client import Client  # which takes a quarter of a second that few need
-
-    return Client()
 
 
 async def _connect(client: Client, servers: Sequence[str]) -> None:

@@ -41,6 +41,13 @@ def nats_server(url: str) -> str:
     return url
 
 
+def nats_client() -> Client:
+    """nats-py's, with what it lacks; connect it as that is."""
+    from proxy.bridges.nats_client import Client
+
+    return Client()
+
+
 class NatsConnection:
     """A client of NATS that is connected, from `connected`.
 
@@ -50,10 +57,13 @@ class NatsConnection:
     def __init__(self, client: Client, *, bridge: str) -> None:
         self.client, self._bridge = client, bridge
         self._closed = asyncio.Event()
+        self._complaint: Exception | None = None
 
     async def open(self, servers: Sequence[str]) -> None:
-        """Raises whatever the client library does."""
-        await self.client.connect(
+        """Raises ConnectionError, which names the servers, if none can be reached, else what nats-py does."""
+        from nats.errors import NoServersError
+
+        connecting = self.client.connect(
             list(servers),
             name="sluicegate",
             allow_reconnect=False,
@@ -63,6 +73,11 @@ class NatsConnection:
             error_cb=self._on_error,
             closed_cb=self._on_closed,
         )
+        try:
+            await call_within(CONNECT_SECONDS, connecting)
+        except (NoServersError, TimeoutError):
+            why = repr(self._complaint) if self._complaint else "no answer in time"
+            raise ConnectionError(f"no server of {_addresses(servers)} can be reached: {why}") from None
 
     async def subscribe(self, subject: str, take: Callable[[Msg], None]) -> Subscription:
         """Have `take` called with what comes for `subject`, at once and as it is read; it must not raise."""
@@ -91,6 +106,7 @@ class NatsConnection:
 
     async def _on_error(self, error: Exception) -> None:
         # A refused subscription, say; it names a subject. What ends the connection is raised elsewhere.
+        self._complaint = error
         level = logging.WARNING if self.client.is_connected else logging.DEBUG
         extra = {"bridge": self._bridge, "error": repr(error)[:_SHOWN_CHARS]}
         logger.log(level, "NATS complains", extra=extra)
@@ -101,11 +117,16 @@ async def connected(client: Client, *, bridge: str, servers: Sequence[str]) -> A
     """`client`, connected to one of `servers`."""
     connection = NatsConnection(client, bridge=bridge)
     try:
-        await call_within(CONNECT_SECONDS, connection.open(servers))
+        await connection.open(servers)
         yield connection
     finally:
         with suppress(Exception):  # of what is broken already
             await call_within(CLOSE_SECONDS, client.close())
+
+
+def _addresses(servers: Sequence[str]) -> str:
+    """Without what is secret in their URLs."""
+    return ", ".join(urlsplit(server).netloc.rpartition("@")[2] for server in servers)
 
 
 class _Sink:

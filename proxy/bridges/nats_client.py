@@ -1,4 +1,6 @@
-"""nats-py's client, whose reading of a connection no message that somebody publishes ends.
+"""nats-py's client, kept to TLS where its URL says so, whose reading no message that somebody publishes ends.
+
+By itself it speaks TLS where the server's first line asks for it, which whoever sits in between may change.
 
 It decodes subjects, reply subjects and a header's status strictly, and a server lets any bytes pass. What
 fails there ends its reading without a word: a node is deaf until the echo stays out, and of a stream, which
@@ -8,7 +10,7 @@ which few need.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nats.aio import client
 
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
 
 class Client(client.Client):
     """It reaches into the pinned release."""
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Raises ConnectionError, before anything was said, where TLS was to be spoken and cannot be."""
+        if initial_connection and self._current_server is not None and not info.get("tls_required"):
+            url = self._current_server.uri
+            if url.scheme == "tls" and not info.get("tls_available"):
+                raise ConnectionError(f"{url.hostname}:{url.port} offers no TLS, which tls:// asks for")
+            info["tls_required"] = url.scheme == "tls"
+        await super()._process_info(info, initial_connection)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """None for what are no headers."""

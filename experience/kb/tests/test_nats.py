@@ -133,6 +133,13 @@ async def test_a_change_that_a_killed_service_kept_is_announced_by_the_next_and_
     assert [event["version"] for event in heard] == [1, 2, 3]
 
 
+async def test_a_change_is_not_told_in_the_clear_where_the_url_says_tls(nats: NatsServer) -> None:
+    updates = NatsUpdates([nats.url.replace("nats:", "tls:")])
+    with pytest.raises(ConnectionError, match="offers no TLS"):
+        async with asyncio.timeout(10):
+            await updates.publish("user:ann", {"type": "state.changed"})
+
+
 async def test_what_a_stream_has_acknowledged_outlives_the_server_and_every_name_has_a_subject_of_its_own(
     jetstream: JetStreamServer,
 ) -> None:
