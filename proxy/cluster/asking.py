@@ -14,11 +14,12 @@ from typing import NoReturn
 from channels.layers import get_channel_layer
 
 from proxy.cluster.questions import Answers, LayerAway, Place, Question
-from proxy.cluster.signals import EVENT, Signal, hear_event
+from proxy.cluster.signals import EVENT, Signal, event_of
 from proxy.cluster.store import Store
 from proxy.core.history import History
 from proxy.core.topics import check_topic, group_name
-from proxy.engine.hub import Hub, Listener
+from proxy.engine.deliveries import Listener
+from proxy.engine.hub import Hub
 from proxy.registry import topic_kinds
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,12 @@ class Answering:
 
     def listen(self, hub: Hub) -> None:
         """Hear events, bring them to their links, and answer how many those are."""
-        hub.receive(EVENT, self._hear_event)
 
-    def _hear_event(self, signal: Signal, links: Sequence[Listener]) -> None:
-        hear_event(signal, links)
-        self.answer(signal, str(len(links)))
+        def hear(signal: Signal, links: Sequence[Listener]) -> None:
+            hub.give(event_of(signal), links)
+            self.answer(signal, str(len(links)))
+
+        hub.receive(EVENT, hear)
 
     def answer(self, signal: Signal, said: str) -> None:
         """Answer the signal, if it asks. While Redis is away, what is too much to keep is not said."""

@@ -29,6 +29,7 @@ class Closings:
 
     def listen(self, hub: Hub) -> None:
         """Hear of them from now on."""
+        self._hub = hub
         hub.receive(signals.CLOSE, self._told)
 
     def _told(self, message: Mapping[str, Any], links: Iterable[Link]) -> None:
@@ -38,6 +39,7 @@ class Closings:
             end_if_live(self._links, closing.replaced)
 
         def end(link: Link) -> None:
+            self._hub.hurry(link)
             if end_link(link, closing.close, closing.by) and closing.kick is not None:
                 self._kicks.ended(closing.kick, link)
 

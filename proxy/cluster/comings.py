@@ -21,7 +21,7 @@ from proxy.core.events import Event
 from proxy.core.topics import TopicKind
 from proxy.core.wire.control_messages import encode
 from proxy.engine.calls import wait_at_most
-from proxy.engine.hub import Hub, inject
+from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ class Comings:
     def _heard(self, signal: Signal, links: Sequence[Link]) -> None:
         held = self._held.get(signal["topic"])
         if held is None:
-            inject(Event(signal["text"]), links)
+            self._hub.give(Event(signal["text"]), links)
         else:
             held.append(signal["text"])
 
@@ -233,7 +233,7 @@ class Comings:
     def _tell_here(self, topic: str, links: Iterable[Link], found: Presence) -> None:
         who = [_named(each.connection_id, each.user_id) for each in found.who]
         event = Event(encode(type=PRESENT, topic=topic, links=found.links, who=who), source="local")
-        inject(event, [link for link in links if link.id in self._links])
+        self._hub.give(event, [link for link in links if link.id in self._links])
 
 
 def _named(connection_id: str, user_id: str) -> Named:

@@ -20,7 +20,8 @@ from proxy.cluster.shipments import TURN_SECONDS, Shipment
 from proxy.cluster.signals import Signal
 from proxy.cluster.store import Store
 from proxy.core.topics import group_name, node_topic
-from proxy.engine.hub import Hub, Listener
+from proxy.engine.deliveries import Listener
+from proxy.engine.hub import Hub
 from proxy.models import WaitingEvent
 from proxy.registry import history_of
 from proxy.tables import waiting_events

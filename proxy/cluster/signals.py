@@ -7,7 +7,7 @@ missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.events import Event
 from proxy.core.history import Position
 from proxy.core.topics import check_topic, group_name, node_topic
-from proxy.engine.hub import Listener, inject
 from proxy.registry import topic_kinds
 
 EVENT = "gateway.event"  # of a publisher, for the clients of a topic
@@ -48,11 +47,6 @@ def event_of(signal: Signal, *, source: str = "layer") -> Event:
     if position is None:
         return Event(text, source)
     return Event(f'{text[:-1]},"since":"{position}"}}', source, position)
-
-
-def hear_event(signal: Signal, links: Sequence[Listener]) -> None:
-    """What the hub calls with an event, and the links of its topic."""
-    inject(event_of(signal), links)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from proxy.core.events import Event
 from proxy.core.hook_failures import is_end
 from proxy.core.topics import TopicKind, group_name
 from proxy.engine.calls import call_within
+from proxy.engine.deliveries import Deliveries, Listener
 from proxy.engine.rounds import Rounds, Tell
 
 logger = logging.getLogger(__name__)
@@ -35,13 +36,6 @@ ECHO = "gateway.echo"
 LOST = "gateway.lost"
 _RETRY_SECONDS = 0.5
 T = TypeVar("T")
-
-
-class Listener(Protocol):
-    """What topics are heard by: a link."""
-
-    def inject(self, event: Event) -> None:
-        """Must not block and must not raise."""
 
 
 # Called once a message, with the message and the links of its topic; must not block and must not raise.
@@ -101,6 +95,7 @@ class Hub:
         self._call_seconds = call_seconds
         # A topic's link, or a set of them: most topics have one, and a set weighs 216 bytes.
         self._links: dict[str, Any] = {}
+        self._deliveries = Deliveries()
         self._topics_in: dict[str, int] = {}
         self._channel = ""
         self._groups = Rounds(self._topics_in, add=self._add_groups, discard=self._discard_groups)
@@ -256,12 +251,21 @@ class Hub:
 
         It comes after all that has come by the layer until now, and before all that comes later.
         """
-        inject(Event(text, source="local"), self._links_of(topic))
+        self.give(Event(text, source="local"), self._links_of(topic))
 
     def deliver_to_any(self, topics: Iterable[str], text: str) -> None:
         """`deliver` to the local links of any of `topics`, of which each hears it once."""
         links = {link for topic in topics for link in self._links_of(topic)}
-        inject(Event(text, source="local"), tuple(links))
+        self.give(Event(text, source="local"), tuple(links))
+
+    def give(self, event: Event, links: Sequence[Listener]) -> None:
+        """Give each of `links` an event, behind all that the hub was to give it before."""
+        self._deliveries.give(event, links)
+        metrics.child(metrics.EVENTS_TOTAL, event.source, "delivered").inc(len(links))
+
+    def hurry(self, link: Listener) -> None:
+        """Give it what it has not got yet, at once, as it is about to end."""
+        self._deliveries.hurry(link)
 
     # --- The layer -----
 
@@ -375,13 +379,6 @@ class Hub:
             receiver(message, self._links_of(topic))
         except Exception:
             logger.exception("a message of the channel layer could not be delivered")
-
-
-def inject(event: Event, links: Sequence[Listener]) -> None:
-    """Give each of `links` an event."""
-    for link in links:
-        link.inject(event)
-    metrics.child(metrics.EVENTS_TOTAL, event.source, "delivered").inc(len(links))
 
 
 def _kind(topic: str) -> str:

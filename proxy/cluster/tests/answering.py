@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proxy.cluster.asking import Answering
-from proxy.cluster.signals import EVENT, hear_event
+from proxy.cluster.tests.hearing import hear_events
 from proxy.core.topics import node_topic
 from proxy.engine.hub import Hub
 
@@ -20,7 +20,7 @@ class Node:
         self._answering = Answering(layer.store)
         self._answering.listen(self.hub)
         if not answers:
-            self.hub.receive(EVENT, hear_event)
+            hear_events(self.hub)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

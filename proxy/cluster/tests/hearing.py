@@ -103,10 +103,15 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+def hear_events(hub: Hub) -> None:
+    """Have the hub bring events to the links of their topics, as a node has it do."""
+    hub.receive(signals.EVENT, lambda signal, links: hub.give(signals.event_of(signal), links))
+
+
 @asynccontextmanager
 async def hearing(layer: FailingLayer, heard: Heard, **options: Any) -> AsyncIterator[Hub]:
     hub = Hub(layer, own_topic="node:n", **options)
-    hub.receive(signals.EVENT, signals.hear_event)
+    hear_events(hub)
     hub.on_gap(heard.gap)
     before = asyncio.all_tasks()
     running = asyncio.create_task(hub.run())

@@ -21,7 +21,7 @@ from proxy.cluster.layer import GatewayChannelLayer
 from proxy.cluster.memory_layer import MemoryChannelLayer
 from proxy.cluster.questions import LayerAway, Question
 from proxy.cluster.shipments import Shipment
-from proxy.cluster.tests.hearing import Heard, until
+from proxy.cluster.tests.hearing import Heard, hear_events, until
 from proxy.core.events import Event
 from proxy.core.history import Found, History, Outcome, Position
 from proxy.core.records import ConnectionRecord
@@ -39,7 +39,7 @@ class Store:
 
     def __init__(self, layer: Any) -> None:
         self.layer, self.hub = layer, Hub(layer, own_topic=node_topic("n"), echo_seconds=0.2)
-        self.hub.receive(signals.EVENT, signals.hear_event)
+        hear_events(self.hub)
 
     async def publish(
         self, topic: str, *numbers: int, history: History | None = LONG, once: str = ""

@@ -11,8 +11,8 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from config.testing.servers import ValkeyServer
-from proxy.cluster import signals
 from proxy.cluster.layer import GatewayChannelLayer
+from proxy.cluster.tests.hearing import hear_events
 from proxy.core.events import Event
 from proxy.core.topics import group_name
 from proxy.engine.hub import Hub
@@ -28,7 +28,7 @@ class Deaf:
 async def cancelled_while_leaving(layer: Any, *, turns: int) -> bool:
     """Join and leave, let the loop turn a few times, cancel; whether the hub ended."""
     hub = Hub(layer, own_topic="node:n")
-    hub.receive(signals.EVENT, signals.hear_event)
+    hear_events(hub)
     running = asyncio.create_task(hub.run(), name="hub")
     while not hub.connected:
         await asyncio.sleep(0)

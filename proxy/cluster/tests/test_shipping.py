@@ -28,8 +28,8 @@ from proxy.cluster.questions import LayerAway
 from proxy.cluster.redis_store import NUDGE_SECONDS
 from proxy.cluster.shipments import Shipment
 from proxy.cluster.shipping import Shipper
-from proxy.cluster.signals import EVENT, hear_event
-from proxy.cluster.tests.hearing import DEADLINE_SECONDS, Heard, until
+from proxy.cluster.signals import EVENT
+from proxy.cluster.tests.hearing import DEADLINE_SECONDS, Heard, hear_events, until
 from proxy.conftest import default_database
 from proxy.core.history import History
 from proxy.core.topics import node_topic
@@ -61,7 +61,7 @@ class Node:
     def __init__(self, layer: Any, name: str) -> None:
         self.layer, self.name, self.database = layer, name, DatabaseExecutor()
         self.hub = Hub(layer, own_topic=node_topic(name), echo_seconds=0.2, silence_seconds=1)
-        self.hub.receive(EVENT, hear_event)
+        hear_events(self.hub)
         self.shipper = Shipper(
             layer.store, self.database, node_id=name, look_seconds=0.05, settle_seconds=SETTLE_SECONDS
         )

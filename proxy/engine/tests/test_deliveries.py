@@ -1,0 +1,96 @@
+"""Events for many links: in turns, each link's in their order, and none missing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.core.events import Event
+from proxy.engine import deliveries
+from proxy.engine.deliveries import Deliveries
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def inject(self, event: Event) -> None:
+        if event.text == "raise":
+            raise RuntimeError("a link must not")
+        self.heard.append(event.text)
+
+
+# An event for those links; the link that is hurried; None: a turn of the loop.
+Step = set[int] | int | None
+STEPS = st.lists(st.one_of(st.sets(st.integers(0, 5), min_size=1), st.integers(0, 5), st.none()), max_size=40)
+
+
+@given(STEPS, st.integers(0, 3), st.integers(0, 12))
+@settings(deadline=None)
+def test_each_link_hears_all_that_it_was_given_in_that_order(
+    steps: list[Step], at_once: int, most_waiting: int
+) -> None:
+    async def play() -> None:
+        ears, given_to = [Ear() for _ in range(6)], [list[str]() for _ in range(6)]
+        made = Deliveries()
+        for number, of in enumerate(steps):
+            if isinstance(of, set):
+                for index in of:
+                    given_to[index].append(str(number))
+                made.give(Event(str(number)), [ears[index] for index in of])
+            elif isinstance(of, int):
+                made.hurry(ears[of])
+                assert ears[of].heard == given_to[of]
+            else:
+                await asyncio.sleep(0)
+        while made._turn is not None:
+            await asyncio.sleep(0)
+        assert [ear.heard for ear in ears] == given_to
+        assert (made._count, len(made._waiting)) == (0, 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deliveries, "AT_ONCE", at_once)
+        patch.setattr(deliveries, "MOST_WAITING", most_waiting)
+        patch.setattr(deliveries, "TURN_SECONDS", 0)
+        asyncio.run(play())
+
+
+async def test_others_have_their_turns_while_many_get_an_event() -> None:
+    ears, made = [Ear() for _ in range(5000)], Deliveries()
+    made.give(Event("all"), ears)
+    turns = 0
+    while not all(ear.heard for ear in ears):
+        await asyncio.sleep(0)
+        turns += 1
+        assert turns < 5000
+    assert made._turn is None
+
+
+async def test_an_event_for_one_waits_for_no_other_link() -> None:
+    ears, made, alone = [Ear() for _ in range(5000)], Deliveries(), Ear()
+    made.give(Event("all"), ears)
+    made.give(Event("one"), [alone])
+    assert alone.heard == ["one"]
+    assert not ears[0].heard
+
+
+async def test_what_waits_is_bounded_and_what_comes_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "MOST_WAITING", 500)
+    ears, made = [Ear() for _ in range(400)], Deliveries()
+    made.give(Event("first"), ears)
+    made.give(Event("second"), ears)
+    assert made._count <= 500
+    assert sum(len(ear.heard) for ear in ears) == 800 - made._count
+
+
+async def test_a_link_that_fails_costs_nobody_else_theirs(caplog: pytest.LogCaptureFixture) -> None:
+    ears, made = [Ear() for _ in range(100)], Deliveries()
+    made.give(Event("raise"), ears[:90])
+    made.give(Event("next"), ears)
+    while made._turn is not None:
+        await asyncio.sleep(0)
+    assert all(ear.heard == ["next"] for ear in ears)
+    assert caplog.text.count("an event could not be given to a link") == 90
