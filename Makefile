@@ -21,6 +21,8 @@ NODE_READY := $(if $(shell command -v npm),clients/node_modules/.installed-$(she
 JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n : 8)))
 # Files in the order of testpaths, in which the long ones come first.
 IN_PARALLEL = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
+# Up to three tests that failed are played once more, by themselves, and named as defects.
+AGAIN = $(PYTHON) -m config.testing.again $$?
 random_key = "$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')"
 PIP_INSTALL := $(PYTHON) -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all:
 
@@ -37,7 +39,7 @@ test: lint ## Install what is needed, then run every check and every test but `t
 	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m pytest -m alone
-	$(PYTHON) -m pytest -m 'not alone and not clients' $(IN_PARALLEL) --durations=40
+	$(PYTHON) -m pytest --cache-clear -m 'not alone and not clients' $(IN_PARALLEL) --durations=40 || $(AGAIN)
 	@echo 'Left out: the real clients (make test-clients).'
 
 stress: $(DEV_READY) ## Tests whose assertions are about time, TIMES (50) under load; TESTS='path …' for others.
@@ -47,7 +49,7 @@ coverage: $(DEV_READY) ## The same tests under coverage, server processes includ
 	$(PYTHON) -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
 test-clients: $(DEV_READY) $(NODE_READY) ## Real clients of other makers, each on fresh gateways; says what it left out.
-	$(PYTHON) -m pytest -m clients -n 2 --dist loadscope config/tests/clients
+	$(PYTHON) -m pytest --cache-clear -m clients -n 2 --dist loadscope config/tests/clients || $(AGAIN)
 
 lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
 	$(BIN)/ruff check --quiet .
