@@ -76,7 +76,7 @@ class DurableLeg(SessionLeg):
                 except (CommandsAway, TimeoutError):
                     await asyncio.sleep(_RETRY_SECONDS)
         except ResponseError as error:
-            self.log.error("a session's stream cannot be read", extra={"why": repr(error)})
+            self.log.error("a session's stream cannot be read", extra={"why": str(error)})
             self.end(_UNREADABLE)
         except Exception:
             self.log.exception("a session's stream could not be brought to its client")

@@ -42,7 +42,7 @@ class SessionLeg(PushingLeg):
     """From the moment in which it holds the token to the end of its link; it listens to its session."""
 
     __slots__ = (
-        "_holds_token", "_is_over", "_is_slow", "_subscription",
+        "_holds_token", "_is_over", "_is_refused", "_is_slow", "_subscription",
         "client", "connection_id", "log", "lost_at", "relay", "session_id",
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ class SessionLeg(PushingLeg):
         self.lost_at: float | None = None  # on the loop's clock: since when Redis is lost to it
         self._subscription: Subscription | None = None
         self._holds_token = True
-        self._is_slow = self._is_over = False
+        self._is_slow = self._is_over = self._is_refused = False
 
     async def begin(self) -> None:
         """Subscribe, before the accept. Raises SubscriberAway, SubscribeRefused, TimeoutError."""
@@ -123,9 +123,20 @@ class SessionLeg(PushingLeg):
             return _mistake("invalid_json", messages.INVALID_JSON)
         try:
             await self.pass_on(message)
-        except (CommandsAway, TimeoutError, ResponseError):
+        except (CommandsAway, TimeoutError):
+            return _mistake("not_delivered", messages.NOT_DELIVERED)
+        except ResponseError as error:
+            self._tell_refused(error)
             return _mistake("not_delivered", messages.NOT_DELIVERED)
         return None
+
+    def _tell_refused(self, error: ResponseError) -> None:
+        """Tell operators, once for each link, why Redis takes no message: it is full, or a replica."""
+        if not self._is_refused:
+            why, _, _ = str(error).partition(", with args")  # behind which Redis may quote the message
+            told = {"session": self.session_id, "why": why}
+            self.log.warning("Redis refuses what a client says to its agent", extra=told)
+        self._is_refused = True
 
     def end(self, close: Close) -> None:
         """Close the client; its handshake ends by itself."""

@@ -160,7 +160,7 @@ class Relay:
         try:
             return await step
         except (CommandsAway, SubscriberAway) as error:
-            raise RedisAway(repr(error)) from None
+            raise RedisAway(f"away: {error}".removesuffix(": ")) from None
         except (
             SubscribeRefused,
             ResponseError,

@@ -26,13 +26,16 @@ _POSITION = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 # seen at least, and the id. "" for ARGV[1]: it begins behind the last one.
 _FIND = """
 local added, last, length = 0, '0-0', redis.call('XLEN', KEYS[1])
+local counts = redis.REDIS_VERSION_NUM -- as old as the count; of no stream there is nothing else to see
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local about = redis.call('XINFO', 'STREAM', KEYS[1])
+  counts = false
   for at = 1, #about, 2 do
-    if about[at] == 'entries-added' then added = about[at + 1] end
+    if about[at] == 'entries-added' then added, counts = about[at + 1], true end
     if about[at] == 'last-generated-id' then last = about[at + 1] end
   end
 end
+if not counts then return redis.error_reply('ERR a durable session needs Redis 7, or Valkey') end
 if ARGV[1] == '' or ARGV[1] == last then return {1, added, last} end
 if ARGV[1] == '0-0' then return {added == length and 1 or 0, added - length, '0-0'} end
 local there = #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])

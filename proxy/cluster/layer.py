@@ -22,6 +22,7 @@ from proxy.cluster.questions import SEND_SECONDS, LayerAway
 from proxy.cluster.redis_store import RedisStore, told_as_away
 from proxy.cluster.store import Store
 from proxy.core.history import Found, Position
+from proxy.core.wording import in_words
 from proxy.engine.calls import in_own_task
 from proxy.engine.hub import LOST
 
@@ -32,7 +33,7 @@ class OutageInOneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, RedisError | OSError):
-            record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
+            record.msg, record.args = f"{record.getMessage()}: {in_words(error)}", ()
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.exc_info = record.exc_text = None
         return True

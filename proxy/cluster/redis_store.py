@@ -34,6 +34,7 @@ from proxy.cluster.questions import (
 )
 from proxy.cluster.shipments import Shipment, ending_turn, shipping, taking_turn
 from proxy.core.history import Found, Position
+from proxy.core.wording import in_words
 from proxy.engine.calls import without_waiting
 from proxy.engine.redis.pipeline import CommandRefused
 
@@ -113,7 +114,7 @@ class RedisStore:
             self._hasty.publish(_channel(group), self._serialize(signal))
         except (RedisError, OSError) as error:
             self._mute_until = time.monotonic() + _MUTE_SECONDS
-            log.warning("Redis takes no nudge; for some seconds it gets none", extra={"why": repr(error)})
+            log.warning("Redis takes no nudge; for some seconds it gets none", extra={"why": in_words(error)})
 
     async def _carry_out(self, command: Command, *, is_large: bool = False) -> Any:
         name, words = command

@@ -25,6 +25,7 @@ from proxy import metrics
 from proxy.core.events import Event
 from proxy.core.hook_failures import is_end
 from proxy.core.topics import TopicKind, group_name
+from proxy.core.wording import in_words
 from proxy.engine.calls import call_within
 from proxy.engine.deliveries import Deliveries, Listener
 from proxy.engine.rounds import Rounds, Tell
@@ -321,7 +322,9 @@ class Hub:
     def _away(self, error: Exception) -> None:
         is_news = self.connected or self._is_beginning
         if is_news:
-            logger.warning("channel layer is away; links go on without events", extra={"error": repr(error)})
+            logger.warning(
+                "channel layer is away; links go on without events", extra={"error": in_words(error)}
+            )
         self._owes_word |= not self.has_connected  # it begins in an outage, as which it ends for all nodes
         self._is_connected.clear()
         self._groups.let_go()
@@ -331,7 +334,7 @@ class Hub:
         try:
             await self._call(self._layer.flush())
         except Exception as error:  # noqa: BLE001  as above
-            logger.debug("the channel layer did not flush", extra={"error": repr(error)})
+            logger.debug("the channel layer did not flush", extra={"error": in_words(error)})
 
     async def _receive_forever(self, channel: str) -> NoReturn:
         while True:

@@ -275,3 +275,17 @@ async def test_who_comes_back_to_a_session_that_is_durable_no_more_is_told_that_
         assert await heard(client) == {"type": "gateway.recovered", "recovered": False, "since": since}
         await durable.say("live")
         assert await client.recv() == "live"
+
+
+async def test_operators_are_told_once_and_in_its_words_why_redis_takes_no_message(
+    durable: DurableAgent, gateway: Gateway, redis: Redis
+) -> None:
+    await redis.set(f"session:{durable.session}:up", "no stream")
+    async with asyncio.timeout(20), durable.joined() as client:
+        assert (await heard(client))["recovered"]
+        for _ in range(2):
+            await client.send("1")
+            assert (await heard(client))["code"] == "not_delivered"
+    lines = [line for line in gateway.program.output.splitlines() if "Redis refuses what a client" in line]
+    (told,) = [line for line in map(json.loads, lines) if line["session"] == durable.session]
+    assert "WRONGTYPE" in told["why"]

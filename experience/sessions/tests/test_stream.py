@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from experience.sessions import stream
 
@@ -84,3 +85,16 @@ async def _microseconds(redis: Any, since: bytes) -> int:
     await redis.config_resetstat()
     await redis.execute_command(*stream.find(KEY, since))
     return int((await redis.info("commandstats"))["cmdstat_eval"]["usec"])
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["a stream", "none yet"])
+async def test_a_redis_that_does_not_count_what_was_added_is_named_and_no_place_is_found_in_it(
+    redis: Any, is_there: bool
+) -> None:
+    """One before 7, in which nobody could be told of a gap: its count, and its version, go by no name."""
+    if is_there:
+        await redis.xadd(KEY, {"message": 1})
+    name, script, *rest = stream.find(KEY, b"")
+    as_old_one = str(script).replace("'entries-added'", "'none'").replace("REDIS_VERSION_NUM", "none")
+    with pytest.raises(ResponseError, match="needs Redis 7, or Valkey"):
+        await redis.execute_command(name, as_old_one, *rest)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from proxy.core.limits import ConnectionLimits
+from proxy.core.wording import in_words
 from proxy.engine.calls import call_within, wait_at_most
 
 logger = logging.getLogger(__name__)
@@ -233,7 +234,9 @@ class SharedCaps:
                 raise ValueError(f"{len(texts)} answers to {len(batch)} operations")
         except Exception as error:
             if self.connected:
-                logger.warning("Redis is away: limits hold for this node alone", extra={"why": repr(error)})
+                logger.warning(
+                    "Redis is away: limits hold for this node alone", extra={"why": in_words(error)}
+                )
             self.connected = False
             raise StoreAway from error
         return texts

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from proxy.core.wording import in_words
 from proxy.engine.calls import call_within, wait_at_most
 from proxy.engine.redis.address import RedisAddress
 from proxy.engine.redis.connection import SAYS_AWAY
@@ -150,7 +151,7 @@ class RedisCommands:
             self._refused.discard(command)
         elif command not in self._refused:
             self._refused.add(command)
-            extra = {"command": command, "why": repr(answer)}
+            extra = {"command": command, "why": in_words(answer)}
             logger.warning("a command to Redis failed; more of it are not told", extra=extra)
 
     async def _call(self, batch: Sequence[_Waiting]) -> list[Any]:
@@ -159,10 +160,10 @@ class RedisCommands:
 
     def _away(self, batch: Sequence[_Waiting], error: Exception) -> None:
         if not self.is_away:
-            logger.warning("Redis is away: commands are refused", extra={"why": repr(error)})
+            logger.warning("Redis is away: commands are refused", extra={"why": in_words(error)})
         self.is_away = True
         for waiting in (*batch, *self._waiting):
-            waiting.settle(CommandsAway(repr(error)))
+            waiting.settle(CommandsAway(in_words(error)))
         self._waiting.clear()
 
 

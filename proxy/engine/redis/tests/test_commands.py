@@ -53,6 +53,7 @@ async def test_a_mistake_is_told_to_its_own_asker_and_one_that_nobody_waits_for_
     assert await right == b"a"
     (line,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert line.__dict__["command"] == "RPUSH"
+    assert "WRONGTYPE" in line.__dict__["why"]
     assert "secret" not in str(line.__dict__)
     caplog.clear()
     for key in ("list", "text"):
