@@ -19,6 +19,7 @@ from proxy.core.topics import check_topic
 from proxy.registry import history_of, topic_kinds
 
 MAX_IDEMPOTENCY_CHARS = 200
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def encode_event(event: Mapping[str, Any]) -> str:
@@ -34,7 +35,7 @@ def encode_event(event: Mapping[str, Any]) -> str:
     if kind.startswith("gateway."):
         raise ValueError("types that begin with 'gateway.' are the gateway's own")
     try:
-        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _ENCODER.encode(event)
         size_bytes = len(text.encode())  # half a surrogate pair is no text, and would only fail on the way
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"an event must be JSON: {error}") from error

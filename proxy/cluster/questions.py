@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,9 +174,10 @@ def conversation(sent: Sequence[Sent], silences: Silences) -> Generator[Command,
     for first in range(0, len(sent), _AT_ONCE):
         words = (word for each in sent[first : first + _AT_ONCE] for word in each.words())
         reached += yield from PUBLISH.run((), *words)
-    gathered, spared = Gathered([each.place for each in sent], reached), Counter[str]()
+    gathered, spared = Gathered([each.place for each in sent], reached), dict[str, int]()
     for each, nodes in zip(sent, reached, strict=True):
-        spared[each.place.key] += 0 if each.is_patient else min(silences.of(each.channel), nodes)
+        if not each.is_patient and (silent := min(silences.of(each.channel), nodes)):
+            spared[each.place.key] = spared.get(each.place.key, 0) + silent
     has_waited = yield from _gathering(gathered, spared)
     answers = gathered.answers()
     for each, said in zip(sent, answers, strict=True):
@@ -186,7 +186,7 @@ def conversation(sent: Sequence[Sent], silences: Silences) -> Generator[Command,
     return answers
 
 
-def _gathering(gathered: Gathered, spared: Counter[str]) -> Generator[Command, Any, bool]:
+def _gathering(gathered: Gathered, spared: Mapping[str, int]) -> Generator[Command, Any, bool]:
     """Read what is answered, a moment at most, not waiting for as many as are `spared` of each stream.
     Whether the time is over.
 
@@ -196,7 +196,7 @@ def _gathering(gathered: Gathered, spared: Counter[str]) -> Generator[Command, A
     deadline, is_over = time.monotonic() + ANSWER_SECONDS, False
     try:
         while not is_over and (
-            keys := [key for key, lacks in gathered.missing.items() if lacks > spared[key]]
+            keys := [key for key, lacks in gathered.missing.items() if lacks > spared.get(key, 0)]
         ):
             left = deadline - time.monotonic()
             yield from _reading(gathered, keys[:_AT_ONCE], max(1, int(left * 1000)))
@@ -221,13 +221,15 @@ class Gathered:
     def __init__(self, asked: Sequence[Place], reached: Sequence[int], *, begin: Any = "0-0") -> None:
         """`reached` are the nodes that heard each question; streams are read from `begin` on."""
         self._asked, self._reached = asked, reached
-        wanted = {(place.key, place.number): nodes for place, nodes in zip(asked, reached, strict=True)}
-        self._said: dict[tuple[str, int], list[str]] = {each: [] for each in wanted}
-        self._positions: dict[str, Any] = dict.fromkeys((place.key for place in asked), begin)
-        self.missing = Counter[str]()
-        for (key, _), nodes in wanted.items():
-            self.missing[key] += nodes
-        self.missing = +self.missing
+        self._said: dict[tuple[str, int], list[str]] = {}
+        self._positions: dict[str, Any] = {}
+        self.missing: dict[str, int] = {}  # how many answers lack in each stream where some do
+        for place, nodes in zip(asked, reached, strict=True):
+            where = key, _ = place.key, place.number
+            if nodes and where not in self._said:  # asked twice with one key, it is answered once
+                self.missing[key] = self.missing.get(key, 0) + nodes
+            self._said[where] = []
+            self._positions[key] = begin
 
     def positions(self, keys: Iterable[str]) -> dict[str, Any]:
         """Up to where each of those streams has been read."""
@@ -240,8 +242,9 @@ class Gathered:
             answers = self._said.get((key, int(number)))
             if answers is not None:
                 answers.append(said.decode() if isinstance(said, bytes) else said)
-                self.missing[key] -= 1
-        self.missing = +self.missing
+                self.missing[key] = self.missing.get(key, 0) - 1
+                if self.missing[key] <= 0:
+                    del self.missing[key]
 
     def answers(self) -> list[Answers]:
         """For each question, what there is of them."""
