@@ -60,6 +60,7 @@ async def start_node(make_layer: Callable[[], Any]) -> AsyncIterator[StartNode]:
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who answers hundreds of questions has the time for it, however busy the machine."""
     monkeypatch.setattr("proxy.cluster.questions.ANSWER_SECONDS", 4.0)
+    monkeypatch.setattr("proxy.cluster.lines.SEND_SECONDS", 20.0)  # and who asks them, too
 
 
 @pytest.fixture
