@@ -75,7 +75,7 @@ async def asking(answering: Answering, **limits: float) -> AsyncIterator[ActionC
     host, port = runner.addresses[0][:2]
     client = ActionClient(f"http://{host}:{port}", ClientLimits(**limits))  # type: ignore[arg-type]
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             yield client
     finally:
         await client.close()
@@ -158,7 +158,7 @@ async def test_many_that_wait_ask_as_seldom_as_a_few_and_all_are_answered_when_i
         return web.Response(text=STATE) if is_back else web.Response(status=503)
 
     async with asking(answering) as client:
-        waiting = [asyncio.create_task(client.ask(action(number, seconds=18))) for number in range(500)]
+        waiting = [asyncio.create_task(client.ask(action(number, seconds=45))) for number in range(500)]
         while len(known) < 500:
             await asyncio.sleep(0.01)
         began, before = clock(), asked
@@ -173,14 +173,14 @@ async def test_many_that_wait_ask_as_seldom_as_a_few_and_all_are_answered_when_i
 async def test_a_service_that_nobody_reaches_is_tried_by_few_of_those_that_come() -> None:
     client, clock = ActionClient(f"http://127.0.0.1:{free_port()}", ClientLimits()), time.monotonic
     with pytest.raises(Unanswered, match="ClientConnectorError"):
-        await client.ask(action(0, seconds=0.5))
+        await client.ask(action(0, seconds=2))
     began, before = clock(), attempts()
-    ended = await asyncio.gather(
-        *(client.ask(action(number, seconds=1)) for number in range(300)), return_exceptions=True
-    )
+    while attempts() == before:  # this process may have been kept waiting until all of them were due
+        coming = [client.ask(action(number, seconds=1)) for number in range(300)]
+        ended = await asyncio.gather(*coming, return_exceptions=True)
+        assert {type(each) for each in ended} == {Unanswered}
     await client.close()
-    assert {type(each) for each in ended} == {Unanswered}
-    assert 0 < attempts() - before < 10 + (clock() - began) / PACE_SECONDS
+    assert attempts() - before < 10 + (clock() - began) / PACE_SECONDS
 
 
 async def test_an_action_that_is_refused_for_ever_holds_up_no_other() -> None:
