@@ -19,7 +19,7 @@ from experience.sessions.tests.conftest import refused
 
 async def visit(port: int, path: str) -> str:
     def fetch() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return str(answer.read().decode())
 
     return await asyncio.to_thread(fetch)

@@ -199,7 +199,7 @@ async def _at_once() -> None:
 
 
 async def settle(world: World, redis: Redis) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         if world.tasks:
             await asyncio.wait(world.tasks)
         while not await world.is_empty(redis):

@@ -36,7 +36,7 @@ async def test_the_upstreams_close_reaches_the_client_with_code_and_reason(
         await upstream.close(code, reason)
 
     user = f"upstream-closes-{gateway.kind}-{code}"
-    async with gateway.serving(close), asyncio.timeout(10):
+    async with gateway.serving(close), asyncio.timeout(30):
         async with gateway.connect(gateway.url(token=issue(user))) as client:
             await client.wait_closed()
     if gateway.kind == "serve":
@@ -52,7 +52,7 @@ async def test_the_upstreams_close_without_a_code_is_not_taken_for_1000(gateway:
         await upstream.close(None)  # type: ignore[arg-type]  # as the protocol means it: an empty close frame
 
     user = f"upstream-closes-{gateway.kind}-empty"
-    async with gateway.serving(close), asyncio.timeout(10):
+    async with gateway.serving(close), asyncio.timeout(30):
         async with gateway.connect(gateway.url(token=issue(user))) as client:
             await client.wait_closed()
     assert client.close_code == (4905 if gateway.kind == "daphne" else 1005)
@@ -92,7 +92,7 @@ async def test_the_clients_close_reaches_the_upstream_with_code_and_reason(
         ended.set_result(upstream)
 
     user = f"client-closes-{gateway.kind}-{code}"
-    async with gateway.serving(listen), asyncio.timeout(10):
+    async with gateway.serving(listen), asyncio.timeout(30):
         async with gateway.connect(gateway.url(token=issue(user))) as client:
             await client.close(code, reason)
         async with asyncio.timeout(1):
@@ -127,7 +127,7 @@ async def test_an_upstream_that_drops_tcp_closes_the_client_with_1011(gateway: G
         upstream.transport.abort()
 
     user = f"drops-{gateway.kind}"
-    async with gateway.serving(drop), asyncio.timeout(10):
+    async with gateway.serving(drop), asyncio.timeout(30):
         async with gateway.connect(gateway.url(token=issue(user))) as client:
             await client.wait_closed()
     assert client.close_code == (1011 if gateway.kind == "serve" else 4911)
@@ -141,7 +141,7 @@ async def test_what_the_upstream_said_before_it_closed_arrives_first(gateway: Ga
             await upstream.send(f"{number}" + "x" * 1000)
         await upstream.close(4000, "that was all")
 
-    async with gateway.serving(last_words) as url, asyncio.timeout(10), gateway.connect(url) as client:
+    async with gateway.serving(last_words) as url, asyncio.timeout(30), gateway.connect(url) as client:
         heard = [message async for message in client_messages(client)]
     assert len(heard) == 500
     assert client.close_code == 4000

@@ -102,7 +102,7 @@ async def test_an_event_waits_for_the_end_of_a_fragmented_message(
         await upstream.wait_closed()
 
     url = gateway.url(token=issue("patient"))
-    async with gateway.serving(fragments), asyncio.timeout(10), gateway.connect(url) as client:
+    async with gateway.serving(fragments), asyncio.timeout(30), gateway.connect(url) as client:
         await publisher.publish("user:patient", {"type": "event"})
         asyncio.get_running_loop().call_later(0.3, go_on.set)
         heard = {await client.recv(), await client.recv()}

@@ -57,7 +57,7 @@ async def test_a_head_that_is_not_clean_is_refused_and_never_blamed_on_a_member(
 async def test_a_cookie_in_any_language_keeps_nobody_out(gateway: Gateway) -> None:
     """ "Å" is 0xC3 0x85, and 0x85 a line break to who decodes Latin-1; stock Daphne refuses it for that."""
     cookie = "Cookie: city=Ålesund…".encode().decode("latin-1")
-    async with gateway.serving(echo), asyncio.timeout(10):
+    async with gateway.serving(echo), asyncio.timeout(30):
         status = await asyncio.to_thread(ask, gateway, cookie)
     assert status == (101 if gateway.kind == "serve" else 400)
 
@@ -73,6 +73,6 @@ async def test_a_page_whose_name_is_made_to_resolve_to_us_gets_no_socket(
     gateway: Gateway, hosts: tuple[str, ...]
 ) -> None:
     origin = f"Origin: http://{hosts[0]}" if hosts else "Origin: http://evil.example"
-    async with gateway.serving(echo), asyncio.timeout(10):
+    async with gateway.serving(echo), asyncio.timeout(30):
         status = await asyncio.to_thread(ask, gateway, origin, hosts=hosts)
     assert status in ({400} if gateway.kind == "serve" else {400, 403})

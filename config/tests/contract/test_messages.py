@@ -38,7 +38,7 @@ async def test_messages_of_every_size_and_kind_come_back_unchanged(gateway: Gate
 async def test_empty_messages_cross(gateway: Gateway) -> None:
     if gateway.kind == "daphne":
         pytest.skip("stock Daphne loses empty messages; `serve` does not")
-    async with gateway.serving(echo) as url, asyncio.timeout(10), gateway.connect(url) as client:
+    async with gateway.serving(echo) as url, asyncio.timeout(30), gateway.connect(url) as client:
         for message in ("", b"", "end"):
             await client.send(message)
         assert [await client.recv() for _ in range(3)] == ["", b"", "end"]
@@ -50,7 +50,7 @@ async def test_fragmented_messages_arrive_whole(gateway: Gateway) -> None:
         await upstream.send(await upstream.recv())
         await upstream.wait_closed()
 
-    async with gateway.serving(fragments) as url, asyncio.timeout(10), gateway.connect(url) as client:
+    async with gateway.serving(fragments) as url, asyncio.timeout(30), gateway.connect(url) as client:
         assert await client.recv() == "a" + "b" * 70_000 + "c"
         await client.send([b"1", b"22", b"333"])
         assert await client.recv() == b"122333"
@@ -74,7 +74,7 @@ async def test_a_greeting_in_the_segment_of_the_handshake_answer_is_not_lost(gat
 
     async with (
         gateway.serving_raw(greet_at_once),
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         gateway.connect(gateway.url()) as client,
     ):
         assert [await client.recv(), await client.recv()] == ["greeting", b"\x01\x02"]
@@ -113,7 +113,7 @@ async def test_a_message_over_the_limit_closes_with_1009_from_either_end(gateway
             await upstream.send(b"x" * ((1 << 20) + 1))
         await upstream.wait_closed()
 
-    async with gateway.serving(too_big) as url, asyncio.timeout(10):
+    async with gateway.serving(too_big) as url, asyncio.timeout(30):
         async with gateway.connect(url) as client:
             await client.send("send me too much")
             await client.wait_closed()

@@ -44,7 +44,7 @@ async def test_readiness_names_the_part_that_is_away(gateway: Gateway) -> None:
 
 
 async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> None:
-    async with gateway.serving(echo) as url, asyncio.timeout(10):
+    async with gateway.serving(echo) as url, asyncio.timeout(30):
         async with gateway.connect(url) as client:
             await client.send("counted")
             await client.recv()
@@ -71,7 +71,7 @@ async def test_a_member_that_is_lost_in_mid_link_is_an_error_of_that_member(gate
         return sum(float(line.partition("} ")[2]) for line in metrics.splitlines() if counted in line)
 
     before = await lost()
-    async with gateway.serving(drop) as url, asyncio.timeout(10):
+    async with gateway.serving(drop) as url, asyncio.timeout(30):
         async with gateway.connect(url) as client:
             await client.wait_closed()
         while await lost() != before + 1:
@@ -81,7 +81,7 @@ async def test_a_member_that_is_lost_in_mid_link_is_an_error_of_that_member(gate
 async def test_no_token_reaches_a_log_a_record_or_a_metric(gateway: Gateway) -> None:
     token = issue("a-secret-user", email="secret@example.com")
     signature = token.rpartition(".")[2]
-    async with gateway.serving(echo), asyncio.timeout(10):
+    async with gateway.serving(echo), asyncio.timeout(30):
         for used in (token, token + "x"):
             url = gateway.url(token=used)
             with suppress(InvalidStatus, ConnectionClosed):
@@ -102,7 +102,7 @@ async def test_a_token_where_none_belongs_is_neither_logged_nor_recorded_nor_sai
 ) -> None:
     token = issue("a-careless-user")
     signature = token.rpartition(".")[2]
-    async with gateway.serving(echo), asyncio.timeout(10):
+    async with gateway.serving(echo), asyncio.timeout(30):
         url = gateway.url(token=issue("careful"), experience=f"x.{signature}")
         async with gateway.connect(url, user_agent_header=f"Bearer {token}") as client:
             await client.close(4000, f"x.{signature}")

@@ -155,7 +155,7 @@ async def test_links_of_a_topic_that_asks_for_it_are_told_who_joins_and_leaves(
     nodes: tuple[Gateway, Gateway],
 ) -> None:
     one, two = nodes
-    async with asyncio.timeout(35), one.serving(stay), two.serving(stay), room(one, "ann") as client:
+    async with asyncio.timeout(100), one.serving(stay), two.serving(stay), room(one, "ann") as client:
         ann = Member(client)
         await ann.believes("ann")
         async with room(two, "bob") as other:
@@ -163,7 +163,8 @@ async def test_links_of_a_topic_that_asks_for_it_are_told_who_joins_and_leaves(
             bob = Member(other)
             await bob.believes("ann", "bob")
         await ann.believes("ann")
-        assert ann.told[-2:] == ["gateway.joined", "gateway.left"]
+        moves = [told for told in ann.told if told != "gateway.present"]  # told again of a node that is slow
+        assert moves[-2:] == ["gateway.joined", "gateway.left"]
         async with room(two, "ann"), room(two, "eve"):
             await ann.believes("ann", "ann", "eve")
             two.program.kill()

@@ -36,7 +36,7 @@ async def test_a_kb_that_is_away_is_a_503_with_retry_after_and_heals_in_seconds(
         member = f"ws://127.0.0.1:{node.kb_port}/ws/experience"
         assert f'errors_total{{backend="{member}",type="dial_failed"}} ' in counted
         assert 'errors_total{backend="kb",type="upstream_unavailable"} 6.0' in counted
-        async with node.serving(echo), asyncio.timeout(5):
+        async with node.serving(echo), asyncio.timeout(15):
             while True:
                 try:
                     async with node.connect(node.url(token=issue("one"))) as client:

@@ -14,7 +14,7 @@ from config.tests.pools.conftest import MakeNodes
 
 
 async def whoami(node: Gateway, path: str) -> dict[str, Any]:
-    async with asyncio.timeout(10), node.connect(node.url(path)) as client:
+    async with asyncio.timeout(30), node.connect(node.url(path)) as client:
         await client.send('{"type":"whoami"}')
         answer: dict[str, Any] = json.loads(await client.recv())
         return answer

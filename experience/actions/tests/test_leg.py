@@ -44,7 +44,7 @@ async def test_what_waits_is_taken_in_order_and_never_more_than_may() -> None:
         for _ in range(20):
             taken.append((await waiting.take())[0])
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(fill())
         for _ in range(5):
             await asyncio.sleep(0)

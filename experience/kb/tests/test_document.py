@@ -45,7 +45,7 @@ async def test_every_example_of_the_document_is_what_the_service_does(kb: KbProg
 async def test_the_documents_refusal_is_the_services(kb: KbProgram) -> None:
     (refusal,) = (example for example in examples(DOCUMENT) if example.kind.startswith("refusal"))
     with pytest.raises(InvalidStatus) as refused:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await connect(f"ws://{kb.address}/ws/experience?experience=wylding-woods", proxy=None)
 
     assert refused.value.response.status_code == int(refusal.kind.split()[1])

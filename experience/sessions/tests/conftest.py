@@ -42,7 +42,7 @@ class Agent:
 
     async def listen(self) -> None:
         await self.up.subscribe(f"session:{self.session}:up")
-        assert (await self.up.get_message(timeout=5))["type"] == "subscribe"
+        assert (await self.up.get_message(timeout=20))["type"] == "subscribe"
 
     @property
     def down(self) -> str:
@@ -57,7 +57,7 @@ class Agent:
 
     async def hear(self) -> Any:
         """The client's next message, parsed."""
-        while (message := await self.up.get_message(timeout=5)) is None:
+        while (message := await self.up.get_message(timeout=20)) is None:
             raise TimeoutError("the client said nothing")
         return json.loads(message["data"])
 

@@ -39,7 +39,7 @@ async def crash(work: NodeWork, node: Node) -> None:
 async def told(work: NodeWork, node: Node) -> list[set[str]]:
     """What it tells links as it is run again."""
     running = asyncio.ensure_future(work(node.workplace))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not node.told:
             await asyncio.sleep(0.01)
     running.cancel()

@@ -17,7 +17,7 @@ async def bridged(broker: Broker, node: Node) -> AsyncIterator[Bridge]:
     bridge = Bridge(broker, node.workplace)
     running = asyncio.ensure_future(bridge.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield bridge
     finally:
         running.cancel()

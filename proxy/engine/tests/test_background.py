@@ -68,7 +68,7 @@ async def test_work_that_crashes_is_logged_counted_and_restarted_with_growing_wa
 
     background, before = Background(), counted(metrics.BACKGROUND_CRASHES_TOTAL, "crashing")
     background.start("crashing", work)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await steady.wait()
         await background.stop()
     assert counted(metrics.BACKGROUND_CRASHES_TOTAL, "crashing") - before == 4
@@ -85,7 +85,7 @@ async def test_work_that_returns_is_not_started_again_and_its_name_is_free() -> 
         runs += 1
         ended.set()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for _ in range(2):
             ended.clear()
             background.start("once", once)
@@ -107,7 +107,7 @@ async def test_stopping_ends_all_work_and_leaves_no_task() -> None:
         finally:
             ended.append(name)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await under_way(background, "a", lambda: work("a"))
         await under_way(background, "b", lambda: work("b"))
         await background.stop()
@@ -126,7 +126,7 @@ async def test_what_others_need_until_their_end_ends_behind_them() -> None:
             await asyncio.sleep(0.05)
             ended.append(name)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         background.start("commands", lambda: work("commands"), ends_last=True)
         for name in ("a", "b"):
             await under_way(background, name, partial(work, name))
@@ -210,7 +210,7 @@ async def test_work_that_forgets_a_cancellation_is_cancelled_again_and_named(
                 forgotten += 1
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await under_way(background, "forgetful", forgetful)
         await background.stop(deadline_seconds=60)
     assert forgotten == 2
@@ -230,7 +230,7 @@ async def test_stopping_waits_no_longer_than_its_deadline_and_says_what_is_late(
             except asyncio.CancelledError:
                 continue
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await under_way(background, "stubborn", stubborn)
         with caplog.at_level(logging.ERROR):
             await background.stop(deadline_seconds=0.05)

@@ -41,7 +41,7 @@ class Table:
             self.rows.update({record.id: record for record in records})
 
     async def wait_until(self, holds: Callable[[], object]) -> None:
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: bool(holds()))
 
 

@@ -20,7 +20,7 @@ SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 10
 async def test_the_applications_close_reaches_the_client(server: RunningServer, code: int) -> None:
     reason = f"because {code} é"
     url = server.url(f"close?code={code}&reason={quote(reason)}")
-    async with asyncio.timeout(10), connect(url, proxy=None) as client:
+    async with asyncio.timeout(30), connect(url, proxy=None) as client:
         await client.wait_closed()
     assert (client.close_code, client.close_reason) == (code, reason)
 
@@ -57,7 +57,7 @@ async def test_a_lost_connection_is_1006(server: RunningServer, reset: bool) -> 
 
 
 async def test_a_close_without_a_code_by_the_application_is_1000(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(server.url("close?key=default"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("close?key=default"), proxy=None) as client:
         await client.wait_closed()
     assert client.close_code == 1000
     assert (await server.seen("default"))["type"] == "websocket.disconnect"
@@ -65,39 +65,39 @@ async def test_a_close_without_a_code_by_the_application_is_1000(server: Running
 
 @pytest.mark.parametrize("code", [999, 1004, 1006, 1015, 2000, 5000])
 async def test_a_code_that_may_not_be_sent_never_is(server: RunningServer, code: int) -> None:
-    async with asyncio.timeout(10), connect(server.url(f"close?code={code}"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url(f"close?code={code}"), proxy=None) as client:
         await client.wait_closed()
     assert client.close_code == 1011
 
 
 async def test_a_reason_that_is_too_long_is_cut(server: RunningServer) -> None:
     url = server.url("close?code=4000&reason=" + quote("é" * 100))
-    async with asyncio.timeout(10), connect(url, proxy=None) as client:
+    async with asyncio.timeout(30), connect(url, proxy=None) as client:
         await client.wait_closed()
     assert (client.close_code, client.close_reason) == (4000, "é" * 61)
 
 
 async def test_an_application_that_raises_after_accept_closes_with_1011(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(server.url("raise?when=after"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("raise?when=after"), proxy=None) as client:
         await client.wait_closed()
     assert (client.close_code, client.close_reason) == (1011, "internal error")
 
 
 async def test_an_application_that_returns_gets_its_socket_closed_with_1000(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(server.url("return?when=after"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("return?when=after"), proxy=None) as client:
         await client.wait_closed()
     assert client.close_code == 1000
 
 
 async def test_empty_messages_are_messages(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(server.url("echo"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("echo"), proxy=None) as client:
         for message in ("", b"", "text", b"bytes", "é" * 1000):
             await client.send(message)
             assert await client.recv() == message
 
 
 async def test_fragments_arrive_as_one_message(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(server.url("echo"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("echo"), proxy=None) as client:
         await client.send(["ab", "", "cd"])
         assert await client.recv() == "abcd"
         await client.send([b"", b"\xff", b"\xfe"])
@@ -118,7 +118,7 @@ async def test_a_message_over_the_limit_closes_with_1009_even_amid_sending(serve
 
 
 async def test_fragments_that_sum_up_to_too_much_close_with_1009(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(server.url("echo"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("echo"), proxy=None) as client:
         await client.send([bytes(60_000), bytes(60_000)])
         await client.wait_closed()
     assert client.close_code == 1009
@@ -170,7 +170,7 @@ async def test_a_close_that_is_not_answered_ends_by_a_deadline(server: RunningSe
 
 
 async def test_an_application_that_outlives_its_socket_is_cancelled(server: RunningServer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async with connect(server.url("stubborn?key=stubborn"), proxy=None):
             pass
         assert await server.seen("stubborn") == {"type": "cancelled"}
@@ -179,7 +179,7 @@ async def test_an_application_that_outlives_its_socket_is_cancelled(server: Runn
 async def test_an_idle_link_closes_with_4008() -> None:
     limits = {"idle_timeout_seconds": 0.3, "ping_interval_seconds": 0.1}
     with serving(limits=limits, sweep_seconds=0.05, drain_seconds=0.1) as server:
-        async with asyncio.timeout(10), connect(server.url("echo"), proxy=None) as client:
+        async with asyncio.timeout(30), connect(server.url("echo"), proxy=None) as client:
             await client.wait_closed()
     assert (client.close_code, client.close_reason) == (4008, "idle")
 

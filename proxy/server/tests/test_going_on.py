@@ -15,7 +15,7 @@ async def test_the_client_is_served_on_whatever_becomes_of_who_accepted_it(
     server: RunningServer, then: str
 ) -> None:
     url = server.url(f"go-on?then={then}&key=went-on-{then}")
-    async with asyncio.timeout(10), connect(url, proxy=None) as client:
+    async with asyncio.timeout(30), connect(url, proxy=None) as client:
         for text in ("first", "second"):
             await client.send(text)
             assert await client.recv() == text
@@ -26,7 +26,7 @@ async def test_the_client_is_served_on_whatever_becomes_of_who_accepted_it(
 
 @pytest.mark.parametrize(("how", "code"), [("return", 1000), ("raise", 1011)])
 async def test_the_link_ends_with_what_goes_on(server: RunningServer, how: str, code: int) -> None:
-    async with asyncio.timeout(10), connect(server.url("go-on"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(server.url("go-on"), proxy=None) as client:
         await client.send(how)
         await client.wait_closed()
     assert client.close_code == code
@@ -34,7 +34,7 @@ async def test_the_link_ends_with_what_goes_on(server: RunningServer, how: str, 
 
 async def test_a_drain_waits_for_what_goes_on() -> None:
     with serving(drain_seconds=0.2) as server:
-        async with asyncio.timeout(10), connect(server.url("go-on"), proxy=None) as client:
+        async with asyncio.timeout(30), connect(server.url("go-on"), proxy=None) as client:
             await client.send("hello")
             assert await client.recv() == "hello"
             server.terminate()

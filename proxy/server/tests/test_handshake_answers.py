@@ -17,7 +17,7 @@ from proxy.server.tests.conftest import RunningServer, frame, read_all, read_hea
 
 
 async def test_a_denial_reaches_the_client_with_status_body_and_headers(server: RunningServer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(InvalidStatus) as refused:
             await connect(server.url("deny?status=429&key=denied"), proxy=None)
         response = refused.value.response
@@ -59,7 +59,7 @@ def test_an_application_that_never_answers_is_a_504(server: RunningServer) -> No
 
 async def test_accept_headers_and_an_offered_subprotocol_reach_the_client(server: RunningServer) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         connect(
             server.url("accept?subprotocol=b"), subprotocols=[Subprotocol("a"), Subprotocol("b")], proxy=None
         ) as client,
@@ -80,7 +80,7 @@ def test_the_connection_header_of_the_answer_is_exactly_upgrade(server: RunningS
 
 async def test_the_scope_is_what_daphne_makes_it_and_offers_the_extensions(server: RunningServer) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         connect(
             server.url("scope/caf%C3%A9%20x?token=%41&b=2"),
             subprotocols=[Subprotocol("one"), Subprotocol("two")],
@@ -258,7 +258,7 @@ def test_an_upgrade_behind_an_answer_that_was_not_read_is_refused(server: Runnin
 
 async def test_a_full_node_refuses_before_it_runs_the_application() -> None:
     with serving(max_connections=2, drain_seconds=0.1) as server:
-        async with asyncio.timeout(10), connect(server.url("echo"), proxy=None) as first:
+        async with asyncio.timeout(30), connect(server.url("echo"), proxy=None) as first:
             second = await connect(server.url("echo"), proxy=None)
             with pytest.raises(InvalidStatus) as refused:
                 await connect(server.url("echo"), proxy=None)
@@ -284,7 +284,7 @@ async def test_a_full_node_refuses_before_it_runs_the_application() -> None:
 
 async def test_cancelling_receive_loses_no_event(server: RunningServer) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         connect(server.url("cancelled-receive"), proxy=None) as client,
     ):
         for number in range(50):

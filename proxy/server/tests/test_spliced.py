@@ -14,7 +14,7 @@ def spliced(server: RunningServer, more: str = "", *, to: str = "echo") -> str:
 
 
 async def test_messages_cross_and_control_messages_reach_the_life(server: RunningServer) -> None:
-    async with asyncio.timeout(10), connect(spliced(server, "&key=crossed"), proxy=None) as client:
+    async with asyncio.timeout(30), connect(spliced(server, "&key=crossed"), proxy=None) as client:
         for message in ("", b"", "text", b"bytes" * 10_000):
             await client.send(message)
             assert await client.recv() == message
@@ -37,7 +37,7 @@ async def test_bytes_sent_before_the_answer_cross_first(server: RunningServer) -
 async def test_a_drain_closes_both_legs_with_1001() -> None:
     with serving(drain_seconds=0.2) as upstream, serving(drain_seconds=0.2) as gateway:
         url = gateway.url(f"splice?to=ws://127.0.0.1:{upstream.port}/echo&query=key%3Dup&key=down")
-        async with asyncio.timeout(10), connect(url, proxy=None) as client:
+        async with asyncio.timeout(30), connect(url, proxy=None) as client:
             await client.send("hello")
             assert await client.recv() == "hello"
             gateway.terminate()

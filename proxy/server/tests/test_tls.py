@@ -19,7 +19,7 @@ async def test_a_tls_endpoint_serves_websockets_and_drains(certificate: Path) ->
     with serving(endpoints=[endpoint], drain_seconds=0.1) as server:
         await server.ask("ready")  # both listen before the first request is served
         url = f"wss://127.0.0.1:{port}/echo"
-        async with asyncio.timeout(10), connect(url, ssl=context, proxy=None) as client:
+        async with asyncio.timeout(30), connect(url, ssl=context, proxy=None) as client:
             await client.send("through TLS")
             assert await client.recv() == "through TLS"
             server.terminate()

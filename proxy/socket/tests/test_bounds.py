@@ -25,7 +25,7 @@ async def test_a_routes_own_bound_ends_its_links(
     world: World, redis: Redis, bounds: LinkBounds, code: int
 ) -> None:
     world.route = replace(world.route, bounds=bounds)
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         if code == 1009:
             await asyncio.get_running_loop().sock_sendall(client, frame(Opcode.TEXT, b"x" * 1001))

@@ -142,7 +142,7 @@ async def test_a_policy_that_raises_ends_its_link_with_the_errors_own_close(
 
     world.route = replace(world.route, policy=lambda _: Failing())
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         heard = await loop.sock_recv(client, 65536)
         await loop.sock_sendall(client, b"\x81\x82\0\0\0\0hi")
         while len(heard.partition(b"\r\n\r\n")[2]) < 4:
@@ -216,7 +216,7 @@ async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
 ) -> None:
     name, broken = hook.split(",", maxsplit=1)[0], LIVE_HOOKS[hook]
     world.route = replace(world.route, **{name: broken})  # type: ignore[arg-type]
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         (service,) = world.service.connections
         await service.send("hello")
@@ -310,7 +310,7 @@ async def test_an_end_that_cannot_be_told_is_the_policys_failure_and_leaves_noth
 
     world.route = replace(world.route, policy=lambda _: Wrong())
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await loop.sock_sendall(client, b"\x81\x82\0\0\0\0hi")
         first, payload, _ = await read(client, rest)
@@ -325,7 +325,7 @@ async def test_a_phrase_that_fails_as_the_answer_to_a_dropped_message_ends_the_l
 ) -> None:
     limits = MessageLimits(messages_per_connection=Rate(1, 60), over=OverRate.DROP)
     world.route = replace(world.route, phrase=LIVE_HOOKS[hook], message_limits=limits)
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await asyncio.get_running_loop().sock_sendall(client, b"\x81\x82\0\0\0\0hi" * 2)
         first, payload, _ = await read(client, rest)

@@ -211,7 +211,7 @@ async def test_a_leg_that_fails_ends_its_link_and_is_named_with_it(
     world: World, redis: Redis, leg: Leg, hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     leads_to(world, leg)
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await asyncio.get_running_loop().sock_sendall(client, frame(Opcode.TEXT, b"a"))
         first, payload, _ = await read(client, rest)
@@ -226,7 +226,7 @@ async def test_a_client_whose_leg_says_that_it_closed_reads_that_close(
     world: World, redis: Redis, hook: str
 ) -> None:
     leads_to(world, Fails(hook, LegClosed(Close(4321, "bye"), by=ClosedBy.CLIENT)))
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await asyncio.get_running_loop().sock_sendall(client, frame(Opcode.TEXT, b"a"))
         first, payload, _ = await read(client, rest)
@@ -258,7 +258,7 @@ async def test_a_leg_that_is_closed_by_what_is_no_close_ends_its_link_as_a_failu
     world: World, redis: Redis, leg: Leg
 ) -> None:
     leads_to(world, leg)
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         first, payload, _ = await read(client, await accepted(client))
         assert (first, payload) == (0x88, (1011).to_bytes(2, "big") + b"internal error")
     await settle(world, redis)
@@ -278,7 +278,7 @@ async def test_a_leg_that_fails_at_its_close_costs_neither_client_nor_record_the
 ) -> None:
     leads_to(world, leg)
     with caplog.at_level(logging.INFO):
-        async with asyncio.timeout(10), world.client() as client:
+        async with asyncio.timeout(30), world.client() as client:
             rest = await accepted(client)
             while not world.node.links:
                 await asyncio.sleep(0)

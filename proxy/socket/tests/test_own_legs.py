@@ -74,7 +74,7 @@ async def test_messages_cross_both_ways_and_the_record_names_what_is_behind(
 ) -> None:
     loop, up = asyncio.get_running_loop(), redis.pubsub()
     await up.subscribe("session:s1:up")
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await redis.publish("session:s1:down", "from the agent")
         assert (await read(client, rest))[:2] == (0x81, b"from the agent")
@@ -98,7 +98,7 @@ async def test_a_message_over_the_routes_own_bound_ends_the_link_and_tells_the_l
 ) -> None:
     loop, up = asyncio.get_running_loop(), redis.pubsub()
     await up.subscribe("session:s1:up")
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await loop.sock_sendall(client, frame(Opcode.TEXT, b"x" * 2000) + frame(Opcode.TEXT, b"x" * 2001))
         first, payload, _ = await read(client, rest)
@@ -121,7 +121,7 @@ async def test_a_route_may_take_more_than_the_server_would_by_itself(world: Worl
     world.route = replace(world.route, bounds=LinkBounds(max_message_bytes=bytes_, idle_timeout_seconds=0.5))
     loop, up = asyncio.get_running_loop(), redis.pubsub()
     await up.subscribe("session:s1:up")
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await loop.sock_sendall(client, frame(Opcode.TEXT, b"x" * bytes_))
         while (said := await up.get_message(ignore_subscribe_messages=True, timeout=1)) is None:
@@ -166,7 +166,7 @@ async def test_a_leg_that_cannot_be_opened_refuses_the_handshake(
 
 @pytest.mark.usefixtures("sessions")
 async def test_a_message_of_the_leg_over_the_routes_bound_ends_the_link(world: World, redis: Redis) -> None:
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         rest = await accepted(client)
         await redis.publish("session:s1:down", "x" * 2001)
         first, payload, _ = await read(client, rest)

@@ -39,7 +39,7 @@ async def test_the_topic_of_a_link_is_the_first_of_its_routes_own(
 ) -> None:
     if not has_own:
         world.route = replace(world.route, topics=lambda _: (), topic_kinds=())
-    async with asyncio.timeout(10), world.client() as client:
+    async with asyncio.timeout(30), world.client() as client:
         await accepted(client)
         while not world.node.links:
             await asyncio.sleep(0)

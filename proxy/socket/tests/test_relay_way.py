@@ -58,7 +58,7 @@ async def test_an_upstream_leg_ends_with_a_consumer_that_is_given_up(
 
     if end == "before the accept":
         monkeypatch.setattr(ways, "bind_contextvars", fail)
-    async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
+    async with asyncio.timeout(30), serve(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         leg = await dial_leg(Target(url), DialRequest(), limits=LinkLimits())
 
@@ -90,7 +90,7 @@ async def test_what_a_client_sends_before_the_accept_ends_no_dial_and_reaches_th
         if message["type"] == "websocket.accept":
             events.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
-    async with asyncio.timeout(5), serve(service, "127.0.0.1", 0) as server:
+    async with asyncio.timeout(30), serve(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         route = Route(name="r", paths=(), upstream=Upstream.of("kb", url))
         ended = asyncio.Event()
@@ -120,6 +120,6 @@ async def test_a_client_that_leaves_before_the_accept_ends_the_dial() -> None:
     async def leave() -> dict[str, Any]:
         return {"type": "websocket.disconnect", "code": 1006}
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(ClientLeft):
             await RelayWay(opening_of(route, leave, None)).until_left(asyncio.Event().wait())  # type: ignore[arg-type]

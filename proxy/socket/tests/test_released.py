@@ -144,7 +144,7 @@ async def test_a_client_that_leaves_while_it_waits_for_whatever_is_noticed_and_l
     before = REGISTRY.get_sample_value("gateway_websocket_connections_total", labels) or 0
     is_waiting = step(world, valkey, monkeypatch)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async with world.client():
                 while not is_waiting():
                     await asyncio.sleep(0)

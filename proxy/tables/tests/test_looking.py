@@ -24,7 +24,7 @@ class Looks:
 
 async def test_an_outage_is_logged_once_and_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     looks = Looks(OperationalError("away"), TimeoutError(), OperationalError("still away"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         looking = asyncio.create_task(look_forever(looks, seconds=0.001, fails="rows: away"), name="looking")
         await looks.done.wait()
         looking.cancel()
@@ -36,6 +36,6 @@ async def test_a_mistake_in_what_becomes_of_the_rows_is_told_as_one_and_not_as_a
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.raises(KeyError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await look_forever(Looks(KeyError("a mistake")), seconds=0.001, fails="rows: away")
     assert caplog.messages == []

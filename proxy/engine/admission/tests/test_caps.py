@@ -68,7 +68,7 @@ async def node(
     assert admission.shared is not None
     running = asyncio.create_task(admission.shared.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not admission.shared.connected:
                 await asyncio.sleep(0.01)
             yield admission, script, replaced
@@ -196,7 +196,7 @@ async def test_redis_going_away_and_coming_back_loses_no_lease(valkey: ValkeySer
 
 async def test_a_node_that_leaves_gives_back_even_what_was_on_its_way(valkey: ValkeyServer) -> None:
     caps = ConnectionLimits(name="default", per_address=9, per_user=9, connect_rate=FAST)
-    async with node(valkey, "a") as (admission, script, _), asyncio.timeout(10):
+    async with node(valkey, "a") as (admission, script, _), asyncio.timeout(30):
         leases = [await admission.admit(str(n), caps, address="192.0.2.1", user_id="9") for n in range(3)]
         running = next(task for task in asyncio.all_tasks() if "SharedCaps.run" in repr(task.get_coro()))
         script.asks.shut()
@@ -222,7 +222,7 @@ async def test_a_newer_link_does_not_wait_for_the_end_of_the_oldest() -> None:
 
     caps = ConnectionLimits(per_address=9, per_user=1, connect_rate=Rate(100, 1))
     admission = Admission(node_id="n", replace=replace, replace_oldest=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         oldest = await admission.admit("1", caps, address="", user_id="ada")
         newest = await admission.admit("2", caps, address="", user_id="ada")
         await replacing.wait()

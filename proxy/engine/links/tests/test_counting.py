@@ -88,7 +88,7 @@ def relayed(sent: Sequence[str], said: Sequence[str], gate: MessageGate | None) 
         client = Client(*sent, close=None if said else closes.NORMAL, by=ClosedBy.CLIENT)
         service = Service(*said, close=closes.NORMAL if said else None, by=ClosedBy.UPSTREAM)
         asked = terms(policy=Script(), control=True, gate=gate, counters=counters, life=AnsweringLife())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await Relay(client, service, asked).run()
 
     heard = asyncio.Event()

@@ -84,7 +84,7 @@ class FailingLeg(ScriptedLeg):
 
 async def relayed(client: ScriptedLeg, service: ScriptedLeg, **options: Any) -> LegClosed:
     relay = Relay(client, service, terms(**{"policy": Strict(), "farewell": lambda _: ("bye",), **options}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await relay.run()
 
 
@@ -160,7 +160,7 @@ async def test_an_event_is_told_in_the_links_own_context_so_that_log_lines_name_
 
     relay: asyncio.Future[Relay] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(joined())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         (await relay).inject(Event("news"))
         assert await told == "the link"
         relay.result().end(closes.NORMAL, ClosedBy.GATEWAY)
@@ -238,7 +238,7 @@ async def test_an_end_is_read_ahead_of_a_rest_by_few_messages_in_order() -> None
 
 async def test_a_leg_that_closes_in_a_rest_ends_it_and_has_no_other() -> None:
     source = Rests(ScriptedLeg("a", "b", close=closes.NORMAL, by=ClosedBy.CLIENT), max_bytes=1000)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for message in ("a", "b"):
             source.rest(60)
             assert await source.receive() == message

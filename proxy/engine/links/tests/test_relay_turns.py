@@ -36,7 +36,7 @@ async def test_others_have_a_turn_after_every_few_messages(speaker: ClosedBy) ->
     )
     relay = Relay(client, service, terms())
     running, counting = asyncio.create_task(relay.run()), asyncio.create_task(others())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await until(lambda: len(heard_in) == len(said))
         relay.end(closes.NORMAL, ClosedBy.GATEWAY)
         await running

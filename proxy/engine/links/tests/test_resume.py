@@ -134,7 +134,7 @@ async def test_nothing_is_left_of_a_link_that_ends_while_it_reconnects(world: Wo
 
 
 async def test_nothing_is_left_of_a_link_that_was_carried_over(world: World) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         relay = await world.relay()
         running = asyncio.create_task(relay.run())
         await world.kill()
@@ -155,7 +155,7 @@ async def test_nothing_is_left_of_a_link_that_was_carried_over(world: World) -> 
 
 
 async def test_a_full_buffer_takes_no_more_from_the_client_than_its_bound(world: World) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         relay = await world.relay()
         running = asyncio.create_task(relay.run())
         await world.kill()
@@ -175,7 +175,7 @@ async def test_a_full_buffer_takes_no_more_from_the_client_than_its_bound(world:
 
 
 async def test_a_route_that_does_not_tell_says_nothing(world: World) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         relay = await world.relay(tell=False)
         running = asyncio.create_task(relay.run())
         await world.kill()

@@ -225,7 +225,7 @@ async def test_a_link_goes_on_with_its_record_its_counts_and_its_expiry() -> Non
     assert list(other.topics) == ["user:42"]
     splice = Ended()
     other.begin(splice)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await splice.end_of == (closes.TOKEN_EXPIRED, ClosedBy.GATEWAY)
 
 

@@ -44,7 +44,7 @@ def relayed(answer: Answer) -> tuple[Close, ClosedBy, list[HookFailed]]:
         life = NotingLife()
         client = ScriptedLeg("a", close=None, by=ClosedBy.CLIENT)
         service = ScriptedLeg(close=None, by=ClosedBy.UPSTREAM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             ended = await Relay(client, service, terms(policy=Answers(answer), life=life)).run()
         return ended.close, ended.by, life.failures
 

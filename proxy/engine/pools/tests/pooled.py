@@ -65,5 +65,5 @@ def member(pool: Pool, url: str) -> Member:
 
 
 async def dial(pool: Pool, service: Service, *, key: str = "") -> MemberLease[str]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await pool.dial(service, DialRequest(), key=key)

@@ -74,7 +74,7 @@ async def answering(answer: bytes | None, asked: asyncio.Event | None = None) ->
 async def test_each_answer_that_is_no_upgrade_means_its_own_failure(
     answer: bytes, failure: type[Exception]
 ) -> None:
-    async with asyncio.timeout(5), answering(answer) as url:
+    async with asyncio.timeout(30), answering(answer) as url:
         with pytest.raises(failure):
             await dial_leg(Target(url), DialRequest(), limits=LIMITS)
 
@@ -88,7 +88,7 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
 
 async def test_a_service_cannot_send_the_gateway_elsewhere() -> None:
     asked = asyncio.Event()
-    async with asyncio.timeout(5), answering(b"", asked) as elsewhere:
+    async with asyncio.timeout(30), answering(b"", asked) as elsewhere:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
         async with answering(moved) as url:
             with pytest.raises(UpstreamRefused) as refused:
@@ -115,7 +115,7 @@ async def test_a_cancelled_dial_leaves_no_socket() -> None:
         await writer.wait_closed()
         gone.set()
 
-    async with asyncio.timeout(5), await asyncio.start_server(service, "127.0.0.1", 0) as server:
+    async with asyncio.timeout(30), await asyncio.start_server(service, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         dialling = asyncio.create_task(dial_leg(Target(url), DialRequest(), limits=LinkLimits()))
         await came.wait()
@@ -136,7 +136,7 @@ async def test_a_dial_asks_for_what_it_was_told_to_and_nothing_more() -> None:
         await connection.wait_closed()
 
     request = DialRequest(path="/ws", query="a=1", headers=(("x-request-id", "r"),), subprotocols=("v2",))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async with serve(service, "127.0.0.1", 0, process_request=keep, subprotocols=["v2"]) as server:  # type: ignore[list-item]
             target = request.target(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/")
             leg = await dial_leg(Target(target), request, limits=LIMITS)
@@ -172,7 +172,7 @@ async def test_a_leg_tells_how_it_ended_and_by_whom(end: str, close: Close, by: 
             await connection.send(b"\xff", text=True)
         await connection.wait_closed()
 
-    async with asyncio.timeout(5), serve(service, "127.0.0.1", 0, compression=None) as server:
+    async with asyncio.timeout(30), serve(service, "127.0.0.1", 0, compression=None) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         leg = await dial_leg(Target(url), DialRequest(), limits=LIMITS)
         with pytest.raises(LegClosed) as ended:
@@ -205,7 +205,7 @@ def test_what_cannot_be_sent_is_known_before_there_is_a_dial(unsendable: dict[st
 async def test_a_node_that_has_no_file_left_says_that_it_is_full(way: Any) -> None:
     which = resource.RLIMIT_NOFILE
     _, hard = resource.getrlimit(which)
-    async with asyncio.timeout(5), answering(b"") as url:
+    async with asyncio.timeout(30), answering(b"") as url:
         soft, _ = resource.getrlimit(which)
         with open("/dev/null") as lowest_free:  # noqa: ASYNC230  nothing is read
             resource.setrlimit(which, (lowest_free.fileno(), hard))
@@ -228,7 +228,7 @@ async def test_a_fault_that_stands_for_itself_is_not_its_own_cause(way: Any) -> 
 
 async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None:
     for way in WAYS:
-        async with asyncio.timeout(5), answering(b"") as url:
+        async with asyncio.timeout(30), answering(b"") as url:
             target = Target(url)
             with pytest.raises(UpstreamRefused):
                 await way(target, DialRequest())
@@ -253,7 +253,7 @@ async def test_a_service_that_drops_the_connection_has_taken_it_before() -> None
 async def test_a_busy_service_says_when_to_come_back(head: bytes, said: bytes, seconds: float) -> None:
     answer = b"HTTP/1.1 " + head + b"\r\n" + said + b"Content-Length: 0\r\n\r\n"
     for way in WAYS:
-        async with answering(answer) as url, asyncio.timeout(5):
+        async with answering(answer) as url, asyncio.timeout(30):
             with pytest.raises(ServiceBusy) as busy:
                 await way(Target(url), DialRequest())
         assert busy.value.retry_after_seconds == seconds

@@ -57,7 +57,7 @@ async def probing(pool: Pool) -> AsyncIterator[Callable[[Member], bool]]:
     probes.logger.addHandler(changes)
     running = asyncio.create_task(probe_forever(pool))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             yield changes.queue.get  # type: ignore[misc]
     finally:
         probes.logger.removeHandler(changes)

@@ -59,7 +59,7 @@ async def test_all_dials_and_probes_of_members_behind_tls_share_one_context(
         return built[-1]
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
-    async with service(certificate) as url, asyncio.timeout(10):
+    async with service(certificate) as url, asyncio.timeout(30):
         for _ in range(2):
             for way in WAYS:
                 (await way(Target(url), DialRequest(path="/ws"))).abort()
@@ -69,7 +69,7 @@ async def test_all_dials_and_probes_of_members_behind_tls_share_one_context(
 
 
 async def test_a_member_whose_certificate_nobody_vouches_for_is_not_connected(certificate: Path) -> None:
-    async with service(certificate) as url, asyncio.timeout(10):
+    async with service(certificate) as url, asyncio.timeout(30):
         for way in WAYS:
             target = Target(url)
             with pytest.raises(DialFailed, match="CERTIFICATE_VERIFY_FAILED"):
