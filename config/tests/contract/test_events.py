@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -39,8 +40,9 @@ async def test_each_topic_reaches_exactly_its_own_clients(gateway: Gateway, publ
 
         ann_in_woods = await join("ann", "woods")
         ann_in_caves = await join("ann", "caves")
-        bob_in_woods = await join("bob", "woods")
-        (row,) = await gateway.wait_for_records("user_id = 'bob' AND closed_at IS NULL")
+        bob = f"bob-{uuid.uuid4().hex}"  # the record may still have another test's as there
+        bob_in_woods = await join(bob, "woods")
+        (row,) = await gateway.wait_for_records(f"user_id = '{bob}' AND closed_at IS NULL")
         for topic in ("user:ann", "experience:woods", f"connection:{row['id']}", "user:bo", "everyone"):
             await publisher.publish(topic, {"type": topic})
         assert await heard_until(ann_in_woods, "everyone") == ["user:ann", "experience:woods", "everyone"]
