@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.core.management import call_command
 from django.db import connections
+from psycopg.sql import SQL, Identifier
 from pytest_django import DjangoDbBlocker
 
+from config.testing.migrated import copied_to
 from config.testing.servers import PostgresServer
 from proxy.tables.database_settings import database
 from proxy.tables.executor import DatabaseExecutor
@@ -34,12 +36,11 @@ WRITTEN = (
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: PostgresServer, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The URL of a PostgreSQL database with every table."""
+def migrated_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a PostgreSQL database with every table; migrated by a process whose waits nobody bounds."""
     postgres_server.ensure_running()
     url = postgres_server.create_database()
-    with django_db_blocker.unblock(), default_database(url):
-        call_command("migrate", verbosity=0)
+    assert copied_to(url, settings="config.settings")
     yield url
     postgres_server.ensure_running()
     postgres_server.drop_database(url)
@@ -54,8 +55,9 @@ def postgres_database(
         yield postgres
         postgres.ensure_running()
         connections["default"].close()
-        with connections["default"].cursor() as cursor:
-            cursor.execute(f"TRUNCATE {', '.join(WRITTEN)} CASCADE")
+    # Not as Django's: a call of the test's that still waits for its answer may hold a lock for seconds.
+    with psycopg.connect(migrated_postgres, autocommit=True, options="-c lock_timeout=30s") as connection:
+        connection.execute(SQL("TRUNCATE {} CASCADE").format(SQL(", ").join(map(Identifier, WRITTEN))))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

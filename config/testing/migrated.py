@@ -28,7 +28,7 @@ def copied_to(url: str, *, settings: str) -> bool:
             return False
         path.write_bytes(_sqlite(settings))
         return True
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with psycopg.connect(url, connect_timeout=30) as connection:
         if connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'").fetchone() is not None:
             return False
     server = urlunsplit(urlsplit(url)._replace(path="/postgres"))
@@ -56,7 +56,7 @@ def _postgres(server: str, settings: str) -> str:
 
 def _replace(server: str, name: str, *, template: str) -> None:
     """Make the database `name` a copy of `template`, whatever it was."""
-    with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(server, autocommit=True, connect_timeout=30) as connection:
         connection.execute(SQL("DROP DATABASE IF EXISTS {}").format(Identifier(name)))
         copy = SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(copy.format(Identifier(name), Identifier(template)))

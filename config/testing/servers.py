@@ -21,7 +21,7 @@ from pathlib import Path
 from config.testing.program import Program, ProgramFailed, free_port
 
 NOBODY_UID = 65534
-START_SECONDS = 20.0
+START_SECONDS = 40.0
 
 
 class Server(ABC):
@@ -236,7 +236,7 @@ class PostgresServer(Server):
     def execute(self, statement: str) -> None:
         import psycopg
 
-        with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self.url(), autocommit=True, connect_timeout=30) as connection:
             connection.execute(statement.encode())
 
     def remove(self) -> None:

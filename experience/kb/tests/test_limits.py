@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -51,15 +52,22 @@ async def serving(players: MemoryPlayers | None = None, **limits: float) -> Asyn
         answers=Answers(players=players or MemoryPlayers(), announcer=Announcer(publish_nowhere)),
         limits=KbLimits(**limits),  # type: ignore[arg-type]
     )
-    async with asyncio.timeout(20), service.listening("127.0.0.1", 0) as addresses:
+    async with asyncio.timeout(40), service.listening("127.0.0.1", 0) as addresses:
         yield f"ws://{addresses[0]}/ws/experience?token=42&experience=wylding-woods"
 
 
 async def stalling_client(url: str) -> ClientConnection:
-    """A client that reads nothing more once its small buffers are full."""
-    stalled = await connect(url, proxy=None, max_queue=1, ping_interval=None, close_timeout=1)
-    stalled.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    return stalled
+    """A client that reads nothing more once its small buffers are full.
+
+    They are small from the beginning: behind a window that shrinks, its kernel drops what comes, all that
+    acknowledges what it sends included, and then it is the client that waits.
+    """
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.setblocking(False)
+    address = urlsplit(url)
+    await asyncio.get_running_loop().sock_connect(small, (address.hostname, address.port))
+    return await connect(url, sock=small, proxy=None, max_queue=1, ping_interval=None, close_timeout=1)
 
 
 async def flood(stalled: ClientConnection, patience_seconds: float = 30) -> None:
@@ -67,9 +75,11 @@ async def flood(stalled: ClientConnection, patience_seconds: float = 30) -> None
 
     Raises TimeoutError when nothing more is taken for that long.
     """
+    question = '{"type":"get_state"}' + 2000 * " "  # or it takes 200,000 of them to fill what holds questions
     while True:
         async with asyncio.timeout(patience_seconds):
-            await stalled.send('{"type":"get_state"}')
+            await stalled.send(question)
+        await asyncio.sleep(0)  # or none is answered before that is full
 
 
 async def test_a_client_that_does_not_read_is_closed_and_its_neighbour_is_not() -> None:
