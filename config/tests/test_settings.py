@@ -120,6 +120,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"RELAY_MODE": "streams"}, "one of live, durable"),
     ({"RELAY_KEEP_MESSAGES": "0"}, "a whole number of 1 or more"),
     ({"RELAY_KEEP_SECONDS": "0"}, "a number of seconds from 1"),
+    ({"RELAY_KEEP_BYTES": "65535"}, "a whole number of 65536 or more"),
     ({"RELAY_WS_TIMEOUT_SECONDS": "0"}, "a number of seconds from 0.001"),
     ({"RELAY_MESSAGE_RATE": "many"}, "a rate such as 20/s or 100/m"),
     ({"RELAY_BYTE_RATE": "many"}, "a rate such as 20/s or 100/m"),

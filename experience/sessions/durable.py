@@ -12,9 +12,10 @@ from redis.exceptions import ResponseError
 
 from experience.sessions import counts, messages, names, stream
 from experience.sessions.leg import BACKPRESSURE_BYTES, Relay, SessionLeg
-from experience.settings import RELAY_KEEP_MESSAGES, RELAY_KEEP_SECONDS, RELAY_MOST_BYTES
+from experience.settings import RELAY_KEEP_BYTES, RELAY_KEEP_MESSAGES, RELAY_KEEP_SECONDS, RELAY_MOST_BYTES
 from proxy.api import ClientSide, Close, CommandsAway, Subject, payload_bytes
 
+_KEPT = stream.Kept(RELAY_KEEP_MESSAGES, RELAY_KEEP_SECONDS, RELAY_KEEP_BYTES)
 # Of one read; and several are under way at once, over the connection of all.
 _MOST_AT_ONCE, _MOST_BYTES_AT_ONCE = 100, 256 << 10
 # Between looks at a client that has much to read, at first and at last, and between reads that fail.
@@ -112,8 +113,7 @@ class DurableLeg(SessionLeg):
             self._place,
             most=_MOST_AT_ONCE,
             most_bytes=_MOST_BYTES_AT_ONCE,
-            keep=RELAY_KEEP_MESSAGES,
-            keep_seconds=RELAY_KEEP_SECONDS,
+            kept=_KEPT,
         )
 
     async def _push(self, client: ClientSide, message: str) -> None:
@@ -126,8 +126,7 @@ class DurableLeg(SessionLeg):
         self.watch_outbox(client)
 
     async def pass_on(self, message: str | bytes) -> None:
-        key, seconds = names.up_channel(self.session_id), RELAY_KEEP_SECONDS
-        await self.relay.asked(*stream.add(key, message, keep=RELAY_KEEP_MESSAGES, keep_seconds=seconds))
+        await self.relay.asked(*stream.add(names.up_channel(self.session_id), message, kept=_KEPT))
 
     def abort(self) -> None:
         if self._reading is not None:

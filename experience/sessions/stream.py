@@ -1,10 +1,11 @@
 """A durable session's stream in Redis: where a reader stands, what comes behind that, and what is missing.
 
-A stream loses its oldest entries, by number and by age. Redis counts what was ever added to it: what was
-removed is that number less those that are left. So a reader that knows how many it has seen knows whether any
-was removed before it came to it. One that comes back knows the id of the last one only: if that is still
-there, or is the last of all, nothing is missing; else something may be. How many came before it, only who
-counts them all can say: until it is through with what there is, such a reader knows the least it has seen.
+A stream loses its oldest entries, by number, by age and by memory. Redis counts what was ever added to it:
+what was removed is that number less those that are left. So a reader that knows how many it has seen knows
+whether any was removed before it came to it. One that comes back knows the id of the last one only: if that
+is still there, or is the last of all, nothing is missing; else something may be. How many came before it,
+only who counts them all can say: until it is through with what there is, such a reader knows the least it
+has seen.
 """
 
 from __future__ import annotations
@@ -45,21 +46,33 @@ return {there, added - length + there, ARGV[1]}
 """
 
 # Remove what is older than so many ms: ids begin with the time.
-_TRIM_OLD = """
+# And the oldest for as long as the whole takes too many bytes of memory; the newest stays. To measure that
+# takes longer the more there is, so it is done only where a large message came: all others that there may be
+# have a quarter of those bytes, and what is measured has the rest. A Redis that does not tell keeps it all.
+_TRIM = """
 local function trim_old(key, keep)
   local now = redis.call('TIME')
   redis.call('XTRIM', key, 'MINID', string.format('%.0f', now[1] * 1000 + now[2] / 1000 - keep))
+end
+local function trim_large(key, size, most, most_bytes)
+  if 4 * size * most <= tonumber(most_bytes) then return end
+  for left = redis.call('XLEN', key) - 1, 1, -1 do
+    local bytes = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 0)
+    if type(bytes) ~= 'number' or bytes <= 0.75 * most_bytes then return end
+    redis.call('XTRIM', key, 'MAXLEN', left)
+  end
 end
 """
 
 # At most ARGV[2] entries behind ARGV[1], and no further one after ARGV[5] bytes of them; how many were ever
 # added, how many are left, whether more may follow, and whether any is missing before these, where at least
-# ARGV[6] of all were seen. Then trim it, by number and by age. An agent sets with each message how long the
-# whole has to live; here it is only seen to that it has a time, and that this outlasts the age.
+# ARGV[6] of all were seen. Then trim it, to ARGV[3] entries, ARGV[4] ms and ARGV[7] bytes. An agent sets with
+# each message how long the whole has to live; here it is only seen to that it has a time, and that this
+# outlasts the age.
 _READ = (
-    _TRIM_OLD
+    _TRIM
     + """
-local added, entries, bytes, more = 0, {}, 0, 1
+local added, entries, bytes, more, largest = 0, {}, 0, 1, 0
 if redis.call('EXISTS', KEYS[1]) == 0 then return {entries, 0, 0, 0, 0} end
 local about = redis.call('XINFO', 'STREAM', KEYS[1])
 for at = 1, #about, 2 do
@@ -72,24 +85,28 @@ while more == 1 and #entries < most and bytes < most_bytes do
   local next = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', 1)[1]
   if next then
     entries[#entries + 1], last = next, next[1]
-    for _, word in ipairs(next[2]) do bytes = bytes + #word end
+    for _, word in ipairs(next[2]) do
+      bytes, largest = bytes + #word, math.max(largest, #word)
+    end
   else
     more = 0
   end
 end
 redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[3])
 trim_old(KEYS[1], ARGV[4])
+trim_large(KEYS[1], largest, ARGV[3], ARGV[7])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[1], 2 * ARGV[4]) end
 return {entries, added, length, more, gap}
 """
 )
 
-# Add ARGV[2] as the field ARGV[4]; some ARGV[3] entries are kept, and those for ARGV[1] ms.
+# Add ARGV[2] as the field ARGV[4]; some ARGV[3] entries are kept, and those for ARGV[1] ms, in ARGV[5] bytes.
 _ADD = (
-    _TRIM_OLD
+    _TRIM
     + """
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', ARGV[4], ARGV[2])
 trim_old(KEYS[1], ARGV[1])
+trim_large(KEYS[1], #ARGV[2], ARGV[3], ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return id
 """
@@ -99,6 +116,14 @@ return id
 def is_position(text: str) -> bool:
     """Whether it may be the id of an entry."""
     return _POSITION.fullmatch(text) is not None
+
+
+class Kept(NamedTuple):
+    """What a stream holds: its last `messages`, each for `seconds`, in so many `bytes` of memory."""
+
+    messages: int
+    seconds: float
+    bytes: int
 
 
 class Batch(NamedTuple):
@@ -145,12 +170,13 @@ def found(answer: Answer) -> tuple[Place, bool]:
     return Place(id_, max(0, seen)), bool(is_whole)
 
 
-def read(key: str, place: Place, *, most: int, most_bytes: int, keep: int, keep_seconds: float) -> Words:
+def read(key: str, place: Place, *, most: int, most_bytes: int, kept: Kept) -> Words:
     """The command for the next messages."""
-    keep_ms = int(keep_seconds * 1000)
-    return ("EVAL", _READ, 1, key, place.id, most, keep, keep_ms, most_bytes, place.seen)
+    keep_ms = int(kept.seconds * 1000)
+    words = (key, place.id, most, kept.messages, keep_ms, most_bytes, place.seen, kept.bytes)
+    return ("EVAL", _READ, 1, *words)
 
 
-def add(key: str, message: str | bytes, *, keep: int, keep_seconds: float) -> Words:
+def add(key: str, message: str | bytes, *, kept: Kept) -> Words:
     """The command that adds one."""
-    return ("EVAL", _ADD, 1, key, int(keep_seconds * 1000), message, keep, FIELD)
+    return ("EVAL", _ADD, 1, key, int(kept.seconds * 1000), message, kept.messages, FIELD, kept.bytes)

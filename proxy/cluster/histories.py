@@ -78,6 +78,12 @@ class _Topic:
 
     until: int
     entries: deque[tuple[int, Entry]] = field(default_factory=deque)
+    bytes: int = 0
+
+    def is_beyond(self, history: History, horizon: int) -> bool:
+        """Whether its oldest entry is too old, or one too many."""
+        is_old = self.entries[0][1].number < horizon
+        return is_old or len(self.entries) > history.events or self.bytes > history.bytes
 
     def behind(self, number: int) -> list[tuple[int, Entry]]:
         return [each for each in self.entries if each[1].number > number]
@@ -106,8 +112,9 @@ class MemoryHistory:
         before = topic.entries[-1][1].number if topic.entries else now - kept
         topic.entries.append((before, Entry(now, message)))
         topic.until = now + kept
-        while len(topic.entries) > asked.history.events or topic.entries[0][1].number < now - kept:
-            topic.entries.popleft()
+        topic.bytes += len(message)
+        while len(topic.entries) > 1 and topic.is_beyond(asked.history, now - kept):
+            topic.bytes -= len(topic.entries.popleft()[1].message)
 
     def recover(self, asked: Sequence[Asked], *, since: Position | None, most_bytes: int) -> Found:
         """What they remember behind `since`; nothing for None."""

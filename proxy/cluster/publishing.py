@@ -14,6 +14,7 @@ from django.utils.asyncio import async_unsafe
 from proxy.cluster import signals
 from proxy.cluster.asking import ask, ask_sync, question
 from proxy.cluster.questions import Answers, Question
+from proxy.core.history import SINCE_BYTES
 from proxy.core.routes import SINCE
 from proxy.core.topics import check_topic
 from proxy.registry import history_of, topic_kinds
@@ -22,8 +23,8 @@ MAX_IDEMPOTENCY_CHARS = 200
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def encode_event(event: Mapping[str, Any]) -> str:
-    """`event` as the one JSON text that clients read.
+def encode_event(event: Mapping[str, Any], *, position_bytes: int = 0) -> str:
+    """`event` as the one JSON text that clients read, but for its position, of so many bytes.
 
     Raises:
         ValueError: it is no object with a text `type`, is no JSON, claims to be the gateway itself, or has
@@ -39,15 +40,18 @@ def encode_event(event: Mapping[str, Any]) -> str:
         size_bytes = len(text.encode())  # half a surrogate pair is no text, and would only fail on the way
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"an event must be JSON: {error}") from error
-    if size_bytes > settings.MAX_EVENT_BYTES:
-        raise ValueError(f"an event has at most {settings.MAX_EVENT_BYTES} bytes; this one has {size_bytes}")
+    most_bytes = settings.MAX_EVENT_BYTES - position_bytes
+    if size_bytes > most_bytes:
+        raise ValueError(f"an event has at most {most_bytes} bytes; this one has {size_bytes}")
     return text
 
 
 def _text_for(topic: str, event: Mapping[str, Any]) -> str:
     """`encode_event` for a topic, which may have a history and gives its events a position then."""
-    text = encode_event(event)
-    if SINCE in event and history_of(topic) is not None:
+    if history_of(topic) is None:
+        return encode_event(event)
+    text = encode_event(event, position_bytes=SINCE_BYTES)
+    if SINCE in event:
         raise ValueError(f"an event of {topic!r} is given its {SINCE!r} by the gateway")
     return text
 

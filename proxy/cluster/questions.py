@@ -117,13 +117,15 @@ def places(questions: Sequence[Question]) -> list[Place]:
     ]
 
 
-# The key of a topic's history, of how many events, for how many seconds; as a script gets it.
-Memory = tuple[str, int | str, int | str]
+# As a script gets it: the key of a topic's history, its events, seconds and bytes.
+Memory = tuple[str, int | str, int | str, int | str]
 
 
 def memory_of(group: str, history: History | None) -> Memory:
     """Where the topic of that group remembers its events."""
-    return ("", "", "") if history is None else (f"{HISTORY}{group}", history.events, history.seconds)
+    if history is None:
+        return "", "", "", ""
+    return f"{HISTORY}{group}", history.events, history.seconds, history.bytes
 
 
 @dataclass(frozen=True, slots=True)

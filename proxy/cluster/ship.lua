@@ -7,18 +7,18 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local shipped, again, refusal = {}, false, nil
-local function ship(channel, message, history, most, kept)
+local function ship(channel, message, history, most, kept, bytes)
   if history ~= '' then
-    message = remember(message, history, most, kept)
+    message = remember(message, history, most, kept, bytes)
   end
   redis.call('PUBLISH', channel, message)
 end
-for first = 4, #ARGV, 6 do
-  local channel, message, key, history, most, kept = unpack(ARGV, first, first + 5)
+for first = 4, #ARGV, 7 do
+  local channel, message, key, history, most, kept, bytes = unpack(ARGV, first, first + 6)
   if redis.call('SISMEMBER', KEYS[2], key) == 1 then
     again = true
   else
-    local is_shipped, said = pcall(ship, channel, message, history, most, kept)
+    local is_shipped, said = pcall(ship, channel, message, history, most, kept, bytes)
     if not is_shipped then -- what is before it went out, and is not to go out again when all of this is repeated
       refusal = redis.error_reply((type(said) == 'table' and said.err or said) .. ' ' .. history)
       break

@@ -15,13 +15,17 @@ from typing import NamedTuple, Self
 
 MOST_EVENTS = 1_000
 MOST_SECONDS = 7 * 86_400
+LEAST_BYTES, MOST_BYTES = 1024, 64 << 20
+# What a position adds to an event at most.
+SINCE_BYTES = len(',"since":""') + len(f"{10**20 - 1}-{10**16 - 1}")
 _TEXT = re.compile(r"(\d{1,20})-(\d{1,16})", re.ASCII)
 _MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """A topic remembers the last `events` of its events, each for `seconds`.
+    """A topic remembers the last `events` of its events, each for `seconds`, and of those as many as have
+    `bytes` together; the last one, however large it is.
 
     Raises:
         ValueError: it is to remember nothing, or too much.
@@ -29,11 +33,17 @@ class History:
 
     events: int
     seconds: int
+    bytes: int = 1 << 20
 
     def __post_init__(self) -> None:
-        if not (1 <= self.events <= MOST_EVENTS and 1 <= self.seconds <= MOST_SECONDS):
+        if not (
+            1 <= self.events <= MOST_EVENTS
+            and 1 <= self.seconds <= MOST_SECONDS
+            and LEAST_BYTES <= self.bytes <= MOST_BYTES
+        ):
             raise ValueError(
-                f"a history has 1 to {MOST_EVENTS} events and 1 to {MOST_SECONDS} seconds; got {self}"
+                f"a history has 1 to {MOST_EVENTS} events and 1 to {MOST_SECONDS} seconds, "
+                f"and {LEAST_BYTES} to {MOST_BYTES} bytes; got {self}"
             )
 
 

@@ -12,7 +12,8 @@ from redis.exceptions import ResponseError
 
 from experience.sessions import stream
 
-KEY = "session:s:down"
+KEY, UP = "session:s:down", "session:s:up"
+KEPT = stream.Kept(1000, 3600, 1 << 20)
 
 
 @dataclass
@@ -31,7 +32,8 @@ class Reader:
         return not is_whole
 
     async def read(self, *, most: int, keep: int) -> tuple[list[int], bool]:
-        words = stream.read(KEY, self.place, most=most, most_bytes=1 << 20, keep=keep, keep_seconds=3600)
+        kept = stream.Kept(keep, 3600, 1 << 20)
+        words = stream.read(KEY, self.place, most=most, most_bytes=1 << 20, kept=kept)
         batch = self.place.take(await self.redis.execute_command(*words))
         return [int(message) for _, message in batch.entries], batch.has_gap
 
@@ -67,6 +69,37 @@ async def test_who_is_not_told_of_a_gap_has_missed_nothing_and_who_is_has_missed
 async def _first(redis: Redis, *, default: int) -> int:
     entries: Any = await redis.xrange(KEY, count=1)
     return int(entries[0][1][b"message"]) if entries else default
+
+
+async def _add(redis: Any, message: str) -> int:
+    """How much memory the stream takes then."""
+    await redis.execute_command(*stream.add(UP, message, kept=KEPT))
+    return int(await redis.memory_usage(UP, samples=0))
+
+
+async def test_however_large_its_messages_are_a_stream_takes_no_more_memory_than_it_may(redis: Redis) -> None:
+    for number in range(64):
+        assert await _add(redis, f"{number} {'x' * 100_000}") <= KEPT.bytes
+    entries: Any = await redis.xrange(UP)
+    numbers = [int(fields[b"message"].partition(b" ")[0]) for _, fields in entries]
+    assert numbers == list(range(57, 64))
+    assert max([await _add(redis, "x" * 250) for _ in range(1100)]) <= KEPT.bytes
+    assert await redis.xlen(UP) >= KEPT.messages
+    await _add(redis, "x" * (2 << 20))
+    assert await redis.xlen(UP) == 1
+
+
+async def test_what_is_removed_for_its_size_before_a_reader_comes_to_it_is_a_gap(redis: Any) -> None:
+    for number in range(64):
+        await redis.xadd(KEY, {"message": f"{number} {'x' * 100_000}"})
+    place, numbers, gaps = stream.Place(stream.BEGINNING, 0), list[int](), list[bool]()
+    for _ in range(12):
+        words = stream.read(KEY, place, most=1, most_bytes=1, kept=KEPT)
+        batch = place.take(await redis.execute_command(*words))
+        numbers += [int(message.partition(b" ")[0]) for _, message in batch.entries]
+        gaps.append(batch.has_gap)
+    assert numbers == [0, *range(57, 64)]
+    assert gaps == [False, True, *[False] * 10]
 
 
 async def test_to_find_a_place_costs_the_same_however_much_is_behind_it(redis: Redis) -> None:

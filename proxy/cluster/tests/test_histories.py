@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 
 LONG = History(events=100, seconds=600)
+LARGE = History(events=100, seconds=600, bytes=10_000)
 BRIEF = History(events=3, seconds=600)
 PLENTY = 1 << 20
 
@@ -42,11 +44,12 @@ class Store:
         hear_events(self.hub)
 
     async def publish(
-        self, topic: str, *numbers: int, history: History | None = LONG, once: str = ""
+        self, topic: str, *numbers: int, history: History | None = LONG, once: str = "", text: str = ""
     ) -> None:
         questions = []
         for number in numbers:
-            signal = {**signals.event(f'{{"number":{number}}}'), "topic": topic}
+            event = json.dumps({"number": number, "text": text})
+            signal = {**signals.event(event), "topic": topic}
             questions.append(Question(group=group_name(topic), signal=signal, once=once, history=history))
         await self.layer.store.ask(questions)
 
@@ -125,6 +128,45 @@ async def test_more_than_a_topic_remembers_is_said_to_be_forgotten(store: Store)
     assert (store.numbers(found), found.outcome(since)) == ([], Outcome.FORGOTTEN)
 
 
+async def test_a_topic_remembers_no_more_bytes_than_it_may_and_says_what_it_has_forgotten(
+    store: Store,
+) -> None:
+    since = [await store.now()]
+    for number in range(30):
+        await store.publish("room:1", number, text="x" * 650, history=LARGE)
+        since.append(await store.now())
+    kept = store.numbers(await store.find(since[-11], "room:1", history=LARGE))
+    assert kept == list(range(20, 30))
+    for missed, expected in ((10, Outcome.RECOVERED), (20, Outcome.FORGOTTEN), (30, Outcome.FORGOTTEN)):
+        place = since[30 - missed]
+        assert (await store.find(place, "room:1", history=LARGE)).outcome(place) is expected
+
+
+async def test_an_event_that_is_larger_than_all_that_a_topic_may_remember_is_remembered_alone(
+    store: Store,
+) -> None:
+    await store.publish("room:1", *range(60), history=LARGE)
+    since = await store.now()
+    await store.publish("room:1", 60, text="x" * 20_000, history=LARGE)
+    found = await store.find(since, "room:1", history=LARGE)
+    assert (store.numbers(found), found.outcome(since)) == ([60], Outcome.RECOVERED)
+    await store.publish("room:1", 61, history=LARGE)
+    found = await store.find(since, "room:1", history=LARGE)
+    assert (store.numbers(found), found.outcome(since)) == ([], Outcome.FORGOTTEN)
+    await store.publish("room:1", *range(62, 80), history=LARGE)
+    assert len((await store.find(found.now, "room:1", history=LARGE)).entries()) == 18
+
+
+@in_redis
+async def test_many_topics_of_the_largest_events_fill_no_redis(store: Store, valkey: ValkeyServer) -> None:
+    async with Redis.from_url(valkey.url) as redis:
+        before = (await redis.info("memory"))["used_memory_dataset"]
+        for topic in range(4):
+            await store.publish(f"room:{topic}", *range(50), text="x" * 500_000)
+        after = (await redis.info("memory"))["used_memory_dataset"]
+    assert after - before < 4 * (2 << 20)
+
+
 async def test_too_many_bytes_or_events_are_said_to_be_too_much(store: Store) -> None:
     since = await store.now()
     await store.publish("room:1", *range(50))
@@ -143,7 +185,7 @@ async def test_of_large_events_hardly_more_is_read_than_may_be_told_and_nothing_
     since = await store.now()
     large = f'{{"text":"{"x" * 100_000}"}}'
     signal = {**signals.event(large), "topic": "room:1"}
-    question = Question(group=group_name("room:1"), signal=signal, history=LONG)
+    question = Question(group=group_name("room:1"), signal=signal, history=replace(LONG, bytes=16 << 20))
     await store.layer.store.ask([question] * 100)
     async with Redis.from_url(valkey.url) as redis:
         await redis.config_resetstat()

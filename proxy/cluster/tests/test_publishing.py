@@ -10,7 +10,8 @@ from pytest_django.fixtures import Settings
 
 from proxy.cluster import publishing, shipping
 from proxy.cluster.publishing import Publication, encode_event, publish_on_commit
-from proxy.core.history import History
+from proxy.cluster.signals import event_of
+from proxy.core.history import SINCE_BYTES, History
 from proxy.models import WaitingEvent
 
 DEEP: list[Any] = []
@@ -65,6 +66,20 @@ def test_an_event_has_a_bound_in_bytes_that_is_named(settings: Settings) -> None
     assert encode_event({"type": "é" * 6}) == '{"type":"éééééé"}'
     with pytest.raises(ValueError, match=r"^an event has at most 24 bytes; this one has 25$"):
         encode_event({"type": "é" * 7})
+
+
+def test_where_the_gateway_adds_a_position_an_event_has_room_for_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "history_of", lambda _: History(events=1, seconds=1))
+    settings.MAX_EVENT_BYTES = 100
+    event = {"type": "a", "text": ""}
+    bare = len(encode_event(event))
+    largest = event | {"text": "x" * (100 - SINCE_BYTES - bare)}
+    signal = {**Publication("user:1", largest).question().signal, "since": f"{'9' * 20}-{'9' * 16}"}
+    assert len(event_of(signal).text) == 100
+    with pytest.raises(ValueError, match=f"^an event has at most {100 - SINCE_BYTES} bytes; this one has"):
+        Publication("user:1", event | {"text": largest["text"] + "x"}).question()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from proxy.cluster.questions import Answers, Command, LayerAway, Place, Sent, Si
 
 def asked(*channels: str, is_patient: bool = False) -> list[Sent]:
     return [
-        Sent(channel, b"message", "", Place("gateway:answers:x", number, 10), ("", "", ""), is_patient)
+        Sent(channel, b"message", "", Place("gateway:answers:x", number, 10), ("", "", "", ""), is_patient)
         for number, channel in enumerate(channels)
     ]
 
@@ -29,7 +29,7 @@ def played(
         while True:
             told.append(command)
             if command[0] == "evalsha":
-                command = talk.send([reached] * ((len(command[1]) - 2) // 7))
+                command = talk.send([reached] * ((len(command[1]) - 2) // 8))
             else:
                 at = f"{len(told)}-0"
                 command = talk.send([(b"gateway:answers:x", [(at, entries.pop(0))])] if entries else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.history import Entry, Found, History, Outcome, Position, Remembered
+from proxy.core.history import SINCE_BYTES, Entry, Found, History, Outcome, Position, Remembered
 
 SECOND = 1_000_000
 NOW = 1_000 * SECOND
@@ -72,7 +72,24 @@ def test_the_events_of_all_topics_are_told_in_the_order_in_which_they_were_publi
     assert [entry.number for entry in found.entries()] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(("events", "seconds"), [(0, 1), (1, 0), (1001, 1), (1, 7 * 86_400 + 1)])
-def test_a_history_has_bounds(events: int, seconds: int) -> None:
-    with pytest.raises(ValueError, match="a history has 1 to 1000 events and 1 to 604800 seconds"):
-        History(events=events, seconds=seconds)
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        {"events": 0},
+        {"events": 1001},
+        {"seconds": 0},
+        {"seconds": 7 * 86_400 + 1},
+        {"bytes": 1023},
+        {"bytes": (64 << 20) + 1},
+    ],
+)
+def test_a_history_has_bounds(beyond: dict[str, int]) -> None:
+    told = "a history has 1 to 1000 events and 1 to 604800 seconds, and 1024 to 67108864 bytes; got"
+    with pytest.raises(ValueError, match=told):
+        History(**{"events": 1, "seconds": 1} | beyond)
+
+
+def test_the_longest_position_adds_as_much_as_is_said() -> None:
+    longest = f"{'9' * 20}-{'9' * 16}"
+    assert str(Position.parse(longest)) == longest
+    assert len(f',"since":"{longest}"') == SINCE_BYTES
