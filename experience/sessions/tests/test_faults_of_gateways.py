@@ -29,12 +29,13 @@ class DurableViewer:
         self.agent, self.nodes, self.since = agent, nodes, since
         self.at = 0
         self.numbers: list[int] = []
+        self.closes: list[tuple[int, str]] = []
 
     async def watch(self, last: int | None = None) -> None:
         """Until it has heard that number; None: for good."""
         while not self.numbers or self.numbers[-1] != last:
             await self.agent.let_in()
-            with suppress(*GONE):
+            try:
                 async with self.agent.client(self.nodes[self.at], since=self.since, **QUICK) as client:
                     assert (await heard(client))["recovered"]
                     while not self.numbers or self.numbers[-1] != last:
@@ -43,6 +44,9 @@ class DurableViewer:
                         self.numbers.append(message["n"])
                         self.since = message["since"]
                     return
+            except GONE as gone:
+                if isinstance(gone, ConnectionClosed) and gone.rcvd is not None:
+                    self.closes.append((gone.rcvd.code, gone.rcvd.reason))
             self.at = 1 - self.at
 
 
@@ -83,16 +87,17 @@ async def _add(agent: DurableAgent, over: asyncio.Event) -> int:
 
 @asynccontextmanager
 async def _fault(node: Gateway, how: str) -> AsyncIterator[None]:
-    """A node that is killed, and started again; or frozen, and thawed."""
+    """A node that is killed or drained, and started again; or frozen, and thawed."""
     if how == "killed":
         node.program.kill()
     else:
-        node.program.send_signal(signal.SIGSTOP)
+        node.program.send_signal(signal.SIGTERM if how == "drained" else signal.SIGSTOP)
     yield
-    if how == "killed":
-        await asyncio.to_thread(node.start)
-    else:
+    if how == "frozen":
         node.program.send_signal(signal.SIGCONT)
+    else:
+        assert await asyncio.to_thread(node.program.wait_for_exit, within_seconds=30) <= 0
+        await asyncio.to_thread(node.start)
 
 
 @pytest.mark.parametrize("nodes", [{"RELAY_KEEP_MESSAGES": "100000"}], indirect=True)
@@ -143,3 +148,28 @@ async def _grown_by_100(heard: Sized) -> None:
     before = len(heard)
     while len(heard) < before + 100:
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("nodes", [{"RELAY_KEEP_MESSAGES": "100000", "DRAIN_SECONDS": "3"}], indirect=True)
+async def test_a_node_that_drains_sends_a_durable_viewer_to_another_where_it_misses_and_doubles_nothing(
+    nodes: list[Gateway], own_valkey: ValkeyServer
+) -> None:
+    async with Redis.from_url(own_valkey.url) as redis, asyncio.timeout(90):
+        durable, over = DurableAgent(redis, nodes[0]), asyncio.Event()
+        await durable.become_durable()
+        viewer = DurableViewer(durable, nodes, since=await durable.add('{"n":0}'))
+        async with asyncio.TaskGroup() as group:
+            adding = group.create_task(_add(durable, over))
+            watching = group.create_task(viewer.watch())
+            for _ in range(4):  # of each node its first and its second life
+                await _heard_more(viewer)
+                async with _fault(nodes[viewer.at], "drained"):
+                    await _heard_more(viewer, at=1 - viewer.at)
+            over.set()
+            await ended([watching])
+        last = adding.result()
+        await viewer.watch(last)
+        assert await redis.keys("session:*:auth:*") == []
+    assert viewer.numbers == list(range(1, last + 1))
+    assert [code for code, _ in viewer.closes] == [1001] * 4
+    assert all(reason.startswith("restart; retry in ") for _, reason in viewer.closes)
