@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from experience.actions.share import place_of
 from experience.actions.tests.conftest import StartGateway
-from experience.kb.tests.serving import KbProgram, issue
+from experience.actions.tests.test_route import restart
+from experience.kb.tests.serving import KbProgram, issue, running_kb
 
 pytestmark = pytest.mark.timeout(90)
 V1, V2 = "experience", "experience-v2"
+
+
+@pytest.fixture
+def own_kb(kb_environment: dict[str, str], tmp_path: Path) -> Iterator[KbProgram]:
+    with running_kb(tmp_path, kb_environment) as kb:
+        yield kb
 
 
 def users(prefix: str) -> Iterator[tuple[str, float]]:
@@ -63,3 +71,43 @@ async def test_a_token_that_is_made_up_is_refused_wherever_it_wants_to_go(
             with pytest.raises(InvalidStatus) as refused:
                 await connect(gateway.url("/ws/experience", token=token), proxy=None)
             assert refused.value.response.status_code == 403
+
+
+async def test_while_the_kb_goes_and_is_away_those_who_were_moved_stay_and_the_others_are_told_to_wait(
+    gateway_before: StartGateway, own_kb: KbProgram, user_id: str
+) -> None:
+    """The KB is a pool of one, which nobody can drain but by ending it: a row that says so is none of it."""
+    moved = issue(next(name for name, place in users(user_id) if place < 50))
+    stays = issue(next(name for name, place in users(user_id) if place > 50))
+    env = {"V2_SHARE": "50", "KB_ACTION_SECONDS": "15", "KB_PROBE": "websocket", "KB_PROBE_SECONDS": "1"}
+    async with asyncio.timeout(80), gateway_before(own_kb.address, **env) as gateway:
+        url = f"ws://{own_kb.address}/ws/experience"
+        row = f"PoolMember.objects.create(pool='kb', url='{url}', draining=True)"
+        script = f"from proxy.models import PoolMember; {row}"
+        await asyncio.to_thread(gateway.manage, "shell", "-v0", "-c", script)
+        here, there = (gateway.url("/ws/experience", token=token) for token in (stays, moved))
+        async with connect(here, proxy=None) as kept, connect(there, proxy=None) as held:
+            assert [await told(each) for each in (kept, held)] == ["connected"] * 2
+            await asyncio.to_thread(own_kb.stop)
+            with pytest.raises(ConnectionClosed) as closed:
+                await kept.recv()
+            assert (closed.value.rcvd and closed.value.rcvd.code) == 1001
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(here, proxy=None)
+            assert refused.value.response.status_code == 503
+            assert int(refused.value.response.headers["Retry-After"]) >= 1
+            async with connect(there, proxy=None) as late:  # who is moved may even come meanwhile
+                assert await told(late) == "connected"
+                for each in (held, late):
+                    await each.send('{"type":"get_state"}')
+                ready = await gateway.wait_until_ready(upstreams={"kb": False})
+                await asyncio.to_thread(restart, own_kb)
+                assert [await told(each) for each in (held, late)] == ["state"] * 2
+            await gateway.wait_until_ready(upstreams={"kb": True})
+            assert await version(here) == 0
+    assert ready["ready"], "the session service and sessions are served all the same"
+
+
+async def told(socket: ClientConnection) -> str:
+    """The type of the next message."""
+    return str(json.loads(await socket.recv())["type"])
