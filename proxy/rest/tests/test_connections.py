@@ -94,11 +94,30 @@ def test_pages_follow_each_other_though_links_come_meanwhile(mine: str) -> None:
 
 
 @pytest.mark.usefixtures("any_database")
+def test_links_that_ended_in_the_same_moment_are_each_told_once(mine: str) -> None:
+    """As all of a lost node do: those are closed as of when it was last heard of."""
+    rows = [connection(f"l{number:04}", closed=True) for number in range(1_300)]
+    for row in rows:
+        row.closed_at = rows[0].closed_at
+    Connection.objects.bulk_create(rows)
+    path, found = f"{PATH}?state=closed&limit=250", list[str]()
+    while path and len(found) < 2 * len(rows):
+        _, told = get(path, by=mine)
+        found += ids(told)
+        path = told["next"] and "{0.path}?{0.query}".format(urlsplit(told["next"]))
+    assert found == [row.pk for row in rows]
+
+
+@pytest.mark.usefixtures("any_database")
 @pytest.mark.parametrize(
     ("query", "status", "says"),
     [
         ("?usr=ada", 400, "no such filter: usr"),
         ("?state=dead", 400, "state is live or closed, not 'dead'"),
+        *(
+            (f"?limit={limit}", 400, "limit is a number from 1 to 1000")
+            for limit in ("", "ten", "0", "1001", "-1")
+        ),
         ("?cursor=x", 404, "Invalid cursor"),
         *(
             (f"?cursor={cursor}", 404, "Invalid cursor")
