@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2
 # By the same words as a refused handshake.
 _CODES = {each.status: each.code for each in (AuthenticationFailed, Forbidden, NotFound)}
+_NOT_SENT = "Neither Redis nor the database could be reached; some links may have ended all the same."
 _NO_JSON = "The body has to be JSON, and its header to say so: `Content-Type: application/json`."
 
 
@@ -112,7 +113,7 @@ def _away(error: Exception, *, is_post: bool) -> dict[str, str] | None:
             message += " What was to be published may have gone out: repeat it with its idempotency key."
         return {"code": "redis_away", "message": message}
     if isinstance(error, KickNotSent):
-        return {"code": "not_sent", "message": "Neither Redis nor the database could be reached."}
+        return {"code": "not_sent", "message": _NOT_SENT}
     if is_away(error):
         return {"code": "database_away", "message": "The database is away: nothing was done."}
     return None

@@ -97,7 +97,8 @@ def test_what_cannot_be_in_time_is_given_up_at_once() -> None:
     ("call", "reply", "is_repeated"),
     [
         (KICK, NOT_SENT, True),
-        (KICK, refusal(503, "not_sent"), True),
+        (KICK, refusal(503, "database_away"), True),
+        (KICK, refusal(503, "not_sent"), False),
         (KICK, refusal(429, "too_many"), True),
         (KICK, LOST, False),
         (KICK, answer(502, "a proxy's own words"), False),

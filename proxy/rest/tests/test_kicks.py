@@ -58,14 +58,18 @@ def test_a_kick_that_could_not_be_meant_ends_nothing(body: object, says: str) ->
     assert not Kick.objects.exists()
 
 
-def test_a_kick_that_neither_store_takes_is_a_503(
+def test_a_kick_that_neither_store_takes_whole_is_a_503_and_some_may_have_heard_of_it(
     postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
-        postgres_database.kill()  # the database goes between the key and the kick
-        raise LayerAway("Redis is away")
+    told_of = list[str]()
+
+    async def away(topic: str, _: object) -> None:
+        told_of.append(topic)
+        if topic == "user:bob":
+            postgres_database.kill()  # the database goes between the key and the kick
+            raise LayerAway("Redis is away")
 
     monkeypatch.setattr(kicks, "send_to_topic", away)
-    status, told = post({"everyone": True}, by=key(kick=True), path="/api/kick")
-    assert (status, told["code"]) == (503, "not_sent")
-    assert told["message"] == "Neither Redis nor the database could be reached."
+    status, told = post({"user_ids": ["ada", "bob"]}, by=key(kick=True), path="/api/kick")
+    assert (status, told["code"], told_of) == (503, "not_sent", ["user:ada", "user:bob"])
+    assert told["message"].endswith("some links may have ended all the same.")

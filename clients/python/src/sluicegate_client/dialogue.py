@@ -150,7 +150,7 @@ def _refused(call: Call[Any], answer: Answer) -> SluicegateError:
     code, message = _told(answer)
     if answer.status in _PASSING:
         # Only a gateway says that nothing was done; a proxy before it does not know.
-        nothing_done = answer.status in {408, 429} or code not in {None, "redis_away"}
+        nothing_done = answer.status in {408, 429} or code not in {None, "redis_away", "not_sent"}
         return GatewayAway(
             f"{call.name}: the gateway cannot do it now: {answer.status} {message}",
             status=answer.status,
