@@ -54,9 +54,13 @@ _TRY_AGAIN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One message of a client, and whose. `id` is the same however often it is asked; `due` is loop time."""
+    """One message of a client, and whose. `id` is the same however often it is asked; `due` is loop time.
+
+    `request_id` is the client's own, which the answer to nothing else may have; None: it has sent none.
+    """
 
     id: str
+    request_id: str | None = None
     body: str
     experience: str
     token: str = field(repr=False)
@@ -85,6 +89,10 @@ class Unanswered(Exception):
 
 class _TryAgainError(Exception):
     """This attempt came to nothing; another one may not. str() says why, to operators."""
+
+
+class _OfAnotherError(_TryAgainError):
+    """What was answered is somebody else's, who has an answer by now, or whom it came too late for."""
 
 
 class ActionClient:
@@ -174,7 +182,12 @@ class ActionClient:
                 body = await _body(response)
                 if response.status not in _TRY_AGAIN:
                     self._note_answer()
-                return answer_in(response.status, body)
+                try:
+                    return answer_in(response.status, body, request_id=action.request_id)
+                except _OfAnotherError:
+                    response.close()  # nobody knows what else comes over this connection
+                    logger.warning("the KB has answered another action", extra={"action": action.id})
+                    raise
         except (aiohttp.ClientError, TimeoutError) as error:
             self._is_unreachable = isinstance(error, aiohttp.ClientConnectorError)
             raise _TryAgainError(type(error).__name__) from error
@@ -219,16 +232,19 @@ def actions_url(base: str) -> str:
     return urlunsplit((scheme, parts.netloc, path + _PATH, "", ""))
 
 
-def answer_in(status: int, body: str) -> str:
-    """The message for the client that the KB's answer holds.
+def answer_in(status: int, body: str, *, request_id: str | None = None) -> str:
+    """The message for the client that the KB's answer holds, to a message that had that request id.
 
     Raises:
         _TryAgainError: it may answer otherwise soon.
+        _OfAnotherError: it answers a message of another request id.
         Unanswered: it refuses, or has failed.
     """
     if status in _TRY_AGAIN:
         raise _TryAgainError(f"status {status}")
     fields = _object(body)
+    if fields.get("request_id") not in (None, request_id):
+        raise _OfAnotherError("an answer to another message")
     if status in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST} and isinstance(fields.get("type"), str):
         return body
     code, message = fields.get("code"), fields.get("message")

@@ -100,9 +100,9 @@ class ActionLeg(Leg):
         self._token = subject.principal.token
         self._waiting = Waiting(limits.most_waiting, most_bytes=limits.most_waiting_bytes)
         self._asked = 0
-        # What the KB is asked, and its request id: asked again, under the same id, by who comes after a
-        # `receive` that was cancelled.
-        self._asking: tuple[Action, str | None] | None = None
+        # What the KB is asked: asked again, under the same id, by who comes after a `receive` that was
+        # cancelled.
+        self._asking: Action | None = None
         self._greeting: str | None = protocol.connected(
             connection_id=self._connection_id,
             user_id=subject.principal.user_id,
@@ -145,24 +145,25 @@ class ActionLeg(Leg):
             return protocol.error(invalid.code, invalid.message, request_id=invalid.request_id)
         if ping is not None:
             return protocol.pong(ping, request_id=envelope.request_id, timestamp=now_milliseconds())
-        self._asking = self._action(str(message), due), envelope.request_id
+        self._asking = self._action(str(message), due, envelope.request_id)
         return None
 
     async def _ask(self) -> str:
         """The KB's answer. May be cancelled without loss."""
         assert self._asking is not None  # noqa: S101  who calls has seen to it
-        action, request_id = self._asking
+        action = self._asking
         try:
             answer = await self._kb.ask(action)
         except Unanswered as unanswered:
-            answer = protocol.error(unanswered.code, unanswered.message, request_id=request_id)
+            answer = protocol.error(unanswered.code, unanswered.message, request_id=action.request_id)
         self._asking = None
         return answer
 
-    def _action(self, body: str, due: float) -> Action:
+    def _action(self, body: str, due: float, request_id: str | None) -> Action:
         self._asked += 1
         return Action(
             id=f"{self._connection_id}.{self._asked}",
+            request_id=request_id,
             body=body,
             experience=self._experience,
             token=self._token,

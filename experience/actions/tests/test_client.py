@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -88,7 +89,14 @@ def attempts() -> float:
 
 def action(number: int = 1, *, seconds: float = 10) -> Action:
     due = asyncio.get_running_loop().time() + seconds
-    return Action(id=f"c.{number}", body='{"type":"x"}', experience="woods & moon", token="t", due=due)
+    return Action(
+        id=f"c.{number}",
+        request_id="r1",
+        body='{"type":"x"}',
+        experience="woods & moon",
+        token="t",
+        due=due,
+    )
 
 
 async def test_an_action_is_asked_again_under_its_own_id_until_it_is_answered() -> None:
@@ -123,6 +131,38 @@ async def test_a_connection_that_hangs_is_given_up_for_another_before_the_action
     async with asking(answering, attempt_seconds=0.2) as client:
         assert await client.ask(action()) == STATE
     assert asked == 2
+
+
+async def test_an_answer_that_came_too_late_for_another_is_nobodys() -> None:
+    """As of a service, or a proxy in front of it, that answers twice over a connection that is kept."""
+    answered: list[str] = []
+    is_late, is_told = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(len(action().body))
+                answered.append(head.partition(b"X-Request-Id: ")[2].partition(b"\r\n")[0].decode())
+                body = f'{{"type":"state","request_id":"r{answered[-1]}"}}'
+                response = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+                writer.write(response)
+                if len(answered) == 1:
+                    await is_late.wait()
+                    writer.write(response)
+                    is_told.set()
+        writer.close()
+
+    async with asyncio.timeout(20), await asyncio.start_server(answer, "127.0.0.1", 0) as service:
+        host, port = service.sockets[0].getsockname()
+        client = ActionClient(f"http://{host}:{port}", ClientLimits())
+        for number in (1, 2, 3):
+            asked = replace(action(number), request_id=f"rc.{number}")
+            assert json.loads(await client.ask(asked))["request_id"] == asked.request_id
+            is_late.set()
+            await is_told.wait()
+            await asyncio.sleep(0)  # the client's side of it has a turn to hear it, too
+        await client.close()
+    assert answered == ["c.1", "c.2", "c.3"]
 
 
 async def test_what_waits_is_bounded_and_ends_when_it_is_due() -> None:
