@@ -18,7 +18,7 @@ from experience.kb.nats import NatsUpdates
 from experience.kb.players import Players, PlayersUnavailable
 from experience.kb.reminder import Reminder
 from experience.kb.service import KbService, run_service
-from experience.kb.stream import make_stream
+from experience.kb.stream import make_stream, see_to_stream
 from proxy.api import Background, apublish, token_verifier
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,8 @@ async def _serve(announcer: Announcer, *, host: str, port: int, stop: asyncio.Ev
 async def publishing() -> AsyncIterator[Publish]:
     """What publishes a state change to the gateway's clients: one way of them, or each would come twice."""
     if product.NATS_URL:
-        updates = NatsUpdates(product.NATS_URL)
+        named = partial(see_to_stream, name=product.NATS_STREAM, bridged=product.NATS_SUBJECTS)
+        updates = NatsUpdates(product.NATS_URL, see_to_stream=named if product.NATS_STREAM else None)
         try:
             yield updates.publish
         finally:

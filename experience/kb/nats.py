@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,14 @@ class NatsUpdates:
     """One connection, made when there is something to say, and made anew after any failure.
 
     Where a stream of JetStream keeps the subject, what is published is known to be kept there; else to have
-    reached the server.
+    reached the server. Where there is to be one, `see_to_stream` has it made, over each connection anew: a
+    server may have lost it, and what came into none would be heard by nobody.
     """
 
-    def __init__(self, servers: Sequence[str]) -> None:
-        self._servers = list(servers)
+    def __init__(
+        self, servers: Sequence[str], *, see_to_stream: Callable[[Client], Awaitable[None]] | None = None
+    ) -> None:
+        self._servers, self._see_to_stream = list(servers), see_to_stream
         self._client: Client | None = None
         self._is_kept = False
 
@@ -65,7 +68,9 @@ class NatsUpdates:
         await self.close()
         self._client = client = nats_client()
         await _connect(client, self._servers)
-        self._is_kept = await _is_kept(client, subject)
+        if self._see_to_stream is not None:
+            await self._see_to_stream(client)
+        self._is_kept = self._see_to_stream is not None or await _is_kept(client, subject)
         return client
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experience.kb.nats import ANSWER_SECONDS, connected
@@ -21,16 +21,15 @@ MOST_BYTES = 256 << 20
 AGAIN_SECONDS = 1.0
 
 
-async def make_stream(servers: Sequence[str], name: str, bridged: Iterable[BridgedSubject]) -> None:
-    """Until it is there: made here, or by others, whose bounds it keeps then."""
+async def make_stream(servers: Sequence[str], name: str, bridged: Sequence[BridgedSubject]) -> None:
+    """Try until it is there: made here, or by others, whose bounds it keeps then."""
     from nats.errors import Error
 
-    subjects = list(dict.fromkeys(each.any_subject for each in bridged))
     has_failed = False
     while True:
         try:
             async with connected(servers) as client:
-                return await _make(client, name, subjects)
+                return await see_to_stream(client, name=name, bridged=bridged)
         except (OSError, TimeoutError, Error) as error:
             if not has_failed:
                 logger.warning("the stream is not there yet", extra={"stream": name, "why": _why(error)})
@@ -38,9 +37,11 @@ async def make_stream(servers: Sequence[str], name: str, bridged: Iterable[Bridg
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _make(client: Client, name: str, subjects: list[str]) -> None:
+async def see_to_stream(client: Client, *, name: str, bridged: Sequence[BridgedSubject]) -> None:
+    """Make it, if it is not there. Raises nats.errors.Error, TimeoutError."""
     from nats.js.errors import NotFoundError
 
+    subjects = list(dict.fromkeys(each.any_subject for each in bridged))
     jetstream = client.jetstream(timeout=ANSWER_SECONDS)
     try:
         await jetstream.stream_info(name)

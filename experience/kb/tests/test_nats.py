@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -190,3 +191,23 @@ async def test_a_stream_that_settings_name_is_made_once_its_server_is_there_and_
         async with connected(jetstream) as client:
             info = await client.jetstream().stream_info("updates")
     assert (info.config.subjects, info.config.max_age) == (["world.>"], 60)
+
+
+async def test_what_a_server_without_its_stream_took_is_announced_again_once_there_is_one(
+    jetstream: JetStreamServer, kb_environment: dict[str, str], tmp_path: Path, token: str, user_id: str
+) -> None:
+    """Gateways read the stream alone: what did not come into it is heard by nobody."""
+    env = {**kb_environment, "NATS_URL": jetstream.url, "NATS_STREAM": "updates"}
+    async with asyncio.timeout(50):
+        with running_kb(tmp_path, env) as kb:
+            async with connect(kb.url(token), proxy=None) as socket:
+                await socket.recv()
+                await collect(socket, BOTTLES[0])
+                while await kept_version(jetstream, user_id) != 1:
+                    await asyncio.sleep(0.05)
+                await asyncio.to_thread(jetstream.kill)
+                shutil.rmtree(jetstream.directory / "jetstream")
+                await asyncio.to_thread(jetstream.start)
+                await collect(socket, BOTTLES[1])
+                while await kept_version(jetstream, user_id) != 2:
+                    await asyncio.sleep(0.05)
