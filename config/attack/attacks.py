@@ -295,7 +295,7 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             "proxy/bridges/tests/test_nats_client.py::test_a_url_of_tls_is_never_served_in_the_clear",
         ),
         Attack(
-            "Answers of the KB that are none: pages, redirects, half surrogate pairs, texts that are too long",
+            "Answers of the KB that are none: pages, redirects, NaN, half surrogate pairs, texts that are too long",
             "an error that says nothing inner",
             "experience/actions/tests/test_client.py::test_what_is_no_answer_becomes_an_error_that_says_nothing_inner",
         ),

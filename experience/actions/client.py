@@ -256,10 +256,15 @@ def answer_in(status: int, body: str, *, request_id: str | None = None) -> str:
 
 def _object(body: str) -> dict[str, Any]:
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity are no JSON, whatever Python's own writer says: no client could read them."""
+    raise ValueError(constant)
 
 
 def _are_texts(*values: object) -> bool:

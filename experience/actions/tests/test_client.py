@@ -50,6 +50,8 @@ def test_actions_go_where_the_setting_of_the_sockets_leads(base: str, url: str) 
         (200, "[]", "upstream_failed"),
         (200, "{", "upstream_failed"),
         (200, '{"type":7}', "upstream_failed"),
+        (200, '{"type":"state","health":NaN}', "upstream_failed"),
+        (400, '{"type":"error","retry_after_ms":-Infinity}', "upstream_failed"),
         (302, "", "upstream_failed"),
         (500, '{"code":"secret","message":"inner"}', "upstream_failed"),
         (404, '{"code":"x","message":"' + "x" * 2_000 + '"}', "upstream_failed"),
