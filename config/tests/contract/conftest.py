@@ -28,7 +28,9 @@ def running(
 
     def of(kind: str) -> Gateway:
         if kind not in made:
-            made[kind] = Gateway(kind, tmp_path_factory.mktemp("gateway"), {"REDIS_URL": valkey_server.url})
+            # This process plays the service, and may be kept waiting for two; stock Daphne gives up after 5.
+            env = {"REDIS_URL": valkey_server.url, "DIAL_TIMEOUT_SECONDS": "4"}
+            made[kind] = Gateway(kind, tmp_path_factory.mktemp("gateway"), env)
             made[kind].migrate()
             ends.callback(made[kind].close)
             ends.callback(made[kind].stop)

@@ -159,7 +159,8 @@ async def client_messages(client: ClientConnection):  # type: ignore[no-untyped-
 
 
 async def test_an_expired_token_closes_an_open_socket_with_4010(gateway: Gateway) -> None:
-    token = issue("expires", minutes=1 / 60)
+    await gateway.wait_until_ready()  # a token would be too old by then
+    token = issue("expires", minutes=3 / 60)
     async with gateway.serving(wait), asyncio.timeout(15):
         async with gateway.connect(gateway.url(token=token)) as client:
             await client.wait_closed()
@@ -176,7 +177,8 @@ async def test_a_refresh_keeps_the_socket_open(gateway: Gateway) -> None:
             heard.append(message)
             await upstream.send(message)
 
-    token = issue("refreshes", minutes=2 / 60)
+    await gateway.wait_until_ready()  # a token would be too old by then
+    token = issue("refreshes", minutes=15 / 60)
     async with gateway.serving(listen), asyncio.timeout(15):
         async with gateway.connect(gateway.url(token=token)) as client:
 

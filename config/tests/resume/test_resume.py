@@ -195,6 +195,7 @@ async def test_an_expired_token_ends_a_link_that_is_reconnecting(
     from config.testing.gateway import issue
 
     gateway, (first, _) = make_gateway(TOKEN_GRACE_SECONDS="0.1"), members
+    await gateway.wait_until_ready()  # a token would be too old by then
     url = gateway.url("/ws", token=issue("expires", minutes=4 / 60))
     async with asyncio.timeout(30), gateway.connect(url, open_timeout=20) as client:
         await first.kill()

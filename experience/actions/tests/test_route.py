@@ -189,8 +189,9 @@ async def test_a_service_that_is_away_costs_an_answer_and_never_the_socket(
 async def test_the_service_sees_the_token_that_was_refreshed(
     gateway_before: StartGateway, kb: KbProgram, user_id: str
 ) -> None:
-    short = issue(user_id, minutes=2 / 60)
     async with asyncio.timeout(60), gateway_before(kb.address, TOKEN_GRACE_SECONDS="60") as gateway:
+        await gateway.wait_until_ready()  # a token would be too old by then
+        short = issue(user_id, minutes=3 / 60)
         async with connect(gateway.url(V2, token=short), proxy=None) as socket:
             await told(socket)
             while (answer := await ask(socket, type="get_state"))["type"] != "error":
