@@ -29,7 +29,9 @@ WORDS = "An agent says a word at a time, and who watches reads it as it comes."
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A session</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<form><input autofocus placeholder="Say something" aria-label="Say something"></form><p>
+<h1>A session</h1>
+<form><label>An agent says these words over Redis, through the gateway; what you say reaches it the same way.
+<input autofocus placeholder="Say something"></label></form><p>
 <script>
   const socket = new WebSocket("URL"), [form] = document.forms, [said] = document.getElementsByTagName("p");
   socket.onmessage = ({data}) => {
@@ -45,7 +47,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A session<
 </script><style>
   :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
   body { max-width: 40rem; margin: 2rem auto; padding: 0 1rem }
-  input { box-sizing: border-box; width: 100%; padding: .5rem; font: inherit }
+  input { box-sizing: border-box; width: 100%; margin-top: 1rem; padding: .5rem; font: inherit }
   p { white-space: pre-wrap; overflow-wrap: anywhere }
 </style>"""
 
