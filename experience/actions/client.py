@@ -190,7 +190,9 @@ class ActionClient:
                     raise
         except (aiohttp.ClientError, TimeoutError) as error:
             self._is_unreachable = isinstance(error, aiohttp.ClientConnectorError)
-            raise _TryAgainError(type(error).__name__) from error
+            # Which names an address, and no URL.
+            why = f": {error}" if self._is_unreachable else ""
+            raise _TryAgainError(type(error).__name__ + why) from error
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -269,3 +269,14 @@ async def test_that_the_service_is_away_and_back_is_said_once_and_of_one_late_ac
         for number in (5, 6):
             await ask(client, number, 5)
     assert caplog.messages == ["the KB answers no actions", "the KB answers actions again"]
+
+
+async def test_the_log_says_where_no_kb_could_be_reached(caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    client = ActionClient(f"http://127.0.0.1:{port}", ClientLimits())
+    async with asyncio.timeout(20):
+        with pytest.raises(Unanswered):
+            await client.ask(action(seconds=1.2))
+        await client.close()
+    (record,) = caplog.records
+    assert f"127.0.0.1:{port}" in record.__dict__["why"]
