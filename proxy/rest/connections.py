@@ -66,6 +66,22 @@ class Pages(CursorPagination):
             raise ParseError(f"limit is a number from 1 to {self.max_page_size}, not {asked[:100]!r}")
         return int(asked)
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """With its bounds."""
+        described = super().get_schema_operation_parameters(view)
+        bounds = {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        for each in described:
+            if each["name"] == self.page_size_query_param:
+                each["schema"] |= bounds
+        return described
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Without DRF's examples, which are of another API."""
+        described = super().get_paginated_response_schema(schema)
+        for name in ("next", "previous"):
+            del described["properties"][name]["example"]
+        return described
+
     def decode_cursor(self, request: Request) -> Any:
         """DRF reads what a caller has made up as well, and the database would be asked for it."""
         cursor = super().decode_cursor(request)

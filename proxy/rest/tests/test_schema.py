@@ -33,6 +33,14 @@ def test_the_schema_is_valid_and_describes_every_path_and_who_may_call() -> None
             assert operation["responses"].keys() == answers | more
 
 
+def test_a_page_is_described_as_it_is() -> None:
+    described = Client().get("/api/schema").json()
+    asked = {each["name"]: each for each in described["paths"]["/api/connections"]["get"]["parameters"]}
+    assert asked["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+    page = described["components"]["schemas"]["PaginatedConnectionList"]["properties"]
+    assert page["next"] == page["previous"] == {"type": "string", "nullable": True, "format": "uri"}
+
+
 def test_the_schema_can_be_read_and_nothing_else() -> None:
     answer = Client(enforce_csrf_checks=True).post("/api/schema")
     assert (answer.status_code, answer.json()["code"]) == (405, "bad_request")
