@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -35,8 +36,11 @@ class RecentValuesFilter(admin.SimpleListFilter):
     position: ClassVar[int]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        values = {pair[self.position] for pair in _recent_values(request)} | {self.value() or ""}
-        return [(value, value) for value in sorted(values - {""})[:MOST_CHOICES]]
+        counted = Counter(pair[self.position] for pair in _recent_values(request))
+        del counted[""]
+        # A session is a topic of its own: those of many links are not to be lost among them.
+        values = {value for value, _ in counted.most_common(MOST_CHOICES)}
+        return [(value, value) for value in sorted(values | ({self.value() or ""} - {""}))]
 
     def has_output(self) -> bool:
         return True
@@ -104,10 +108,10 @@ class ClosedByFilter(admin.SimpleListFilter):
         return queryset.filter(closed_by=self.value()) if self.value() else queryset
 
 
-def _recent_values(request: HttpRequest) -> set[tuple[str, str]]:
-    """The (route, topic) of the first rows of the list, read once a page."""
-    known: set[tuple[str, str]] | None = getattr(request, "_recent_values", None)
+def _recent_values(request: HttpRequest) -> list[tuple[str, str]]:
+    """The (route, topic) of each of the first rows of the list, read once a page."""
+    known: list[tuple[str, str]] | None = getattr(request, "_recent_values", None)
     if known is None:
-        known = set(Connection.objects.values_list("route", "topic")[:RECENT_ROWS])
+        known = list(Connection.objects.values_list("route", "topic")[:RECENT_ROWS])
         request._recent_values = known  # type: ignore[attr-defined]
     return known

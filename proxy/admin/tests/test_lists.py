@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import override_settings
 
 from proxy.models import Node
-from proxy.tests.rows import add_node
+from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.usefixtures("any_database")
 LIST = "/admin/proxy/connection/"
@@ -23,6 +23,19 @@ def test_a_filter_offers_the_nodes_that_run_and_the_one_that_is_asked_for(
     page = admin_client.get(f"{LIST}?node=asked").content.decode()
     offered = page.partition('id="changelist-filter"')[2]
     assert set(re.findall(r"node=(\w+)", offered)) == {"runs", "asked"}
+
+
+def test_a_filter_offers_the_topics_of_most_links_before_those_of_one_session_each(
+    admin_client: Client,
+) -> None:
+    for number in range(60):
+        add_connection(f"s{number}", topic=f"session:s{number}")
+    for number in range(2):
+        add_connection(f"w{number}", topic="world:north")
+    offered = admin_client.get(LIST).content.decode().partition('id="changelist-filter"')[2]
+    topics = re.findall(r"topic=([\w%]+)", offered)
+    assert "world%3Anorth" in topics
+    assert len(topics) == 50
 
 
 def test_a_list_is_called_by_what_it_lists(admin_client: Client) -> None:
