@@ -358,7 +358,10 @@ class Hub:
         loop = asyncio.get_running_loop()
         while True:
             await self._call(self._layer.group_send(group_name(self._own_topic), {"type": ECHO}))
+            began = loop.time()
             await asyncio.sleep(self._echo_seconds)
+            if loop.time() - began > 2 * self._echo_seconds:  # this process stood still, and heard nothing
+                self._last_echo_at = loop.time()
             if loop.time() - self._last_echo_at > self._silence_seconds:
                 raise TimeoutError("no echo")
 

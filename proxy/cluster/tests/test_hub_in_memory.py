@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -170,6 +171,19 @@ async def test_a_deaf_layer_is_left_and_found_again(layer: FailingLayer, heard: 
         assert heard.gaps, "who joined before is told, and who ships waits for others that are deaf"
     assert ("group_send", group_name("node:n")) in layer.calls
     assert ECHO.startswith("gateway.")
+
+
+async def test_a_process_that_stood_still_itself_does_not_take_its_layer_for_deaf(
+    layer: FailingLayer, heard: Heard
+) -> None:
+    async with hearing(layer, heard, echo_seconds=0.1, silence_seconds=0.5) as hub:
+        await until(lambda: hub.connected)
+        for _ in range(3):
+            await asyncio.sleep(0.13)
+            time.sleep(0.8)  # noqa: ASYNC251  as a process that is stopped, or a machine that is
+        await asyncio.sleep(0.2)
+        assert ("flush", "") not in layer.calls
+    assert heard.gaps == 0
 
 
 @pytest.mark.parametrize("turns", range(0, 30, 3))

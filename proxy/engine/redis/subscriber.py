@@ -166,16 +166,20 @@ class Subscriber:
         raise ConnectionError(self._refusal or "the connection was lost")
 
     async def _until_lost(self, connection: Connection) -> None:
-        """Wait for the end of a connection. Raises TimeoutError once it has been silent for too long."""
-        loop = asyncio.get_running_loop()
+        """Wait for the end of a connection. Raises TimeoutError once it has been silent for too long, which
+        does not count how long this process stood still itself."""
+        loop, went_on_at = asyncio.get_running_loop(), 0.0
         while not connection.lost.done():
-            silent_seconds = loop.time() - connection.heard_at
+            began = loop.time()
+            silent_seconds = began - max(connection.heard_at, went_on_at)
             if silent_seconds > SILENCE_SECONDS:
                 connection.abort()
                 raise TimeoutError(f"nothing was heard for {SILENCE_SECONDS:g} s")
             if silent_seconds >= PING_SECONDS:
                 connection.send("PING")
             await asyncio.wait({connection.lost}, timeout=PING_SECONDS)
+            if loop.time() - began > 2 * PING_SECONDS:
+                went_on_at = loop.time()
             self._count()
 
     def _count(self) -> None:

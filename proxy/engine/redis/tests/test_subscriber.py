@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import pytest
@@ -219,6 +219,22 @@ async def test_a_redis_that_answers_nobody_is_lost_and_is_back_once_it_does(
     await redis.publish("room", "again")
     await until(lambda: ear.payloads == [b"again"])
     await until_answered(redis.pubsub_channels, [b"room"])
+
+
+async def test_a_process_that_stood_still_itself_does_not_take_its_redis_for_silent(
+    subscriber: Subscriber, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(subscribing, "SILENCE_SECONDS", 0.6)
+    ear = Ear()
+    await subscriber.subscribe("room", ear, within_seconds=SECONDS)
+    await asyncio.sleep(0.3)  # until it waits by the new times
+    for _ in range(3):
+        sleep(1.5)  # noqa: ASYNC251  as a process that is stopped, or a machine that is
+        await asyncio.sleep(0.3)
+    await redis.publish("room", "heard")
+    await until(lambda: ear.payloads == [b"heard"])
+    assert ear.told == ["confirmed"]
 
 
 async def test_its_end_unsubscribes_and_lets_go_of_who_waits(own_valkey: ValkeyServer, redis: Redis) -> None:
