@@ -30,7 +30,9 @@ def main(status: int) -> int:
         _say(f"{len(failed)} tests failed; only up to {MOST} are played again.")
         return status
     _say("=== What failed, once more, by itself ===")
-    again = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *failed], check=False)
+    everything = ("-m", "")  # by name, whatever a run without markers leaves out
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *everything, *failed]
+    again = subprocess.run(command, check=False)
     outcome = "and again" if again.returncode else "but not by itself: a defect to be mended"
     for name in failed:
         _say(f"FAILED beside others, {outcome}: {name}")

@@ -11,11 +11,18 @@ import pytest
 
 from config.testing import again
 
+# Who plays no more than `pytest` leaves them out, as it does the real clients.
+INI = """
+[pytest]
+addopts = -m 'not apart'
+markers = apart
+"""
 # Fails as often as its file says.
 TESTS = """
 from pathlib import Path
 import pytest
 
+@pytest.mark.apart
 @pytest.mark.parametrize("number", range({count}))
 def test_it(number):
     left = Path(f"left-{{number}}")
@@ -27,10 +34,11 @@ def test_it(number):
 
 def played(folder: Path, *, count: int = 1, times: int) -> tuple[int, str]:
     """The exit code and the output of a run of so many tests that fail so often, and of what comes behind."""
+    (folder / "pytest.ini").write_text(INI)
     (folder / "test_now_and_then.py").write_text(TESTS.format(count=count, times=times))
     without_django = {**os.environ, "PYTEST_ADDOPTS": "-p no:django"}
     without_django.pop("DJANGO_SETTINGS_MODULE", None)
-    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", ".", "--cache-clear"]
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", ".", "--cache-clear", "-m", "apart"]
     first = subprocess.run(command, cwd=folder, env=without_django, check=False)
     assert first.returncode == (1 if times else 0)
     run = subprocess.run(
