@@ -6,7 +6,7 @@ from config.parsers import dotted_path, package
 from proxy.env import Env
 
 ROUTES = ("experience.routes.ROUTES",)
-APPS = ("experience",)
+APPS = ("experience", "experience.chat")
 
 
 def routes(env: Env) -> tuple[str, ...]:
