@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,10 +10,13 @@ from proxy.core.backoff import jittered
 
 
 class ProbeKind(StrEnum):
-    """`websocket`: a handshake, a ping and its pong. `http`: a GET that answers 2xx, 401, 403 or 429."""
+    """`websocket`: a handshake, a ping and its pong. `http`: a GET that answers 2xx, 401, 403 or 429.
+    `message`: a handshake, a text message and the service's answer to it.
+    """
 
     WEBSOCKET = "websocket"
     HTTP = "http"
+    MESSAGE = "message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,9 @@ class Probe:
     `rise` successes in a row make a member healthy, `fall` failures in a row make it not. `path` is asked for
     in place of the member's own; "" asks for that, and for `default_path` where it has none. An answer later
     than `timeout_seconds` is a failure.
+
+    `says` is the text of a `message`. Its answer is a JSON object that has all members of the object
+    `expects`, and may have others; what else the service says is passed over.
     """
 
     kind: ProbeKind = ProbeKind.WEBSOCKET
@@ -33,6 +40,8 @@ class Probe:
     rise: int = 2
     fall: int = 3
     jitter_fraction: float = 0.2
+    says: str = ""
+    expects: str = ""
 
     @classmethod
     def of(
@@ -43,6 +52,8 @@ class Probe:
         seconds: float = 30.0,
         default_path: str = "/",
         timeout_seconds: float = 3.0,
+        says: str = "",
+        expects: str = "",
     ) -> Probe | None:
         """The probe of a `kind` as settings name it, every so many `seconds`; None for `none`.
 
@@ -57,6 +68,8 @@ class Probe:
             interval_seconds=seconds,
             failing_seconds=min(2.0, seconds),
             timeout_seconds=timeout_seconds,
+            says=says,
+            expects=expects,
         )
 
     def __post_init__(self) -> None:
@@ -64,6 +77,24 @@ class Probe:
             raise ValueError(f"a probe's times are positive: {self}")
         if self.rise < 1 or self.fall < 1 or not 0 <= self.jitter_fraction < 1:
             raise ValueError(f"rise and fall are 1 or more, jitter is a fraction: {self}")
+        if self.kind is ProbeKind.MESSAGE and (not self.says or not _members(self.expects)):
+            raise ValueError(f"a probe by message says a text, and expects a JSON object: {self}")
+
+    def is_answer(self, message: str | bytes) -> bool:
+        """Whether the service said by it what is expected."""
+        if not isinstance(message, str):
+            return False
+        said, expected = _members(message), _members(self.expects)
+        return all(name in said and said[name] == value for name, value in expected.items())
+
+
+def _members(text: str) -> dict[str, object]:
+    """Of a JSON object; of what is none, none."""
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 class Health:

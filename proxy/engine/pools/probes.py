@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import random
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from proxy.core.captures import blanks_of
@@ -27,6 +28,8 @@ USER_AGENT = "sluicegate-probe"
 PROBE_USER = "gateway-probe"
 # Alive, and careful about whom it serves.
 _KNOWS_US_NOT = frozenset({401, 403, 429})
+# What a probe by message listens to before it has its answer; greetings, say.
+_MOST_HEARD, _MOST_HEARD_BYTES = 100, 1 << 16
 
 
 class ProbeFailed(Exception):
@@ -89,7 +92,7 @@ def url_of(member: Member, probe: Probe) -> str:
     A path that is filled for each client is nobody's without one.
     """
     path = probe.path or ("" if blanks_of(member.url) else own_path(member.url)) or probe.default_path
-    if probe.kind is ProbeKind.WEBSOCKET and "?" not in path:
+    if probe.kind is not ProbeKind.HTTP and "?" not in path:
         path += f"?user_id={PROBE_USER}"
     return at_path(member.url, path)
 
@@ -109,7 +112,27 @@ async def probe_websocket(target: Target, probe: Probe) -> None:
 
 
 async def _ping(target: Target) -> None:
-    async with connect(
+    async with _connected(target) as connection:
+        await (await connection.ping())
+
+
+async def probe_message(target: Target, probe: Probe) -> None:
+    """A handshake, a message, its answer. That it refuses whom it does not know does not make it well.
+
+    The caller sets the deadline. Raises ProbeFailed: it answered something else, over and over.
+    """
+    async with _connected(target) as connection:
+        await connection.send(probe.says)
+        for _ in range(_MOST_HEARD):
+            if probe.is_answer(await connection.recv()):
+                return
+    raise ProbeFailed(f"said {_MOST_HEARD} things, none of which is {probe.expects}")
+
+
+@asynccontextmanager
+async def _connected(target: Target) -> AsyncIterator[ClientConnection]:
+    """Whatever comes of it, and whoever is cancelled while it closes, no socket is left."""
+    connection = await connect(
         target.url,
         sock=await connect_socket(target),
         ssl=tls_for(target.url),
@@ -120,8 +143,13 @@ async def _ping(target: Target) -> None:
         ping_interval=None,
         close_timeout=1,
         max_queue=1,
-    ) as connection:
-        await (await connection.ping())
+        max_size=_MOST_HEARD_BYTES,
+    )
+    try:
+        yield connection
+        await connection.close()
+    finally:
+        connection.transport.abort()
 
 
 async def probe_http(target: Target, _: Probe) -> None:
@@ -150,4 +178,5 @@ async def probe_http(target: Target, _: Probe) -> None:
 _PROBES: dict[ProbeKind, Callable[[Target, Probe], Awaitable[None]]] = {
     ProbeKind.WEBSOCKET: probe_websocket,
     ProbeKind.HTTP: probe_http,
+    ProbeKind.MESSAGE: probe_message,
 }

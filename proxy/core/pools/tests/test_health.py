@@ -74,3 +74,28 @@ def test_a_probe_is_made_of_what_settings_say() -> None:
     )
     with pytest.raises(ValueError, match="tcp"):
         Probe.of("tcp")
+
+
+@pytest.mark.parametrize(
+    ("message", "is_answer"),
+    [
+        ('{"type":"pong"}', True),
+        (' {"at":1,"type":"pong","by":{"a":[]}}', True),
+        ('{"type":"ping"}', False),
+        ('{"kind":"pong"}', False),
+        ('["pong"]', False),
+        ("pong", False),
+        ("", False),
+        ("[" * 100_000, False),
+        (b'{"type":"pong"}', False),
+    ],
+)
+def test_an_answer_has_what_is_expected_and_may_have_more(message: str | bytes, is_answer: bool) -> None:
+    probe = Probe(kind=ProbeKind.MESSAGE, says="ping", expects='{"type":"pong"}')
+    assert probe.is_answer(message) is is_answer
+
+
+@pytest.mark.parametrize("wrong", [{}, {"says": "ping"}, {"expects": "{}"}, {"says": "ping", "expects": "x"}])
+def test_a_probe_by_message_says_something_and_expects_an_object(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="expects a JSON object"):
+        Probe(kind=ProbeKind.MESSAGE, **wrong)  # type: ignore[arg-type]

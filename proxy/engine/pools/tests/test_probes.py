@@ -4,12 +4,13 @@ import asyncio
 import errno
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from proxy.core.pools.health import Probe, ProbeKind
@@ -65,7 +66,7 @@ async def probing(pool: Pool) -> AsyncIterator[Callable[[Member], bool]]:
         await asyncio.wait([running])
 
 
-@pytest.mark.parametrize("kind", list(ProbeKind))
+@pytest.mark.parametrize("kind", [ProbeKind.WEBSOCKET, ProbeKind.HTTP])
 async def test_a_member_falls_and_rises_with_its_answers(kind: ProbeKind) -> None:
     well = True
 
@@ -84,6 +85,53 @@ async def test_a_member_falls_and_rises_with_its_answers(kind: ProbeKind) -> Non
             well = True
             assert await changed() == (url, True)  # type: ignore[call-arg,misc]
             assert pool.available == 1
+
+
+def by_message(url: str, **more: Any) -> Pool:
+    says = {"kind": ProbeKind.MESSAGE, "says": '{"type":"ping"}', "expects": '{"type":"pong"}'}
+    return Pool(Upstream(name="chat", members=(url,), probe=Probe(**{**QUICK, **says, **more})))
+
+
+async def test_a_member_falls_and_rises_with_its_answers_to_a_message() -> None:
+    answers: list[str | bytes] = ["hello", b'{"type":"pong"}', '{"type":"pong","at":1}']
+    heard: list[object] = []
+
+    async def talk(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        heard.append((connection.request.path, connection.request.headers["User-Agent"]))
+        with suppress(ConnectionClosed):
+            heard.append(await connection.recv())
+            for answer in answers:
+                await connection.send(answer)
+            await connection.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0, compression=None) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/chat"
+        pool = by_message(url)
+        (member,) = pool.all_members()
+        assert pool.upstream.probe is not None
+        await probe_once(pool, member, pool.upstream.probe)
+        assert heard == [("/chat?user_id=gateway-probe", USER_AGENT), '{"type":"ping"}']
+        assert member.health is not None
+        assert member.health.last_ok
+        async with probing(pool) as changed:
+            for wrong in (["[]"], ['{"type":"ping"}'], ["pong"] * 200, ['"' + "x" * 70_000 + '"']):
+                answers = list(wrong)
+                assert await changed() == (url, False)  # type: ignore[call-arg,misc]
+                answers = ['{"type":"pong"}']
+                assert await changed() == (url, True)  # type: ignore[call-arg,misc]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 404])
+async def test_a_member_that_refuses_a_probe_by_message_is_ill(status: int) -> None:
+    def answer(connection: ServerConnection, _: Request) -> Response:
+        return connection.respond(HTTPStatus(status), "no\n")
+
+    async with service(answer) as url:
+        pool = by_message(url)
+        async with probing(pool) as changed:
+            assert await changed() == (url, False)  # type: ignore[call-arg,misc]
+    assert str(status) in pool.all_members()[0].last_error
 
 
 async def test_a_member_that_accepts_but_does_not_answer_falls() -> None:
