@@ -67,6 +67,7 @@ ALLOWED_ORIGINS = env.several(
     OriginPattern.parse,
     expected="origins separated by commas, such as https://*.example.com, or *",
 )
+API_RATE_PER_USER = env.rate("API_RATE_PER_USER", "20/s")
 WEBSOCKET_ENABLED = env.flag("WEBSOCKET_ENABLED", True)
 MAX_CONNECTIONS = env.integer("MAX_CONNECTIONS", 9_500)
 CONNECTION_CAP_POLICY = env.choice("CONNECTION_CAP_POLICY", "refuse", ("refuse", "replace_oldest"))
@@ -158,6 +159,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "django_prometheus",
     "axes",
     "proxy",
@@ -165,6 +167,7 @@ INSTALLED_APPS = [
 INSTALLED_APPS += [app for app in EXTRA_APPS if app not in INSTALLED_APPS]
 MIDDLEWARE = [
     "proxy.http.guard.security_headers",
+    "corsheaders.middleware.CorsMiddleware",
     "proxy.admin.logins.one_login_at_a_time",
     "django.middleware.security.SecurityMiddleware",
     "proxy.http.guard.clean_text",
@@ -225,6 +228,13 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "What other programs ask of a gateway. docs/publishing.md tells what is promised.",
     "VERSION": "1",
 }
+
+# For ALLOWED_ORIGINS (proxy/http/cors.py). No cookie opens the API.
+CORS_URLS_REGEX = "^/api/"
+CORS_ALLOW_METHODS = ["GET", "POST", "DELETE"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type"]
+CORS_EXPOSE_HEADERS = ["Retry-After"]
+CORS_PREFLIGHT_MAX_AGE = 600
 
 # --- Security -----
 # Which requests came over TLS, TRUSTED_PROXIES tell (proxy/http/guard.py); SECURE_PROXY_SSL_HEADER

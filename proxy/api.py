@@ -6,7 +6,8 @@ none of it; the reference KB takes some, since it shares the gateway's project.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from proxy.bridges.bridge import Broker, bridge
 from proxy.bridges.jetstream import JetStreamBroker, nats_stream
@@ -46,7 +47,7 @@ from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe, ProbeKind
-from proxy.core.principal import Principal
+from proxy.core.principal import Principal, is_user_id
 from proxy.core.routes import ClientPath, Forward, LegPerLink, Overflow, Resume, Route, Subject, Upstream
 from proxy.core.topics import EVERYONE, TopicKind, connection_topic, user_topic
 from proxy.engine.background import Background
@@ -60,21 +61,39 @@ from proxy.tables.executor import DatabaseExecutor
 from proxy.work import Workplace, run_on_every_node
 
 if TYPE_CHECKING:
+    from proxy.admin.pages import CheckedAdmin, ReadOnlyAdmin, foreign, foreign_field, moment
+    from proxy.rest.fields import Body, Text
+    from proxy.rest.rates import UserRate
+    from proxy.rest.schema import BODY_ERRORS, ERRORS
+    from proxy.rest.user_view import UserApiView, UserOrKeyApiView
     from proxy.tokens import TokenVerifier
 
+# What needs settings, and routes are imported before there are any: each is imported when it is asked for.
+_LATE = {
+    "proxy.admin.pages": ("CheckedAdmin", "ReadOnlyAdmin", "foreign", "foreign_field", "moment"),
+    "proxy.rest.fields": ("Body", "Text"),
+    "proxy.rest.rates": ("UserRate",),
+    "proxy.rest.schema": ("BODY_ERRORS", "ERRORS"),
+    "proxy.rest.user_view": ("UserApiView", "UserOrKeyApiView"),
+}
+
 __all__ = [
+    "BODY_ERRORS",
     "DROP",
+    "ERRORS",
     "EVERYONE",
     "FORWARD",
     "PROBE_USER_AGENT",
     "AuthenticationFailed",
     "Background",
     "BadRequest",
+    "Body",
     "BreakerLimits",
     "BridgedChannel",
     "BridgedSubject",
     "Broker",
     "Bucket",
+    "CheckedAdmin",
     "ClientPath",
     "ClientSide",
     "Close",
@@ -110,6 +129,7 @@ __all__ = [
     "Publication",
     "PushingLeg",
     "Rate",
+    "ReadOnlyAdmin",
     "RedisCommands",
     "Resume",
     "Route",
@@ -119,9 +139,13 @@ __all__ = [
     "Subscriber",
     "SubscriberAway",
     "Subscription",
+    "Text",
     "TokenExpired",
     "TopicKind",
     "Upstream",
+    "UserApiView",
+    "UserOrKeyApiView",
+    "UserRate",
     "Verdict",
     "Workplace",
     "apresence",
@@ -132,6 +156,10 @@ __all__ = [
     "child",
     "connection_topic",
     "env",
+    "foreign",
+    "foreign_field",
+    "is_user_id",
+    "moment",
     "nats_client",
     "nats_server",
     "nats_stream",
@@ -145,6 +173,13 @@ __all__ = [
     "token_verifier",
     "user_topic",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    module = next((module for module, names in _LATE.items() if name in names), None)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(module), name)
 
 
 def token_verifier() -> TokenVerifier:

@@ -10,6 +10,7 @@ class ProxyConfig(AppConfig):
         from proxy import checks  # noqa: F401  importing registers them
         from proxy.admin import logins  # noqa: F401  importing registers them
         from proxy.cluster.rules import announce_changes
+        from proxy.http import cors  # noqa: F401  importing connects it
         from proxy.tables.token_permissions import make_permissions
 
         announce_changes()

@@ -250,6 +250,8 @@ class ApiKey(models.Model):
     publish = models.JSONField("topics", default=list)
     may_kick = models.BooleanField(default=False)
     may_list_connections = models.BooleanField(default=False)
+    # The database's own default: nodes of the release before do not know the column.
+    other_rights = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     created_at = models.DateTimeField("issued", auto_now_add=True)
     last_used_at = models.DateTimeField("last used", null=True, blank=True)
     revoked_at = models.DateTimeField("revoked", null=True, blank=True)

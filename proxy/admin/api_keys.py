@@ -65,7 +65,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.display(description="May also")
     def may(self, key: ApiKey) -> str:
         rights = {"kick": key.may_kick, "list connections": key.may_list_connections}
-        return ", ".join(name for name, is_given in rights.items() if is_given) or "-"
+        given = [name for name, is_given in rights.items() if is_given]
+        return foreign(", ".join([*given, *key.other_rights]))
 
     @admin.display(description="Issued", ordering="created_at")
     def issued(self, key: ApiKey) -> str:

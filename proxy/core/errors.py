@@ -217,6 +217,7 @@ _BOUNDS = {
     "per_user": "connections of one user",
     "rate_per_ip": "new connections of one address",
     "http_per_ip": "HTTP requests of one address at once",
+    "calls_per_user": "such calls of one user",
 }
 
 

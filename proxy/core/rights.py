@@ -14,11 +14,12 @@ _NOBODYS = f"{node_topic.name}:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """`publish` are patterns of topics: see `check_pattern`."""
+    """`publish` are patterns of topics: see `check_pattern`. `others`: products' own."""
 
     publish: tuple[str, ...] = ()
     kick: bool = False
     list_connections: bool = False
+    others: tuple[str, ...] = ()
 
     def may_publish(self, topic: str) -> bool:
         """Whether one of the patterns matches `topic`, which need not be one."""

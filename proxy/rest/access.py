@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -12,16 +14,22 @@ from rest_framework.request import Request
 from proxy.cluster.rules import is_blocked
 from proxy.core.errors import Blocked
 from proxy.core.rights import Rights
+from proxy.rest.rates import UserRate
 from proxy.tables import api_keys
 from proxy.tables.token_permissions import rights_of_user
 from proxy.tokens import token_verifier
 
 SCHEMES = "Api-Key, Bearer"
+BEARER = "Bearer"
 _NOBODY = (
     "This needs `Authorization: Api-Key KEY` or `Authorization: Bearer TOKEN`, and a valid one: "
     "`manage.py issue_api_key` makes keys."
 )
 _NO_SUCH_KEY = "That is no API key of this gateway, or it was revoked: `manage.py issue_api_key` makes keys."
+
+
+_CALLS = UserRate(lambda: settings.API_RATE_PER_USER)
+_NO_USER = "This needs `Authorization: Bearer TOKEN`, with the token of a user."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,22 @@ class Caller:
     is_authenticated: bool = True
 
 
+@dataclass(frozen=True)
+class User:
+    """The user of a token; what it may do beside what any user may is looked up when somebody asks."""
+
+    user_id: str
+    is_authenticated: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"user {self.user_id}"
+
+    @cached_property
+    def rights(self) -> Rights:
+        return rights_of_user(self.user_id)
+
+
 class KeyOrToken(BaseAuthentication):
     """Nothing here is for anybody else.
 
@@ -44,16 +68,54 @@ class KeyOrToken(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        match scheme.lower():  # RFC 9110, section 11.4
+        scheme, shown = _shown(request)
+        match scheme:
             case "api-key":
-                return _owner_of_key(shown.strip()), None
-            case "bearer" if not api_keys.looks_like_one(shown.strip()):
-                return _owner_of_token(shown.strip(), address=request.META.get("REMOTE_ADDR", "")), None
+                return _owner_of_key(shown), None
+            case "bearer" if not api_keys.looks_like_one(shown):
+                return _owner_of_token(shown, address=request.META.get("REMOTE_ADDR", "")), None
         raise AuthenticationFailed(_NOBODY)
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEMES
+
+
+class UserToken(BaseAuthentication):
+    """For the users themselves, by the token that opens sockets, too; each at a rate, on each process.
+
+    Raises:
+        AuthenticationFailed, TokenRefused, Blocked, KeysUnavailable: as KeyOrToken.
+        TooMany: this user calls too often. No database is asked.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User | Caller, None]:
+        scheme, shown = _shown(request)
+        if scheme != "bearer" or api_keys.looks_like_one(shown):
+            raise AuthenticationFailed(_NO_USER)
+        user = User(_verified(shown))
+        _CALLS.take(user.user_id)
+        _check_blocks(user, request.META.get("REMOTE_ADDR", ""))
+        return user, None
+
+    def authenticate_header(self, request: Request) -> str:
+        return BEARER
+
+
+class UserTokenOrKey(UserToken):
+    """For users, and for programs that a key allows it."""
+
+    def authenticate(self, request: Request) -> tuple[User | Caller, None]:
+        scheme, shown = _shown(request)
+        return (_owner_of_key(shown), None) if scheme == "api-key" else super().authenticate(request)
+
+    def authenticate_header(self, request: Request) -> str:
+        return SCHEMES
+
+
+def _shown(request: Request) -> tuple[str, str]:
+    """The scheme in lower case (RFC 9110, section 11.4), and what is shown by it."""
+    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower(), shown.strip()
 
 
 def _owner_of_key(shown: str) -> Caller:
@@ -64,10 +126,20 @@ def _owner_of_key(shown: str) -> Caller:
 
 
 def _owner_of_token(shown: str, *, address: str) -> Caller:
-    async def verified() -> str:  # on the loop, which the keys of an issuer belong to
+    user = User(_verified(shown))
+    _check_blocks(user, address)
+    return Caller(user.name, user.rights)
+
+
+def _verified(shown: str) -> str:
+    """Whose token that is: the user id."""
+
+    async def verify() -> str:  # on the loop, which the keys of an issuer belong to
         return token_verifier().verify(shown).user_id
 
-    user_id = async_to_sync(verified)()
-    if is_blocked(user_id, address=address):
+    return async_to_sync(verify)()
+
+
+def _check_blocks(user: User, address: str) -> None:
+    if is_blocked(user.user_id, address=address):
         raise Blocked("a block matches")
-    return Caller(f"user {user_id}", rights_of_user(user_id))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from django.db import close_old_connections
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +21,7 @@ from rest_framework.views import APIView
 from proxy.cluster.kicks import KickNotSent
 from proxy.cluster.questions import LayerAway
 from proxy.core.errors import AuthenticationFailed, BadRequest, Forbidden, GatewayError, NotFound
-from proxy.rest.access import SCHEMES, Caller, KeyOrToken
+from proxy.rest.access import Caller, KeyOrToken
 from proxy.tables.executor import is_away
 
 log = logging.getLogger(__name__)
@@ -57,15 +59,15 @@ class JsonAlone(DefaultContentNegotiation):
 class ApiView(APIView):
     """A path of the API. Nothing here is DRF's default, which is the products' own to set."""
 
-    authentication_classes = (KeyOrToken,)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (KeyOrToken,)
     permission_classes = ()
     throttle_classes = ()
-    parser_classes = (BoundedJson,)
+    parser_classes: Sequence[type[BaseParser]] = (BoundedJson,)
     renderer_classes = (Json,)
     content_negotiation_class = JsonAlone
     versioning_class = None
     metadata_class = None
-    http_method_names = ("get", "post")
+    http_method_names: Sequence[str] = ("get", "post")
 
     @property
     def caller(self) -> Caller:
@@ -91,13 +93,15 @@ class ApiView(APIView):
 
 def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """What the caller is told; None where it is a mistake of ours."""
+    request = context["request"]
     if isinstance(error, GatewayError):
-        return _answer(error.status, error.fields(), retry_seconds=error.retry_after_seconds)
+        answer = _answer(error.status, error.fields(), retry_seconds=error.retry_after_seconds)
+        return _asking_for_schemes(answer, context)
     if isinstance(error, APIException):
         code = _CODES.get(error.status_code, BadRequest.code)
         message = _NO_JSON if isinstance(error, UnsupportedMediaType) else sentences(error.detail)
-        return _answer(error.status_code, {"code": code, "message": message})
-    request = context["request"]
+        answer = _answer(error.status_code, {"code": code, "message": message})
+        return _asking_for_schemes(answer, context)
     told = _away(error, is_post=request.method == "POST")
     if told is None:
         return None
@@ -120,10 +124,15 @@ def _away(error: Exception, *, is_post: bool) -> dict[str, str] | None:
 
 
 def _answer(status: int, told: Mapping[str, Any], *, retry_seconds: float | None = None) -> Response:
-    headers = {} if retry_seconds is None else {"Retry-After": f"{max(1, round(retry_seconds))}"}
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = SCHEMES
+    headers = {} if retry_seconds is None else {"Retry-After": f"{max(1, math.ceil(retry_seconds))}"}
     return Response(told, status=status, headers=headers)
+
+
+def _asking_for_schemes(answer: Response, context: Mapping[str, Any]) -> Response:
+    """A 401 says what would do (RFC 9110, section 11.6.1)."""
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = context["view"].get_authenticate_header(context["request"])
+    return answer
 
 
 def sentences(detail: Any, where: str = "") -> str:

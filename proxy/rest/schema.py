@@ -6,8 +6,9 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
+from rest_framework.authentication import BaseAuthentication
 
-from proxy.rest.access import KeyOrToken
+from proxy.rest.access import KeyOrToken, UserToken, UserTokenOrKey
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -21,12 +22,13 @@ class ErrorSerializer(serializers.Serializer[Any]):
 ERRORS = dict.fromkeys((400, 401, 403, 429, 503), ErrorSerializer)
 BODY_ERRORS = ERRORS | dict.fromkeys((411, 413, 415), ErrorSerializer)
 PAGE_ERRORS = ERRORS | {404: ErrorSerializer}
+_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
 class KeyOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """drf-spectacular finds it by its class."""
 
-    target_class = KeyOrToken
+    target_class: type[BaseAuthentication] = KeyOrToken
     name = ["Api-Key", "Bearer"]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
@@ -36,5 +38,21 @@ class KeyOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
         key = "`Api-Key KEY`, of `manage.py issue_api_key`."
         return [
             {"type": "apiKey", "in": "header", "name": "Authorization", "description": key},
-            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            _BEARER,
         ]
+
+
+class UserTokenOrKeyScheme(KeyOrTokenScheme):  # type: ignore[no-untyped-call]
+    """The same two, elsewhere."""
+
+    target_class = UserTokenOrKey
+
+
+class UserTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The second of them alone."""
+
+    target_class = UserToken
+    name = "Bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return _BEARER

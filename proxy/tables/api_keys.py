@@ -14,6 +14,7 @@ from django.utils import timezone
 from proxy.core.rights import Rights, check_pattern
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
+from proxy.tables.token_permissions import rights_of_products
 
 # It says what it is to who finds one where it should not be; the id is no secret, and stands in logs.
 _KEY = re.compile(r"sluicegate_([0-9a-f]{12})_([\w-]{43})", re.ASCII)
@@ -27,6 +28,7 @@ def issue(name: str, rights: Rights) -> str:
         raise ValueError(f"a key's name is a printable text of 1 to {ApiKey.MAX_NAME_CHARS} characters")
     kinds = topic_kinds()
     publish = [check_pattern(pattern, kinds) for pattern in rights.publish]
+    _check_others(rights)
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     ApiKey.objects.create(
         id=key_id,
@@ -35,6 +37,7 @@ def issue(name: str, rights: Rights) -> str:
         publish=publish,
         may_kick=rights.kick,
         may_list_connections=rights.list_connections,
+        other_rights=sorted(set(rights.others)),
     )
     return f"sluicegate_{key_id}_{secret}"
 
@@ -56,7 +59,20 @@ def find(shown: str) -> ApiKey | None:
 
 def rights_of(key: ApiKey) -> Rights:
     """What its row grants."""
-    return Rights(publish=tuple(key.publish), kick=key.may_kick, list_connections=key.may_list_connections)
+    return Rights(
+        publish=tuple(key.publish),
+        kick=key.may_kick,
+        list_connections=key.may_list_connections,
+        others=tuple(key.other_rights),
+    )
+
+
+def _check_others(rights: Rights) -> None:
+    """Raises ValueError for what no product has declared."""
+    known = rights_of_products() if rights.others else []
+    strange = sorted(set(rights.others) - set(known))
+    if strange:
+        raise ValueError(f"there is no such right: {strange[0]!r}; there are: {', '.join(known) or 'none'}")
 
 
 def _digest(secret: str) -> str:

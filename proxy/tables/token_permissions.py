@@ -3,6 +3,9 @@
 Who issues tokens names their users, and players may choose such names: nobody may come to the rights of the
 staff by being called like them. So permissions of admin do not count here, nor does it to be a superuser:
 only those whose name says that they are for tokens, given to a user or to a group of the user's.
+
+A product has rights of its own by declaring such a permission at one of its models. In the app `chat`
+`add_participant_by_token` is the right `chat.add_participant`, which an API key may have as well.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from django.apps.registry import Apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import router
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from proxy.core.rights import ANY, Rights
 from proxy.core.topics import EVERYONE, node_topic
@@ -23,23 +26,38 @@ from proxy.registry import topic_kinds
 
 # Django's first migration of `auth` has room for less, and a `migrate proxy` may stop there.
 _LONGEST_NAME = 255
-_KICK, _LIST = "kick_by_token", "list_by_token"
+_SUFFIX = "_by_token"
+_KICK, _LIST = f"kick{_SUFFIX}", f"list{_SUFFIX}"
 
 
 def rights_of_user(user_id: str) -> Rights:
     """What the active user of that name has been given; nothing where there is no such user."""
-    given = set(
-        Permission.objects.filter(
-            Q(user__username=user_id, user__is_active=True)
-            | Q(group__user__username=user_id, group__user__is_active=True),
-            content_type__app_label=ApiKey._meta.app_label,
-        ).values_list("codename", flat=True)
+    found = _permissions().filter(
+        Q(user__username=user_id, user__is_active=True)
+        | Q(group__user__username=user_id, group__user__is_active=True)
     )
+    given = set(found.values_list("content_type__app_label", "codename"))
+    ours = {codename for app, codename in given if app == ApiKey._meta.app_label}
     return Rights(
-        publish=tuple(pattern for codename, pattern in _patterns().items() if codename in given),
-        kick=_KICK in given,
-        list_connections=_LIST in given,
+        publish=tuple(pattern for codename, pattern in _patterns().items() if codename in ours),
+        kick=_KICK in ours,
+        list_connections=_LIST in ours,
+        others=tuple(sorted(_right(*each) for each in given if each[0] != ApiKey._meta.app_label)),
     )
+
+
+def rights_of_products() -> list[str]:
+    """All that products have declared, such as `chat.add_participant`."""
+    declared = _permissions().exclude(content_type__app_label=ApiKey._meta.app_label)
+    return sorted(_right(*each) for each in declared.values_list("content_type__app_label", "codename"))
+
+
+def _permissions() -> QuerySet[Permission]:
+    return Permission.objects.filter(codename__endswith=_SUFFIX).order_by()
+
+
+def _right(app: str, codename: str) -> str:
+    return f"{app}.{codename.removesuffix(_SUFFIX)}"
 
 
 def make_permissions(using: str, apps: Apps = every_app, **_: Any) -> None:

@@ -26,18 +26,29 @@ class Command(BaseCommand):
         )
         parser.add_argument("--kick", action="store_true", help="it may end links")
         parser.add_argument("--connections", action="store_true", help="it may see who is connected")
+        parser.add_argument(
+            "--may",
+            metavar="RIGHTS",
+            default="",
+            help="what else it may do, separated by commas: rights of products, such as chat.add_participant",
+        )
 
     def handle(
-        self, *args: Any, name: str, publish: str, kick: bool, connections: bool, **options: Any
+        self, *args: Any, name: str, publish: str, kick: bool, connections: bool, may: str, **options: Any
     ) -> None:
         bound_waits()
-        patterns = tuple(filter(None, map(str.strip, publish.split(","))))
-        rights = Rights(publish=patterns, kick=kick, list_connections=connections)
+        rights = Rights(
+            publish=_several(publish), kick=kick, list_connections=connections, others=_several(may)
+        )
         if rights == Rights():
-            raise CommandError("a key that may do nothing: name --publish, --kick or --connections")
+            raise CommandError("a key that may do nothing: name --publish, --kick, --connections or --may")
         try:
             self.stdout.write(api_keys.issue(name, rights))
         except ValueError as error:
             raise CommandError(str(error)) from error
         except Error as error:
             raise CommandError(away(error)) from error
+
+
+def _several(words: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, words.split(","))))
