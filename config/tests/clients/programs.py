@@ -36,10 +36,10 @@ class Kind:
 
     def missing(self) -> list[str]:
         """Which of its needs are not here."""
-        return [need for need in self.needs if not _is_here(need)]
+        return [need for need in self.needs if not is_here(need)]
 
 
-def _is_here(need: str) -> bool:
+def is_here(need: str) -> bool:
     if need.startswith("npm:"):
         return (NODE_MODULES / need.removeprefix("npm:")).is_dir()
     if need == NODE:
