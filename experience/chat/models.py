@@ -40,6 +40,11 @@ class Participant(models.Model):
             models.UniqueConstraint(fields=["conversation", "user_id"], name="chat_participant_once"),
         ]
         indexes = [models.Index(fields=["user_id"], name="chat_participant_user")]
+        # Over HTTP the rights chat.add_participant and chat.delete_participant (docs/routes.md).
+        permissions = [
+            ("add_participant_by_token", "Can add participants over the HTTP API, by a token"),
+            ("delete_participant_by_token", "Can remove participants over the HTTP API, by a token"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.conversation_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework import serializers
@@ -17,7 +18,7 @@ class UserApiView(ApiView):
 
     authentication_classes = (UserToken,)
     parser_classes = (StrictJson,)
-    http_method_names = ("get", "post", "delete")
+    http_method_names: Sequence[str] = ("get", "post", "delete")
 
     @property
     def user_id(self) -> str:

@@ -1,0 +1,1 @@
+"""What users ask of the chat over HTTP: their conversations, what was said, and whom they block."""
