@@ -180,7 +180,7 @@ def check_metrics_are_guarded(**_: Any) -> list[CheckMessage]:
     if settings.METRICS_TOKEN:
         return []
     text = "METRICS_TOKEN is unset: whoever reaches the gateway reads /metrics."
-    hint = "Set it, or keep /metrics inside (as deploy/nginx.conf) and add it to SILENCED_SYSTEM_CHECKS."
+    hint = "Set it, or keep /metrics inside (as in deploy/proxies) and add it to SILENCED_SYSTEM_CHECKS."
     return [Warning(text, hint=hint, id="gateway.W007")]
 
 

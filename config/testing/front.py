@@ -1,4 +1,4 @@
-"""deploy/nginx.conf, whole, in a real nginx: its addresses and directories alone are those of the test."""
+"""The nginx of docker-compose.yml, its whole file in a real one: addresses and directories are the test's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from config.testing.servers import Server, executable
 from config.testing.starts import BASE_DIR
 
-CONF = BASE_DIR / "deploy" / "nginx.conf"
+NGINX_DIR = BASE_DIR / "deploy" / "proxies" / "nginx"
+CONF = NGINX_DIR / "compose.conf"
 STARTED_PATH = "/front/started"
 _NO_SUCH_NAME = 3
 _A_RECORD = 1
@@ -63,12 +64,16 @@ class Names:
 
 
 class Front(Server):
-    """nginx as deploy/nginx.conf sets it up, before gateways at `addresses`: host and port by name."""
+    """nginx as compose.conf sets it up, before gateways at `addresses`: host and port by name.
+
+    Another proxy stands in front of it and says who clients are, unless `is_outermost`, as the file has it.
+    """
 
     name = "front"
 
     def __init__(self, directory: Path, addresses: Mapping[str, tuple[str, int]]) -> None:
         super().__init__(directory)
+        self.is_outermost = False
         self.names = Names({name: host for name, (host, _) in addresses.items()})
         self.edit: Callable[[str], str] = str  # what a test changes in the file, from the next start on
         self._ports = {name: port for name, (_, port) in addresses.items()}
@@ -128,16 +133,24 @@ class Front(Server):
         return bool(lines) and any(f":{port}" in lines[-1] for port in self._ports.values())
 
     def _write_conf(self) -> None:
-        moved = replaced(CONF.read_text(), " /tmp/", f" {self.directory}/")
+        moved = replaced(with_what_it_includes(CONF), " /tmp/", f" {self.directory}/")
         for name, port in self._ports.items():
             moved = replaced(moved, f" {name}:8666 ", f" {name}:{port} ")
         moved = replaced(moved, "listen 8080 ", f"listen 127.0.0.1:{self.port} ")
         moved = replaced(moved, "resolver 127.0.0.11 ", f"resolver 127.0.0.1:{self.names.port} ")
         moved = replaced(moved, "access_log /dev/stdout ", f"access_log {self._access_log_path} ")
+        if not self.is_outermost:
+            moved = replaced(moved, "default $remote_addr;", "default $proxy_add_x_forwarded_for;")
         as_root = "user root;\n" if os.geteuid() == 0 else ""
         self._conf_path.write_text(as_root + self.edit(moved))
 
 
+def with_what_it_includes(conf: Path) -> str:
+    """One of deploy's files with gateways.conf in place of the line that includes it."""
+    included = (conf.parent / "gateways.conf").read_text()
+    return replaced(conf.read_text(), "    include gateways.conf;\n", included)
+
+
 def replaced(text: str, old: str, new: str) -> str:
-    assert old in text, f"deploy/nginx.conf has no {old!r} any more"
+    assert old in text, f"the file has no {old!r} any more"
     return text.replace(old, new)

@@ -9,7 +9,7 @@
 `database_url` (test): a new PostgreSQL database of its own.
 `nats_server` (session), `nats` (test): `NatsServer` with `url`; `jetstream` (test): one with JetStream.
 `nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
-`front` (test): `front({"gateway-1": (host, port), "gateway-2": …})` is nginx as deploy/nginx.conf sets it up.
+`front` (test): `front({"gateway-1": (host, port), "gateway-2": …})` is the nginx of docker-compose.yml.
 `certificate` (test): the path of a self-signed certificate for 127.0.0.1, its key in the same file.
 
 Every server has `kill()`, `stop()` and `start()`, which finds the same port again.
@@ -263,12 +263,13 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def front(tmp_path: Path) -> Iterator[Callable[[Mapping[str, tuple[str, int]]], Front]]:
-    """Start nginx with deploy/nginx.conf before gateways at the given hosts and ports, by name."""
+def front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
+    """Start the nginx of docker-compose.yml before gateways at the given hosts and ports, by name."""
     fronts: list[Front] = []
 
-    def start(addresses: Mapping[str, tuple[str, int]]) -> Front:
+    def start(addresses: Mapping[str, tuple[str, int]], *, is_outermost: bool = False) -> Front:
         front = Front(tmp_path, addresses)
+        front.is_outermost = is_outermost
         fronts.append(front)
         _SHOWN.append(front)
         front.start()

@@ -18,7 +18,7 @@ NGINX_WORKER_MB, NGINX_LINK_KB = 14.3, 25.3  # measured with 4,000 links on 2 an
 GATEWAY_PROCESS_MB, GATEWAY_LINK_KB = 100, 10
 IDLE_THREADS = 20  # of a worker; 10 of them when nothing hangs. The supervisor has 5
 POSTGRES_CONNECTIONS = 100 - 3  # its default, less those that it keeps for its superuser
-NGINX_CONF = (BASE_DIR / "deploy" / "nginx.conf").read_text()
+NGINX_CONF = (BASE_DIR / "deploy" / "proxies" / "nginx" / "compose.conf").read_text()
 ROWS = documents.table(
     documents.read("operations.md"),
     "WORKERS",

@@ -202,7 +202,7 @@ def test_a_drain_ends_before_the_container_is_killed() -> None:
 
 
 def nginx_conf() -> str:
-    return (BASE_DIR / "deploy" / "nginx.conf").read_text()
+    return (BASE_DIR / "deploy" / "proxies" / "nginx" / "compose.conf").read_text()
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/troubleshooting.md"])
