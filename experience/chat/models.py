@@ -20,6 +20,7 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        indexes = [models.Index(fields=["-created_at", "id"], name="chat_conversation_listing")]
 
     def __str__(self) -> str:
         return self.id
