@@ -91,20 +91,26 @@ export declare class SendError extends Error {
   readonly code: "queue_full" | "closed";
 }
 
+/** An EventTarget that knows its events. */
+export interface Tells<Events> {
+  addEventListener<Name extends keyof Events>(
+    name: Name,
+    listener: (event: Events[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): void;
+}
+
+export interface GatewaySocket extends Tells<SocketEvents> {}
+
 /** One connection that is kept, over reconnects, until `close()` or a close from which one does not come back. */
-export declare class GatewaySocket extends EventTarget {
+export declare class GatewaySocket {
   constructor(url: string | URL, options?: SocketOptions);
   readonly state: State;
   open(): void;
   close(code?: number, reason?: string): void;
   /** Texts and binaries as they are, anything else as JSON. Throws SendError. */
   send(message: string | ArrayBuffer | ArrayBufferView | Blob | object): void;
-  addEventListener<K extends keyof SocketEvents>(
-    name: K,
-    listener: (event: SocketEvents[K]) => void,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof SocketEvents>(name: K, listener: (event: SocketEvents[K]) => void): void;
 }
 
 export declare function meant(code: number): number;

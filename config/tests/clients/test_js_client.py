@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,12 +14,20 @@ from websockets.asyncio.server import ServerConnection
 from config.testing.forwarder import Forwarder
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import ValkeyServer
-from config.tests.clients.page import Page, needs_node, page
+from config.tests.clients.conftest import nothing_may_be_missing
+from config.tests.clients.page import JS_DIR, Page, needs_node, page
+from config.tests.clients.programs import is_here
 from config.tests.conftest import MakeGateway
 from config.tests.test_history import ROUTES, Publisher
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(120), needs_node]
 
+NPM = {
+    "chat": ["ws"],
+    "vue": ["vue", "ws"],
+    "react": ["react", "react-test-renderer", "ws"],
+    "types": ["typescript", "vue"],
+}
 PING: dict[str, Any] = {"ping": {"type": "ping"}}
 ADA = "ada"
 End = Callable[[Gateway], Awaitable[Any]]
@@ -234,3 +243,22 @@ async def test_what_was_published_while_it_was_away_is_heard(
             3,
         ]
     await publisher.close()
+
+
+@pytest.mark.parametrize("name", NPM)
+def test_its_own_tests_with_packages_of_npm_pass(name: str) -> None:
+    if missing := [package for package in NPM[name] if not is_here(f"npm:{package}")]:
+        why = f"clients/js left out: {', '.join(missing)} not here (docs/development.md)"
+        pytest.fail(why) if nothing_may_be_missing() else pytest.skip(why)
+    command = ["node", "--test", f"tests/{name}.test.js"]
+    played = subprocess.run(command, cwd=JS_DIR, capture_output=True, text=True, timeout=110, check=False)
+    assert played.returncode == 0, played.stdout
+
+
+@pytest.mark.skipif(not is_here("npm"), reason="no npm here")
+def test_npm_packs_what_is_imported_and_none_of_the_tests() -> None:
+    command = ["npm", "pack", "--dry-run", "--json", "--offline"]
+    packed = subprocess.run(command, cwd=JS_DIR, capture_output=True, timeout=60, check=True)
+    names = {file["path"] for file in json.loads(packed.stdout)[0]["files"]}
+    modules = {str(path.relative_to(JS_DIR)) for path in JS_DIR.rglob("*.*s") if "tests" not in path.parts}
+    assert names == modules | {"README.md", "package.json"}

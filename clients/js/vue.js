@@ -1,0 +1,49 @@
+/**
+ * The chat for a Vue 3 component: `const { messages, sendChatMessage } = useWebSocket(gateway, { token })`.
+ * docs/browser-client.md is the guide.
+ * @module
+ */
+import { computed, onScopeDispose, shallowRef } from "vue";
+import { Chat } from "./chat.js";
+
+const MOST_MESSAGES = 200;
+
+/**
+ * Connects at once, and is closed with the component (or effect scope) that it is called in.
+ *
+ * `options` are those of `Chat`; `mostMessages` bounds `messages`, of which the oldest go; `keep` says which of what
+ * the service says belongs there: all but typing, unless given; `immediate: false` leaves it to `connect()`.
+ */
+export function useWebSocket(gateway, options) {
+  const { mostMessages = MOST_MESSAGES, keep = isNoTyping, immediate = true, ...rest } = options;
+  const chat = new Chat(gateway, rest);
+  const state = shallowRef(chat.state);
+  const messages = shallowRef([]);
+  const error = shallowRef(null);
+  chat.addEventListener("state", ({ detail }) => {
+    state.value = detail;
+    if (detail === "open") error.value = null;
+  });
+  chat.addEventListener("message", ({ detail }) => {
+    if (keep(detail)) messages.value = [...messages.value, detail].slice(-mostMessages);
+  });
+  chat.addEventListener("error", ({ detail }) => (error.value = detail));
+  chat.addEventListener("close", ({ detail }) => (error.value = detail.code === 1000 ? null : detail));
+  onScopeDispose(() => chat.close());
+  if (immediate) chat.open();
+  return {
+    chat,
+    state,
+    isConnected: computed(() => state.value === "open"),
+    messages,
+    error,
+    connect: () => chat.open(),
+    disconnect: () => chat.close(),
+    sendMessage: (message) => chat.socket.send(message),
+    sendChatMessage: (...send) => chat.sendChatMessage(...send),
+    setReadState: (...read) => chat.setReadState(...read),
+    setTypingState: (...typing) => chat.setTypingState(...typing),
+  };
+}
+
+const isNoTyping = ({ type }) => type !== "conversation.typing";
