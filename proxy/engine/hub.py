@@ -140,17 +140,9 @@ class Hub:
         if is_new and self.connected:
             await self._groups.next_round()
         elif is_new and self._is_beginning:
-            await self._hears_first(topics)
+            await self.hears_soon(topics, within_seconds=self._call_seconds, even_while_away=False)
         if told:
             await asyncio.wait(told, timeout=self._call_seconds)
-
-    async def _hears_first(self, topics: Sequence[str]) -> None:
-        """Wait, a moment, for a layer that is being reached for the first time; if in vain, a gap is told."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._call_seconds):
-                while self._is_beginning and not self.hears(topics):
-                    await self._groups.next_round()
-        self._owes_word |= not self.hears(topics)
 
     def leave(self, link: Listener, topics: Iterable[str]) -> None:
         """Let `link` hear `topics` no more; groups with no topics left are given back to the layer."""
@@ -168,11 +160,16 @@ class Hub:
         """Whether the layer has been asked for all of them, and is there."""
         return self.connected and all(group_name(topic) in self._groups for topic in topics)
 
-    async def hears_soon(self, topics: Sequence[str], *, within_seconds: float) -> bool:
-        """Whether `hears` comes true in that time. If not, a gap is told once the layer is reached."""
+    async def hears_soon(
+        self, topics: Sequence[str], *, within_seconds: float, even_while_away: bool = True
+    ) -> bool:
+        """Whether `hears` comes true in that time. If not, a gap is told once the layer is reached.
+
+        Without `even_while_away` it waits for no layer that was reached before, or is known to be away.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(within_seconds):
-                while not self.hears(topics):
+                while not self.hears(topics) and (even_while_away or self._is_beginning):
                     await self._groups.next_round()
         self._owes_word |= not self.hears(topics)
         return self.hears(topics)
