@@ -6,14 +6,12 @@ from experience import settings
 from experience.actions.routes import EXPERIENCE_V2
 from experience.actions.share import Share
 from experience.events import bridges
+from experience.game_routes import GAME
 from experience.sessions.routes import SESSIONS
 from experience.studio.routes import STUDIO, STUDIO_SOCKETIO
-from experience.topics import experience_topic, of_experience
 from proxy.api import (
     BreakerLimits,
     Forward,
-    MessageLimits,
-    OverRate,
     Probe,
     Route,
     Upstream,
@@ -31,18 +29,9 @@ EXPERIENCE = Route(
     name="experience",
     paths=("ws/experience", "ws/v1/experience"),
     upstream=KB,
-    connection_limits=settings.EXPERIENCE_LIMITS,
-    bounds=settings.EXPERIENCE_BOUNDS,
     forward=Forward(query=("token", "experience")),
     divert=Share(EXPERIENCE_V2.name, percent=settings.V2_SHARE, claim=settings.V2_CLAIM).divert(),
-    topics=of_experience,
-    topic_kinds=(experience_topic,),
-    control=True,
-    unauthenticated_status=403,
-    required_query=("experience",),
-    message_limits=MessageLimits(
-        messages_per_connection=settings.EXPERIENCE_MESSAGE_RATE, over=OverRate.WAIT
-    ),
+    **GAME,
 )
 
 ROUTES = (EXPERIENCE, EXPERIENCE_V2, STUDIO, STUDIO_SOCKETIO, SESSIONS)

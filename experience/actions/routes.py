@@ -7,12 +7,10 @@ import asyncio
 from experience import settings
 from experience.actions.client import ActionClient, ClientLimits
 from experience.actions.leg import ActionLeg, LegLimits
-from experience.topics import experience_topic, of_experience
+from experience.game_routes import GAME
 from proxy.api import (
     Leg,
     LegPerLink,
-    MessageLimits,
-    OverRate,
     Route,
     Subject,
     Workplace,
@@ -49,14 +47,5 @@ EXPERIENCE_V2 = Route(
     name="experience-v2",
     paths=("ws/v2/experience",),
     upstream=LegPerLink(name="kb-actions", open=open_leg, bounds_sends=True),
-    connection_limits=settings.EXPERIENCE_LIMITS,
-    bounds=settings.EXPERIENCE_BOUNDS,
-    topics=of_experience,
-    topic_kinds=(experience_topic,),
-    control=True,
-    unauthenticated_status=403,
-    required_query=("experience",),
-    message_limits=MessageLimits(
-        messages_per_connection=settings.EXPERIENCE_MESSAGE_RATE, over=OverRate.WAIT
-    ),
+    **GAME,
 )
