@@ -1,6 +1,8 @@
 // docs/browser-client.md's example for React, as it stands there.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { createElement } from "react";
 import { act, create } from "react-test-renderer";
@@ -12,9 +14,11 @@ globalThis.IS_REACT_ACT_ENVIRONMENT = true;
 async function hookOfTheGuide(t) {
   const guide = readFileSync(new URL("../../../docs/browser-client.md", import.meta.url), "utf8");
   const [, example] = /^```js react\n(.*?)^```$/ms.exec(guide);
-  const file = new URL(`./react-example-${process.pid}.js`, import.meta.url);
-  t.after(() => rmSync(file));
-  writeFileSync(file, example.replace('"sluicegate-client/chat"', '"../chat.js"'));
+  const directory = mkdtempSync(join(tmpdir(), "react-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "example.mjs");
+  const urls = { react: import.meta.resolve("react"), "sluicegate-client/chat": import.meta.resolve("../chat.js") };
+  writeFileSync(file, example.replace(/ from "(.*?)"/g, (_, name) => ` from "${urls[name]}"`));
   return (await import(file)).useChat;
 }
 
