@@ -25,6 +25,9 @@ from proxy.server.inbox import Inbox
 SLICE_BYTES = 512
 SPARSE_FRAMES = 8
 TURN_FRAMES = 96
+# What an application sends in one turn of the loop shares one write, of so much: a write costs as much as ten
+# messages.
+SHARED_BYTES = 16 << 10
 
 
 class ConversationLeg(ClientSocket):
@@ -38,6 +41,7 @@ class ConversationLeg(ClientSocket):
         "_moved_at",
         "_pinged_at",
         "_reading",
+        "_unwritten",
         "_write_waiters",
         "is_live",
     )
@@ -57,6 +61,7 @@ class ConversationLeg(ClientSocket):
         self._pinged_at = 0.0
         self._limits = clients.options.limits if limits is None else limits
         self._write_waiters: list[asyncio.Future[None]] | None = None  # not None: writing is stopped
+        self._unwritten = 0  # of what was sent in this turn; at its end it is written
         max_bytes = self._limits.max_message_bytes
         self._reading = Reading(self, transport, inbox, max_message_bytes=max_bytes)
         client.leg = self
@@ -149,6 +154,7 @@ class ConversationLeg(ClientSocket):
 
     def send_frames(self, frames: bytes) -> None:
         self._moved_at = self.loop.time()
+        self._end_turn()
         self._transport.write(frames)
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -170,11 +176,23 @@ class ConversationLeg(ClientSocket):
         if self.is_live and conversation is not None:
             self._moved_at = self.loop.time()
             conversation.send(content)
+            self._write_soon(1 + len(content))
+
+    def _write_soon(self, size: int) -> None:
+        is_first = not self._unwritten
+        self._unwritten += size
+        if self._unwritten > SHARED_BYTES:
+            self._flush()
+        elif is_first:
+            self.loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        if self._unwritten:
             self._flush()
 
     def _flush(self) -> None:
         """Write what the conversation has to say, and end the socket when it says so."""
-        conversation = self._reading.conversation
+        conversation, self._unwritten = self._reading.conversation, 0
         if conversation is None:
             return
         data = conversation.bytes_to_write(without_pongs=self.is_stalled)

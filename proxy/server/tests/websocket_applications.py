@@ -30,6 +30,18 @@ async def websocket_send_much_and_close(scope, receive, send, query):
     await send({"type": "websocket.close", "code": 4000, "reason": "done!"})
 
 
+async def websocket_burst(scope, receive, send, query):
+    """Once told, sends `count` numbers of `size` bytes without waiting between them; then may `close`."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    for number in range(int(query["count"])):
+        await send({"type": "websocket.send", "text": str(number).rjust(int(query["size"]))})
+    if "close" in query:
+        await send({"type": "websocket.close", "code": int(query["close"])})
+    await receive()
+
+
 async def websocket_pid(scope, receive, send, query):
     """Says which process it is, then echoes."""
     await receive()
