@@ -77,6 +77,7 @@ async def test_no_token_is_in_any_log(stack: Stack) -> None:
     said = logs(stack)
     assert '"GET /ws" 101' in stack.front.access_log
     assert '"GET /ws" 401' in stack.front.access_log
+    assert '"GET /ws/experience" 301' in stack.front.access_log
     assert stack.front.access_log.count("[cut]") >= 2 * len(QUOTED)
     for secret in ("s3cret", token.rpartition(".")[2], forged.rpartition(".")[2], token.split(".")[1]):
         assert secret not in said
