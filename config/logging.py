@@ -60,6 +60,9 @@ _SHARED: list[Any] = [
 
 _LOGGERS: dict[str, Any] = {
     "websockets": {"level": "WARNING"},
+    # Complain at each attempt; proxy/outgoing/sender.py does once an outage.
+    "aio_pika": {"level": "CRITICAL"},
+    "aiormq": {"level": "CRITICAL"},
     "axes": {"level": "ERROR"},  # proxy/admin/logins.py logs each failure in one line
     "daphne": {"level": "WARNING"},
     "gateway.access": {"filters": ["answered_probes"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from experience import settings
 from experience.actions.routes import EXPERIENCE_V2
 from experience.actions.share import Share
+from experience.chat import outgoing
 from experience.events import bridges
 from experience.game_routes import GAME
 from experience.sessions.routes import SESSIONS
@@ -37,3 +38,4 @@ EXPERIENCE = Route(
 ROUTES = (EXPERIENCE, EXPERIENCE_V2, STUDIO, STUDIO_SOCKETIO, SESSIONS)
 
 bridges.run_on_every_node()
+outgoing.run_on_every_node()

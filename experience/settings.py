@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from proxy.api import BridgedChannel, BridgedSubject, env, nats_server, nats_stream
+from proxy.api import (
+    BridgedChannel,
+    BridgedSubject,
+    SettingError,
+    amqp_server,
+    env,
+    nats_server,
+    nats_stream,
+)
 
 env.also_called({"STUDIO_URLS": "STUDIO_WS_URLS", "STUDIO_URL": "STUDIO_WS_URLS", "KB_URL": "KB_SERVICE_URL"})
 
@@ -87,6 +96,52 @@ REDIS_CHANNELS = env.several(
     BridgedChannel.parse,
     expected="CHANNEL=TOPIC, separated by commas, such as news:{id}=user:{id}, news:*:all=everyone",
 )
+
+
+# --- Events to other services -----
+def _prefix(raw: str) -> str:
+    if len(raw) > 100 or not re.fullmatch(r"[A-Za-z0-9][\w-]*(\.[\w-]+)*", raw, re.ASCII):
+        raise ValueError
+    return raw
+
+
+def _exchange(raw: str) -> str:
+    if raw.startswith("amq.") or not re.fullmatch(r"[\w.:-]{1,127}", raw, re.ASCII):  # amq.: the server's own
+        raise ValueError
+    return raw
+
+
+def _file(raw: str) -> str:
+    if not Path(raw).is_file():
+        raise ValueError
+    return raw
+
+
+AMQP_URL = env.secret(
+    "AMQP_URL",
+    parse=amqp_server,
+    expected="a URL like amqps://user:password@host:5671/vhost, with / as %2F, ? as %3F, # as %23, @ as %40",
+)
+AMQP_CA_FILE = env.read(
+    "AMQP_CA_FILE", "", _file, expected="the path of a file that holds certificates in PEM"
+)
+CHAT_EVENTS = env.choice(
+    "CHAT_EVENTS", "rabbitmq" if AMQP_URL else "nats" if NATS_URL else "off", ("off", "nats", "rabbitmq")
+)
+CHAT_EVENTS_PREFIX = env.read(
+    "CHAT_EVENTS_PREFIX", "chat", _prefix, expected="words with dots between, such as shop.chat"
+)
+CHAT_EVENTS_STREAM = env.read(
+    "CHAT_EVENTS_STREAM", "CHAT", nats_stream, expected="the name of a stream of JetStream, such as CHAT"
+)
+CHAT_EVENTS_EXCHANGE = env.read(
+    "CHAT_EVENTS_EXCHANGE", "chat", _exchange, expected="the name of an exchange, such as chat"
+)
+CHAT_EVENTS_WAIT_SECONDS = env.seconds("CHAT_EVENTS_WAIT_SECONDS", 86_400)
+if CHAT_EVENTS == "rabbitmq" and not AMQP_URL:
+    raise SettingError("CHAT_EVENTS", "nats or off while AMQP_URL is unset", CHAT_EVENTS)
+if CHAT_EVENTS == "nats" and not NATS_URL:
+    raise SettingError("CHAT_EVENTS", "rabbitmq or off while NATS_URL is unset", CHAT_EVENTS)
 
 # --- Sessions of agents -----
 RELAY_REDIS_TIMEOUT_SECONDS = env.seconds("RELAY_REDIS_TIMEOUT_SECONDS", 5, most=6)

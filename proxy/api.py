@@ -43,6 +43,7 @@ from proxy.core.history import History
 from proxy.core.human import one_line
 from proxy.core.legs import ClientSide, Leg, PushingLeg, payload_bytes
 from proxy.core.limits import ConnectionLimits, LinkBounds, MessageLimits, OverRate, Rate
+from proxy.core.outgoing import Outgoing, subject_token
 from proxy.core.policies import DROP, FORWARD, Policy, Verdict
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
@@ -57,8 +58,13 @@ from proxy.engine.redis.commands import CommandsAway, RedisCommands
 from proxy.engine.redis.subscriber import Subscriber, Subscription
 from proxy.env import SettingError, env
 from proxy.metrics import child
+from proxy.outgoing.destination import Destination
+from proxy.outgoing.sending import send_outgoing
+from proxy.outgoing.to_jetstream import ToJetStream
+from proxy.outgoing.to_rabbitmq import ToRabbitMQ, amqp_server
+from proxy.outgoing.writing import send_many_on_commit, send_on_commit
 from proxy.tables.executor import DatabaseExecutor
-from proxy.work import Workplace, run_on_every_node
+from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
 if TYPE_CHECKING:
     from proxy.admin.pages import CheckedAdmin, ReadOnlyAdmin, foreign, foreign_field, moment
@@ -103,6 +109,7 @@ __all__ = [
     "Credentials",
     "DatabaseExecutor",
     "Delivered",
+    "Destination",
     "Forbidden",
     "Forward",
     "GatewayError",
@@ -116,6 +123,7 @@ __all__ = [
     "MessageLimits",
     "NatsBroker",
     "NotFound",
+    "Outgoing",
     "OverRate",
     "Overflow",
     "Overloaded",
@@ -133,6 +141,7 @@ __all__ = [
     "RedisCommands",
     "Resume",
     "Route",
+    "RunInDatabase",
     "SettingError",
     "Subject",
     "SubscribeRefused",
@@ -140,6 +149,8 @@ __all__ = [
     "SubscriberAway",
     "Subscription",
     "Text",
+    "ToJetStream",
+    "ToRabbitMQ",
     "TokenExpired",
     "TopicKind",
     "Upstream",
@@ -148,6 +159,7 @@ __all__ = [
     "UserRate",
     "Verdict",
     "Workplace",
+    "amqp_server",
     "apresence",
     "apublish",
     "apublish_many",
@@ -170,6 +182,10 @@ __all__ = [
     "publish_many",
     "publish_on_commit",
     "run_on_every_node",
+    "send_many_on_commit",
+    "send_on_commit",
+    "send_outgoing",
+    "subject_token",
     "token_verifier",
     "user_topic",
 ]

@@ -29,6 +29,8 @@ WRITTEN = (
         "proxy_kick",
         "proxy_kickreport",
         "proxy_waitingevent",
+        "proxy_outgoingevent",
+        "proxy_turn",
         "proxy_apikey",
     ),
     *("django_admin_log", "django_session", "auth_user", "auth_group", "axes_accessattempt"),

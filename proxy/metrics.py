@@ -126,6 +126,27 @@ EVENTS_WAITING_SECONDS = Gauge(
     "For how long the first of them has waited.",
     multiprocess_mode="livemax",
 )
+OUTGOING_EVENTS_TOTAL = Counter(
+    _PREFIX + "outgoing_events_total",
+    "Events for other services, by broker and what became of them: sent, doubled (it had it already), "
+    "unrouted (sent, and nobody had asked for it), refused for good, or expired.",
+    labelnames=("destination", "outcome"),
+)
+OUTGOING_EVENTS_WAITING = Gauge(
+    _PREFIX + "outgoing_events_waiting",
+    "Events for other services that were committed and not sent yet, 100,000 at most, as any node sees them.",
+    multiprocess_mode="livemax",
+)
+OUTGOING_EVENTS_WAITING_SECONDS = Gauge(
+    _PREFIX + "outgoing_events_waiting_seconds",
+    "For how long the first of them has waited.",
+    multiprocess_mode="livemax",
+)
+OUTGOING_EVENTS_REFUSED = Gauge(
+    _PREFIX + "outgoing_events_refused",
+    "Those that a broker refused for good, and that are kept for staff.",
+    multiprocess_mode="livemax",
+)
 PUBSUB_CHANNELS = Gauge(
     _PREFIX + "pubsub_channels",
     "Channels and patterns of Redis that somebody here listens to.",

@@ -8,6 +8,7 @@
 `way_to_postgres` (test): a `Forwarder` to it, which can freeze.
 `database_url` (test): a new PostgreSQL database of its own.
 `nats_server` (session), `nats` (test): `NatsServer` with `url`; `jetstream` (test): one with JetStream.
+`rabbitmq_server` (module), `rabbitmq` (test): `RabbitMQServer` with `url` and `ctl`; Debian's.
 `nginx` (test): `nginx("server { listen 127.0.0.1:{port}; … }")` is a started `NginxServer` with `url`.
 `front` (test): `front({"gateway-1": (host, port), "gateway-2": …})` is the nginx of docker-compose.yml.
 `certificate` (test): the path of a self-signed certificate for 127.0.0.1, its key in the same file.
@@ -33,6 +34,7 @@ from config.testing.certificates import write_self_signed
 from config.testing.forwarder import Forwarder
 from config.testing.front import Front
 from config.testing.program import Program
+from config.testing.rabbitmq import RabbitMQServer
 from config.testing.servers import (
     JetStreamServer,
     NatsServer,
@@ -237,6 +239,19 @@ def nats(nats_server: NatsServer) -> NatsServer:
 def jetstream(tmp_path: Path) -> Iterator[JetStreamServer]:
     """A running NATS with JetStream, the test's alone. A test may kill it."""
     yield from _serving(JetStreamServer(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """One RabbitMQ for the tests of a file; each names queues of its own. See `needs_rabbitmq`."""
+    yield from _serving(RabbitMQServer(tmp_path_factory.mktemp("rabbitmq")))
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: RabbitMQServer) -> RabbitMQServer:
+    """A running RabbitMQ. A test may kill it."""
+    rabbitmq_server.ensure_running()
+    return rabbitmq_server
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config.testing.program import Program, ProgramFailed, free_port
@@ -28,6 +28,7 @@ class Server(ABC):
     """A program on a port of its own that survives restarts."""
 
     name: str
+    start_seconds = START_SECONDS
     ready: str | None = None  # a pattern of the output; None: when the port answers
 
     def __init__(self, directory: Path) -> None:
@@ -53,6 +54,7 @@ class Server(ABC):
             self.program = Program(
                 self.argv(),
                 name=self.name,
+                env=self.env(),
                 output_path=self.directory / f"{self.name}.log",
                 uid=self.uid(),
                 cwd=Path("/"),
@@ -69,9 +71,9 @@ class Server(ABC):
     def _start(self, program: Program) -> None:
         program.start()
         if self.ready is None:
-            program.wait_for_port(self.port, within_seconds=START_SECONDS)
+            program.wait_for_port(self.port, within_seconds=self.start_seconds)
         else:
-            program.wait_for_output(self.ready, within_seconds=START_SECONDS)
+            program.wait_for_output(self.ready, within_seconds=self.start_seconds)
 
     def stop(self) -> None:
         """End it in order. Nothing happens when it does not run."""
@@ -99,6 +101,10 @@ class Server(ABC):
 
     def uid(self) -> int | None:
         return None
+
+    def env(self) -> Mapping[str, str]:
+        """Variables beside those that every program has; asked for after `argv`."""
+        return {}
 
     def stop_signal(self) -> signal.Signals:
         return signal.SIGTERM

@@ -4,6 +4,7 @@ from proxy.admin.api_keys import ApiKeyAdmin
 from proxy.admin.blocks import BlockAdmin
 from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
+from proxy.admin.outgoing_events import OutgoingEventAdmin
 from proxy.admin.pools import PoolMemberAdmin
 from proxy.admin.staff import StaffAdmin, StaffGroupAdmin
 
@@ -12,6 +13,7 @@ __all__ = [
     "BlockAdmin",
     "ConnectionAdmin",
     "NodeAdmin",
+    "OutgoingEventAdmin",
     "PoolMemberAdmin",
     "StaffAdmin",
     "StaffGroupAdmin",

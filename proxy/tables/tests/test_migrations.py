@@ -79,7 +79,7 @@ def test_so_it_is_on_postgresql_which_cuts_no_name_of_a_permission(database_url:
 
 
 def test_indexes_that_a_migration_was_killed_over_are_made_anew(database_url: str) -> None:
-    run(database_url, "manage.py", "migrate", "-v0")
+    run(database_url, "manage.py", "migrate", "proxy", "0011", "-v0")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM django_migrations WHERE name = '0011_closed_connections'")
         connection.execute("DROP INDEX connection_closed_node")
