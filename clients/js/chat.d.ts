@@ -65,6 +65,7 @@ export interface ChatEvents {
   error: CustomEvent<Error & { code?: string; conversationId?: string }>;
 }
 
+/** The socket's; `ping` is `{type: "ping"}` and `refresh` true, unless given. */
 export interface ChatOptions extends Omit<SocketOptions, "token"> {
   token: TokenProvider;
   /** Hear, and follow, this conversation alone. */

@@ -47,6 +47,7 @@ export class Chat extends EventTarget {
     });
     this.socket = new GatewaySocket(new URL(path, gateway), {
       ping: { type: "ping" },
+      refresh: true,
       ...rest,
       query: { ...query, ...(conversationId && { conversation_id: conversationId }) },
       token: (asked) => this.#newToken(asked),

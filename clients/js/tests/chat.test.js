@@ -267,6 +267,12 @@ test("a refused token is asked for anew, once", async () => {
   await assert.rejects(ada.conversations(), { code: "token_expired", status: 401 });
 });
 
+test("the token is renewed on the open socket", async () => {
+  const claims = btoa(JSON.stringify({ exp: Date.now() / 1000 + 1 })).replaceAll("=", "");
+  await chatOf("ada", { token: () => `user.${claims}.x` });
+  await until(() => heard("gateway.refresh").length === 1);
+});
+
 test("no timer is left after close()", async () => {
   const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
   service.room("r", "ada");
