@@ -6,6 +6,7 @@ from experience import settings
 from experience.actions.routes import EXPERIENCE_V2
 from experience.actions.share import Share
 from experience.chat import outgoing
+from experience.chat.routes import CHAT
 from experience.events import bridges
 from experience.game_routes import GAME
 from experience.sessions.routes import SESSIONS
@@ -35,7 +36,7 @@ EXPERIENCE = Route(
     **GAME,
 )
 
-ROUTES = (EXPERIENCE, EXPERIENCE_V2, STUDIO, STUDIO_SOCKETIO, SESSIONS)
+ROUTES = (EXPERIENCE, EXPERIENCE_V2, STUDIO, STUDIO_SOCKETIO, CHAT, SESSIONS)
 
 bridges.run_on_every_node()
 outgoing.run_on_every_node()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
 from proxy.api import (
@@ -160,3 +161,25 @@ RELAY_MESSAGE_RATE = env.rate("RELAY_MESSAGE_RATE", "1000/s")
 RELAY_BYTE_RATE = env.rate("RELAY_BYTE_RATE", "8388608/s")
 # A page may show several agents, and whole offices come from one address.
 RELAY_LIMITS = env.connection_limits("relay", per_ip=200, per_user=20, rate="100/s")
+
+
+# --- The chat -----
+def _word(raw: str) -> str:
+    if not re.fullmatch(r"\w+", unicodedata.normalize("NFC", raw)):
+        raise ValueError
+    return raw
+
+
+CHAT_SERVICE_URL = env.service_url("CHAT_SERVICE_URL", "http://127.0.0.1:8084")
+CHAT_PROBE = env.choice("CHAT_PROBE", "message", ("message", *_PROBES))
+CHAT_PROBE_PATH = env.path("CHAT_PROBE_PATH", "")
+CHAT_PROBE_SECONDS = env.seconds("CHAT_PROBE_SECONDS", 30, least=0.1)
+# A page holds one socket for each of its tabs, and whole offices come from one address, back in one second.
+CHAT_LIMITS = env.connection_limits("chat", per_ip=200, per_user=20, rate="100/s")
+CHAT_BOUNDS = env.link_bounds("chat", max_message_bytes=64 * 1024)
+CHAT_TEXT_CHARACTERS = env.integer("CHAT_TEXT_CHARACTERS", 4000)
+# Who was away says in one go what has waited.
+CHAT_MESSAGE_RATE_PER_CONNECTION = env.rate("CHAT_MESSAGE_RATE_PER_CONNECTION", "600/m")
+CHAT_MESSAGE_RATE_PER_USER = env.rate("CHAT_MESSAGE_RATE_PER_USER", "1200/m")
+CHAT_ERROR_RATE = env.rate("CHAT_ERROR_RATE", "30/m")
+CHAT_MASKED_WORDS = env.several("CHAT_MASKED_WORDS", _word, expected="words, separated by commas")

@@ -44,7 +44,7 @@ from proxy.core.human import one_line
 from proxy.core.legs import ClientSide, Leg, PushingLeg, payload_bytes
 from proxy.core.limits import ConnectionLimits, LinkBounds, MessageLimits, OverRate, Rate
 from proxy.core.outgoing import Outgoing, subject_token
-from proxy.core.policies import DROP, FORWARD, Policy, Verdict
+from proxy.core.policies import DROP, FORWARD, LinkLog, Policy, Verdict
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe, ProbeKind
@@ -120,6 +120,7 @@ __all__ = [
     "LegClosed",
     "LegPerLink",
     "LinkBounds",
+    "LinkLog",
     "MessageLimits",
     "NatsBroker",
     "NotFound",

@@ -190,11 +190,11 @@ class Env:
             connect_rate=self.rate(f"{prefix}_CONNECT_RATE_PER_IP", str(of_all.connect_rate)),
         )
 
-    def link_bounds(self, name: str) -> LinkBounds:
-        """What the links of `name` alone are bounded by: its own variables; unset, what holds for all."""
+    def link_bounds(self, name: str, *, max_message_bytes: int | None = None) -> LinkBounds:
+        """What the links of `name` alone are bounded by: its own variables; as given, or as for all."""
         prefix = name.upper().replace("-", "_")
         return LinkBounds(
-            max_message_bytes=self.integer(f"{prefix}_MAX_MESSAGE_BYTES", None, least=128),
+            max_message_bytes=self.integer(f"{prefix}_MAX_MESSAGE_BYTES", max_message_bytes, least=128),
             outbox_bytes=self.integer(f"{prefix}_OUTBOX_BYTES", None, least=1024),
             idle_timeout_seconds=self.seconds(f"{prefix}_WS_TIMEOUT_SECONDS", None),
         )

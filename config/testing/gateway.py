@@ -57,8 +57,8 @@ def issue(user: str = "42", *, key: str = SIGNING_KEY, minutes: float = 60, **cl
 class Gateway:
     """One gateway process of either kind (`daphne`: the relay; `serve`: the splice), and its database.
 
-    `kb_port` is where its KB service is expected; `serving(handler)` puts one there. Without `tuned` it has
-    the settings that nobody changed.
+    `kb_port` is where its KB service is expected, and its chat service; `serving(handler)` puts one there.
+    Without `tuned` it has the settings that nobody changed.
     """
 
     def __init__(self, kind: str, directory: Path, env: Mapping[str, str], *, tuned: bool = True) -> None:
@@ -71,6 +71,8 @@ class Gateway:
             "JWT_SIGNING_KEY": SIGNING_KEY,
             "KB_SERVICE_URL": f"http://127.0.0.1:{self.kb_port}",
             "KB_PROBE": "none",  # a test's own upstream should see its clients only
+            "CHAT_SERVICE_URL": env.get("KB_SERVICE_URL", f"http://127.0.0.1:{self.kb_port}"),
+            "CHAT_PROBE": "none",
             "DATABASE_URL": f"sqlite:///{directory / 'gateway.sqlite3'}",
             **(TUNED if tuned else {}),
             **env,

@@ -39,6 +39,7 @@ __all__ = [
     "decode_client",
     "decode_service",
     "encode",
+    "type_of",
 ]
 
 MOST_ID_CHARACTERS = 128
@@ -215,6 +216,8 @@ ServiceMessage = (
 _decode_client = msgspec.json.Decoder(ClientMessage).decode
 _decode_service = msgspec.json.Decoder(ServiceMessage).decode
 _encode = msgspec.json.Encoder().encode
+# As numbers they are looked for in a tenth of the time.
+_QUOTE, _BACKSLASH, _DELETE = b'"\\\x7f'
 # Beside tab, line feed and carriage return, which texts may have. Beyond them only a wrong end can follow.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -222,6 +225,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 def encode(message: ClientMessage | ServiceMessage) -> str:
     """As one text; what is not set is left out."""
     return _encode(message).decode()
+
+
+def type_of(message: ClientMessage | ServiceMessage) -> str:
+    """Its `type`, one of those that are declared here."""
+    tag = message.__struct_config__.tag
+    assert isinstance(tag, str)  # noqa: S101  each is declared with one
+    return tag
 
 
 def decode_client(payload: bytes, *, most_characters: int = MOST_TEXT_CHARACTERS) -> ClientMessage:
@@ -233,13 +243,21 @@ def decode_client(payload: bytes, *, most_characters: int = MOST_TEXT_CHARACTERS
         message: ClientMessage = _decode_client(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise explain(payload, str(error)) from None
-    if payload.count(b'"') != message.quotes and _quotes(payload) != message.quotes:
-        raise look_through(payload) or InvalidMessage.of("", "a field is given twice")
-    wrong = None if _is_plain(payload) else _wrong_characters(message)
+    quotes = message.quotes
+    if payload.count(_QUOTE) != quotes and _quotes(payload) != quotes:
+        look_through(payload)
+        raise InvalidMessage.of("", "a field is given twice")  # should that ever find none
+    # No control character can be in plain strings: JSON has those below a blank in escapes only.
+    is_plain = payload.isascii() and _BACKSLASH not in payload and _DELETE not in payload
+    wrong = None if is_plain else _wrong_characters(message)
     if wrong is None and type(message) is MessageSend:
-        wrong = _wrong_text(message.text, most_characters)
+        text = message.text
+        if len(text) > most_characters:
+            wrong = "text", f"a text has at most {most_characters} characters"
+        elif text.isspace():
+            wrong = "text", "there is nothing but blanks"
     if wrong is not None:
-        raise InvalidMessage.of(*wrong, payload=payload)
+        raise InvalidMessage.of(*wrong, idempotency_key=_key_of(message))
     return message
 
 
@@ -249,11 +267,11 @@ def decode_service(payload: bytes) -> ServiceMessage:
         message: ServiceMessage = _decode_service(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise explain(payload, str(error)) from None
-    if payload.count(b'"') != message.quotes and _quotes(payload) != message.quotes:
-        mistake = look_through(payload)  # there is more in it: of that, too, nothing may come twice
-        if mistake is not None:
-            raise mistake
-    wrong = None if _is_plain(payload) else _wrong_characters(message)
+    quotes = message.quotes
+    if payload.count(_QUOTE) != quotes and _quotes(payload) != quotes:
+        look_through(payload)  # there is more in it: of that, too, nothing may come twice
+    is_plain = payload.isascii() and _BACKSLASH not in payload and _DELETE not in payload
+    wrong = None if is_plain else _wrong_characters(message)
     if wrong is not None:
         raise InvalidMessage.of(*wrong)
     return message
@@ -265,11 +283,6 @@ def _quotes(payload: bytes) -> int:
     return bare.count(b'"') - bare.count(rb"\"")
 
 
-def _is_plain(payload: bytes) -> bool:
-    """Whether no control character can be in its strings: JSON has those below a blank in escapes only."""
-    return b"\\" not in payload and payload.isascii() and b"\x7f" not in payload
-
-
 def _wrong_characters(message: ClientMessage | ServiceMessage) -> tuple[str, str] | None:
     """The field that holds characters which it may not, and why; None if there is none."""
     for name, value in _ids(message):
@@ -279,6 +292,12 @@ def _wrong_characters(message: ClientMessage | ServiceMessage) -> tuple[str, str
         if not value.isprintable() and _CONTROL.search(value):
             return name, "a text has no control characters but tab and newline"
     return None
+
+
+def _key_of(message: ClientMessage) -> str | None:
+    """That, if its sender may be told it."""
+    key = message.idempotency_key if type(message) is MessageSend else UNSET
+    return key if key is not UNSET and key.isprintable() else None
 
 
 def _ids(message: ClientMessage | ServiceMessage) -> Iterator[tuple[str, str]]:
@@ -300,9 +319,3 @@ def _texts(message: ClientMessage | ServiceMessage) -> Iterator[tuple[str, str]]
         yield name, getattr(message, name)
     if isinstance(message, MessageCreated):
         yield "message.text", message.message.text
-
-
-def _wrong_text(text: str, most_characters: int) -> tuple[str, str] | None:
-    if len(text) > most_characters:
-        return "text", f"a text has at most {most_characters} characters"
-    return ("text", "there is nothing but blanks") if text.isspace() else None

@@ -129,7 +129,7 @@ async def test_a_node_that_has_never_reached_its_stores_is_not_ready(
     node.start()
     try:
         async with asyncio.timeout(50), node.serving(echo):
-            answer = await node.wait_until_ready(upstreams={"kb": True})
+            answer = await node.wait_until_ready(upstreams={"kb": True, "chat": True})
             assert (answer["ready"], answer["redis"], answer["database"]) == (False, False, False)
             assert await status(node) == 503
     finally:
@@ -141,6 +141,6 @@ async def test_a_node_that_could_never_read_the_blocks_is_not_ready(node: Gatewa
         database.execute("DROP TABLE proxy_block")
     node.start()
     async with asyncio.timeout(50), node.serving(echo):
-        answer = await node.wait_until_ready(database=True, upstreams={"kb": True})
+        answer = await node.wait_until_ready(database=True, upstreams={"kb": True, "chat": True})
         assert (answer["ready"], answer["rules"]) == (False, False)
     assert json.loads((await node.get("/health"))[1])["alive"] is True

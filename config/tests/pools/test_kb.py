@@ -31,7 +31,7 @@ async def test_a_kb_that_is_away_is_a_503_with_retry_after_and_heals_in_seconds(
                 await node.connect(node.url(token=issue("one"))).__aenter__()
             assert refused.value.response.status_code == 503
             assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 3
-        await node.wait_until_ready(upstreams={"kb": False})
+        await node.wait_until_ready(upstreams={"kb": False, "chat": False})
         _, counted = await node.get("/metrics")
         member = f"ws://127.0.0.1:{node.kb_port}/ws/experience"
         assert f'errors_total{{backend="{member}",type="dial_failed"}} ' in counted
@@ -47,7 +47,7 @@ async def test_a_kb_that_is_away_is_a_503_with_retry_after_and_heals_in_seconds(
                     break
                 except InvalidStatus:
                     await asyncio.sleep(0.1)
-            await node.wait_until_ready(upstreams={"kb": True})
+            await node.wait_until_ready(upstreams={"kb": True, "chat": True})
 
 
 async def test_a_black_holed_kb_holds_up_no_dial_to_the_studio(make_nodes: MakeNodes) -> None:
