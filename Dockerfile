@@ -15,6 +15,7 @@ COPY templates ./templates
 COPY config ./config
 COPY proxy ./proxy
 COPY experience ./experience
+COPY clients/js ./clients/js
 USER gateway
 EXPOSE 8666
 STOPSIGNAL SIGTERM

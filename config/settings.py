@@ -220,6 +220,9 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
+# The client for web pages, as it is published; an image may do without.
+_client = BASE_DIR / "clients" / "js"
+STATICFILES_DIRS = [("sluicegate-client", _client)] if _client.is_dir() else []
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing is collected
 
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}

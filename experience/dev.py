@@ -1,7 +1,9 @@
 """What `make run` starts and says for the reference product. It is imported without Django."""
 
 import os
+import time
 
+TOKEN_SECONDS = 12 * 3600
 SERVICES = """
 KB_SERVICE_URL = manage.py kbservice --port {port};
 STUDIO_WS_URLS = manage.py studioservice --port {port};
@@ -28,7 +30,27 @@ def banner(*, address: str, token: str, python: str) -> str:
   Studio       ws://{address}/ws?token={token}
                talk to it likewise, then type: {{"type":"whoami"}}
                Socket.IO: http://{address}, transports: ["websocket"], query: {{token}}
-{_of_agent()}"""
+{_of_chat(address)}{_of_agent()}"""
+
+
+def _of_chat(address: str) -> str:
+    """Two users who talk to each other: a token in a fragment reaches no server and no log."""
+    from django.conf import settings
+
+    from experience.settings import CHAT_PAGE
+    from proxy.api import token_verifier
+
+    if not (CHAT_PAGE and "experience.chat" in settings.EXTRA_APPS):
+        return ""
+    expires_at = int(time.time()) + TOKEN_SECONDS
+    alice, bob = (
+        token_verifier().backend.encode({settings.JWT_USER_ID_CLAIM: user, "exp": expires_at})
+        for user in ("alice", "bob")
+    )
+    return f"""\
+  Chat, alice  http://{address}/chat/#token={alice}
+  Chat, bob    http://{address}/chat/#token={bob}
+"""
 
 
 def _of_agent() -> str:

@@ -77,6 +77,7 @@ MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close"
 # --- The chat -----
 CHAT_MAX_PARTICIPANTS = env.integer("CHAT_MAX_PARTICIPANTS", 1_000, least=2, most=10_000)
 CHAT_CHANGE_RATE_PER_USER = env.rate("CHAT_CHANGE_RATE_PER_USER", "60/m")
+CHAT_PAGE = env.flag("CHAT_PAGE", env.flag("DEBUG", False))
 
 # --- Events from elsewhere -----
 NATS_URL = env.several("NATS_URL", nats_server, expected="URLs like nats://host:4222, separated by commas")

@@ -10,6 +10,8 @@ from experience.chat.api.conversations import (
     OneParticipant,
     Participants,
 )
+from experience.chat.page import page
+from experience.settings import CHAT_PAGE
 
 _ALL = "api/chat/conversations"
 _ONE = f"{_ALL}/<str:conversation_id>"
@@ -21,4 +23,5 @@ urlpatterns = [
     path(f"{_ONE}/participants/<path:user_id>", OneParticipant.as_view(), name="chat-participant"),
     path(f"{_ONE}/messages", Messages.as_view(), name="chat-messages"),
     path("api/chat/blocks", Blocks.as_view(), name="chat-blocks"),
+    *([path("chat/", page, name="chat-page")] if CHAT_PAGE else []),
 ]

@@ -207,15 +207,20 @@ def test_it_tells_of_the_routes_that_are_served_and_of_no_other(
 
 
 def test_it_prints_one_screen(up: Up) -> None:
-    """Of 80 columns and 24 lines, without advice on the kernel, and without its own questions."""
+    """Of 80 columns and 30 lines, without advice on the kernel, and without its own questions.
+
+    Six of them are the chat's page for two users, whose tokens are long."""
     program, checkout = up.program, up.checkout
     log, begin, rest = program.output.partition("Sluicegate is up")
     screen, _, _ = rest.partition("  Any command ")
     screen = screen.replace(os.path.relpath(sys.executable, checkout), ".venv/bin/python")  # as make has it
 
     assert begin
+    assert (
+        len(re.findall(r"^  Chat, \w+ +http://127\.0\.0\.1:\d+/chat/#token=\S+$", screen, re.MULTILINE)) == 2
+    )
     assert re.search(r"^  An agent .+ redis://127\.0\.0\.1:\d+/0$", screen, re.MULTILINE)
-    assert sum(max(1, -(-len(line) // 80)) for line in screen.splitlines()) + 2 <= 24
+    assert sum(max(1, -(-len(line) // 80)) for line in screen.splitlines()) + 2 <= 30
     assert "WARNING" not in log
     assert "/health" not in log
     assert "refused" not in program.output

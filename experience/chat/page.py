@@ -1,0 +1,12 @@
+"""/chat/: a page on which two browsers talk, to try the chat with."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Nobody's data: whose token the browser has is told to no server but by the chat's own ways."""
+    return render(request, "chat/page.html", {"user_id_claim": settings.JWT_USER_ID_CLAIM})
