@@ -20,9 +20,9 @@ from proxy.models import OutgoingEvent
 
 MOST_ROWS, MOST_BYTES = 500, 4 << 20
 # Of one key in a batch: its events wait for each other, and all others for the end of the batch.
-MOST_OF_A_KEY = 50
+MOST_OF_A_KEY = 100
 # How far a batch looks for keys other than those that have a lot to say.
-LOOK_ROWS = 2_000
+LOOK_ROWS = 1_000
 # Further ones are not counted: a million rows would cost more than the number is worth.
 MOST_COUNTED = 100_000
 _ROWS_AT_ONCE = 5_000

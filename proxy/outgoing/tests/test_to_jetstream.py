@@ -1,0 +1,107 @@
+"""What JetStream itself says, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from config.testing.servers import JetStreamServer, NatsServer
+from proxy.core.outgoing import Row
+from proxy.outgoing.destination import Sent
+from proxy.outgoing.tests.brokers import Nats
+from proxy.outgoing.tests.events import DEADLINE_SECONDS, first_seen, none_waits, sending, write, written
+from proxy.outgoing.to_jetstream import ToJetStream
+from proxy.tables.executor import DatabaseExecutor
+
+ROW = Row(1, "chat.message.k", "k", "{}", "1-1")
+on_sqlite = pytest.mark.parametrize("stored_in", ["sqlite"], indirect=True)
+
+
+async def refused(url: str, *subjects: str) -> str:
+    """Why there is no session."""
+    with pytest.raises(ConnectionError) as failed:
+        async with ToJetStream("events", servers=[url], stream="CHAT", subjects=subjects).session():
+            pass
+    return str(failed.value)
+
+
+async def test_a_nats_without_jetstream_is_told_as_that(nats: NatsServer) -> None:
+    assert await refused(nats.url, "chat.>") == "this NATS has no JetStream"
+
+
+async def test_a_stream_that_lacks_a_subject_or_would_take_anothers_is_told_as_that(
+    jetstream: JetStreamServer,
+) -> None:
+    async with Nats(jetstream).context() as context:
+        await context.add_stream(name="CHAT", subjects=["chat.message.>"])
+        await context.add_stream(name="OTHER", subjects=["shop.>"])
+        assert await refused(jetstream.url, "chat.>") == "stream CHAT does not keep chat.>"
+        await context.delete_stream("CHAT")
+        assert await refused(jetstream.url, "shop.order.>") == (
+            "stream CHAT: subjects overlap with an existing stream"
+        )
+
+
+async def test_where_it_cannot_be_reached_is_said_without_the_password() -> None:
+    why = await refused("nats://user:hidden@127.0.0.1:1", "chat.>")
+    assert "127.0.0.1:1" in why
+    assert "hidden" not in why
+
+
+async def test_what_is_sent_twice_is_there_once(jetstream: JetStreamServer) -> None:
+    broker = Nats(jetstream)
+    async with broker.destination().session() as session:
+        assert [await session.send(ROW) for _ in range(2)] == [Sent.SENT, Sent.DOUBLED]
+    assert await broker.count() == 1
+
+
+@on_sqlite
+async def test_a_stream_that_is_deleted_meanwhile_is_made_again(
+    jetstream: JetStreamServer, database: DatabaseExecutor
+) -> None:
+    broker = Nats(jetstream)
+    async with sending(broker.destination()), asyncio.timeout(DEADLINE_SECONDS):
+        await database.run(write, range(7))
+        await none_waits(database)
+        async with broker.context() as context:
+            await context.delete_stream("CHAT")
+        await database.run(write, range(7, 14))
+        await none_waits(database)
+    assert first_seen(await broker.got()) == {f"k{key}": [7 + key] for key in range(7)}
+
+
+@on_sqlite
+async def test_a_stream_that_is_full_holds_events_up_until_there_is_room(
+    jetstream: JetStreamServer, database: DatabaseExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    from nats.js.api import DiscardPolicy
+
+    broker = Nats(jetstream)
+    async with broker.context() as context:
+        await context.add_stream(name="CHAT", subjects=["chat.>"], max_msgs=10, discard=DiscardPolicy.NEW)
+        async with sending(broker.destination()), asyncio.timeout(DEADLINE_SECONDS):
+            await database.run(write, range(30))
+            while "a broker does not take some events for other services now" not in caplog.text:
+                await asyncio.sleep(0.02)
+            assert await broker.count() == 10
+            await context.update_stream(name="CHAT", subjects=["chat.>"], max_msgs=1000)
+            await none_waits(database)
+    assert first_seen(await broker.got()) == written(30)
+
+
+@on_sqlite
+async def test_a_server_that_freezes_is_given_up_and_has_all_once_it_is_back(
+    jetstream: JetStreamServer, database: DatabaseExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Nats(jetstream)
+    async with sending(broker.destination()), asyncio.timeout(DEADLINE_SECONDS):
+        await database.run(write, range(50))
+        await none_waits(database)
+        jetstream.freeze()
+        await database.run(write, range(50, 100))
+        while "events for other services wait" not in caplog.text:
+            await asyncio.sleep(0.02)
+        jetstream.ensure_running()
+        await none_waits(database)
+    assert first_seen(await broker.got()) == written(100)
