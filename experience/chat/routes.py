@@ -6,6 +6,7 @@ from experience import settings
 from experience.chat import counts
 from experience.chat.filters import mask_words
 from experience.chat.policy import ChatRules
+from experience.chat.topics import chat_topic
 from proxy.api import (
     BreakerLimits,
     Forward,
@@ -46,6 +47,7 @@ CHAT = Route(
     forward=Forward(query=("token", "conversation_id")),
     control=True,
     policy=RULES.policy,
+    topic_kinds=(chat_topic,),
     message_limits=MessageLimits(
         messages_per_connection=settings.CHAT_MESSAGE_RATE_PER_CONNECTION,
         messages_per_user=settings.CHAT_MESSAGE_RATE_PER_USER,
