@@ -15,8 +15,8 @@ from config.testing.program import free_port
 from config.testing.servers import ValkeyServer
 from config.tests.fronts.conftest import KINDS, Stack, in_front, nodes_of
 
-# The gateway pings after 25 seconds; so a proxy that waits for 27 must have seen that to be there after 30.
-PATIENCE_SECONDS, IDLE_SECONDS = 27, 30
+# The gateway pings after 25 seconds: a proxy that waits for 30 has heard that, if a socket is there after 34.
+PATIENCE_SECONDS, IDLE_SECONDS = 30, 34
 TIMEOUTS = re.compile(r"(timeout (?:client|server|tunnel)|proxy_(?:read|send)_timeout) 60s")
 
 

@@ -21,6 +21,7 @@ async def play(client: ClientConnection) -> None:
     assert await client.recv() == "hello"
 
 
+@pytest.mark.timing
 async def test_a_node_is_killed_and_newcomers_are_with_the_other_at_once(stack: Stack) -> None:
     stack.nodes[0].program.kill()
     for number in range(6):
