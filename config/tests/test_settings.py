@@ -78,6 +78,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"API_RATE_PER_USER": "20"}, "a rate such as 20/s or 100/m"),
     ({"CHAT_MAX_PARTICIPANTS": "1"}, "a whole number from 2 to 10000"),
     ({"CHAT_CHANGE_RATE_PER_USER": "many"}, "a rate such as 20/s or 100/m"),
+    ({"CHAT_PAGE": "2"}, "true or false"),
     ({"JWT_ALGORITHM": "none"}, "one of HS256"),
     ({"JWT_SIGNING_KEY": f"-----BEGIN PUBLIC KEY-----\n{MARK}\n-----END PUBLIC KEY-----"}, "not a PEM key"),
     ({"JWT_VERIFYING_KEY": MARK}, "unset for HS256, which verifies with JWT_SIGNING_KEY"),
