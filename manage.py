@@ -4,6 +4,7 @@
 import os
 import sys
 
+ON_OUR_SERVER = ("serve", "chatservice")
 SERVICES = ("serve", "kbservice", "studioservice", "chatservice")
 
 
@@ -21,7 +22,7 @@ def main() -> None:
         from config.streams import speak_json
 
         speak_json()
-    if sys.argv[1:2] == ["serve"]:
+    if sys.argv[1:2] and sys.argv[1] in ON_OUR_SERVER:
         # Before Django loads its applications: Daphne's makes the event loop as it is imported.
         from proxy.server.listening import install_uvloop
 

@@ -9,7 +9,8 @@ KB_SERVICE_URL = manage.py kbservice --port {port};
 STUDIO_WS_URLS = manage.py studioservice --port {port};
 AGENT_URL = python examples/sessions/agent.py --port {port};
 NATS_URL = nats: nats-server --addr 127.0.0.1 --port {port} --log var/nats-{port}.log
-  --jetstream --store_dir var/nats-{port}
+  --jetstream --store_dir var/nats-{port};
+CHAT_SERVICE_URL = manage.py chatservice --port {port}
 """
 
 

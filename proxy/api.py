@@ -13,6 +13,7 @@ from proxy.bridges.bridge import Broker, bridge
 from proxy.bridges.jetstream import JetStreamBroker, nats_stream
 from proxy.bridges.nats import NatsBroker, nats_client, nats_server
 from proxy.bridges.redis import bridge_redis
+from proxy.cluster.plane import EventPlane
 from proxy.cluster.presence import Presence, Present, apresence, presence
 from proxy.cluster.publishing import (
     Delivered,
@@ -39,6 +40,7 @@ from proxy.core.errors import (
     Overloaded,
     TokenExpired,
 )
+from proxy.core.events import Event
 from proxy.core.history import History
 from proxy.core.human import one_line
 from proxy.core.legs import ClientSide, Leg, PushingLeg, payload_bytes
@@ -63,6 +65,8 @@ from proxy.outgoing.sending import send_outgoing
 from proxy.outgoing.to_jetstream import ToJetStream
 from proxy.outgoing.to_rabbitmq import ToRabbitMQ, amqp_server
 from proxy.outgoing.writing import send_many_on_commit, send_on_commit
+from proxy.server.options import Hooks
+from proxy.standalone import deny, listen, serve_application
 from proxy.tables.executor import DatabaseExecutor
 from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
@@ -110,10 +114,13 @@ __all__ = [
     "DatabaseExecutor",
     "Delivered",
     "Destination",
+    "Event",
+    "EventPlane",
     "Forbidden",
     "Forward",
     "GatewayError",
     "History",
+    "Hooks",
     "JetStreamBroker",
     "LayerAway",
     "Leg",
@@ -168,10 +175,12 @@ __all__ = [
     "bridge_redis",
     "child",
     "connection_topic",
+    "deny",
     "env",
     "foreign",
     "foreign_field",
     "is_user_id",
+    "listen",
     "moment",
     "nats_client",
     "nats_server",
@@ -186,6 +195,7 @@ __all__ = [
     "send_many_on_commit",
     "send_on_commit",
     "send_outgoing",
+    "serve_application",
     "subject_token",
     "token_verifier",
     "user_topic",

@@ -66,26 +66,27 @@ def healthy(env: Mapping[str, str]) -> bool:
 
 @pytest.fixture
 def stack(database_url: str, valkey: ValkeyServer, spawn: Spawn) -> Stack:
-    """Two gateways and their environment by name, the KB and studio services and the migrated database
+    """Two gateways and their environment by name, the KB, studio and chat services and the migrated database
     behind them. Addresses are of the test; all else is of the file."""
-    ports = {name: free_port() for name in ("kb", "studio", "gateway-1", "gateway-2")}
+    ports = {name: free_port() for name in ("kb", "studio", "chat", "gateway-1", "gateway-2")}
     moved = {
         "DATABASE_URL": database_url,
         "REDIS_URL": valkey.url,
         "KB_SERVICE_URL": f"http://127.0.0.1:{ports['kb']}",
         "STUDIO_WS_URLS": f"ws://127.0.0.1:{ports['studio']}",
+        "CHAT_SERVICE_URL": f"http://127.0.0.1:{ports['chat']}",
     }
 
     def started(service: str, **own: str) -> tuple[Program, dict[str, str]]:
         env = {**compose.environment(service, DOTENV), **moved, "TRUSTED_PROXIES": "127.0.0.1", **own}
         words = [word.replace("0.0.0.0", "127.0.0.1") for word in compose.command(service, DOTENV)]
         port = str(ports.get(service))
-        words = [port if word in {"8001", "8002"} else word for word in words]
+        words = [port if word in {"8001", "8002", "8084"} else word for word in words]
         return spawn(with_our_python(words), name=service, env=env), env
 
     migrate, _ = started("migrate")
     assert migrate.wait_for_exit(within_seconds=30) == 0, migrate.output
-    for service in ("kb", "studio"):
+    for service in ("kb", "studio", "chat"):
         started(service)[0].wait_for_port(ports[service])
     gateways = {}
     for name in ("gateway-1", "gateway-2"):

@@ -120,7 +120,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"CHAT_MAX_PARTICIPANTS": "1"}, "a whole number from 2 to 10000"),
     ({"CHAT_CHANGE_RATE_PER_USER": "many"}, "a rate such as 20/s or 100/m"),
     ({"CHAT_PAGE": "maybe"}, "true or false"),
-    ({"CHAT_SERVICE_URL": "localhost"}, "a URL like http://host:port"),
+    ({"CHAT_SERVICE_URL": "localhost"}, "URLs like ws://host:port/path, separated by commas"),
     ({"CHAT_PROBE": "tcp"}, "one of message, websocket, http, none"),
     ({"CHAT_PROBE_PATH": "ws"}, "a path like /ws"),
     ({"CHAT_PROBE_SECONDS": "0"}, "a number of seconds from 0.1"),

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
+from experience.chat import outgoing
 from experience.chat.messages import ConversationBlocked, ConversationChanged
 from experience.chat.models import Block, Conversation, Participant
 from experience.chat.refusals import NoSuchConversation, TooMany
@@ -96,6 +97,8 @@ def block(by: str, target: str) -> None:
             for each in _begin_changes_of_two(by, target):
                 told = ConversationBlocked(conversation_id=each, by_user_id=by, target_user_id=target)
                 publish_on_commit(of_conversation(each), msgspec.to_builtins(told))
+                event = outgoing.conversation_blocked(each, by_user_id=by, target_user_id=target)
+                outgoing.write([event])
 
 
 def unblock(by: str, target: str) -> bool:

@@ -12,6 +12,7 @@ from proxy.api import (
     Forward,
     MessageLimits,
     OverRate,
+    PolicyName,
     Probe,
     Route,
     Upstream,
@@ -26,7 +27,7 @@ RULES = ChatRules(
 )
 SERVICE = Upstream.of(
     "chat",
-    settings.CHAT_SERVICE_URL,
+    *settings.CHAT_SERVICE_URLS,
     path=f"/{PATH}",
     probe=Probe.of(
         settings.CHAT_PROBE,
@@ -35,7 +36,8 @@ SERVICE = Upstream.of(
         says='{"type":"ping"}',
         expects='{"type":"pong"}',
     ),
-    # There is one member only: while it is kept off it, nobody is served.
+    policy=PolicyName.LEAST_CONNECTIONS,
+    # There may be one member only: while it is kept off it, nobody is served.
     breaker=BreakerLimits(first_wait_seconds=0.5, longest_wait_seconds=2.0),
 )
 CHAT = Route(

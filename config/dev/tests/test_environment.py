@@ -19,14 +19,14 @@ from proxy.env import Env, SettingError
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    return {f"{name}_PORT": str(free_port()) for name in ("GATEWAY", "KB", "STUDIO", "AGENT")}
+    return {f"{name}_PORT": str(free_port()) for name in ("GATEWAY", "KB", "STUDIO", "AGENT", "CHAT")}
 
 
 def test_with_nothing_set_everything_is_embedded(tmp_path: Path, ports: dict[str, str]) -> None:
     dev = development(ports, var_dir=tmp_path)
 
     assert list(programs(dev, base_dir=tmp_path, var_dir=tmp_path)) == [
-        *("valkey", "kb", "studio", "agent", "nats", "gateway")
+        *("valkey", "kb", "studio", "agent", "nats", "chat", "gateway")
     ]
     assert dev.variables["KB_SERVICE_URL"] == f"http://127.0.0.1:{ports['KB_PORT']}"
     assert dev.variables["REDIS_URL"] == f"redis://127.0.0.1:{dev.valkey_port}/0"
@@ -88,6 +88,7 @@ def test_what_the_developer_set_takes_the_place_of_the_embedded_part(
         "STUDIO_WS_URLS": "wss://studio.example.org",
         "AGENT_URL": "https://agent.example.org",
         "NATS_URL": "nats://there:4222",
+        "CHAT_SERVICE_URL": "https://chat.example.org",
         "DATABASE_URL": "postgres://there/db",
         "SECRET_KEY": "my own",
         "DEBUG": "false",
@@ -170,6 +171,7 @@ def test_a_later_command_knows_services_elsewhere_and_what_else_was_set_of_any(
         "KB_SERVICE_URL": "https://kb.example.org",
         "KB_PROBE": "none",
         "NATS_URL": "nats://there:4222",
+        "CHAT_SERVICE_URL": "https://chat.example.org",
         "NATS_STREAM": "WORLD",
         "STUDIO_POLICY": "round_robin",
     }
