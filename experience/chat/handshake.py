@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from experience.chat.messages import MOST_ID_CHARACTERS
 from proxy.api import PROBE_USER_AGENT, AuthenticationFailed, BadRequest, NotFound, Principal
 
 PATH = "/v1/chat/ws"
@@ -29,7 +30,7 @@ def admit(path: str, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
     Raises:
         NotFound: nothing is served at that path.
         AuthenticationFailed: no token, or one that is not valid here.
-        BadRequest: the query cannot be read.
+        BadRequest: the query cannot be read, or names no conversation by an id.
     """
     if path != PATH:
         raise NotFound
@@ -43,7 +44,10 @@ def admit(path: str, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
         return Visit(user_id=None)
     if not token:
         raise AuthenticationFailed
-    return Visit(user_id=verify(token).user_id, only=query.get("conversation_id", [None])[0])
+    only = query.get("conversation_id", [None])[0]
+    if only is not None and not (only.isprintable() and len(only) <= MOST_ID_CHARACTERS):
+        raise BadRequest  # it is no id, and no database is asked for it
+    return Visit(user_id=verify(token).user_id, only=only)
 
 
 def _token(query: dict[str, list[str]], authorization: str) -> str:

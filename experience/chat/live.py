@@ -94,6 +94,7 @@ class LiveConversation:
             self._participants_changed(state)
 
     def _end(self) -> None:
+        self._tell(self.sockets, ConversationChanged(self.id, ()))
         for socket in tuple(self.sockets):
             self.sockets.discard(socket)
             socket.left(self)

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from config.testing.gateway import issue
 from experience.chat import live
 from experience.chat.models import Block, Conversation, Message, Participant
 from experience.chat.tests.serving import DEADLINE_SECONDS, Chat, ChatProgram, Talker, talking, texts
@@ -238,6 +239,18 @@ async def test_a_socket_of_one_conversation_is_closed_when_its_user_leaves_it(
     assert bob.socket.close_code == 1008
 
 
+async def test_a_conversation_that_is_deleted_ends_for_its_participants(
+    chat: Chat, alice: Talker, bob: Talker, room: str
+) -> None:
+    await chat.database.run(Conversation.objects.filter(pk=room).delete)
+    told = await alice.hear_until("conversation.changed")
+    assert (told["conversation_id"], told["participants"]) == (room, [])
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await bob.socket.wait_closed()
+    await alice.send(room, "hello")
+    assert (await alice.hear_until("error"))["code"] == "access_denied"
+
+
 def change_participants(conversation_id: str, user_id: str, *, leaves: bool = False) -> None:
     """As the HTTP API does, but that it tells nobody."""
     conversation = Conversation.objects.get(pk=conversation_id)
@@ -255,15 +268,21 @@ def change_participants(conversation_id: str, user_id: str, *, leaves: bool = Fa
         ("/v1/chat/ws", "", 401),
         ("/v1/chat/ws", "token=no.such.token", 401),
         ("/v1/chat", "", 404),
+        ("/v1/chat/ws", "token={token}&conversation_id=%00", 400),
+        ("/v1/chat/ws", "token={token}&conversation_id=" + "x" * 600, 400),
     ],
 )
 async def test_who_may_not_come_in_is_told_why(
-    service: ChatProgram, path: str, query: str, status: int
+    service: ChatProgram, alice: Talker, room: str, path: str, query: str, status: int
 ) -> None:
+    url = f"ws://{service.address}{path}?{query.format(token=issue('alice'))}"
     with pytest.raises(InvalidStatus) as refused:
-        await connect(f"ws://{service.address}{path}?{query}", proxy=None)
+        await connect(url, proxy=None)
     assert refused.value.response.status_code == status
     assert json.loads(bytes(refused.value.response.body))["message"]
+    async with talking(service, "bob", conversation_id=room) as next_one:
+        await alice.send(room, "hello")
+        await next_one.hear_messages(1)
 
 
 @pytest.mark.parametrize("place", ["others", "nowhere"])
