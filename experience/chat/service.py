@@ -47,7 +47,7 @@ class ChatService:
         status: int = 404
         told: dict[str, object] = {"code": "not_found", "message": "Only /health is answered here."}
         if path == "/health":
-            status, told = 200, {"status": "ok", "connections": len(self.sockets)}
+            status, told = 200, {"status": "ok", "connections": self.sockets.count}
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(told).encode()})

@@ -89,7 +89,8 @@ class Sockets:
         self._slots: tuple[set[ChatSocket], ...] = tuple(set() for _ in range(PING_SECONDS))
         self._next_slot: Iterator[set[ChatSocket]] = itertools.cycle(self._slots)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return sum(map(len, self._slots))
 
     def add(self, socket: ChatSocket) -> Callable[[], None]:

@@ -100,10 +100,10 @@ async def test_while_the_kb_goes_and_is_away_those_who_were_moved_stay_and_the_o
                 assert await told(late) == "connected"
                 for each in (held, late):
                     await each.send('{"type":"get_state"}')
-                ready = await gateway.wait_until_ready(upstreams={"kb": False})
+                ready = await gateway.wait_until_ready(upstreams={"kb": False, "chat": False})
                 await asyncio.to_thread(restart, own_kb)
                 assert [await told(each) for each in (held, late)] == ["state"] * 2
-            await gateway.wait_until_ready(upstreams={"kb": True})
+            await gateway.wait_until_ready(upstreams={"kb": True, "chat": True})
             assert await version(here) == 0
     assert ready["ready"], "the session service and sessions are served all the same"
 

@@ -91,7 +91,7 @@ def test_routes_that_there_are_not_are_one_line_and_a_failure(
     gateway = spawn([*SERVE, "--port", "0", "--routes", routes], name="gateway", env=environment)
     assert gateway.wait_for_exit() == 1
     assert len(gateway.output.splitlines()) == 1
-    assert "--routes takes names of routes, separated by commas: experience, exp" in gateway.output
+    assert "--routes takes names of routes, separated by commas: chat, experience, exp" in gateway.output
 
 
 def test_several_workers_without_redis_are_one_line_and_a_failure(
