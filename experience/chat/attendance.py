@@ -39,7 +39,7 @@ class User:
     def inject(self, event: Event) -> None:
         """Hear that the user takes part in a conversation."""
         try:
-            message = told_by_others(event.text, instance="")
+            message = told_by_others(event.text, instance=self._attendance.instance)
         except msgspec.DecodeError as error:
             log.warning("an event of the chat is not understood", extra={"why": str(error)})
             return
@@ -52,6 +52,7 @@ class Attendance:
 
     def __init__(self, database: DatabaseExecutor, plane: EventPlane, conversations: Conversations) -> None:
         self._database, self._plane, self._conversations = database, plane, conversations
+        self.instance = conversations.instance
         self._users: dict[str, User] = {}
         self._news: dict[str, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
