@@ -74,11 +74,6 @@ BYTE_RATE_PER_USER = env.optional_rate("BYTE_RATE_PER_USER")
 BYTE_RATE_PER_CONNECTION = env.optional_rate("BYTE_RATE_PER_CONNECTION")
 MESSAGE_RATE_POLICY = env.choice("MESSAGE_RATE_POLICY", "drop", ("drop", "close", "wait"))
 
-# --- The chat -----
-CHAT_MAX_PARTICIPANTS = env.integer("CHAT_MAX_PARTICIPANTS", 1_000, least=2, most=10_000)
-CHAT_CHANGE_RATE_PER_USER = env.rate("CHAT_CHANGE_RATE_PER_USER", "60/m")
-CHAT_PAGE = env.flag("CHAT_PAGE", env.flag("DEBUG", False))
-
 # --- Events from elsewhere -----
 NATS_URL = env.several("NATS_URL", nats_server, expected="URLs like nats://host:4222, separated by commas")
 NATS_SUBJECTS = env.several(
@@ -184,3 +179,6 @@ CHAT_MESSAGE_RATE_PER_CONNECTION = env.rate("CHAT_MESSAGE_RATE_PER_CONNECTION", 
 CHAT_MESSAGE_RATE_PER_USER = env.rate("CHAT_MESSAGE_RATE_PER_USER", "1200/m")
 CHAT_ERROR_RATE = env.rate("CHAT_ERROR_RATE", "30/m")
 CHAT_MASKED_WORDS = env.several("CHAT_MASKED_WORDS", _word, expected="words, separated by commas")
+CHAT_MAX_PARTICIPANTS = env.integer("CHAT_MAX_PARTICIPANTS", 1_000, least=2, most=10_000)
+CHAT_CHANGE_RATE_PER_USER = env.rate("CHAT_CHANGE_RATE_PER_USER", "60/m")
+CHAT_PAGE = env.flag("CHAT_PAGE", env.flag("DEBUG", False))

@@ -65,8 +65,9 @@ from proxy.outgoing.sending import send_outgoing
 from proxy.outgoing.to_jetstream import ToJetStream
 from proxy.outgoing.to_rabbitmq import ToRabbitMQ, amqp_server
 from proxy.outgoing.writing import send_many_on_commit, send_on_commit
+from proxy.server.listening import listen
 from proxy.server.options import Hooks
-from proxy.standalone import deny, listen, serve_application
+from proxy.standalone import deny, serve_application
 from proxy.tables.executor import DatabaseExecutor
 from proxy.work import RunInDatabase, Workplace, run_on_every_node
 

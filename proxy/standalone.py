@@ -18,11 +18,6 @@ Application = Callable[[Mapping[str, Any], Callable[..., Any], Callable[..., Any
 EXIT_SECONDS = 5.0
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises OSError."""
-    return listening.listen(host, port)
-
-
 def serve_application(
     application: Application,
     *,

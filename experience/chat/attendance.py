@@ -130,8 +130,7 @@ class Attendance:
                 self._welcome(conversation, news[conversation.id])
 
     def _welcome(self, conversation: LiveConversation, user_ids: Iterable[str]) -> None:
-        assert conversation.state is not None  # noqa: S101  it was opened
-        text = encode(ConversationChanged(conversation.id, tuple(sorted(conversation.state.read))))
+        text = encode(ConversationChanged(conversation.id, conversation.participants))
         for user_id in user_ids:
             user = self._users.get(user_id)
             for socket in () if user is None else user.sockets:

@@ -72,6 +72,7 @@ class LiveConversation:
     def __init__(self, conversation_id: str, keeper: Keeper) -> None:
         self.id, self.topic, self._keeper = conversation_id, of_conversation(conversation_id), keeper
         self.state: State | None = None
+        self.participants: tuple[str, ...] = ()
         self.was_read, self.is_heard = asyncio.Event(), False
         self.sockets: set[Listener] = set()
         self.used_at = 0.0
@@ -83,6 +84,7 @@ class LiveConversation:
     def became(self, state: State | None) -> None:
         """It was read; None: there is no such conversation."""
         before, self.state = self.state, state
+        self.participants = () if state is None else tuple(sorted(state.read))
         self.was_read.set()
         if state is None:
             self._end()
@@ -91,7 +93,7 @@ class LiveConversation:
             self._hand_out(kept)
         self._look_for_missing()
         if before is not None and before.read.keys() != state.read.keys():
-            self._participants_changed(state)
+            self._participants_changed()
 
     def _end(self) -> None:
         self._tell(self.sockets, ConversationChanged(self.id, ()))
@@ -99,19 +101,15 @@ class LiveConversation:
             self.sockets.discard(socket)
             socket.left(self)
 
-    def _participants_changed(self, state: State) -> None:
-        self._tell(self.sockets, ConversationChanged(self.id, tuple(sorted(state.read))))
-        for socket in [socket for socket in self.sockets if socket.user_id not in state.read]:
+    def _participants_changed(self) -> None:
+        self._tell(self.sockets, ConversationChanged(self.id, self.participants))
+        for socket in [socket for socket in self.sockets if not self.has(socket.user_id)]:
             self.sockets.discard(socket)
             socket.left(self)
 
     def has(self, user_id: str) -> bool:
         """Whether the user takes part, as far as is known."""
         return self.state is not None and user_id in self.state.read
-
-    @property
-    def participants(self) -> tuple[str, ...]:
-        return () if self.state is None else tuple(self.state.read)
 
     @property
     def is_blocked(self) -> bool:

@@ -125,7 +125,7 @@ class Operations:
         conversation.said(kept)
         if not written.is_repeat:
             conversation.tell_instances(created(kept))
-        if was_told or conversation not in socket.conversations:
+        if (was_told and written.is_repeat) or conversation not in socket.conversations:
             socket.tell(encode(created(kept)))
 
     # --- How far they were read -----

@@ -25,10 +25,8 @@ class EventPlane:
 
     def __init__(self) -> None:
         layer = get_channel_layer()
-        self._hub, self._answering = (
-            Hub(layer, own_topic=node_topic(uuid.uuid4().hex)),
-            Answering(layer.store),
-        )
+        self._hub = Hub(layer, own_topic=node_topic(uuid.uuid4().hex))
+        self._answering = Answering(layer.store)
         self._answering.listen(self._hub)
 
     @property
