@@ -36,6 +36,8 @@ export class Follower {
   heard(created) {
     const follows = this.#last !== null && !(sequenceOf(created) > this.#lastSequence + 1);
     if (follows && this.#reading === null) return this.#give(created);
+    // What lacks before it was there when it was heard, but need not have been when the page was asked for.
+    if (this.#reading !== null && this.#leavesGap(created)) this.#again = true;
     if (this.#held.push(created) <= MOST_HELD) return;
     this.#held = []; // the history has them all
     this.#again = true;
@@ -78,6 +80,10 @@ export class Follower {
     } while (before);
     if (this.#last === null && !found.length) [this.#last, this.#lastSequence] = ["", 0];
     for (const message of found) this.#give(this.#created(message));
+  }
+
+  #leavesGap(created) {
+    return sequenceOf(created) > Math.max(this.#lastSequence, ...this.#held.map(sequenceOf)) + 1;
   }
 
   #misses() {
