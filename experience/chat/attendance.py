@@ -65,8 +65,8 @@ class Attendance:
             KeyError: its user takes no part in `only`.
         """
         if socket.only is not None:
-            found = await self._conversations.open([socket.only])
-            if not found or not found[0].has(socket.user_id):
+            found = await self._conversations.open_for(socket.user_id, [socket.only])
+            if not found:
                 raise KeyError(socket.only)
             self._join(socket, found[0])
             return
@@ -78,7 +78,7 @@ class Attendance:
             ids = await self._database.run(store.conversations_of, socket.user_id, most=MOST_CONVERSATIONS)
         except (Error, TimeoutError):
             raise Unavailable from None
-        for conversation in await self._conversations.open(ids):
+        for conversation in await self._conversations.open_for(socket.user_id, ids):
             self._join(socket, conversation)
         socket.is_attended = True
 
@@ -123,9 +123,12 @@ class Attendance:
             self._wake.clear()
             news, self._news = self._news, defaultdict(set)
             try:
-                conversations = await self._conversations.open(news, is_news=True)
-            except Unavailable:
-                continue  # the next look finds them again
+                conversations = await self._conversations.open(news, afresh=True)
+            except Unavailable:  # some seconds have passed
+                for conversation_id, user_ids in news.items():
+                    self._news[conversation_id] |= user_ids
+                self._wake.set()
+                continue
             for conversation in conversations:
                 self._welcome(conversation, news[conversation.id])
 

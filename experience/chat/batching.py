@@ -37,9 +37,9 @@ class Batches(Generic[T]):
     async def run(self) -> NoReturn:
         """Until cancelled; what waits then is not worked on."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
+            while self._waiting:  # also what an earlier run has left
                 count = min(self._most_at_once, len(self._waiting))
                 await self._work([self._waiting.popleft() for _ in range(count)])
             self._idle.set()
+            self._wake.clear()
+            await self._wake.wait()

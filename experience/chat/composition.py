@@ -17,6 +17,7 @@ from experience.chat.announcing import Announcer
 from experience.chat.attendance import Attendance
 from experience.chat.conversations import Conversations
 from experience.chat.operations import Operations
+from experience.chat.reads import Reads
 from experience.chat.service import ChatService
 from experience.chat.writer import Writer
 from proxy.api import (
@@ -64,10 +65,11 @@ class Life(Hooks):
         self._writer = Writer(self._to_write)
         self._conversations = Conversations(self._to_read, self._plane, self._announcer)
         self._attendance = Attendance(self._to_read, self._plane, self._conversations)
+        self._reads = Reads(self._to_write, self._conversations)
         self._operations = Operations(
-            self._to_write,
             self._conversations,
             self._writer,
+            self._reads,
             most_characters=product.CHAT_TEXT_CHARACTERS,
         )
         self._service = ChatService(
@@ -82,7 +84,7 @@ class Life(Hooks):
         yield "writer", self._writer.run
         yield "conversations", self._conversations.run
         yield "attendance", self._attendance.run
-        yield "reads", self._operations.keep_reads_forever
+        yield "reads", self._reads.run
         yield "pings", self._service.sockets.ping_forever
         if product.CHAT_EVENTS != "off":
             yield "events", partial(outgoing.send, self._to_send.run)
@@ -93,6 +95,7 @@ class Life(Hooks):
         try:
             async with asyncio.timeout(FINISH_SECONDS):
                 await self._writer.until_idle()
+                await self._reads.until_idle()
                 await self._announcer.until_idle()
         except TimeoutError:
             log.warning("not everything was kept and told at the end")

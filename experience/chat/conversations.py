@@ -56,24 +56,32 @@ class Conversations:
         return conversation
 
     async def open(
-        self, conversation_ids: Collection[str], *, is_news: bool = False
+        self, conversation_ids: Collection[str], *, afresh: bool = False
     ) -> list[LiveConversation]:
-        """Those of these conversations that there are. `is_news`: read again also what is known of them.
+        """Those of these conversations that there are. `afresh`: read from now on, whatever is known of them.
 
         Raises:
             Unavailable: the database did not answer in time.
         """
         wanted = [self._wanted(conversation_id) for conversation_id in conversation_ids]
-        for conversation in wanted if is_news else ():
-            conversation.was_read.clear()
+        for conversation in wanted if afresh else ():
             self.is_stale(conversation)
+        asked = [conversation.asked if afresh else 1 for conversation in wanted]
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                for conversation in wanted:
-                    await conversation.was_read.wait()
+                for conversation, number in zip(wanted, asked, strict=True):
+                    await conversation.answer(number)
         except TimeoutError:
             raise Unavailable from None
         return [conversation for conversation in wanted if conversation.state is not None]
+
+    async def open_for(self, user_id: str, conversation_ids: Collection[str]) -> list[LiveConversation]:
+        """Those of these in which the user takes part, also since a moment ago. Raises Unavailable."""
+        found = await self.open(conversation_ids)
+        unsure = [conversation.id for conversation in found if not conversation.has(user_id)]
+        if unsure:
+            await self.open(unsure, afresh=True)
+        return [conversation for conversation in found if conversation.has(user_id)]
 
     def _wanted(self, conversation_id: str) -> LiveConversation:
         conversation = self._live.get(conversation_id)
@@ -86,6 +94,7 @@ class Conversations:
     # --- For the conversations -----
 
     def is_stale(self, conversation: LiveConversation) -> None:
+        conversation.asked += 1
         self._stale[conversation] = None
         self._wake_reader.set()
 
@@ -111,19 +120,27 @@ class Conversations:
 
     async def _read_forever(self) -> NoReturn:
         while True:
-            await self._wake_reader.wait()
-            self._wake_reader.clear()
             while self._stale:
                 some = [*self._stale][:MOST_AT_ONCE]
                 for conversation in some:
                     del self._stale[conversation]
-                if not await self._read(some):
-                    for conversation in some:
-                        self._stale[conversation] = None
-                    await asyncio.sleep(RETRY_SECONDS)
+                await self._read_or_put_back(some)
+            self._wake_reader.clear()
+            await self._wake_reader.wait()
+
+    async def _read_or_put_back(self, some: Sequence[LiveConversation]) -> None:
+        was_read = False
+        try:
+            was_read = await self._read(some)
+        finally:
+            if not was_read:
+                self._stale |= dict.fromkeys(some)
+        if not was_read:
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, some: Sequence[LiveConversation]) -> bool:
         """Hear of them, then read them, so that nothing falls in between. False: the database failed."""
+        asked = [conversation.asked for conversation in some]
         new = [conversation for conversation in some if not conversation.is_heard]
         await asyncio.gather(*(self._hear(conversation) for conversation in new))
         try:
@@ -131,8 +148,8 @@ class Conversations:
         except (Error, TimeoutError) as error:
             log.warning("conversations cannot be read", extra={"why": type(error).__name__})
             return False
-        for conversation in some:
-            conversation.became(states.get(conversation.id))
+        for conversation, number in zip(some, asked, strict=True):
+            conversation.became(states.get(conversation.id), answers=number)
             if conversation.state is None:
                 self._forget(conversation)
         return True
@@ -143,12 +160,13 @@ class Conversations:
 
     async def _catch_up_forever(self) -> NoReturn:
         while True:
-            await self._wake_catching_up.wait()
-            self._wake_catching_up.clear()
             await asyncio.sleep(MISSING_SECONDS)
             behind, self._behind = self._behind, {}
             for conversation in behind:
                 await self._catch_up(conversation)
+            if not self._behind:
+                self._wake_catching_up.clear()
+                await self._wake_catching_up.wait()
 
     async def _catch_up(self, conversation: LiveConversation) -> None:
         while numbers := conversation.order.lacks:

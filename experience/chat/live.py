@@ -73,7 +73,9 @@ class LiveConversation:
         self.id, self.topic, self._keeper = conversation_id, of_conversation(conversation_id), keeper
         self.state: State | None = None
         self.participants: tuple[str, ...] = ()
-        self.was_read, self.is_heard = asyncio.Event(), False
+        # How many times it was to be read, and how many of these a reading has answered that began later.
+        self.asked, self.answered = 0, 0
+        self._was_read, self.is_heard = asyncio.Event(), False
         self.sockets: set[Listener] = set()
         self.used_at = 0.0
         self.order: InOrder[Kept] = InOrder()
@@ -81,11 +83,23 @@ class LiveConversation:
 
     # --- What the database has -----
 
-    def became(self, state: State | None) -> None:
-        """It was read; None: there is no such conversation."""
+    async def answer(self, number: int) -> None:
+        """Wait until it was read since it was asked for so many times."""
+        while self.answered < number:
+            self._was_read.clear()
+            await self._was_read.wait()
+
+    def became(self, state: State | None, *, answers: int) -> None:
+        """It was read, since it was asked for so many times; None: there is no such conversation."""
         before, self.state = self.state, state
+        if before is not None and state is not None and before.version == state.version:
+            # It was read while receipts came: what was told of them stands.
+            state.read.update(
+                {user: max(read, before.read.get(user, 0)) for user, read in state.read.items()}
+            )
         self.participants = () if state is None else tuple(sorted(state.read))
-        self.was_read.set()
+        self.answered = answers
+        self._was_read.set()
         if state is None:
             self._end()
             return

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
 from functools import partial
-from typing import NoReturn
 
-from django.db import Error
 from msgspec import UNSET
 
-from experience.chat import store
-from experience.chat.conversations import RETRY_SECONDS, Conversations, Unavailable
-from experience.chat.identities import message_id, sequence_of
+from experience.chat.conversations import Conversations, Unavailable
+from experience.chat.identities import sequence_of
 from experience.chat.live import LiveConversation
 from experience.chat.messages import (
     InvalidMessage,
-    MessageRead,
     MessageSend,
     Ping,
     ReadSet,
@@ -26,36 +19,26 @@ from experience.chat.messages import (
     decode_client,
     encode,
 )
+from experience.chat.reads import Reads
 from experience.chat.sockets import ChatSocket
-from experience.chat.store import Draft, Read, Written
+from experience.chat.store import Draft, Written
 from experience.chat.told import created
 from experience.chat.writer import Full, Writer
-from proxy.api import DatabaseExecutor
-
-log = logging.getLogger(__name__)
 
 _PONG = encode(ServicePong())
 _NO_ACCESS = "You take no part in this conversation."
 _AGAIN = "This could not be kept now. Send it again, with the same idempotency_key."
-READS_AT_ONCE = 500
 
 
 class Operations:
     """Carries them out, for every socket of the instance; a socket's own come one after another."""
 
     def __init__(
-        self,
-        database: DatabaseExecutor,
-        conversations: Conversations,
-        writer: Writer,
-        *,
-        most_characters: int,
+        self, conversations: Conversations, writer: Writer, reads: Reads, *, most_characters: int
     ) -> None:
         """`most_characters` is how long a message's text may be."""
-        self._database, self._conversations, self._writer = database, conversations, writer
+        self._conversations, self._writer, self._reads = conversations, writer, reads
         self._most_characters = most_characters
-        self._reads: dict[tuple[str, str], int] = {}
-        self._wake = asyncio.Event()
 
     async def hear(self, socket: ChatSocket, payload: bytes) -> None:
         """Carry out one message of the socket's client, and tell it what is wrong with it."""
@@ -72,7 +55,7 @@ class Operations:
     async def _in_conversation(self, socket: ChatSocket, message: MessageSend | ReadSet | TypingSet) -> None:
         key = message.idempotency_key if isinstance(message, MessageSend) else UNSET
         try:
-            conversation = await self._conversation(message.conversation_id)
+            conversation = await self._conversation(socket.user_id, message)
         except Unavailable:
             socket.refuse("unavailable", _AGAIN, key)
             return
@@ -85,11 +68,15 @@ class Operations:
         else:
             conversation.types(socket.user_id, message.state)
 
-    async def _conversation(self, conversation_id: str) -> LiveConversation | None:
-        known = self._conversations.known(conversation_id)
-        if known is not None:
+    async def _conversation(
+        self, user_id: str, message: MessageSend | ReadSet | TypingSet
+    ) -> LiveConversation | None:
+        """As it is known; where that would refuse the message, as it is now: the word may be on its way."""
+        known = self._conversations.known(message.conversation_id)
+        may_send = known is None or not known.is_blocked
+        if known is not None and known.has(user_id) and (may_send or not isinstance(message, MessageSend)):
             return known
-        found = await self._conversations.open([conversation_id])
+        found = await self._conversations.open([message.conversation_id], afresh=known is not None)
         return found[0] if found else None
 
     # --- Messages -----
@@ -128,43 +115,10 @@ class Operations:
         if (was_told and written.is_repeat) or conversation not in socket.conversations:
             socket.tell(encode(created(kept)))
 
-    # --- How far they were read -----
-
     def _read(self, socket: ChatSocket, conversation: LiveConversation, message: ReadSet) -> None:
         try:
             sequence = sequence_of(message.up_to_message_id, conversation_id=conversation.id)
         except ValueError as error:
             socket.refuse("validation_error", f"up_to_message_id: {error}")
-            return
-        if conversation.is_unread(socket.user_id, sequence):
-            place = conversation.id, socket.user_id
-            self._reads[place] = max(sequence, self._reads.get(place, 0))
-            self._wake.set()
-
-    async def keep_reads_forever(self) -> NoReturn:
-        """Write down how far users have read, and tell of it, until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._reads:
-                some = [*self._reads.items()][:READS_AT_ONCE]
-                for place, _ in some:
-                    del self._reads[place]
-                await self._keep_reads([Read(*place, sequence) for place, sequence in some])
-
-    async def _keep_reads(self, reads: list[Read]) -> None:
-        at = int(time.time())
-        try:
-            moved = await self._database.run(store.set_read, reads, at=at)
-        except (Error, TimeoutError) as error:
-            log.warning("read positions were not kept", extra={"why": type(error).__name__})
-            for read in reads:
-                place = read.conversation_id, read.user_id
-                self._reads[place] = max(read.sequence, self._reads.get(place, 0))
-            await asyncio.sleep(RETRY_SECONDS)
-            return
-        for read in moved:
-            conversation = self._conversations.known(read.conversation_id)
-            if conversation is not None and conversation.has_read(read.user_id, read.sequence, at=at):
-                identity = message_id(read.conversation_id, read.sequence)
-                conversation.tell_instances(MessageRead(read.conversation_id, read.user_id, identity, at))
+        else:
+            self._reads.put(conversation, socket.user_id, sequence)

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 _NOBODY = Error("access_denied", "A socket without a token may ping, and no more.")
 
+# Less than a gateway waits for a member, so that its client hears what is wrong.
+JOIN_SECONDS = 4.0
+
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -28,6 +31,13 @@ class NoParticipant(Forbidden):
 
     code = "access_denied"
     message = "You take no part in this conversation."
+
+
+class Unread(Overloaded):
+    """The database did not say in time what the socket is to hear."""
+
+    code = "unavailable"
+    message = "The chat cannot be read now; try again later."
 
 
 class ChatService:
@@ -72,11 +82,12 @@ class ChatService:
 
     async def _join(self, socket: ChatSocket) -> None:
         try:
-            await self._attendance.attend(socket)
+            async with asyncio.timeout(JOIN_SECONDS):
+                await self._attendance.attend(socket)
         except KeyError:
             raise NoParticipant from None
-        except Unavailable:
-            raise Overloaded from None
+        except (Unavailable, TimeoutError):
+            raise Unread from None
 
     async def _converse(self, socket: ChatSocket, receive: Receive, send: Send) -> None:
         """From the accept to the end of the socket."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
-from config.testing.servers import ValkeyServer
+from config.testing.servers import PostgresServer, ValkeyServer
 from experience.chat import store
+from experience.chat.models import Participant
 from experience.chat.store import Draft
 from experience.chat.tests.serving import Chat, ChatProgram, Talker, talking, texts
+from proxy.core.limits import LinkLimits
 
 MESSAGES_EACH = 100
 
@@ -83,6 +89,58 @@ async def test_a_message_of_a_service_that_was_killed_is_found_by_the_others(
     async with talking(services[0], "bob") as back:
         await back.send(room, "third")
         assert texts(await alice.hear_messages(1)) == ["third"]
+
+
+@pytest.mark.parametrize("chat_url", ["postgresql"], indirect=True)
+async def test_while_the_database_is_away_clients_are_told_to_try_again_and_then_can(
+    chat: Chat, room: str, postgres: PostgresServer
+) -> None:
+    service = chat.service()
+    async with talking(service, "alice") as alice:
+        await alice.send(room, "first")
+        await alice.hear_until("message.created")
+        postgres.kill()
+        await alice.send(room, "second", key="k")
+        refused = await alice.hear_until("error")
+        assert (refused["code"], refused["idempotency_key"]) == ("unavailable", "k")
+        async with asyncio.timeout(LinkLimits().dial_timeout_seconds):
+            with pytest.raises(InvalidStatus) as turned_away:
+                await connect(service.url("bob"), proxy=None)
+        answer = turned_away.value.response
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert json.loads(bytes(answer.body))["message"] == "The chat cannot be read now; try again later."
+
+        await asyncio.to_thread(postgres.start)
+        again = "unavailable"
+        while again == "unavailable":
+            await alice.send(room, "second", key="k")
+            again = (await alice.hear()).get("code", "")
+        async with talking(service, "bob") as bob:
+            await alice.send(room, "third", key="l")
+            assert (await bob.hear())["message"]["id"] == f"{room}.3"
+
+
+@pytest.mark.parametrize("chat_url", ["postgresql"], indirect=True)
+async def test_a_receipt_that_the_database_does_not_take_yet_is_written_before_the_end(
+    chat: Chat, room: str
+) -> None:
+    service, refused = chat.service(), "read positions were not kept"
+    reader = Participant.objects.filter(conversation=room, user_id="bob")
+    async with asyncio.timeout(40), await psycopg.AsyncConnection.connect(chat.url) as other:
+        async with talking(service, "bob") as bob:
+            await bob.send(room, "first")
+            told = await bob.hear_until("message.created")
+            await other.execute("SELECT * FROM chat_participant FOR UPDATE")
+            await bob.say("read.set", conversation_id=room, up_to_message_id=told["message"]["id"])
+            assert await bob.hears_nothing_before_pong() == []
+            ending = asyncio.create_task(asyncio.to_thread(service.stop))
+            await bob.socket.wait_closed()
+        before = service.output.count(refused)
+        while service.output.count(refused) == before and service.running:
+            await asyncio.sleep(0.02)
+        await other.rollback()
+        assert await ending == 0
+    assert await chat.database.run(reader.values_list("read_sequence", flat=True).get) == 1
 
 
 @pytest.mark.parametrize("chat_url", ["postgresql"], indirect=True)

@@ -230,6 +230,30 @@ async def test_who_is_added_hears_of_it_and_who_left_hears_nothing_more(
         assert (await carol.hear())["code"] == "access_denied"
 
 
+async def test_who_has_just_joined_comes_in_and_speaks_before_the_word_of_it_does(
+    chat: Chat, service: ChatProgram, alice: Talker, room: str
+) -> None:
+    """The service knows the conversation without them, and looks once a second."""
+    async with talking(service, "erin") as erin:
+        assert await erin.hears_nothing_before_pong() == []
+        for user in ("carol", "dave", "erin"):
+            await chat.database.run(change_participants, room, user)
+        async with talking(service, "carol", conversation_id=room), talking(service, "dave") as dave:
+            await erin.send(room, "here I am")
+            assert texts([await dave.hear_until("message.created")]) == ["here I am"]
+
+
+async def test_who_is_unblocked_speaks_before_the_word_of_it_comes(chat: Chat, service: ChatProgram) -> None:
+    room = await chat.conversation("eve", "trent")
+    block = await chat.database.run(Block.objects.create, by_user_id="trent", target_user_id="eve")
+    async with talking(service, "eve") as eve:
+        await eve.send(room, "hello", key=f"{room} k")
+        assert (await eve.hear_until("error"))["code"] == "blocked"
+        await chat.database.run(block.delete)
+        await eve.send(room, "hello", key=f"{room} k")
+        assert texts([await eve.hear()]) == ["hello"]
+
+
 async def test_a_socket_of_one_conversation_is_closed_when_its_user_leaves_it(
     chat: Chat, bob: Talker, room: str
 ) -> None:
