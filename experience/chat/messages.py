@@ -319,3 +319,5 @@ def _texts(message: ClientMessage | ServiceMessage) -> Iterator[tuple[str, str]]
         yield name, getattr(message, name)
     if isinstance(message, MessageCreated):
         yield "message.text", message.message.text
+    elif isinstance(message, Error) and message.field is not UNSET:
+        yield "field", message.field

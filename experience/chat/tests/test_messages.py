@@ -285,6 +285,8 @@ def test_a_mistake_carries_the_key_of_the_message(payload: bytes, key: str | Non
         (created().replace(b'"created_at": 1', b'"created_at": 1e400'), "message.created_at"),
         (created().replace(b'"id": "c.1"', b'"id": "c.1", "id": "c.2"'), "id"),
         (b'{"type":"error","code":"blocked"}', "message"),
+        (b'{"type":"error","code":"blocked\\u0000","message":""}', "code"),
+        (b'{"type":"error","code":"blocked","message":"","field":"\\u0001"}', "field"),
         (b'{"type":"conversation.changed","conversation_id":"c","participants":[1]}', "participants[0]"),
         (b'{"type":"conversation.changed","conversation_id":"c","participants":"ab"}', "participants"),
         (b'{"type":"conversation.changed","conversation_id":"c","participants":["a\\n"]}', "participants"),
