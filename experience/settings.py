@@ -166,7 +166,7 @@ def _word(raw: str) -> str:
     return raw
 
 
-CHAT_SERVICE_URLS = env.service_urls("CHAT_SERVICE_URL", ("http://127.0.0.1:8084",))
+CHAT_SERVICE_URLS = env.service_urls("CHAT_SERVICE_URL")
 CHAT_PROBE = env.choice("CHAT_PROBE", "message", ("message", *_PROBES))
 CHAT_PROBE_PATH = env.path("CHAT_PROBE_PATH", "")
 CHAT_PROBE_SECONDS = env.seconds("CHAT_PROBE_SECONDS", 30, least=0.1)

@@ -16,7 +16,7 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 from proxy import registry
 from proxy.bridges.bridge import leads
 from proxy.core.addresses import parse_address
-from proxy.core.routes import Upstream
+from proxy.core.routes import Route, Upstream
 from proxy.core.topics import EVERYONE
 from proxy.env import env
 
@@ -53,15 +53,25 @@ def check_paths_can_be_asked_for(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_routes_lead_somewhere(**_: Any) -> list[CheckMessage]:
-    """gateway.W012."""
+    """gateway.W012. Who leaves a `setting` unset that may be has no use for the route: I003 tells of that."""
     return [
         Warning(
             f"The route {route.name!r} has no service: each of its clients is refused with 503.",
-            hint=f"Is the setting unset that names the members of {route.upstream.name!r}?",
+            hint=f"Is the setting unset that names the members of {upstream.name!r}?",
             id="gateway.W012",
         )
-        for route in registry.routes()
-        if isinstance(route.upstream, Upstream) and not (route.upstream.members or route.upstream.editable)
+        for route, upstream in _without_members()
+        if not upstream.setting
+    ]
+
+
+def _without_members() -> list[tuple[Route, Upstream]]:
+    """The routes whose pools have none, and to which staff can add none."""
+    routes = [(route, route.upstream) for route in registry.routes()]
+    return [
+        (route, upstream)
+        for route, upstream in routes
+        if isinstance(upstream, Upstream) and not (upstream.members or upstream.editable)
     ]
 
 
@@ -214,6 +224,20 @@ def check_database_is_a_server(**_: Any) -> list[CheckMessage]:
     text = "The record is kept in SQLite, which only processes of one machine can share."
     hint = "Fine for one machine. For several nodes, set DATABASE_URL to a PostgreSQL."
     return [Info(text, hint=hint, id="gateway.I002")]
+
+
+@register(deploy=True)
+def check_routes_are_configured(**_: Any) -> list[CheckMessage]:
+    """gateway.I003."""
+    return [
+        Info(
+            f"{upstream.setting} is unset: each client of the route {route.name!r} is refused with 503.",
+            hint="Fine where nobody is to use it. Else set it to the service's URL.",
+            id="gateway.I003",
+        )
+        for route, upstream in _without_members()
+        if upstream.setting
+    ]
 
 
 @register(deploy=True)

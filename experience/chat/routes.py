@@ -29,6 +29,7 @@ SERVICE = Upstream.of(
     "chat",
     *settings.CHAT_SERVICE_URLS,
     path=f"/{PATH}",
+    setting="CHAT_SERVICE_URL",
     probe=Probe.of(
         settings.CHAT_PROBE,
         path=settings.CHAT_PROBE_PATH,

@@ -305,6 +305,12 @@ class UpstreamUnavailable(GatewayError):
         self.retry_after_seconds = max(self.retry_after_seconds, wait_seconds)
 
 
+class NoMembers(UpstreamUnavailable):
+    """The pool has no member, since nobody has named any. Who comes back may find that somebody has."""
+
+    message = "No service is configured for this path."
+
+
 class UpstreamTimeout(GatewayError):
     """The upstream, or Redis, did not answer in time."""
 

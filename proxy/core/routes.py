@@ -193,6 +193,7 @@ class Upstream:
     `probe` None: members are not probed. `breaker` None: a failed dial is not held against a member.
     `max_connections`: of each member, on one process; None for no cap. `editable`: staff may change the
     members while the gateway runs. `path` is what stands behind the address of each, those of staff, too.
+    `setting` is what names the members, where it may be left unset: whoever does has no use for the route.
     """
 
     name: str
@@ -203,6 +204,7 @@ class Upstream:
     max_connections: int | None = None
     editable: bool = False
     path: str = ""
+    setting: str = ""
 
     def __post_init__(self) -> None:
         _several(self, "members")
@@ -218,6 +220,7 @@ class Upstream:
         breaker: BreakerLimits | None = None,
         max_connections: int | None = None,
         editable: bool = False,
+        setting: str = "",
     ) -> Upstream:
         """An upstream whose members are `bases`, each with `path` behind it; raises as upstream_url."""
         return cls(
@@ -229,6 +232,7 @@ class Upstream:
             max_connections=max_connections,
             editable=editable,
             path=path,
+            setting=setting,
         )
 
     def member_url(self, base: str) -> str:

@@ -13,6 +13,7 @@ from proxy import checks
 from proxy.bridges import bridge as bridges
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import Route, Upstream
+from proxy.registry import routes as all_routes
 
 Ask = Callable[..., list[CheckMessage]]
 
@@ -38,7 +39,9 @@ JWKS = {"JWT_ALGORITHM": "RS256", "JWT_SIGNING_KEY": "", "JWT_AUDIENCE": "gatewa
 
 @pytest.fixture
 def gateway_checks(monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Asks the registered checks of the gateway about GOOD settings with some changes."""
+    """Asks the registered checks of the gateway about GOOD settings with some changes; all is configured."""
+    configured = tuple(each for each in all_routes() if not getattr(each.upstream, "setting", ""))
+    monkeypatch.setattr("proxy.registry.routes", lambda: configured)
 
     def ask(*, deploy: bool = True, **changes: Any) -> list[CheckMessage]:
         monkeypatch.setattr(checks, "settings", SimpleNamespace(**{**GOOD, **changes}))
@@ -114,6 +117,16 @@ def test_a_route_that_serves_nobody_is_named(
     monkeypatch.setattr("proxy.registry.routes", lambda: routes)
     [found] = gateway_checks(deploy=False)
     assert (found.id, "'chat'" in found.msg) == (identity, True)
+
+
+def test_a_route_that_nobody_configured_is_no_mistake(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes = (replace(ROUTE, upstream=Upstream.of("chat", setting="CHAT_SERVICE_URL")),)
+    monkeypatch.setattr("proxy.registry.routes", lambda: routes)
+    assert gateway_checks(deploy=False) == []
+    [found] = gateway_checks()
+    assert (found.id, found.msg.partition(":")[0]) == ("gateway.I003", "CHAT_SERVICE_URL is unset")
 
 
 @pytest.mark.parametrize("package", ["modelled", "company.modelled_too"])

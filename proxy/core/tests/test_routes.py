@@ -148,6 +148,7 @@ def test_an_upstream_is_made_with_all_that_is_said_of_it() -> None:
         "breaker": BreakerLimits(),
         "max_connections": 7,
         "editable": True,
+        "setting": "KB_SERVICE_URL",
     }
     upstream = Upstream.of("kb", "http://a:1", path="/ws", **said)  # type: ignore[arg-type]
     assert upstream == Upstream(name="kb", members=("ws://a:1/ws",), path="/ws", **said)  # type: ignore[arg-type]

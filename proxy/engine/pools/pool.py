@@ -13,6 +13,7 @@ from typing import Generic
 from proxy import metrics
 from proxy.core.errors import (
     GatewayError,
+    NoMembers,
     NotFound,
     Overloaded,
     ServiceBusy,
@@ -282,7 +283,10 @@ class Pool:
     def _failure(self, failure: Exception | None) -> GatewayError:
         if isinstance(failure, GatewayError):
             return failure
+        if not self._members:
+            unset = f": {self.upstream.setting} is unset" if self.upstream.setting else ""
+            return NoMembers(self.name, why=f"it has no members{unset}")
         states = Counter(member.state.value for member in self._members.values())
-        why = ", ".join(f"{count} {state}" for state, count in states.items()) or "it has no members"
+        why = ", ".join(f"{count} {state}" for state, count in states.items())
         waits = [member.wait_seconds for member in self._members.values() if not member.draining]
         return UpstreamUnavailable(self.name, why=str(failure or why), wait_seconds=min(waits, default=0.0))

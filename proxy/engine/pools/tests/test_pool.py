@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from proxy import metrics
-from proxy.core.errors import Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from proxy.core.errors import NoMembers, Overloaded, UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from proxy.core.pools.balancing import PolicyName
 from proxy.core.pools.health import Probe
 from proxy.core.routes import MemberSpec
@@ -87,9 +87,11 @@ async def test_a_failed_dial_is_counted_by_its_kind_under_its_member(error: Exce
     assert [counted(metrics.ERRORS_TOTAL, kind, url) for url in (A, B)] == [before[0] + 1, before[1]]
 
 
-async def test_a_pool_without_members_says_so() -> None:
-    with pytest.raises(UpstreamUnavailable, match=r"studio.*it has no members$"):
-        await dial(make(), Service())
+@pytest.mark.parametrize(("setting", "why"), [("", ""), ("STUDIO_WS_URLS", ": STUDIO_WS_URLS is unset")])
+async def test_a_pool_without_members_says_so(setting: str, why: str) -> None:
+    with pytest.raises(NoMembers, match=f"studio.*it has no members{why}$") as raised:
+        await dial(make(setting=setting), Service())
+    assert raised.value.message == "No service is configured for this path."
 
 
 async def test_whoever_waited_for_a_turn_has_the_whole_time_to_dial() -> None:
