@@ -11,7 +11,8 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402  needs the setting
 
 from config.routing import websocket_application  # noqa: E402
 from proxy.http.guard import http_middleware  # noqa: E402
-from proxy.http.operations import Operations  # noqa: E402
+from proxy.http.node_operations import PATHS  # noqa: E402
+from proxy.http.operations import FixedPaths  # noqa: E402
 from proxy.socket.middleware import gateway_middleware  # noqa: E402
 from proxy.stock_daphne import make_safe  # noqa: E402
 from proxy.tables.executor import bound_waits  # noqa: E402
@@ -21,7 +22,7 @@ make_safe()
 
 application = ProtocolTypeRouter(
     {
-        "http": Operations(http_middleware(http_application)),
+        "http": FixedPaths(http_middleware(http_application), PATHS),
         "websocket": gateway_middleware(websocket_application),
     }
 )

@@ -1,4 +1,4 @@
-"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/http/operations.py).
+"""HTTP paths; /health, /ready and /metrics are answered in front of Django (proxy/http/node_operations.py).
 
 An app of EXTRA_APPS that has a `urls` module answers plain HTTP by it, where the gateway itself does not.
 """

@@ -73,6 +73,7 @@ from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
 if TYPE_CHECKING:
     from proxy.admin.pages import CheckedAdmin, ReadOnlyAdmin, foreign, foreign_field, moment
+    from proxy.http.operations import Answer, FixedPaths, prometheus
     from proxy.rest.fields import Body, Text
     from proxy.rest.rates import UserRate
     from proxy.rest.schema import BODY_ERRORS, ERRORS
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 # What needs settings, and routes are imported before there are any: each is imported when it is asked for.
 _LATE = {
     "proxy.admin.pages": ("CheckedAdmin", "ReadOnlyAdmin", "foreign", "foreign_field", "moment"),
+    "proxy.http.operations": ("Answer", "FixedPaths", "prometheus"),
     "proxy.rest.fields": ("Body", "Text"),
     "proxy.rest.rates": ("UserRate",),
     "proxy.rest.schema": ("BODY_ERRORS", "ERRORS"),
@@ -95,6 +97,7 @@ __all__ = [
     "EVERYONE",
     "FORWARD",
     "PROBE_USER_AGENT",
+    "Answer",
     "AuthenticationFailed",
     "Background",
     "BadRequest",
@@ -117,6 +120,7 @@ __all__ = [
     "Destination",
     "Event",
     "EventPlane",
+    "FixedPaths",
     "Forbidden",
     "Forward",
     "GatewayError",
@@ -189,6 +193,7 @@ __all__ = [
     "one_line",
     "payload_bytes",
     "presence",
+    "prometheus",
     "publish",
     "publish_many",
     "publish_on_commit",

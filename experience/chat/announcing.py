@@ -6,9 +6,10 @@ import logging
 
 import msgspec
 
+from experience.chat import service_counts
 from experience.chat.batching import Batches
 from experience.chat.messages import ServiceMessage
-from proxy.api import LayerAway, Publication, apublish_many
+from proxy.api import LayerAway, Publication, apublish_many, child
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Announcer(Batches[Publication]):
         try:
             await apublish_many(some)
             self._drops = False
+            child(service_counts.ANNOUNCEMENTS_TOTAL, "published").inc(len(some))
         except (LayerAway, ValueError) as error:
             self._drop(len(some), type(error).__name__)
 
@@ -44,3 +46,4 @@ class Announcer(Batches[Publication]):
             log.warning("other instances are not told, and will look", extra=told)
         self._drops = True
         self.dropped += count
+        child(service_counts.ANNOUNCEMENTS_TOTAL, "dropped").inc(count)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from django.db import Error
 
-from experience.chat import store
+from experience.chat import service_counts, store
 from experience.chat.announcing import Announcer
 from experience.chat.live import LiveConversation
 from experience.chat.messages import ServiceMessage
@@ -87,6 +87,7 @@ class Conversations:
         conversation = self._live.get(conversation_id)
         if conversation is None:
             conversation = self._live[conversation_id] = LiveConversation(conversation_id, self)
+            service_counts.CONVERSATIONS.inc()
             self.is_stale(conversation)
         conversation.used_at = asyncio.get_running_loop().time()
         return conversation
@@ -207,4 +208,5 @@ class Conversations:
     def _forget(self, conversation: LiveConversation) -> None:
         if self._live.get(conversation.id) is conversation:
             del self._live[conversation.id]
+            service_counts.CONVERSATIONS.dec()
             self._plane.leave(conversation, (conversation.topic,))

@@ -1,20 +1,30 @@
-"""The chat service as an ASGI application: sockets, and a health page."""
+"""The chat service as an ASGI application: sockets, and what operators ask."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from experience.chat import service_counts
 from experience.chat.attendance import Attendance
 from experience.chat.conversations import Unavailable
 from experience.chat.handshake import Verify, admit
 from experience.chat.messages import Error, InvalidMessage, Ping, ServicePong, decode_client, encode
 from experience.chat.operations import Operations
 from experience.chat.sockets import ChatSocket, Send, Sockets
-from proxy.api import Forbidden, GatewayError, Overloaded, deny
+from proxy.api import (
+    Answer,
+    FixedPaths,
+    Forbidden,
+    GatewayError,
+    NotFound,
+    Overloaded,
+    child,
+    deny,
+    prometheus,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,31 +56,28 @@ class ChatService:
     def __init__(self, *, verify: Verify, attendance: Attendance, operations: Operations) -> None:
         self._verify, self._attendance, self._operations = verify, attendance, operations
         self.sockets = Sockets()
+        self._pages = FixedPaths(_not_found, {"/health": self._health, "/metrics": prometheus})
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._serve(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope["path"], send)
+            await self._pages(dict(scope), receive, send)
 
-    async def _answer(self, path: str, send: Send) -> None:
-        status: int = 404
-        told: dict[str, object] = {"code": "not_found", "message": "Only /health is answered here."}
-        if path == "/health":
-            status, told = 200, {"status": "ok", "connections": self.sockets.count}
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+    async def _health(self, _: object) -> Answer:
+        return Answer.of(200, status="ok", connections=self.sockets.count)
 
     async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         try:
             visit = admit(scope["path"], scope["query_string"], scope["headers"], verify=self._verify)
             if visit.user_id is None:
+                _count("health_check")
                 await _answer_pings(receive, send)
             else:
                 await self._attend(ChatSocket(send, user_id=visit.user_id, only=visit.only), receive, send)
         except GatewayError as error:
+            _count(error.outcome)
             await deny(send, error)
 
     async def _attend(self, socket: ChatSocket, receive: Receive, send: Send) -> None:
@@ -91,6 +98,7 @@ class ChatService:
 
     async def _converse(self, socket: ChatSocket, receive: Receive, send: Send) -> None:
         """From the accept to the end of the socket."""
+        _count("accepted")
         await send({"type": "websocket.accept"})
         count_out = self.sockets.add(socket)
         try:
@@ -108,6 +116,16 @@ class ChatService:
                 socket.refuse("validation_error", "Send text: nothing binary is understood.")
             else:
                 await self._operations.hear(socket, text.encode())
+
+
+def _count(outcome: str) -> None:
+    child(service_counts.HANDSHAKES_TOTAL, outcome).inc()
+
+
+async def _not_found(_scope: Mapping[str, Any], _receive: Receive, send: Send) -> None:
+    await Answer.of(404, code=NotFound.code, message="Only /health and /metrics are answered here.").send(
+        send
+    )
 
 
 async def _answer_pings(receive: Receive, send: Send) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import UNSET
 
+from experience.chat import service_counts
 from experience.chat.messages import Error, ServicePing, encode
-from proxy.api import Close
+from proxy.api import Close, child
 
 if TYPE_CHECKING:
     from experience.chat.live import LiveConversation
@@ -51,12 +52,14 @@ class ChatSocket:
         self._waiting_bytes += len(text) + TEXT_BYTES
         if self._waiting_bytes > MOST_WAITING_BYTES:
             log.warning("a client reads too slowly", extra={"user_id": self.user_id})
+            service_counts.SLOW_CONSUMERS_TOTAL.inc()
             self._waiting.clear()
             self.close(SLOW)
         self._wake.set()
 
     def refuse(self, code: str, message: str, key: object = UNSET) -> None:
         """Answer a message with an error; `key` is the idempotency key of what was sent."""
+        child(service_counts.ERRORS_TOTAL, code).inc()
         self.tell(encode(Error(code, message, key if isinstance(key, str) else UNSET)))
 
     def close(self, close: Close) -> None:
@@ -97,7 +100,13 @@ class Sockets:
         """Count it in; answers what counts it out."""
         slot = next(self._next_slot)
         slot.add(socket)
-        return lambda: slot.discard(socket)
+        service_counts.SOCKETS.inc()
+
+        def count_out() -> None:
+            slot.discard(socket)
+            service_counts.SOCKETS.dec()
+
+        return count_out
 
     async def ping_forever(self) -> NoReturn:
         """Ping each of them twice a minute, those of one slot a second, until cancelled."""

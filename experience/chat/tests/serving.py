@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -21,6 +22,7 @@ from experience.chat.models import Conversation, Participant
 from proxy.api import DatabaseExecutor
 
 DEADLINE_SECONDS = 20.0
+METRICS_TOKEN = "what a scraper of these tests has"
 
 
 class ChatProgram(Program):
@@ -31,6 +33,16 @@ class ChatProgram(Program):
     def start(self) -> None:
         super().start()
         self.address = self.wait_for_output(r'"addresses": \["([^"]+)"').group(1)
+
+    def counted(self) -> dict[str, float]:
+        """What a scrape says now, as `name{label="value"}`."""
+        request = Request(
+            f"http://{self.address}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}
+        )
+        with urlopen(request, timeout=DEADLINE_SECONDS) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
 
     def url(self, user_id: str, **query: str) -> str:
         """A socket's URL of that user."""
@@ -58,6 +70,7 @@ class Chat:
                 "SECRET_KEY": "a secret key that is used in tests only, and nowhere else",
                 "JWT_SIGNING_KEY": SIGNING_KEY,
                 "DATABASE_URL": self.url,
+                "METRICS_TOKEN": METRICS_TOKEN,
                 **env,
             },
         )

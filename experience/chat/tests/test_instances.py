@@ -145,12 +145,15 @@ async def test_a_receipt_that_the_database_does_not_take_yet_is_written_before_t
 
 @pytest.mark.parametrize("chat_url", ["postgresql"], indirect=True)
 async def test_without_redis_messages_take_longer_and_none_is_lost(
-    own_valkey: ValkeyServer, alice: Talker, bob: Talker, room: str
+    own_valkey: ValkeyServer, services: list[ChatProgram], alice: Talker, bob: Talker, room: str
 ) -> None:
     own_valkey.kill()
     talks = asyncio.gather(*(converse(each, room, total=2 * MESSAGES_EACH) for each in (alice, bob)))
     heard = await talks
     assert heard[0] == heard[1]
+    dropped = 'chat_service_announcements_total{outcome="dropped"}'
+    while not (await asyncio.to_thread(services[0].counted)).get(dropped):
+        await asyncio.sleep(0.05)
     await asyncio.to_thread(own_valkey.start)
     heard = await asyncio.gather(*(converse(each, room, total=2 * MESSAGES_EACH) for each in (alice, bob)))
     assert heard[0] == heard[1]

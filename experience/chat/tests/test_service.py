@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 
@@ -15,8 +16,18 @@ from websockets.exceptions import InvalidStatus
 from config.testing.gateway import issue
 from experience.chat import live
 from experience.chat.models import Block, Conversation, Message, Participant
-from experience.chat.tests.serving import DEADLINE_SECONDS, Chat, ChatProgram, Talker, talking, texts
+from experience.chat.tests.serving import (
+    DEADLINE_SECONDS,
+    METRICS_TOKEN,
+    Chat,
+    ChatProgram,
+    Talker,
+    talking,
+    texts,
+)
 from proxy.api import PROBE_USER_AGENT, DatabaseExecutor
+
+OUTCOMES = ("kept", "repeated", "key_reused")
 
 
 @pytest.fixture
@@ -334,6 +345,43 @@ async def test_a_health_check_needs_no_token_and_may_only_ping(service: ChatProg
             return body
 
     assert json.loads(await asyncio.to_thread(health))["status"] == "ok"
+
+
+async def test_what_the_service_does_is_counted_for_who_has_the_token(
+    service: ChatProgram, alice: Talker, room: str
+) -> None:
+    before = await asyncio.to_thread(service.counted)
+    for text in ("hello", "hello", "bye"):  # of which the second is a repeat
+        await alice.send(room, text, key=f"{room} k")
+        await alice.hear()
+    await alice.send("nowhere", "hello")
+    assert (await alice.hear())["code"] == "access_denied"
+    with pytest.raises(InvalidStatus):
+        await connect(service.url("mallory", conversation_id=room), proxy=None)
+    async with talking(service, "bob") as bob:
+        assert await bob.hears_nothing_before_pong() == []
+        after = await asyncio.to_thread(service.counted)
+
+    grown = {name: value - before.get(name, 0) for name, value in after.items()}
+    sends = {each: grown[f'chat_service_sends_total{{outcome="{each}"}}'] for each in OUTCOMES}
+    assert sends == {"kept": 1, "repeated": 1, "key_reused": 1}
+    assert grown['chat_service_errors_total{code="access_denied"}'] == 1
+    assert grown['chat_service_errors_total{code="idempotency_key_reused"}'] == 1
+    assert grown['chat_service_handshakes_total{outcome="access_denied"}'] == 1
+    assert grown['chat_service_handshakes_total{outcome="accepted"}'] == 1
+    assert grown["chat_service_sockets"] == 1
+    assert grown["chat_service_batch_messages_sum"] == 3
+    assert 1 <= grown["chat_service_write_seconds_count"] <= 3
+    assert after["chat_service_sends_waiting"] == 0
+    assert not any(room in name or "alice" in name for name in after)
+
+
+@pytest.mark.parametrize("given", ["", "Bearer wrong", METRICS_TOKEN])
+async def test_who_has_no_token_reads_no_metric(service: ChatProgram, given: str) -> None:
+    request = urllib.request.Request(f"http://{service.address}/metrics", headers={"Authorization": given})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        await asyncio.to_thread(urllib.request.urlopen, request, timeout=10)
+    assert (refused.value.code, json.load(refused.value)["code"]) == (401, "authentication_failed")
 
 
 async def test_who_does_not_read_is_closed_and_holds_up_nobody(

@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from proxy import metrics, registry
 from proxy.core.errors import GatewayError
 from proxy.engine.background import end_for_sure
-from proxy.http import operations
+from proxy.http import node_operations
 from proxy.node import GatewayNode, link_limits, start_node
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
@@ -187,7 +187,7 @@ def _server_options(composition: Composition) -> ServerOptions:
         drain_seconds=settings.DRAIN_SECONDS,
         trusted_proxies=settings.TRUSTED_PROXIES,
         body_paths=settings.BODY_PATHS,
-        probe_paths=frozenset(operations.PATHS),
+        probe_paths=frozenset(node_operations.PATHS),
     )
 
 
