@@ -82,6 +82,8 @@ export declare class ChatError extends Error {
   readonly status?: number;
   readonly retryAfterSeconds?: number;
   readonly conversationId?: string;
+  /** Which of a message was wrong, where `code` is `validation_error`. */
+  readonly field?: string;
   /** Of a send: whoever sends it again gives it, and it is stored once. */
   readonly idempotencyKey?: string;
 }

@@ -3,7 +3,7 @@
  * nothing twice, over reconnects and restarts. docs/browser-client.md is the guide.
  * @module
  */
-import { ChatError, isPassing, sleep, waitSeconds } from "./chat/errors.js";
+import { ChatError, isOfKey, isPassing, sleep, waitSeconds } from "./chat/errors.js";
 import { Follower } from "./chat/follower.js";
 import { Http } from "./chat/http.js";
 import { Outbox } from "./chat/outbox.js";
@@ -81,8 +81,9 @@ export class Chat extends EventTarget {
   /** Hand out this conversation's messages in order: those after the id `after`, or its latest page; then what is live. */
   follow(conversationId, { after } = {}) {
     if (this.#followers.has(conversationId)) return;
-    const page = (query) => this.#pageInTime(conversationId, query);
-    const handOut = (said) => this.#followers.get(conversationId) === follower && this.#tell("message", said);
+    const isFollowed = () => this.#followers.get(conversationId) === follower;
+    const page = (query) => this.#pageInTime(conversationId, query, isFollowed);
+    const handOut = (said) => isFollowed() && this.#tell("message", said);
     const follower = new Follower({ conversationId, after, page, handOut });
     this.#followers.set(conversationId, follower);
     if (this.state === "open") this.#catchUp(conversationId);
@@ -110,10 +111,10 @@ export class Chat extends EventTarget {
   /** Tell that all up to this message was read; while away, the last of each conversation is kept. */
   setReadState(conversationId, upToMessageId) {
     this.#reads.delete(conversationId);
-    this.#dropOldReads();
+    this.#dropReads(MOST_READS - 1);
     if (this.#reads.size >= MOST_READS) throw new ChatError("queue_full", "too many read states wait", { conversationId });
     this.#reads.set(conversationId, { upTo: upToMessageId, saidAt: null });
-    if (this.state === "open") this.#sayReads();
+    if (this.state === "open") this.#sayRead(conversationId);
   }
 
   /** Call it with true at each key; it falls silent by itself, with false, and with a send. */
@@ -157,11 +158,11 @@ export class Chat extends EventTarget {
     if (follower?.isBehind) this.#catchUp(said.conversation_id);
   }
 
-  #failed({ code, message, idempotency_key: idempotencyKey, retry_after_ms: told }) {
+  #failed({ code, message, field, idempotency_key: idempotencyKey, retry_after_ms: told }) {
     const retryAfterSeconds = told > 0 ? told / 1000 : undefined;
-    const error = new ChatError(code, message, { idempotencyKey, retryAfterSeconds });
+    const error = new ChatError(code, message, { field, idempotencyKey, retryAfterSeconds });
     this.#outbox.failed(error);
-    if (idempotencyKey) return; // its send tells
+    if (idempotencyKey || isOfKey(error)) return; // its send tells
     if (code === "rate_limited") this.#sayReadsIn(waitSeconds(error, 0));
     this.#tell("error", error);
   }
@@ -190,35 +191,42 @@ export class Chat extends EventTarget {
 
   async #catchUp(conversationId) {
     const follower = this.#followers.get(conversationId);
+    const isFollowed = () => this.#followers.get(conversationId) === follower;
     try {
       await follower.catchUp();
-      this.#tell("current", { conversationId });
+      if (isFollowed()) this.#tell("current", { conversationId });
     } catch (error) {
-      if (error.code === "closed") return; // the next open socket asks anew
+      if (error.code === "closed" || !isFollowed()) return; // the next open socket asks anew
       this.#followers.delete(conversationId);
       this.#tell("error", Object.assign(error, { conversationId }));
     }
   }
 
   /** A page of history, however long that takes; rejects when it is refused for good, and with `closed`. */
-  async #pageInTime(conversationId, query) {
+  async #pageInTime(conversationId, query, isFollowed) {
     const { signal } = this.#ending;
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0; isFollowed(); attempt++) {
       try {
         return await this.history(conversationId, query);
       } catch (error) {
-        if (!isPassing(error)) throw error;
-        await sleep(waitSeconds(error, attempt), signal);
+        const isProviders = !(error instanceof ChatError); // who has no token now may have one later
+        if (isProviders) this.#tell("error", error);
+        else if (!isPassing(error)) throw error;
+        await sleep(waitSeconds(isProviders ? {} : error, attempt), signal);
       }
     }
+    throw new ChatError("closed", "nobody follows it");
   }
 
   #sayReads() {
-    this.#dropOldReads();
-    for (const [conversation_id, read] of this.#reads) {
-      read.saidAt ??= Date.now();
-      this.#sayNow({ type: "read.set", conversation_id, up_to_message_id: read.upTo });
-    }
+    this.#dropReads(MOST_READS);
+    for (const conversationId of this.#reads.keys()) this.#sayRead(conversationId);
+  }
+
+  #sayRead(conversation_id) {
+    const read = this.#reads.get(conversation_id);
+    read.saidAt ??= Date.now();
+    this.#sayNow({ type: "read.set", conversation_id, up_to_message_id: read.upTo });
   }
 
   #sayReadsIn(seconds) {
@@ -226,10 +234,11 @@ export class Chat extends EventTarget {
     this.#readsTimer = setTimeout(() => this.#sayReads(), seconds * 1000);
   }
 
-  #dropOldReads() {
-    const now = Date.now();
+  /** Of those that were said the old ones, and as many as are more than `most`. */
+  #dropReads(most) {
+    const recent = Date.now() - RECENT_SECONDS * 1000;
     for (const [conversationId, { saidAt }] of this.#reads)
-      if (saidAt !== null && now - saidAt > RECENT_SECONDS * 1000) this.#reads.delete(conversationId);
+      if (saidAt !== null && (saidAt < recent || this.#reads.size > most)) this.#reads.delete(conversationId);
   }
 
   /** What is of no use later, or is said again by who says it. */

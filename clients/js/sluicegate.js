@@ -46,6 +46,7 @@ const LOST = 1006;
 const FIRST_WAIT_SECONDS = 0.5;
 const LONGEST_WAIT_SECONDS = 30;
 const STEADY_SECONDS = 10; // a socket that lived this long was a good one: the next wait begins small again
+const REFRESH_AGAIN_SECONDS = 30; // of a token that seems to have expired: this clock may be ahead of the gateway's
 const LONGEST_TIMER_SECONDS = 2 ** 31 / 1000 - 1; // setTimeout fires at once beyond it
 const OPEN = 1; // WebSocket.readyState
 
@@ -91,7 +92,7 @@ function objectIn(data) {
 }
 
 const isBinary = (message) => message instanceof ArrayBuffer || ArrayBuffer.isView(message) || message instanceof Blob;
-const sizeOf = (data) => data.length ?? data.byteLength ?? data.size;
+const sizeOf = (data) => (typeof data === "string" ? data.length : (data.byteLength ?? data.size));
 const lost = (reason) => ({ code: LOST, reason });
 
 /** Timers by name: one of each, and all of them end together. */
@@ -218,6 +219,7 @@ export class GatewaySocket extends EventTarget {
     this.#dial = dial;
     this.#timers.set("connect", this.#options.connectSeconds, () => this.#ended(dial, lost("no answer in time")));
     this.#become("connecting");
+    if (this.#dial !== dial) return; // a listener has closed it
     try {
       const token = await this.#askForToken(this.#expired);
       if (this.#dial !== dial) return;
@@ -317,7 +319,8 @@ export class GatewaySocket extends EventTarget {
   #planRefresh(dial) {
     if (!this.#options.refresh || dial.expiresAt === null || this.#dial !== dial) return;
     const leftSeconds = (dial.expiresAt - Date.now()) / 1000;
-    this.#timers.set("refresh", Math.max(1, leftSeconds * 0.75), () => this.#refresh(dial));
+    const waitSeconds = leftSeconds > 0 ? Math.max(1, leftSeconds * 0.75) : REFRESH_AGAIN_SECONDS;
+    this.#timers.set("refresh", waitSeconds, () => this.#refresh(dial));
   }
 
   async #refresh(dial) {

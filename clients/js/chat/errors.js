@@ -6,7 +6,7 @@ export class ChatError extends Error {
     super(message || code);
     this.name = "ChatError";
     this.code = code;
-    Object.assign(this, fields); // status, retryAfterSeconds, conversationId, idempotencyKey
+    Object.assign(this, fields); // status, retryAfterSeconds, conversationId, idempotencyKey, field
   }
 }
 
@@ -15,6 +15,9 @@ const SAID_AGAIN = new Set(["rate_limited", "unavailable"]);
 /** Whether it may go well in a while. */
 export const isPassing = ({ code, status = 0 }) =>
   SAID_AGAIN.has(code) || status === 408 || status === 429 || status >= 500;
+
+/** Whether a send's own idempotency key was refused: then the error cannot name it by that. */
+export const isOfKey = ({ field }) => field === "idempotency_key";
 
 /** How long to wait before the next try, from 0: never less than was told. */
 export const waitSeconds = ({ retryAfterSeconds }, attempt) =>

@@ -22,22 +22,39 @@ export class Http {
   }
 
   async #ask(url, init, { signal, expired }) {
-    const headers = { Authorization: `Bearer ${await this.#token({ expired })}` };
-    if (init.body) headers["Content-Type"] = "application/json";
-    const asking = new AbortController();
-    const abort = () => asking.abort();
-    const timer = setTimeout(abort, ANSWER_SECONDS * 1000);
-    signal.addEventListener("abort", abort);
+    const token = await inTime(signal, () => this.#token({ expired }));
+    const headers = { Authorization: `Bearer ${token}`, ...(init.body && { "Content-Type": "application/json" }) };
+    return inTime(signal, (signal) => this.#answer(url.href, { ...init, headers, signal }));
+  }
+
+  async #answer(url, init) {
     try {
-      signal.throwIfAborted();
-      const answer = await this.#fetch(url.href, { ...init, headers, signal: asking.signal });
+      const answer = await this.#fetch(url, init);
       return { status: answer.status, text: await answer.text() };
     } catch {
-      throw new ChatError(signal.aborted ? "closed" : "unavailable", "the gateway did not answer");
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
+      throw new ChatError("unavailable", "the gateway did not answer");
     }
+  }
+}
+
+/** What `act` comes to; rejects with `closed` when `ending` is aborted, with `unavailable` when it takes too long. */
+async function inTime(ending, act) {
+  if (ending.aborted) throw new ChatError("closed");
+  const acting = new AbortController();
+  let end;
+  const ended = new Promise((_, reject) => {
+    end = () => {
+      reject(new ChatError(ending.aborted ? "closed" : "unavailable", "there was no answer in time"));
+      acting.abort(); // behind it, or its own failure would be heard first
+    };
+  });
+  const timer = setTimeout(end, ANSWER_SECONDS * 1000);
+  ending.addEventListener("abort", end);
+  try {
+    return await Promise.race([ended, act(acting.signal)]);
+  } finally {
+    clearTimeout(timer);
+    ending.removeEventListener("abort", end);
   }
 }
 

@@ -1,4 +1,4 @@
-import { ChatError, isPassing, waitSeconds } from "./errors.js";
+import { ChatError, isOfKey, isPassing, waitSeconds } from "./errors.js";
 
 const ANSWER_SECONDS = 10; // until a send is repeated
 const MOST_UNANSWERED = 6; // repeats on open sockets, before nobody is thought to answer
@@ -43,7 +43,7 @@ export class Outbox {
   /** An `error`. One without a key may be about the first send: to repeat that does no harm. */
   failed(error) {
     const first = this.#queue[0];
-    const isOfFirst = this.#isOfFirst(error.idempotencyKey);
+    const isOfFirst = this.#isOfFirst(error.idempotencyKey) || (isOfKey(error) && first !== undefined);
     if (!isPassing(error)) return isOfFirst && this.#settleFirst(({ reject }) => reject(error));
     if (!first || (!isOfFirst && error.idempotencyKey)) return;
     first.unanswered = 0;

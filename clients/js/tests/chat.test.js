@@ -4,7 +4,7 @@ import WebSocket from "ws";
 import { Chat } from "../chat.js";
 import { Typing } from "../chat/typing.js";
 import { ChatService } from "./chat_service.js";
-import { chance, settled } from "./scripted.js";
+import { chance, next, settled } from "./scripted.js";
 
 let service;
 let chats;
@@ -46,6 +46,13 @@ async function chatOf(user, options = {}) {
   chat.open();
   await until(() => chat.state === "open", "an open chat");
   return chat;
+}
+
+/** Until it has noticed; it may be back a moment later. */
+function cut(chat) {
+  const noticed = next(chat, "close");
+  service.cut();
+  return noticed;
 }
 
 const sequences = (messages) => messages.map(({ id }) => Number(id.split(".").at(-1)));
@@ -196,6 +203,80 @@ test("a history that fails is asked again; one that is refused is told, and not 
   assert.deepEqual(ada.errors, ["access_denied"]);
 });
 
+test("a conversation that is followed anew is its own, whatever becomes of the history asked for before", async () => {
+  const room = service.room("r", "ada", "bob");
+  service.write(room, "bob", "hi");
+  const ada = await chatOf("ada");
+  let answer;
+  service.beforeHistory = () => new Promise((resolve) => (answer = resolve));
+  ada.follow("r");
+  await until(() => answer, "the first to be asked");
+  const first = answer;
+  ada.unfollow("r");
+  service.beforeHistory = async () => {};
+  service.fail = [403];
+  ada.follow("r");
+  await until(() => ada.errors.length === 1, "the second to be refused");
+  ada.follow("r", { after: "r.1" });
+  await until(() => ada.current === 1);
+  first();
+  await ada.conversations(); // behind it
+  service.write(room, "bob", "there");
+  await until(() => ada.texts.length === 1);
+  assert.deepEqual([ada.texts, ada.current], [["there"], 1]);
+});
+
+test("a history that nobody follows any more is not asked for again", async () => {
+  for (const name of ["r", "s"]) service.room(name, "ada");
+  const ada = await chatOf("ada");
+  service.fail = Array(6).fill(503);
+  ada.follow("r");
+  await until(() => service.asked.length === 1);
+  ada.unfollow("r");
+  ada.follow("s"); // which takes several tries, each as long as the next of the other would
+  await until(() => ada.current === 1);
+  assert.equal(service.asked.filter((path) => path.includes("/r/")).length, 1);
+});
+
+test("a provider that has no token for a while does not end what is followed", async () => {
+  const room = service.room("r", "ada", "bob");
+  service.write(room, "bob", "hi");
+  service.fail = [401];
+  let tokens = 0;
+  const ada = await chatOf("ada", {
+    conversationId: "r",
+    token: () => (++tokens === 2 ? Promise.reject(new Error("the login is away")) : "user.ada"),
+  });
+  await until(() => ada.texts.length === 1);
+  assert.deepEqual([tokens, ada.errors], [2, [undefined]]);
+});
+
+test("a provider that never answers holds no request up, nor what is followed once it is open again", async () => {
+  const room = service.room("r", "ada", "bob");
+  service.write(room, "bob", "hi");
+  service.fail = [401];
+  let isStuck = false;
+  const asks = [];
+  const token = ({ expired }) => (asks.push(expired), expired && isStuck ? new Promise(() => {}) : "user.ada");
+  isStuck = true;
+  const ada = await chatOf("ada", { conversationId: "r", token });
+  await until(() => asks.includes(true), "a fresh one to be asked for");
+  ada.close();
+  isStuck = false;
+  ada.open();
+  await until(() => ada.texts.length === 1);
+});
+
+test("a key that the gateway does not take rejects its send, and the next goes on", async () => {
+  const room = service.room("r", "ada");
+  const ada = await chatOf("ada");
+  service.refuse = [{ code: "validation_error", field: "idempotency_key", idempotency_key: undefined }];
+  const refused = ada.sendChatMessage("r", "one", { idempotencyKey: "x".repeat(129) });
+  await assert.rejects(Promise.race([refused, ada.sendChatMessage("r", "two")]), { code: "validation_error", field: "idempotency_key" });
+  await until(() => texts(room).length === 1);
+  assert.deepEqual(texts(room), ["two"]);
+});
+
 test("what the service says of others is handed on, and its pings are answered", async () => {
   service.room("r", "ada", "bob");
   const [ada, bob] = [await chatOf("ada"), await chatOf("bob")];
@@ -239,10 +320,19 @@ test("of read states that wait, the last of each conversation goes out; what a l
   assert.equal(heard("read.set").length, 1);
   service.cut();
   await until(() => heard("read.set").length === 2);
+  await cut(ada);
   assert.throws(() => {
-    service.cut();
     for (let at = 0; at < 101; at++) ada.setReadState(`other ${at}`, "x");
   }, { code: "queue_full" });
+});
+
+test("each read state is said once, however many conversations are read in a while", async () => {
+  const names = Array.from({ length: 120 }, (_, at) => `r${at}`);
+  for (const name of names) service.room(name, "ada");
+  const ada = await chatOf("ada");
+  for (const name of names) ada.setReadState(name, `${name}.1`);
+  await until(() => service.conversations.get("r119").read.ada === "r119.1", "the last one");
+  assert.deepEqual(heard("read.set").map(({ conversation_id }) => conversation_id), names);
 });
 
 test("conversations are made, listed and read back", async () => {
@@ -280,8 +370,7 @@ test("no timer is left after close()", async () => {
   const ada = await chatOf("ada", { conversationId: "r" });
   service.refuse = [{ code: "rate_limited", retry_after_ms: 60_000 }, { code: "rate_limited", idempotency_key: undefined }];
   service.beforeHistory = () => new Promise(() => {});
-  service.cut();
-  await until(() => ada.state !== "open");
+  await cut(ada);
   await until(() => ada.state === "open");
   const ended = Promise.allSettled([ada.sendChatMessage("r", "hi"), ada.history("r")]);
   ada.setTypingState("r", true);

@@ -187,6 +187,7 @@ test("a full queue is an error of who sends, while away and on a network that ta
   assert.throws(() => socket.send("abc"), full);
   latest().end(1006);
   assert.throws(() => socket.send("more than ten"), full);
+  assert.throws(() => socket.send(new Float64Array(2)), full);
   socket.send("a");
   socket.send("b");
   assert.throws(() => socket.send("c"), full);
@@ -264,6 +265,17 @@ test("a token is renewed on the open socket before it expires, and again until t
   assert.equal(count, 4);
   socket.close();
   assert.equal(clock.running.size, 0);
+});
+
+test("a clock that is ahead of the gateway's does not ask for tokens without end", async () => {
+  let count = 0;
+  const { socket } = await opened({ refresh: true, token: () => (count++, tokenFor(-600)) });
+  for (let minute = 0; minute < 10; minute++) {
+    await clock.tick(60);
+    latest().say({ type: "gateway.refreshed", expires_at: new Date(Date.now() - 600_000).toISOString() });
+  }
+  assert.ok(count > 1 && count <= 21, `asked ${count} times in ten minutes`);
+  socket.close();
 });
 
 /** A page's window and document, as far as the network goes. */
