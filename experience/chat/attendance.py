@@ -36,15 +36,16 @@ class User:
         self.id, self.topic, self._attendance = user_id, of_user(user_id), attendance
         self.sockets: set[ChatSocket] = set()
 
-    def inject(self, event: Event) -> None:
-        """Hear that the user takes part in a conversation."""
-        try:
-            message = told_by_others(event.text, instance=self._attendance.instance)
-        except msgspec.DecodeError as error:
-            log.warning("an event of the chat is not understood", extra={"why": str(error)})
-            return
-        if isinstance(message, ConversationChanged):
-            self._attendance.note(message.conversation_id, self.id)
+    def inject(self, *events: Event) -> None:
+        """Hear that the user takes part in conversations."""
+        for event in events:
+            try:
+                message = told_by_others(event.text, instance=self._attendance.instance)
+            except msgspec.DecodeError as error:
+                log.warning("an event of the chat is not understood", extra={"why": str(error)})
+                continue
+            if isinstance(message, ConversationChanged):
+                self._attendance.note(message.conversation_id, self.id)
 
 
 class Attendance:

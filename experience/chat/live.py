@@ -226,14 +226,15 @@ class LiveConversation:
 
     # --- What other instances, and the HTTP API, say -----
 
-    def inject(self, event: Event) -> None:
-        """Hear an event of the conversation's topic."""
-        try:
-            message = told_by_others(event.text, instance=self._keeper.instance)
-            if message is not None:
-                self._hear(message)
-        except (msgspec.DecodeError, ValueError) as error:
-            log.warning("an event of the chat is not understood", extra={"why": str(error)})
+    def inject(self, *events: Event) -> None:
+        """Hear events of the conversation's topic."""
+        for event in events:
+            try:
+                message = told_by_others(event.text, instance=self._keeper.instance)
+                if message is not None:
+                    self._hear(message)
+            except (msgspec.DecodeError, ValueError) as error:
+                log.warning("an event of the chat is not understood", extra={"why": str(error)})
 
     def _hear(self, message: ServiceMessage) -> None:
         if isinstance(message, MessageCreated):

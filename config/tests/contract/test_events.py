@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 
 from config.testing.gateway import COMMANDS, Gateway, issue
 from config.testing.publisher import Publisher
+from config.testing.segments import segments_in
 from config.testing.servers import ValkeyServer
 from config.tests.conftest import MakeGateway
 
@@ -72,6 +73,24 @@ async def test_a_thousand_events_of_one_publisher_keep_their_order_among_the_cli
             heard = [json.loads(await client.recv()) for _ in range(2 * count)]
     for kind in ("event", "own"):
         assert [message["number"] for message in heard if message["type"] == kind] == list(range(count))
+
+
+PUBLISH_TOGETHER = """
+from proxy.api import Publication, publish_many
+
+publish_many([Publication("user:together", {"type": str(number)}) for number in range(100)])
+"""
+
+
+async def test_events_that_are_published_together_share_segments(running: Callable[[str], Gateway]) -> None:
+    gateway = running("serve")  # stock Daphne writes each message by itself
+    url = gateway.url(token=issue("together"))
+    async with gateway.serving(echo), asyncio.timeout(30), gateway.connect(url) as client:
+        raw = client.transport.get_extra_info("socket")
+        before = segments_in(raw)
+        await asyncio.to_thread(gateway.manage, "shell", "-v0", "-c", PUBLISH_TOGETHER)
+        assert await heard_until(client, "99") == [str(number) for number in range(100)]
+        assert segments_in(raw) - before <= 20
 
 
 @pytest.mark.parametrize("kind", COMMANDS)

@@ -75,10 +75,11 @@ class Ear:
     def __init__(self, name: str, heard: Heard) -> None:
         self._name, self._heard = name, heard
 
-    def inject(self, event: Event) -> None:
-        self._heard.messages.append((self._name, event.text))
-        if event.text == "raise":
-            raise RuntimeError("a link must not")
+    def inject(self, *events: Event) -> None:
+        for event in events:
+            self._heard.messages.append((self._name, event.text))
+            if event.text == "raise":
+                raise RuntimeError("a link must not")
 
 
 class Heard:

@@ -37,9 +37,10 @@ class Told:
     def __init__(self) -> None:
         self.words: list[tuple[str, list[str]]] = []
 
-    def inject(self, event: Event) -> None:
-        said: dict[str, Any] = json.loads(event.text)
-        self.words.append((said["type"].removeprefix("gateway."), [each["user"] for each in said["who"]]))
+    def inject(self, *events: Event) -> None:
+        for event in events:
+            said: dict[str, Any] = json.loads(event.text)
+            self.words.append((said["type"].removeprefix("gateway."), [each["user"] for each in said["who"]]))
 
     def end(self, close: Close, by: ClosedBy) -> bool:
         return True

@@ -21,7 +21,7 @@ TOPICS = ["user:1", "experience:e", "connection:c", "everyone"]
 
 
 class Deaf:
-    def inject(self, event: Event) -> None:
+    def inject(self, *events: Event) -> None:
         raise AssertionError("nothing is published")
 
 

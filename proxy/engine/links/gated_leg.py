@@ -72,12 +72,13 @@ class GatedLeg(SplicedLeg):
 class InspectedLeg(GatedLeg):
     """A leg whose messages are shown whole to the link's policy, once its gate has let them in."""
 
-    __slots__ = ("_unjudged",)
+    __slots__ = ("_let_through", "_unjudged")
     scanner: MessageScanner  # type: ignore[assignment]  # never passed on as it is
 
     def open_gate(self, gate: MessageGate | None) -> None:
         super().open_gate(gate)
         self._unjudged: Iterator[Message | bytes] = iter(())
+        self._let_through: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
         self._take(self.scanner.feed(data))
@@ -90,11 +91,19 @@ class InspectedLeg(GatedLeg):
             if self.other.shut:
                 break
             frames = self._frames_of(whole) if isinstance(whole, Message) else whole
-            if frames and not self.other.shut:
-                self.other.transport.write(frames)
+            if frames:
+                self._let_through.append(frames)
+        self._pass_on()
         self._finish_read()
 
+    def _pass_on(self) -> None:
+        """Write what was let through of one read, together."""
+        frames, self._let_through = self._let_through, []
+        if frames and not self.other.shut:
+            self.other.transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
     def leave_unjudged(self) -> None:
+        self._pass_on()
         for left in self._unjudged:
             if isinstance(left, Message):
                 self.scanner.messages -= 1

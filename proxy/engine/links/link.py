@@ -33,8 +33,8 @@ class Stream(Protocol):
     def buffered_bytes(self) -> int:
         """What waits in the outbox."""
 
-    def inject(self, event: Event) -> None:
-        """Put an event into the client's stream, between whole messages, through the bounded outbox."""
+    def inject(self, *events: Event) -> None:
+        """Put events into the client's stream, between whole messages, through the bounded outbox."""
 
     def end(self, close: Close, by: ClosedBy) -> bool:
         """Close both legs; False where it has ended already, by whomever."""
@@ -115,8 +115,15 @@ class Link:
         self._told_until = None
         return False
 
-    def inject(self, event: Event) -> None:
-        """Put an event into the client's stream; dropped when the link has ended, or was told of it."""
+    def inject(self, *events: Event) -> None:
+        """Put events into the client's stream; dropped when the link has ended, or was told of them."""
+        if self.stream is not None and self._told_until is None and self._phrase is None:
+            self.stream.inject(*events)
+            return
+        for event in events:
+            self._inject(event)
+
+    def _inject(self, event: Event) -> None:
         if self._told_until is not None and self._is_told(event):
             return
         if self._phrase is not None:

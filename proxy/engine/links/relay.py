@@ -73,9 +73,10 @@ class Relay:
         self._running: asyncio.Task[Any] | None = None  # the task of `run`, while it pumps
         self._cancelled = 0  # how often, at its end: a task group that failed leaves one behind
 
-    def inject(self, event: Event) -> None:
-        if self._ended is None:
-            self._put(event, payload_bytes(event.text))
+    def inject(self, *events: Event) -> None:
+        for event in events:
+            if self._ended is None:  # it ends once that is too much
+                self._put(event, payload_bytes(event.text))
 
     def _put(self, waiting: Event | Pushed, size_bytes: int) -> None:
         """Have the client sent that, behind all that waits; or end the link of one that does not keep up."""

@@ -124,8 +124,8 @@ class Splice:
             self.down.update_reading()
             running_wheel().schedule(self, self.loop.time() + _due_seconds(self.terms.limits))
 
-    def inject(self, event: Event) -> None:
-        self.down.inject(event)
+    def inject(self, *events: Event) -> None:
+        self.down.inject(*events)
 
     def end(self, close: Close, by: ClosedBy) -> bool:
         """Close both legs with the same code and reason. The first end wins; whether this is it."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from typing import ClassVar
 
 from proxy import metrics
@@ -272,20 +273,25 @@ class SplicedLeg(asyncio.Protocol):
             self.flush()  # first what waits, then what comes
         self.other.update_reading()
 
-    def inject(self, event: Event) -> None:
-        """Put an event into the stream to this leg: now, or between the messages under way.
+    def inject(self, *events: Event) -> None:
+        """Put events into the stream to this leg: now, or between the messages under way.
 
-        Until then it waits in the outbox. When that is full, the route's policy ends the link or drops the
+        Until then they wait in the outbox. When that is full, the route's policy ends the link or drops the
         oldest. Once the link has ended, or nobody reads here any more, nothing is injected.
         """
         if self.shut or self.splice.ended is not None:
             return
         if self.outbox is None and not self.stalled_at and self.other.scanner.between_messages:
-            frame = event.frame
-            self.transport.write(frame)
-            self._count_injected(frame)
+            self._write_events(events)
         else:
-            self._put_into_outbox(event)
+            for event in events:
+                self._put_into_outbox(event)
+
+    def _write_events(self, events: Sequence[Event]) -> None:
+        frames = [event.frame for event in events]
+        self.transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        for frame in frames:
+            self._count_injected(frame)
 
     def _put_into_outbox(self, event: Event) -> None:
         terms = self.splice.terms
@@ -301,10 +307,7 @@ class SplicedLeg(asyncio.Protocol):
         """Write what waits, here where whole messages fit: until this leg stalls, unless `wholly`."""
         outbox = self.outbox
         while outbox is not None and not outbox.is_empty and (wholly or not self.stalled_at):
-            frames = [event.frame for event in outbox.take_batch(BATCH_BYTES)]
-            self.transport.write(b"".join(frames))
-            for frame in frames:
-                self._count_injected(frame)
+            self._write_events(outbox.take_batch(BATCH_BYTES))
         if outbox is not None and outbox.is_empty:
             self.outbox, self.other.watched = None, self.splice.ended is not None
 

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 
 import pytest
 from websockets.asyncio.client import connect
 
+from config.testing.segments import segments_in
 from proxy.server.tests.conftest import RunningServer
-
-# Of `struct tcp_info` (linux/tcp.h): how many segments with data have come.
-DATA_SEGMENTS_IN = 152
-
-
-def segments_in(raw: socket.socket) -> int:
-    told = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    (count,) = struct.unpack_from("I", told, DATA_SEGMENTS_IN)
-    return int(count)
 
 
 @pytest.mark.parametrize(("count", "size", "most"), [(1, 100, 1), (50, 100, 1), (100, 1000, 8)])

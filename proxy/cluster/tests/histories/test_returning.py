@@ -35,8 +35,8 @@ class Stream:
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
 
-    def inject(self, event: Event) -> None:
-        self.told.append(json.loads(event.text))
+    def inject(self, *events: Event) -> None:
+        self.told += [json.loads(event.text) for event in events]
 
 
 def a_link() -> Link:

@@ -39,13 +39,14 @@ class Wire(asyncio.Transport):
     """The gateway's socket to one end, and what that end does. It behaves as uvloop's do.
 
     An end reads at once, unless it `stalls`; then the transport is full beyond HIGH_BYTES, until the end has
-    read it down to LOW_BYTES. `ended_by`: how the gateway has ended it: write_eof, close or abort.
+    read it down to LOW_BYTES. `ended_by`: how the gateway has ended it: write_eof, close or abort. `writes`:
+    in how many parts the gateway wrote what it has written.
     """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.reading, self.ended_by = True, ""
-        self.written = bytearray()  # all that the gateway has
+        self.written, self.writes = bytearray(), 0  # all that the gateway has
         self.buffer = bytearray()  # what of it the end has yet to read
         self._clock, self._heard_bytes = clock, 0
         self._is_stalled = self._is_full = self._has_left = self._is_lost = self._is_gone = False
@@ -118,6 +119,7 @@ class Wire(asyncio.Transport):
         if self._is_lost:
             return
         assert not self.ended_by, "written after the close"
+        self.writes += 1
         self.written += data
         if self._is_stalled:
             self.buffer += data
@@ -233,9 +235,9 @@ class Dialogue:
         finally:
             asyncio._set_running_loop(None)
 
-    def inject(self, text: str) -> None:
-        """Publish an event to the client."""
-        self.splice.inject(Event(text))
+    def inject(self, *texts: str) -> None:
+        """Publish events to the client."""
+        self.splice.inject(*map(Event, texts))
 
     def ends(self, close: Close, by: ClosedBy = ClosedBy.GATEWAY) -> None:
         """The gateway ends the link."""

@@ -27,8 +27,8 @@ class NotingStream:
         self.ended = asyncio.Event()
         self.buffered_bytes = 0
 
-    def inject(self, event: Event) -> None:
-        self.told.append(event.text)
+    def inject(self, *events: Event) -> None:
+        self.told += [event.text for event in events]
 
     def end(self, close: Close, by: ClosedBy) -> bool:
         self.told.append((close, by))

@@ -124,6 +124,14 @@ def test_counters_count_messages_and_payload_bytes_and_events() -> None:
     assert counters.last_activity > 0
 
 
+def test_events_that_come_together_share_a_write() -> None:
+    with Dialogue() as link:
+        link.inject("one", "two", "three")
+        link.client.hears(text_frame("one"), text_frame("two"), text_frame("three"))
+        assert link.client.writes == 1
+    assert (link.counters.messages_out, link.counters.bytes_out) == (3, len("onetwothree"))
+
+
 def test_an_event_waits_for_the_end_of_the_message_under_way() -> None:
     one, two, three = (
         encode_frame(TEXT, b"1", fin=False),

@@ -116,6 +116,24 @@ def test_a_policy_closes_both_ends() -> None:
         assert link.splice.ended == (Close(1008, "invalid data"), ClosedBy.GATEWAY)
 
 
+def test_what_a_policy_lets_through_of_one_read_shares_a_write() -> None:
+    to_service, to_client = said("one", "two", "three"), [text_frame("one"), text_frame("two")]
+    with Dialogue(policy=Polite()) as link:
+        link.client.says(b"".join(to_service))
+        link.service.says(b"".join(to_client))
+        link.service.hears(*to_service)
+        link.client.hears(*to_client)
+        assert (link.service.writes, link.client.writes) == (1, 1)
+
+
+def test_what_a_policy_let_through_comes_before_its_close() -> None:
+    one, two = text_frame("one"), text_frame("two")
+    with Dialogue(policy=Polite()) as link:
+        link.service.says(one + two + text_frame("close") + text_frame("too late"))
+        link.client.hears(one, two, close_frame(1008, "invalid data"))
+    assert link.counters.messages_out == 2
+
+
 def test_a_policy_that_fails_closes_with_1011() -> None:
     class Broken(Policy):
         def from_client(self, payload: bytes, *, is_text: bool) -> Verdict:

@@ -187,6 +187,7 @@ def test_a_link_that_ends_or_has_something_to_write_is_not_told() -> None:
 OF_AN_END = {"_is_closed", "_lingers", "close_due", "gone", "last_words", "over", "shut"}
 OF_WHAT_IS_WRITTEN = {"_stalled_bytes", "stalled_at"}
 MADE_ANEW = {
+    "_let_through",
     "_unjudged",
     "by",
     "gate",
@@ -237,7 +238,7 @@ class Ended:
     def __init__(self) -> None:
         self.end_of: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
-    def inject(self, event: Event) -> None: ...
+    def inject(self, *events: Event) -> None: ...
 
     def end(self, close: closes.Close, by: ClosedBy) -> bool:
         self.end_of.set_result(End(close, by))
