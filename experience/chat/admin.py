@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -19,6 +20,9 @@ from experience.chat.models import Block, Conversation, Message, Participant
 from proxy.api import ReadOnlyAdmin, foreign, foreign_field, moment
 
 NAMED_IN_LIST, NAMED_ON_PAGE, SAID_ON_PAGE = 5, 100, 50
+SEE_PARTICIPANTS, SEE_MESSAGES = "chat.view_participant", "chat.view_message"
+# What of a conversation needs more than to see that it is there.
+_NEEDED = {"who": SEE_PARTICIPANTS, "taking_part": SEE_PARTICIPANTS, "latest": SEE_MESSAGES}
 
 
 class NewConversation(forms.ModelForm):  # type: ignore[type-arg]
@@ -48,7 +52,8 @@ class ConversationAdmin(ToldAdmin):
     sortable_by = ["since"]
     search_fields = ["id"]  # get_search_results decides; this only shows the box
     search_help_text = "A whole id, or the whole user id of somebody who takes part."
-    shown = ("id", "made_by", "since", "taking_part", "latest")
+    fields = ["id", "made_by", "since", "taking_part", "latest"]
+    added_by, added_fields = NewConversation, ["created_by", "others"]
     made_by = foreign_field("created_by", "Made by")
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -72,19 +77,21 @@ class ConversationAdmin(ToldAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
+        if not request.user.has_perm(SEE_PARTICIPANTS):
+            return queryset.filter(pk=term), False
         theirs = Participant.objects.filter(user_id=term).order_by().values("conversation_id")
         return queryset.filter(Q(pk=term) | Q(pk__in=theirs)), False
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **({"form": NewConversation} if obj is None else {}))
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._seen(request, self.list_display)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None:
-            return ["created_by", "others"]
-        needed = {"taking_part": "chat.view_participant", "latest": "chat.view_message"}
-        return [
-            name for name in self.shown if request.user.has_perm(needed.get(name, "chat.view_conversation"))
-        ]
+        fields = super().get_fields(request, obj)
+        return fields if obj is None else self._seen(request, fields)
+
+    def _seen(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
+        """Those of what is shown here that this one of staff may see."""
+        return [name for name in names if name not in _NEEDED or request.user.has_perm(_NEEDED[name])]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.pk, _ = membership.make(obj.created_by, form.cleaned_data["others"])
@@ -200,18 +207,13 @@ class ParticipantAdmin(ToldAdmin):
     search_help_text = "A whole user id."
     ordering = ["-pk"]
     fields = ["who", "conversation_id", "since", "read"]
+    added_by, added_fields = NewParticipant, ["where", "user_id"]
     who = foreign_field("user_id", "User")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         return exact(queryset, "user_id", search_term), False
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **({"form": NewParticipant} if obj is None else {}))
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["where", "user_id"] if obj is None else self.fields
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.conversation_id = form.cleaned_data["where"]
@@ -251,6 +253,7 @@ class BlockAdmin(ToldAdmin):
     search_fields = ["by_user_id"]
     search_help_text = "A whole user id, of either."
     fields = ["whom", "by", "since"]
+    added_by, added_fields = NewBlock, ["by_user_id", "target_user_id"]
     whom = foreign_field("target_user_id", "Whom")
     by = foreign_field("by_user_id", "By")
 
@@ -260,12 +263,6 @@ class BlockAdmin(ToldAdmin):
         term = search_term.strip()
         either = Q(by_user_id=term) | Q(target_user_id=term)
         return queryset.filter(either) if term else queryset, False
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **({"form": NewBlock} if obj is None else {}))
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["by_user_id", "target_user_id"] if obj is None else self.fields
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         membership.block(obj.by_user_id, obj.target_user_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -43,8 +44,13 @@ class ConversationFilter(admin.SimpleListFilter):
 
 
 class ToldAdmin(CheckedAdmin):
-    """Rows that are added and deleted by membership.py, which tells the services, and never changed."""
+    """Rows that are added and deleted by membership.py, which tells the services, and never changed.
 
+    `added_by` is the form that adds one, by `added_fields`; `fields` are what is shown of it.
+    """
+
+    added_by: ClassVar[type[forms.ModelForm]]  # type: ignore[type-arg]
+    added_fields: ClassVar[Sequence[str]]
     paginator = ReadOnlyAdmin.paginator
     show_full_result_count = False
     list_per_page = list_max_show_all = 100
@@ -56,15 +62,31 @@ class ToldAdmin(CheckedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **({"form": self.added_by} if obj is None else {}))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.added_fields if obj is None else self.fields
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """As Django's; staff are told what is refused."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except (GatewayError, ValueError) as error:
-            told = error.message if isinstance(error, GatewayError) else f"Nothing was changed: {error}."
-            self.message_user(request, told, messages.ERROR)
-            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
-            return HttpResponseRedirect(reverse(name))
+            return self._refused(request, error)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Likewise."""
+        try:
+            return super().delete_view(request, *args, **kwargs)
+        except GatewayError as error:  # somebody else of the staff was first
+            return self._refused(request, error)
+
+    def _refused(self, request: HttpRequest, error: Exception) -> HttpResponse:
+        told = error.message if isinstance(error, GatewayError) else f"Nothing was changed: {error}."
+        self.message_user(request, told, messages.ERROR)
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return HttpResponseRedirect(reverse(name))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Only these: what goes with them may be a hundred thousand messages."""

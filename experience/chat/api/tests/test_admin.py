@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from experience.chat import membership
 from experience.chat.api.tests.calling import make, say, told
 from experience.chat.models import Block, Conversation, Message, Participant
 
@@ -139,15 +140,49 @@ def test_a_page_takes_as_many_queries_however_much_there_is(admin_client: Client
     assert "15 conversations" in page(admin_client, "conversation/?q=other-3")
 
 
-def test_who_may_not_see_messages_sees_none() -> None:
-    made = make("alice", "bob")
-    say(made, ["alice"])
+def staff(*permissions: str) -> Client:
     support = User.objects.create_user("support", password="x", is_staff=True)
-    support.user_permissions.add(Permission.objects.get(codename="view_conversation"))
+    support.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
     client.force_login(support)
-    shown = page(client, f"conversation/{made}/change/")
-    assert "1 of alice" not in shown
+    return client
+
+
+def test_who_may_not_see_messages_or_who_takes_part_sees_none() -> None:
+    made = make("alice", "bob")
+    say(made, ["alice"])
+    client = staff("view_conversation")
+    for path in ("conversation/", f"conversation/{made}/change/"):
+        shown = page(client, path)
+        assert made in shown
+        assert "1 of alice" not in shown
+        assert "bob" not in shown
+    assert "0 conversations" in page(client, "conversation/?q=bob")  # nor by asking for each
+    assert "1 conversation" in page(client, f"conversation/?q={made}")
     assert client.get(f"{ADMIN}/message/").status_code == 403
+    assert client.get(f"{ADMIN}/participant/").status_code == 403
     assert client.get(f"{ADMIN}/conversation/{made}/delete/").status_code == 403
     assert client.get(f"{ADMIN}/conversation/add/").status_code == 403
+
+
+def test_who_may_see_who_takes_part_finds_conversations_by_them() -> None:
+    made = make("alice", "bob")
+    client = staff("view_conversation", "view_participant")
+    assert "bob" in page(client, "conversation/")
+    assert made in page(client, "conversation/?q=bob")
+
+
+@pytest.mark.parametrize("kind", ["conversation", "participant"])
+def test_of_two_who_delete_the_same_the_second_is_told(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    made = make("alice", "bob")
+    found = {"conversation": made, "participant": Participant.objects.filter(user_id="bob").get().pk}
+    begin = membership._begin_change
+
+    def too_late(conversation_id: str) -> None:
+        Conversation.objects.filter(pk=conversation_id).delete()
+        begin(conversation_id)
+
+    monkeypatch.setattr(membership, "_begin_change", too_late)
+    assert "no such conversation" in send(admin_client, f"{kind}/{found[kind]}/delete/", post="yes")
