@@ -6,7 +6,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from experience import settings as product
+
 
 def page(request: HttpRequest) -> HttpResponse:
     """Nobody's data: whose token the browser has is told to no server but by the chat's own ways."""
-    return render(request, "chat/page.html", {"user_id_claim": settings.JWT_USER_ID_CLAIM})
+    told = {"user_id_claim": settings.JWT_USER_ID_CLAIM, "text_characters": product.CHAT_TEXT_CHARACTERS}
+    return render(request, "chat/page.html", told)

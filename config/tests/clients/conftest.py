@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from config.testing.gateway import SIGNING_KEY, Gateway
 from config.testing.program import Program, free_port, listening_socket
@@ -19,8 +21,9 @@ from config.testing.publisher import Publisher
 from config.testing.servers import ValkeyServer
 from config.testing.starts import forking
 from config.testing.studio import StudioInstance
+from config.tests.clients.browser import chromium
 from config.tests.clients.node import Node, StaffDesk
-from config.tests.clients.programs import MATRIX_DIR, Kind
+from config.tests.clients.programs import MATRIX_DIR, Kind, is_here
 
 CHROMIUM_OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -111,14 +114,24 @@ def built(directory: Path) -> Path:
     return directory
 
 
-def places_of(kind: Kind, request: pytest.FixtureRequest) -> dict[str, str]:
-    """What the client's command line names, started or compiled.
-
-    A client that is not installed is skipped; where nothing may be missing, that is a failure.
-    """
-    if missing := kind.missing():
-        why = f"{kind.name} left out: {', '.join(missing)} not here (docs/development.md)"
+def must_be_here(name: str, *needs: str) -> None:
+    """A client that is not installed is skipped; where nothing may be missing, that is a failure."""
+    if missing := [need for need in needs if not is_here(need)]:
+        why = f"{name} left out: {', '.join(missing)} not here (docs/development.md)"
         pytest.fail(why) if nothing_may_be_missing() else pytest.skip(why)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """A Chromium for pages, whose tests share the module's event loop."""
+    must_be_here("pages in Chromium", "chromium")
+    async with chromium() as browser:
+        yield browser
+
+
+def places_of(kind: Kind, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the client's command line names, started or compiled."""
+    must_be_here(kind.name, *kind.needs)
     wanted = {name for name in ("devtools", "built") if any(f"{{{name}}}" in word for word in kind.argv)}
     return {name: str(request.getfixturevalue(name)) for name in wanted}
 

@@ -34,10 +34,6 @@ class Kind:
     needs: tuple[str, ...] = ()
     cannot: frozenset[str] = frozenset()
 
-    def missing(self) -> list[str]:
-        """Which of its needs are not here."""
-        return [need for need in self.needs if not is_here(need)]
-
 
 def is_here(need: str) -> bool:
     if need.startswith("npm:"):

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Any
 import pytest
 
 from config.testing.gateway import Gateway, issue
-from config.testing.program import Program, free_port
 from config.testing.servers import ValkeyServer
+from config.tests.clients.chat_house import ChatHouse, chat_house
 from config.tests.clients.page import JS_DIR, needs_node
-from config.tests.conftest import MakeGateway
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180), needs_node]
 
@@ -98,32 +96,13 @@ async def chatting(gateway: Gateway, user: str, **options: Any) -> AsyncIterator
 
 
 @pytest.fixture
-def service_port() -> int:
-    return free_port()
+def house(tmp_path: Path, valkey: ValkeyServer) -> Iterator[ChatHouse]:
+    with chat_house(tmp_path, valkey.url) as house:
+        yield house
 
 
-@pytest.fixture
-def gateway(make_gateway: MakeGateway, valkey: ValkeyServer, service_port: int) -> Gateway:
-    return make_gateway(REDIS_URL=valkey.url, CHAT_SERVICE_URL=f"http://127.0.0.1:{service_port}")
-
-
-@pytest.fixture
-def service(gateway: Gateway, service_port: int, tmp_path: Path) -> Iterator[Program]:
-    """The chat service, on the gateway's database."""
-    running = Program(
-        [sys.executable, "manage.py", "chatservice", "--port", str(service_port)],
-        name="chat",
-        output_path=tmp_path / "chat.log",
-        env=gateway.env,
-    )
-    running.start()
-    running.wait_for_port(service_port)
-    yield running
-    running.kill()
-
-
-async def test_two_users_chat_see_each_other_type_and_read_back(gateway: Gateway, service: Program) -> None:
-    async with chatting(gateway, "ada") as ada, chatting(gateway, "bob") as bob:
+async def test_two_users_chat_see_each_other_type_and_read_back(house: ChatHouse) -> None:
+    async with chatting(house.gateway, "ada") as ada, chatting(house.gateway, "bob") as bob:
         room = (await ada.call("createConversation", ["bob"]))["id"]
         for chatter in (ada, bob):
             await chatter.until(lambda chatter=chatter: chatter.said("conversation.changed"), "to hear of it")
@@ -142,9 +121,9 @@ async def test_two_users_chat_see_each_other_type_and_read_back(gateway: Gateway
 
 
 async def test_all_that_is_sent_while_gateway_and_service_are_killed_is_heard_once_and_in_one_order(
-    gateway: Gateway, service: Program
+    house: ChatHouse,
 ) -> None:
-    async with chatting(gateway, "ada") as ada, chatting(gateway, "bob") as bob:
+    async with chatting(house.gateway, "ada") as ada, chatting(house.gateway, "bob") as bob:
         room = (await ada.call("createConversation", ["bob"]))["id"]
         sends = []
         for chatter, name in ((ada, "ada"), (bob, "bob")):
@@ -152,11 +131,11 @@ async def test_all_that_is_sent_while_gateway_and_service_are_killed_is_heard_on
             sends += [chatter.call("sendChatMessage", room, f"{name} {n}") for n in range(EACH)]
         sending = asyncio.gather(*sends)
         await ada.until(lambda: len(ada.texts) >= EACH // 3, "a third of them")
-        gateway.program.kill()
-        gateway.start()
+        house.gateway.program.kill()
+        house.gateway.start()
         await asyncio.gather(ada.is_open(2), bob.is_open(2))
-        service.kill()
-        service.start()
+        house.service.kill()
+        house.service.start()
         stored = await sending
         assert all(isinstance(message, dict) for message in stored), stored
         for chatter in (ada, bob):

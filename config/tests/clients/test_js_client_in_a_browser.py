@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Browser, Page
 
 from config.testing.gateway import Gateway, issue
-from config.tests.clients.browser import Browser, visiting
-from config.tests.clients.conftest import places_of
+from config.tests.clients.browser import ANSWER_SECONDS, visiting
 from config.tests.clients.page import JS_DIR
-from config.tests.clients.programs import KINDS
 from config.tests.clients.test_js_client import address, echo, forged, manage
 from config.tests.conftest import MakeGateway
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
-CHROMIUM = next(kind for kind in KINDS if kind.name == "chromium")
 OPEN = """
 (async () => {
   const { GatewaySocket } = await import("/sluicegate.js");
@@ -58,20 +58,33 @@ def gateway(make_gateway: MakeGateway, site: str) -> Gateway:
     return make_gateway(ALLOWED_ORIGINS=site)
 
 
-@pytest.fixture
-def devtools(request: pytest.FixtureRequest) -> str:
-    return places_of(CHROMIUM, request)["devtools"]
+class Told:
+    """A page, and what it tells by `say(value)`."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.said: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def opens(self, url: str, *, token: str) -> None:
+        await self.page.evaluate(OPEN % (json.dumps(url), json.dumps(token)))
+
+    async def hear(self) -> Any:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await self.said.get()
+
+    async def hears(self, *wanted: Any) -> None:
+        """Each of these in turn; what else it tells between them is left out."""
+        for one in wanted:
+            while await self.hear() != one:
+                pass
 
 
-async def opens(browser: Browser, url: str, *, token: str) -> None:
-    await browser.run(OPEN % (json.dumps(url), json.dumps(token)))
-
-
-async def hears(browser: Browser, *wanted: Any) -> None:
-    """Each of these in turn; what else it tells between them is left out."""
-    for one in wanted:
-        while await browser.hear() != one:
-            pass
+@asynccontextmanager
+async def telling(browser: Browser, site: str) -> AsyncIterator[Told]:
+    async with visiting(browser, site) as page:
+        told = Told(page)
+        await page.expose_function("say", told.said.put_nowait)
+        yield told
 
 
 HELLO = ["message", {"type": "hello"}]
@@ -79,48 +92,48 @@ IS_OPEN, IS_CLOSED, IS_WAITING = (["state", state] for state in ("open", "closed
 
 
 async def test_a_page_comes_back_to_a_gateway_that_was_killed(
-    gateway: Gateway, devtools: str, site: str
+    gateway: Gateway, browser: Browser, site: str
 ) -> None:
-    async with gateway.serving(echo), visiting(devtools, site) as browser:
-        await opens(browser, address(gateway), token=issue())
-        await hears(browser, IS_OPEN, HELLO)
+    async with gateway.serving(echo), telling(browser, site) as told:
+        await told.opens(address(gateway), token=issue())
+        await told.hears(IS_OPEN, HELLO)
         gateway.program.kill()
-        await hears(browser, IS_WAITING)
-        await browser.run("socket.send({ number: 1 }); socket.send({ number: 2 })")
+        await told.hears(IS_WAITING)
+        await told.page.evaluate("socket.send({ number: 1 }); socket.send({ number: 2 })")
         gateway.start()
-        await hears(browser, IS_OPEN, HELLO, ["message", {"number": 1}], ["message", {"number": 2}])
+        await told.hears(IS_OPEN, HELLO, ["message", {"number": 1}], ["message", {"number": 2}])
 
 
 async def test_a_page_that_was_offline_comes_back_with_its_network(
-    gateway: Gateway, devtools: str, site: str
+    gateway: Gateway, browser: Browser, site: str
 ) -> None:
-    async with gateway.serving(echo), visiting(devtools, site) as browser:
-        await opens(browser, address(gateway), token=issue())
-        await hears(browser, IS_OPEN, HELLO)
-        await browser.set_offline(True)
-        await hears(browser, IS_WAITING)
-        await browser.run("socket.send({ number: 1 })")
-        await browser.set_offline(False)
-        await hears(browser, IS_OPEN, HELLO, ["message", {"number": 1}])
+    async with gateway.serving(echo), telling(browser, site) as told:
+        await told.opens(address(gateway), token=issue())
+        await told.hears(IS_OPEN, HELLO)
+        await told.page.context.set_offline(True)
+        await told.hears(IS_WAITING)
+        await told.page.evaluate("socket.send({ number: 1 })")
+        await told.page.context.set_offline(False)
+        await told.hears(IS_OPEN, HELLO, ["message", {"number": 1}])
 
 
 async def test_a_page_learns_why_it_was_refused_and_is_told_when_it_is_kicked(
-    gateway: Gateway, devtools: str, site: str
+    gateway: Gateway, browser: Browser, site: str
 ) -> None:
-    async with gateway.serving(echo), visiting(devtools, site) as browser:
-        await opens(browser, address(gateway), token=forged())
-        assert (await told_close(browser))["reason"] == "authentication failed"
-        await opens(browser, address(gateway), token=issue("ada"))
-        await hears(browser, IS_OPEN, HELLO)
+    async with gateway.serving(echo), telling(browser, site) as told:
+        await told.opens(address(gateway), token=forged())
+        assert (await told_close(told))["reason"] == "authentication failed"
+        await told.opens(address(gateway), token=issue("ada"))
+        await told.hears(IS_OPEN, HELLO)
         await gateway.wait_for_records("user_id = 'ada' AND closed_at IS NULL")
         await manage(gateway, "kick", "--user", "ada")
-        closed = await told_close(browser)
+        closed = await told_close(told)
         assert (closed["code"], closed["comesBack"]) == (4001, False)
 
 
-async def told_close(browser: Browser) -> dict[str, Any]:
+async def told_close(told: Told) -> dict[str, Any]:
     while True:
-        name, detail = await browser.hear()
+        name, detail = await told.hear()
         if name == "close":
             assert isinstance(detail, dict)
             return detail

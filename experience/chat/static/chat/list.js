@@ -1,34 +1,51 @@
 /** The user's conversations, those first in which something happened last. */
-import { element, made, nameOf, problem } from "./parts.js";
+import { element, made, nameOf, problem, timeOf } from "./parts.js";
+
+const AGAIN_SECONDS = 1; // until the list is asked for once more
 
 export class ConversationList {
   #chat;
   #me;
-  #onOpen;
+  #onOpen; // (conversation) => void
+  #onLoaded; // () => void
   #known = new Map(); // id -> conversation, in their order
   #next = null;
   #openId = null;
+  #isLoading = false;
+  #isStale = false; // something was heard while the list was on its way, which may be from before that
 
-  constructor(chat, me, onOpen) {
-    [this.#chat, this.#me, this.#onOpen] = [chat, me, onOpen];
+  constructor(chat, me, { onOpen, onLoaded }) {
+    [this.#chat, this.#me, this.#onOpen, this.#onLoaded] = [chat, me, onOpen, onLoaded];
     element("more").addEventListener("click", () => this.#loadPage(this.#next));
+    this.#draw();
   }
 
-  /** From the beginning. */
+  /** From the beginning; of several answers the last to come need not be the newest, so there is one at a time. */
   async load() {
+    if (this.#isLoading) return void (this.#isStale = true);
+    if (this.#chat.state !== "open") return; // once it is, all is loaded
+    [this.#isLoading, this.#isStale] = [true, false];
     await this.#loadPage(null);
+    this.#isLoading = false;
+    if (this.#isStale) setTimeout(() => this.load(), AGAIN_SECONDS * 1000);
   }
 
   async #loadPage(before) {
     try {
       const { conversations, next } = await this.#chat.conversations(before ? { before } : {});
       if (!before) this.#known.clear();
-      for (const each of conversations) this.#known.set(each.id, each.id === this.#openId ? { ...each, unread: 0 } : each);
+      for (const each of conversations) this.#known.set(each.id, this.#isSeen(each.id) ? { ...each, unread: 0 } : each);
       this.#next = next;
+      element("conversations").dataset.hint = "No conversations yet.";
       this.#draw();
+      this.#onLoaded();
     } catch (error) {
       if (error.code !== "closed") problem(error.message);
     }
+  }
+
+  find(id) {
+    return this.#known.get(id);
   }
 
   open(id) {
@@ -40,6 +57,7 @@ export class ConversationList {
 
   /** Open the conversation of just the two, or make one. */
   async begin(user) {
+    if (user === this.#me) throw new Error("That is you. Who is the other?");
     let found = [...this.#known.values()].find(
       ({ participants }) => participants.length === 2 && participants.includes(user) && participants.includes(this.#me),
     );
@@ -52,11 +70,12 @@ export class ConversationList {
   }
 
   hear(said) {
+    if (said.type !== "conversation.typing") this.#isStale = true;
     const conversation = this.#known.get(said.conversation_id);
     if (said.type === "conversation.changed") return void this.load();
     if (!conversation) return void (said.type === "message.created" && this.load());
     if (said.type === "message.created") this.#created(conversation, said.message);
-    if (said.type === "message.read") conversation.read[said.user_id] = said.up_to_message_id;
+    if (said.type === "message.read") this.#read(conversation, said.user_id, said.up_to_message_id);
   }
 
   #created(conversation, message) {
@@ -64,10 +83,21 @@ export class ConversationList {
     if (last && last.created_at > message.created_at) return; // of a page of history
     const isNew = last?.id !== message.id;
     conversation.last_message = message;
-    const isSeen = conversation.id === this.#openId && !document.hidden;
-    if (isNew && message.sender_id !== this.#me && !isSeen) conversation.unread += 1;
+    if (isNew && message.sender_id !== this.#me && !this.#isSeen(conversation.id)) conversation.unread += 1;
     if (isNew) this.#toTop(conversation);
     this.#draw();
+  }
+
+  /** I may have read it in another tab, or when I came back to this one. */
+  #read(conversation, user, upTo) {
+    conversation.read[user] = upTo;
+    if (user !== this.#me || conversation.last_message?.id !== upTo) return;
+    conversation.unread = 0;
+    this.#draw();
+  }
+
+  #isSeen(id) {
+    return id === this.#openId && !document.hidden;
   }
 
   #toTop(conversation) {
@@ -81,15 +111,20 @@ export class ConversationList {
 
   #draw() {
     const focused = document.activeElement?.dataset?.id;
-    element("conversations").replaceChildren(...[...this.#known.values()].map((each) => this.#row(each)));
+    const all = [...this.#known.values()];
+    element("conversations").replaceChildren(...all.map((each) => this.#row(each)));
     element("more").hidden = !this.#next;
     if (focused) element("conversations").querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+    const unread = all.reduce((sum, each) => sum + each.unread, 0);
+    document.title = `${unread ? `(${unread}) ` : ""}Chat: ${this.#me}`;
   }
 
   #row(conversation) {
+    const last = conversation.last_message;
+    const said = last ? (last.sender_id === this.#me ? `You: ${last.text}` : last.text) : "Nothing yet";
     const name = made("strong", { dir: "auto" }, nameOf(conversation, this.#me));
-    const last = made("small", { dir: "auto" }, conversation.last_message?.text ?? "Nothing yet");
-    const button = made("button", { type: "button" }, name, last);
+    const button = made("button", { type: "button" }, name, made("time", {}, last ? timeOf(last.created_at) : ""));
+    button.append(made("small", { dir: "auto" }, said));
     button.dataset.id = conversation.id;
     button.setAttribute("aria-current", String(conversation.id === this.#openId));
     if (conversation.unread) {

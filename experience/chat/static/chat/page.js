@@ -1,21 +1,22 @@
 /** The chat page: who comes in, the list of conversations, and the one that is open. All of the wire is the client's. */
 import { Chat } from "../sluicegate-client/chat.js";
+import { Connection } from "./connection.js";
 import { ConversationList } from "./list.js";
-import { element, problem, tokenOf } from "./parts.js";
+import { element, isPhone, problem, tokenOf } from "./parts.js";
 import { Thread } from "./thread.js";
 
-const STATES = { open: "connected", connecting: "connecting", waiting: "away, comes back", closed: "ended", idle: "" };
 const KEPT = "sluicegate-chat-token"; // of this tab alone
+const REFUSED = "sluicegate-chat-refused"; // why the last token was, for who is asked for another
 
 let token = takenFromFragment() ?? sessionStorage.getItem(KEPT);
 if (token && tokenOf(token)) comeIn();
-else element("login").hidden = false;
+else askForToken();
 
 element("login").addEventListener("submit", (event) => {
   event.preventDefault();
   token = element("token").value.trim();
-  if (!tokenOf(token)) return problem("That is no token.");
-  comeIn();
+  if (tokenOf(token)) comeIn();
+  else element("refused").textContent = "That is no token.";
 });
 
 /** A fragment reaches no server and no log; it leaves the address bar, too. */
@@ -25,20 +26,36 @@ function takenFromFragment() {
   return given;
 }
 
+function askForToken() {
+  element("login").hidden = false;
+  element("token").focus();
+  element("refused").textContent = sessionStorage.getItem(REFUSED) ?? "";
+  sessionStorage.removeItem(REFUSED);
+}
+
+/** On a fresh page, on which nothing of this one is left. */
+function refused(why) {
+  sessionStorage.removeItem(KEPT);
+  sessionStorage.setItem(REFUSED, `Refused: ${why}.`);
+  location.reload();
+}
+
 function comeIn() {
   sessionStorage.setItem(KEPT, token);
   const me = tokenOf(token);
   element("login").hidden = true;
   element("chat").hidden = false;
   element("me").textContent = me;
-  document.title = `Chat: ${me}`;
   const chat = new Chat(location.origin, { token: () => token });
-  const list = new ConversationList(chat, me, (conversation) => show(conversation));
   const thread = new Thread(chat, me);
+  const list = new ConversationList(chat, me, { onOpen: show, onLoaded: () => thread.refresh(list.find(thread.id)) });
+  chat.addEventListener("current", ({ detail }) => thread.isCurrent(list.find(detail.conversationId)));
   listen(chat, list, thread);
+  new Connection(chat, refused);
   chat.open();
 
   function show(conversation) {
+    if (isPhone() && !history.state) history.pushState("talking", ""); // whose way back is the phone's own, too
     element("chat").classList.add("talking");
     list.open(conversation.id);
     thread.show(conversation);
@@ -46,21 +63,21 @@ function comeIn() {
 }
 
 function listen(chat, list, thread) {
-  chat.addEventListener("state", ({ detail }) => {
-    element("state").dataset.state = detail;
-    element("state").textContent = STATES[detail] ?? detail;
-    if (detail === "open") list.load();
-  });
+  chat.addEventListener("state", ({ detail }) => detail === "open" && list.load());
   chat.addEventListener("missed", () => list.load());
   chat.addEventListener("message", ({ detail }) => {
     list.hear(detail);
     thread.hear(detail);
   });
   chat.addEventListener("error", ({ detail }) => problem(detail.message));
-  chat.addEventListener("close", ({ detail }) => detail.comesBack || problem(`Ended: ${detail.reason || detail.code}`));
-  element("begin").addEventListener("submit", (event) => begin(event, chat, list));
+  element("begin").addEventListener("submit", (event) => begin(event, list));
   element("back").addEventListener("click", () => back(list));
-  document.addEventListener("keydown", (event) => event.key === "Escape" && back(list));
+  document.addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && back(list));
+  if (history.state) history.replaceState(null, ""); // of before a reload
+  addEventListener("popstate", ({ state }) => {
+    element("chat").classList.toggle("talking", state === "talking");
+    list.focus();
+  });
   element("leave").addEventListener("click", () => {
     sessionStorage.removeItem(KEPT);
     chat.close();
@@ -69,12 +86,13 @@ function listen(chat, list, thread) {
 }
 
 function back(list) {
+  if (history.state) return history.back();
   element("chat").classList.remove("talking");
   list.focus();
 }
 
 /** One that these two have already is opened; the API would make another. */
-async function begin(event, chat, list) {
+async function begin(event, list) {
   event.preventDefault();
   const field = element("with");
   try {

@@ -32,6 +32,9 @@ export function tokenOf(token) {
   }
 }
 
+/** Whether one column is shown at a time; as in page.css. */
+export const isPhone = () => matchMedia("(max-width: 700px)").matches;
+
 export const othersOf = (conversation, me) => conversation.participants.filter((user) => user !== me);
 
 export const nameOf = (conversation, me) => othersOf(conversation, me).join(", ") || "nobody else";

@@ -1,13 +1,15 @@
 /** The conversation that is open: what was said, who has read how far, who types; and what is sent. */
-import { element, made, nameOf, othersOf, problem, timeOf } from "./parts.js";
+import { element, isPhone, made, nameOf, othersOf, problem, timeOf } from "./parts.js";
 
 const TYPING_SECONDS = 10; // whoever says nothing of it for so long types no more
 const NEAR = 120; // pixels from an end of the list
+const MOST_READ_OUT = 300; // characters of a new message, by a screen reader
 
 export class Thread {
   #chat;
   #me;
   #conversation = null;
+  #isAway = true; // what was said up to now is still being handed out
   #messages = []; // of the open conversation, in order: {id, sender_id, text, created_at}
   #rows = new Map(); // their elements, by id
   #hasOlder = true;
@@ -15,6 +17,9 @@ export class Thread {
   #waiting = new Map(); // conversation -> elements of what is being sent
   #typing = new Map(); // user -> timer
   #readUpTo = ""; // what was said last of what we have read
+  #drafts = new Map(); // conversation -> what is written there, and not sent
+  #blocked = new Set(); // users
+  #sticks = true; // to the end, when the list gets another size
 
   constructor(chat, me) {
     [this.#chat, this.#me] = [chat, me];
@@ -25,38 +30,79 @@ export class Thread {
     element("text").addEventListener("keydown", (event) => this.#key(event));
     element("text").addEventListener("input", () => this.#isTyping());
     element("block").addEventListener("click", () => this.#block());
+    element("latest").addEventListener("click", () => this.#toEnd());
+    new ResizeObserver(() => this.#sticks && this.#toEnd()).observe(list);
+    chat.addEventListener("state", ({ detail }) => detail === "open" && this.#loadBlocks());
+  }
+
+  get id() {
+    return this.#conversation?.id;
   }
 
   show(conversation) {
-    if (this.#conversation) this.#chat.unfollow(this.#conversation.id);
-    this.#conversation = conversation;
+    if (conversation.id === this.id) return this.#focus();
+    if (this.#conversation) this.#leave();
+    this.#conversation = { ...conversation, read: { ...conversation.read } };
+    this.#isAway = true;
     this.#messages = [];
     this.#rows.clear();
     this.#hasOlder = true;
     this.#readUpTo = "";
     for (const user of [...this.#typing.keys()]) this.#types(user, "off");
+    element("messages").dataset.hint = "";
     element("messages").replaceChildren(...(this.#waiting.get(conversation.id) ?? []));
-    element("title").textContent = nameOf(conversation, this.#me);
-    element("block").hidden = othersOf(conversation, this.#me).length !== 1;
-    element("say").hidden = false;
-    element("text").value = "";
-    element("text").focus();
+    element("latest").hidden = true;
+    element("text").value = this.#drafts.get(conversation.id) ?? "";
+    this.#changed(conversation.participants);
+    this.#focus();
     this.#chat.follow(conversation.id);
   }
 
+  #leave() {
+    this.#chat.unfollow(this.id);
+    this.#chat.setTypingState(this.id, false);
+    this.#drafts.set(this.id, element("text").value);
+  }
+
+  /** The keyboard of a phone would cover what is to be read first. */
+  #focus() {
+    element(isPhone() ? "title" : "text").focus();
+  }
+
+  /** All up to now was handed out; `conversation` is as the list knows it, or undefined. */
+  isCurrent(conversation) {
+    if (conversation?.id !== this.id) return;
+    this.#isAway = false;
+    element("messages").dataset.hint = "Nothing has been said here yet.";
+    this.refresh(conversation);
+  }
+
+  /** What others did while we were away is in the list that was loaded anew. */
+  refresh(conversation) {
+    if (!conversation || conversation.id !== this.id) return;
+    this.#changed(conversation.participants);
+    const places = this.#places();
+    const placeOf = (id) => places.get(id) ?? -1;
+    const { read } = this.#conversation;
+    for (const [user, upTo] of Object.entries(conversation.read))
+      if (placeOf(upTo) >= placeOf(read[user])) read[user] = upTo;
+    this.#drawRead();
+  }
+
   hear(said) {
-    if (said.conversation_id !== this.#conversation?.id) return;
+    if (said.conversation_id !== this.id) return;
     if (said.type === "message.created") this.#created(said.message);
     else if (said.type === "message.read") this.#read(said.user_id, said.up_to_message_id);
     else if (said.type === "conversation.typing") this.#types(said.user_id, said.state);
-    else if (said.type === "conversation.blocked") this.#blocked(said.by_user_id, said.target_user_id);
+    else if (said.type === "conversation.blocked") this.#hasBlocked(said.by_user_id, said.target_user_id);
     else if (said.type === "conversation.changed") this.#changed(said.participants);
   }
 
   #changed(participants) {
     this.#conversation.participants = participants;
     element("title").textContent = nameOf(this.#conversation, this.#me);
-    if (!participants.includes(this.#me)) element("say").hidden = true;
+    element("say").hidden = !participants.includes(this.#me);
+    this.#drawBlock();
   }
 
   #created(message) {
@@ -66,9 +112,15 @@ export class Thread {
     const list = element("messages");
     list.insertBefore(this.#row(message), this.#waiting.get(this.#conversation.id)?.values().next().value ?? null);
     this.#types(message.sender_id, "off");
-    if (isAtEnd || message.sender_id === this.#me) list.lastElementChild.scrollIntoView({ block: "end", behavior: "instant" });
+    if (isAtEnd || message.sender_id === this.#me) this.#toEnd();
+    if (message.sender_id !== this.#me && !this.#isAway) this.#announce(message, isAtEnd);
     this.#tellRead();
     this.#drawRead();
+  }
+
+  #announce(message, isShown) {
+    element("news").textContent = `${message.sender_id}: ${message.text.slice(0, MOST_READ_OUT)}`;
+    if (!isShown) element("latest").hidden = false;
   }
 
   #row(message) {
@@ -86,7 +138,7 @@ export class Thread {
   #note(...content) {
     const row = made("li", { className: "note" }, ...content);
     element("messages").append(row);
-    row.scrollIntoView({ block: "end", behavior: "instant" });
+    this.#toEnd();
   }
 
   // --- What was read ---
@@ -99,7 +151,7 @@ export class Thread {
   /** Each other's name stands at the last of my messages that they have read. */
   #drawRead() {
     for (const row of this.#rows.values()) row.querySelector(".read").textContent = "";
-    const places = new Map(this.#messages.map(({ id }, place) => [id, place]));
+    const places = this.#places();
     const at = new Map();
     for (const user of othersOf(this.#conversation, this.#me)) {
       let place = places.get(this.#conversation.read[user]) ?? -1;
@@ -109,6 +161,10 @@ export class Thread {
     const isOfTwo = this.#conversation.participants.length === 2;
     for (const [place, users] of at)
       this.#rows.get(this.#messages[place].id).querySelector(".read").textContent = isOfTwo ? "Read" : `Read by ${users.join(", ")}`;
+  }
+
+  #places() {
+    return new Map(this.#messages.map(({ id }, place) => [id, place]));
   }
 
   #tellRead() {
@@ -129,7 +185,13 @@ export class Thread {
     return scrollHeight - scrollTop - clientHeight < NEAR;
   }
 
+  #toEnd() {
+    element("messages").scrollTo({ top: element("messages").scrollHeight, behavior: "instant" });
+  }
+
   #scrolled() {
+    this.#sticks = this.#isAtEnd();
+    if (this.#sticks) element("latest").hidden = true;
     this.#tellRead();
     if (element("messages").scrollTop < NEAR) this.#older();
   }
@@ -184,7 +246,9 @@ export class Thread {
   #say() {
     const field = element("text");
     const text = field.value.trim();
-    if (!text) return;
+    const [length, most] = [[...text].length, Number(document.body.dataset.textCharacters)];
+    if (!length) return;
+    if (length > most) return problem(`Too long: ${length} characters, of ${most} at most.`);
     field.value = "";
     this.#send(this.#conversation.id, text);
   }
@@ -194,8 +258,8 @@ export class Thread {
     const row = made("li", { className: "mine waiting" }, made("div", { className: "bubble", dir: "auto" }, text), about);
     const waiting = this.#waiting.get(conversationId) ?? new Set();
     this.#waiting.set(conversationId, waiting.add(row));
-    element("messages").append(row);
-    row.scrollIntoView({ block: "end", behavior: "instant" });
+    if (conversationId === this.id) element("messages").append(row);
+    this.#toEnd();
     const done = () => (waiting.delete(row), row.remove());
     try {
       await this.#chat.sendChatMessage(conversationId, text, idempotencyKey ? { idempotencyKey } : {});
@@ -203,32 +267,52 @@ export class Thread {
     } catch (error) {
       const again = made("button", { type: "button", className: "quiet" }, "Try again");
       again.addEventListener("click", () => (done(), this.#send(conversationId, text, error.idempotencyKey)));
-      about.replaceChildren(`not sent: ${error.message} `, again);
+      about.replaceChildren(`Not sent: ${error.message} `, again);
+      row.classList.add("failed");
+      element("news").textContent = `Not sent: ${error.message}`;
     }
+  }
+
+  // --- Who is blocked ---
+
+  async #loadBlocks() {
+    try {
+      this.#blocked = new Set((await this.#chat.request("GET", "/blocks")).blocks);
+      this.#drawBlock();
+    } catch (error) {
+      if (error.code !== "closed") problem(error.message);
+    }
+  }
+
+  #drawBlock() {
+    if (!this.#conversation) return;
+    const others = othersOf(this.#conversation, this.#me);
+    const isBlocked = others.length === 1 && this.#blocked.has(others[0]);
+    element("block").hidden = others.length !== 1;
+    element("block").textContent = isBlocked ? "Unblock" : "Block";
+    element("text").placeholder = isBlocked ? `You have blocked ${others[0]}` : "Message";
   }
 
   async #block() {
     const [user] = othersOf(this.#conversation, this.#me);
     try {
-      await this.#chat.request("POST", "/blocks", { body: { user_id: user } }); // the socket tells both
+      if (this.#blocked.has(user)) await this.#unblock(user);
+      else await this.#chat.request("POST", "/blocks", { body: { user_id: user } }); // the socket tells both
     } catch (error) {
       problem(error.message);
     }
   }
 
-  #blocked(by, target) {
-    if (by !== this.#me) return this.#note(`${by} has blocked you.`);
-    const undo = made("button", { type: "button", className: "quiet" }, "Take it back");
-    undo.addEventListener("click", () => this.#unblock(target, undo));
-    this.#note(`You have blocked ${target}. `, undo);
+  async #unblock(user) {
+    await this.#chat.request("DELETE", "/blocks", { query: { user_id: user } });
+    this.#blocked.delete(user);
+    this.#drawBlock();
+    this.#note(`You have unblocked ${user}.`);
   }
 
-  async #unblock(user, button) {
-    try {
-      await this.#chat.request("DELETE", "/blocks", { query: { user_id: user } });
-      button.parentElement.remove();
-    } catch (error) {
-      problem(error.message);
-    }
+  #hasBlocked(by, target) {
+    if (by === this.#me) this.#blocked.add(target);
+    this.#drawBlock();
+    this.#note(by === this.#me ? `You have blocked ${target}.` : `${by} has blocked you.`);
   }
 }
