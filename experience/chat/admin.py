@@ -14,7 +14,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
 from experience.chat import membership
-from experience.chat.admin_pages import ConversationFilter, ToldAdmin, exact, user_id
+from experience.chat.admin_pages import (
+    ConversationFilter,
+    ToldAdmin,
+    conversation_link,
+    exact,
+    lines,
+    user_id,
+)
 from experience.chat.identities import message_id
 from experience.chat.models import Block, Conversation, Message, Participant
 from proxy.api import ReadOnlyAdmin, foreign, foreign_field, moment
@@ -128,13 +135,10 @@ class ConversationAdmin(ToldAdmin):
         rows = Message.objects.filter(conversation=conversation).order_by("-sequence")[:SAID_ON_PAGE]
         shown = format_html_join(
             "",
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            (
-                (row.sequence, foreign(row.sender_id), foreign(row.text), moment(row.created_at))
-                for row in rows
-            ),
+            "<tr><td>{}</td><td>{}</td><td><div>{}</div></td><td>{}</td></tr>",
+            ((row.sequence, foreign(row.sender_id), lines(row.text), moment(row.created_at)) for row in rows),
         )
-        table = format_html("<table><tbody>{}</tbody></table>", shown)
+        table = format_html('<table class="chat-latest"><tbody>{}</tbody></table>', shown)
         return format_html("{}{}", table, _all_of(conversation, "message", conversation.last or 0))
 
 
@@ -155,7 +159,7 @@ class MessageAdmin(ReadOnlyAdmin):
         "A whole message id, or that of a conversation. A message is not deleted by itself, since numbers "
         "have no gap; a conversation is, as a whole."
     )
-    fields = ["named", "sender", "said", "sent"]
+    fields = ["named", "place", "sender", "whole", "sent"]
     sender = foreign_field("sender_id", "Sender")
     said = foreign_field("text", "Text")
 
@@ -174,6 +178,14 @@ class MessageAdmin(ReadOnlyAdmin):
     @admin.display(description="Message")
     def named(self, message: Message) -> str:
         return message_id(message.conversation_id, message.sequence)
+
+    @admin.display(description="Conversation")
+    def place(self, message: Message) -> str:
+        return conversation_link(message.conversation_id)
+
+    @admin.display(description="Text")
+    def whole(self, message: Message) -> str:
+        return lines(message.text)
 
     @admin.display(description="Sent")
     def sent(self, message: Message) -> str:
@@ -201,12 +213,12 @@ class NewParticipant(forms.ModelForm):  # type: ignore[type-arg]
 class ParticipantAdmin(ToldAdmin):
     """One added is a user who joins, one deleted one who leaves; services hear of either."""
 
-    list_display = ["who", "conversation_id", "since", "read"]
+    list_display = ["who", "place", "since", "read"]
     list_filter = [ConversationFilter]
     search_fields = ["user_id"]
     search_help_text = "A whole user id."
     ordering = ["-pk"]
-    fields = ["who", "conversation_id", "since", "read"]
+    fields = ["who", "place", "since", "read"]
     added_by, added_fields = NewParticipant, ["where", "user_id"]
     who = foreign_field("user_id", "User")
 
@@ -223,6 +235,10 @@ class ParticipantAdmin(ToldAdmin):
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         membership.leave(obj.conversation_id, obj.user_id)
 
+    @admin.display(description="Conversation")
+    def place(self, participant: Participant) -> str:
+        return conversation_link(participant.conversation_id)
+
     @admin.display(description="Joined")
     def since(self, participant: Participant) -> str:
         return moment(participant.joined_at)
@@ -231,7 +247,7 @@ class ParticipantAdmin(ToldAdmin):
     def read(self, participant: Participant) -> str:
         if not participant.read_sequence:
             return "-"
-        return format_html("{} {}", participant.read_sequence, moment(participant.read_at))
+        return format_html("message {}, {}", participant.read_sequence, moment(participant.read_at))
 
 
 class NewBlock(forms.ModelForm):  # type: ignore[type-arg]

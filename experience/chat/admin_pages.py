@@ -12,9 +12,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 
 from experience.chat.refusals import NoSuchConversation
-from proxy.api import CheckedAdmin, GatewayError, ReadOnlyAdmin, is_user_id
+from proxy.api import CheckedAdmin, GatewayError, ReadOnlyAdmin, foreign, is_user_id
 
 
 def user_id(text: str) -> None:
@@ -26,6 +28,19 @@ def user_id(text: str) -> None:
 def exact(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
     """All of them where nothing is searched for."""
     return rows.filter(**{field: term.strip()}) if term.strip() else rows
+
+
+def conversation_link(conversation_id: str) -> str:
+    """To its page, which looks at permissions itself."""
+    where = reverse("admin:chat_conversation_change", args=[conversation_id])
+    return format_html('<a href="{}">{}</a>', where, conversation_id)
+
+
+def lines(text: str) -> str:
+    """What a user wrote, in lines as it was written."""
+    return format_html_join(
+        mark_safe("<br>"), "{}", ((foreign(line, otherwise=""),) for line in text.split("\n"))
+    )
 
 
 class ConversationFilter(admin.SimpleListFilter):
@@ -57,7 +72,7 @@ class ToldAdmin(CheckedAdmin):
     show_facets = admin.ShowFacets.NEVER
 
     class Media:
-        css = {"all": ["proxy/admin.css"]}
+        css = {"all": ["proxy/admin.css", "chat/admin.css"]}
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -120,6 +120,22 @@ def test_what_users_wrote_is_shown_as_text(admin_client: Client) -> None:
         assert "\u202e" not in shown
 
 
+def test_lines_are_shown_as_written_and_lead_back_to_their_conversation(
+    admin_client: Client,
+) -> None:
+    made = make("alice", "bob")
+    say(made, ["alice"])
+    Message.objects.update(text="one\n\n<b>two</b>\x1c")
+    (row,) = Message.objects.all()
+    alice = Participant.objects.get(user_id="alice")
+    link = f'<a href="/admin/chat/conversation/{made}/change/">{made}</a>'
+    for path in (f"conversation/{made}/change/", f"message/{row.pk}/change/"):
+        shown = re.sub(r"</?bdi[^>]*>", "", page(admin_client, path))
+        assert "one<br><br>&lt;b&gt;two&lt;/b&gt;⟨U+001C⟩" in shown
+    for path in (f"message/{row.pk}/change/", f"participant/{alice.pk}/change/", "participant/"):
+        assert link in page(admin_client, path)
+
+
 def test_a_page_takes_as_many_queries_however_much_there_is(admin_client: Client) -> None:
     def asked(path: str) -> int:
         with CaptureQueriesContext(connection) as queries:
