@@ -67,7 +67,7 @@ class ApiView(APIView):
     content_negotiation_class = JsonAlone
     versioning_class = None
     metadata_class = None
-    http_method_names: Sequence[str] = ("get", "post")
+    http_method_names: Sequence[str] = ("get", "head", "post")  # HEAD is answered as GET (RFC 9110, 9.3.2)
 
     @property
     def caller(self) -> Caller:

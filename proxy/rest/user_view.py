@@ -18,7 +18,7 @@ class UserApiView(ApiView):
 
     authentication_classes = (UserToken,)
     parser_classes = (StrictJson,)
-    http_method_names: Sequence[str] = ("get", "post", "delete")
+    http_method_names: Sequence[str] = ("get", "head", "post", "delete")
 
     @property
     def user_id(self) -> str:

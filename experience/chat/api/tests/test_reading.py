@@ -186,6 +186,12 @@ def test_more_conversations_and_messages_take_no_more_queries(
     assert [asked(path) for path in paths] == before == [6, 5, 3]
 
 
+def test_head_is_answered_as_get_without_what_it_says(ours: str) -> None:
+    for path in ("", f"/{ours}", f"/{ours}/messages", "/nowhere"):
+        assert call("HEAD", f"{ALL}{path}", by="alice") == (call("GET", f"{ALL}{path}", by="alice")[0], None)
+    assert call("HEAD", f"{ALL}/{ours}/participants", by="alice")[0] == 405
+
+
 def test_the_schema_describes_these_paths_too() -> None:
     described: dict[str, Any] = Client().get("/api/schema").json()["paths"]
     ours = {
