@@ -9,8 +9,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,18 @@ class Gateway:
             env=self.env,
             fds=(self._listener.fileno(),),
         )
+
+    @classmethod
+    @contextmanager
+    def running(cls, kind: str, directory: Path, env: Mapping[str, str]) -> Iterator[Gateway]:
+        """One with every table, started; however it goes, it is ended."""
+        gateway = cls(kind, directory, env)
+        try:
+            gateway.migrate()
+            gateway.start()
+            yield gateway
+        finally:
+            gateway.close()
 
     def manage(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with this gateway's environment."""

@@ -181,12 +181,7 @@ def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
 @pytest.fixture
 def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
     """A Valkey of the test's own, for what gateways that others share must not hear: `drain --all`."""
-    server = ValkeyServer(tmp_path)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
+    yield from _serving(ValkeyServer(tmp_path))
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,8 @@ ASKED = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Header
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     env = {"ALLOWED_ORIGINS": "https://play.example.com, https://*.mini.example.org"}
-    gateway = Gateway("serve", tmp_path_factory.mktemp("gateway"), env)
-    try:
-        gateway.migrate()
-        gateway.start()
+    with Gateway.running("serve", tmp_path_factory.mktemp("gateway"), env) as gateway:
         yield gateway
-    finally:
-        gateway.close()
 
 
 def ask(gateway: Gateway, method: str, path: str, **headers: str) -> httpx.Response:

@@ -27,13 +27,8 @@ Answer = tuple[int, dict[str, str], str]
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     pages = {"EXTRA_APPS": "experience,config.tests.with_pages", "BODY_PATHS": "/told/"}
-    gateway = Gateway("serve", tmp_path_factory.mktemp("gateway"), pages)
-    try:
-        gateway.migrate()
-        gateway.start()
+    with Gateway.running("serve", tmp_path_factory.mktemp("gateway"), pages) as gateway:
         yield gateway
-    finally:
-        gateway.close()
 
 
 def ask(

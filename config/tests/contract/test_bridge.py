@@ -24,11 +24,8 @@ def bridged(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, valkey: ValkeyServer
 ) -> Iterator[Gateway]:
     product = {"ROUTES": "config.tests.contract.bridge.ROUTES", "REDIS_URL": valkey.url}
-    gateway = Gateway(request.param, tmp_path_factory.mktemp("gateway"), product)
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+    with Gateway.running(request.param, tmp_path_factory.mktemp("gateway"), product) as gateway:
+        yield gateway
 
 
 @pytest.fixture

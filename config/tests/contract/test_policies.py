@@ -21,11 +21,8 @@ from config.tests.contract.test_handshake import check
 @pytest.fixture(params=KINDS, scope="module")
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     routes = {"ROUTES": "config.tests.contract.policed.ROUTES"}
-    gateway = Gateway(request.param, tmp_path_factory.mktemp("gateway"), routes)
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+    with Gateway.running(request.param, tmp_path_factory.mktemp("gateway"), routes) as gateway:
+        yield gateway
 
 
 async def echo(service: ServerConnection) -> None:

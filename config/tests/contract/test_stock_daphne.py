@@ -135,11 +135,8 @@ async def publish_raw(valkey: ValkeyServer, topic: str, text: str) -> None:
 def generous(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Gateway]:
     """It takes bigger messages than Daphne does."""
     sizes = dict.fromkeys(("MAX_MESSAGE_BYTES", "OUTBOX_BYTES"), f"{4 * MIB}")
-    gateway = Gateway("daphne", tmp_path, {"REDIS_URL": valkey.url, **sizes})
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+    with Gateway.running("daphne", tmp_path, {"REDIS_URL": valkey.url, **sizes}) as gateway:
+        yield gateway
 
 
 @pytest.mark.parametrize("is_event", [False, True], ids=["the service's", "an event"])

@@ -26,11 +26,8 @@ for name in ("ada", "bob"):
 @pytest.fixture(params=KINDS, scope="module")
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     routes = {"ROUTES": "config.tests.contract.tickets.ROUTES"}
-    gateway = Gateway(request.param, tmp_path_factory.mktemp("gateway"), routes)
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+    with Gateway.running(request.param, tmp_path_factory.mktemp("gateway"), routes) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="module")

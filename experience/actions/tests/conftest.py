@@ -25,12 +25,7 @@ def gateway_before(tmp_path: Path, valkey: ValkeyServer) -> StartGateway:
             "REDIS_URL": valkey.url,
             **env,
         }
-        gateway = Gateway(kind, tmp_path, own)
-        try:
-            gateway.migrate()
-            gateway.start()
+        with Gateway.running(kind, tmp_path, own) as gateway:
             yield gateway
-        finally:
-            gateway.close()
 
     return started

@@ -34,18 +34,10 @@ LAST = encode(Ping())
 ENV = {"CHAT_MASKED_WORDS": "heck", "CHAT_ERROR_RATE": "300/m", "CHAT_MAX_MESSAGE_BYTES": "20000"}
 
 
-def started(kind: str, tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Gateway:
-    gateway = Gateway(kind, tmp_path_factory.mktemp("gateway"), env)
-    gateway.migrate()
-    gateway.start()
-    return gateway
-
-
 @pytest.fixture(params=["daphne", "serve"], scope="module")
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    gateway = started(request.param, tmp_path_factory, ENV)
-    yield gateway
-    gateway.close()
+    with Gateway.running(request.param, tmp_path_factory.mktemp("gateway"), ENV) as gateway:
+        yield gateway
 
 
 class Service:
@@ -271,9 +263,8 @@ def strict(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "CHAT_MESSAGE_RATE_PER_USER": "8/h",
         "CHAT_MESSAGE_RATE_PER_CONNECTION": "6/h",
     }
-    gateway = started(request.param, tmp_path_factory, rates)
-    yield gateway
-    gateway.close()
+    with Gateway.running(request.param, tmp_path_factory.mktemp("gateway"), rates) as gateway:
+        yield gateway
 
 
 async def test_who_makes_mistake_after_mistake_is_closed(strict: Gateway) -> None:

@@ -34,11 +34,8 @@ def gateway(
 ) -> Iterator[Gateway]:
     valkey_server.ensure_running()
     env = {"REDIS_URL": valkey_server.url, "ROUTES": "config.tests.remembering_route.ROUTE"}
-    gateway = Gateway(request.param, tmp_path_factory.mktemp("gateway"), env)
-    gateway.migrate()
-    gateway.start()
-    yield gateway
-    gateway.close()
+    with Gateway.running(request.param, tmp_path_factory.mktemp("gateway"), env) as gateway:
+        yield gateway
 
 
 async def publish(gateway: Gateway, *sizes: int, check: bool = True) -> str:
