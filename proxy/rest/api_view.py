@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db import close_old_connections
+from django.http import QueryDict
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -74,6 +75,14 @@ class ApiView(APIView):
         """Who calls."""
         caller: Caller = self.request.user  # type: ignore[assignment]  # that of KeyOrToken
         return caller
+
+    @property
+    def sent(self) -> Any:
+        """What the body says. Raises ParseError, and UnsupportedMediaType for what is no JSON by its type."""
+        data = self.request.data
+        if isinstance(data, QueryDict):  # a form, of which DRF makes an empty one where it cannot read it
+            raise UnsupportedMediaType(self.request.content_type)
+        return data
 
     def perform_authentication(self, request: Request) -> None:
         """Who calls. No connection to the database is kept for it: what follows may wait for nodes."""

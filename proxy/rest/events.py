@@ -67,8 +67,9 @@ class Events(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Publish one event, or up to 1,000 in order. All are checked before the first goes out."""
-        many = isinstance(request.data, list)
-        given: list[Any] = request.data if many else [request.data]  # type: ignore[assignment]
+        sent = self.sent
+        many = isinstance(sent, list)
+        given: list[Any] = sent if many else [sent]
         if not 0 < len(given) <= MOST_EVENTS:
             raise ParseError(f"a list holds 1 to {MOST_EVENTS} events, not {len(given)}")
         read = EventSerializer()

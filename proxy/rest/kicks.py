@@ -63,7 +63,7 @@ class Kicks(ApiView):
         if not self.caller.rights.kick:
             raise PermissionDenied(f"{self.caller.name} may not kick")
         try:
-            kicked = kick(**KickSerializer().run_validation(request.data), by=self.caller.name)
+            kicked = kick(**KickSerializer().run_validation(self.sent), by=self.caller.name)
         except ValidationError as error:
             raise ParseError(sentences(error.detail)) from None
         except ValueError as error:

@@ -41,7 +41,7 @@ class UserApiView(ApiView):
 
     def body(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:
         """The request's body, as `fields` has it. Raises ParseError, which says what is wrong."""
-        return _valid(fields, self.request.data)
+        return _valid(fields, self.sent)
 
     def query(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:
         """Likewise of the query. An empty parameter counts as none; one that comes twice is an error."""

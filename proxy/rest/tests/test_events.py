@@ -169,10 +169,12 @@ def test_a_path_that_the_api_does_not_have_is_a_404_in_json() -> None:
 
 @pytest.mark.django_db
 def test_what_is_no_json_and_no_post_is_refused() -> None:
-    mine = {"Authorization": key("*")}
-    no_json = Client().post("/api/events", "x", content_type="text/plain", headers=mine)
-    assert no_json.status_code == 415
-    assert "`Content-Type: application/json`" in no_json.json()["message"]
+    mine = {"Authorization": key("*", kick=True)}
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        for path in ("/api/events", "/api/kick"):
+            no_json = Client().post(path, "x", content_type=kind, headers=mine)
+            assert (no_json.status_code, no_json.json()["code"]) == (415, "bad_request")
+            assert "`Content-Type: application/json`" in no_json.json()["message"]
     answer = Client().get("/api/events", headers=mine)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 

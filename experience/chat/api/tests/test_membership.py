@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.test import Client
 
 from experience.chat import membership
 from experience.chat.api import limits
@@ -66,6 +67,14 @@ def test_what_could_not_be_meant_makes_none(body: object, says: str) -> None:
     assert (status, answer["code"]) == (400, "bad_request")
     assert says in answer["message"]
     assert not Conversation.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data; boundary=x"])
+def test_a_body_that_is_no_json_by_its_type_is_said_to_be_none(kind: str) -> None:
+    headers = {"Authorization": token("alice")}
+    body = b'{"participants": ["bob"]}'
+    answer = Client().generic("POST", ALL, body, content_type=kind, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "bad_request")
 
 
 def test_who_made_it_adds_others_and_a_participant_does_not() -> None:
