@@ -7,22 +7,25 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 from websockets.asyncio.client import connect
 
 from config.testing.gateway import issue
 from config.testing.servers import ValkeyServer
 from config.tests.clients.browser import visiting
 from config.tests.clients.chat_house import ChatHouse, Talker, chat_house, talking, two_talking
+from config.tests.clients.conftest import must_be_here
 from config.tests.clients.node import new_user
-from config.tests.clients.programs import NODE_MODULES, is_here
+from config.tests.clients.programs import NODE_MODULES
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
-PHONE = {"viewport": {"width": 360, "height": 640}}
+PHONE: ViewportSize = {"width": 360, "height": 640}
+BESIDE_ITS_KEYBOARD: ViewportSize = {"width": 360, "height": 400}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LONG_AGO = 170  # messages: more than the page that is asked for first, and a further one
 EACH = 12
 expect.set_options(timeout=30_000)
@@ -260,32 +263,38 @@ async def test_who_is_refused_or_blocked_is_told_why_and_may_try_again(
         await expect(ada.text).to_have_value("x" * 4001)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone_all_fits_and_axe_finds_nothing_amiss(
-    browser: Browser, house: ChatHouse, scheme: str
+async def test_on_a_phone_all_fits_light_and_dark_and_axe_finds_nothing_amiss(
+    browser: Browser, house: ChatHouse
 ) -> None:
-    if not is_here("npm:axe-core"):
-        pytest.skip("npm's axe-core is not here (docs/development.md)")
+    must_be_here("axe", "npm:axe-core")
     ada, bob = new_user(), new_user()
-    phone: dict[str, Any] = {**PHONE, "color_scheme": scheme}
-    async with talking(browser, house, ada) as at_ada, talking(browser, house, bob, **phone) as at_bob:
+    async with talking(browser, house, ada) as at_ada, talking(browser, house, bob, viewport=PHONE) as at_bob:
+        await at_bob.page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text())
         await at_ada.begin(bob)
-        await at_ada.say("Pneumonoultramicroscopicsilicovolcanoconiosis" * 9, "read this")
-        await expect(at_bob.conversation(ada)).to_contain_text("2 unread")
+        await at_ada.say("Pneumonoultramicroscopicsilicovolcanoconiosis" * 9, "read this", *"abcdef")
+        await expect(at_bob.conversation(ada)).to_contain_text("8 unread")
         await is_fine(at_bob.page)
         await at_bob.conversation(ada).click()
         await at_bob.say("hello")
         await expect(at_bob.receipts()).to_have_count(1)
-        await at_bob.page.context.set_offline(True)
-        await at_bob.say("hello, too")
-        await at_ada.text.press_sequentially("hi")
-        await is_fine(at_bob.page)
+        await at_bob.page.set_viewport_size(BESIDE_ITS_KEYBOARD)
+        await expect(at_bob.bubbles.last).to_be_in_viewport(ratio=1)
         await at_bob.page.go_back()
         await expect(at_bob.conversation(ada)).to_be_focused()
+        await at_ada.say("not read yet")
+        await expect(at_bob.conversation(ada)).to_contain_text("1 unread")
+        await expect(at_ada.receipts()).to_have_count(1)
+        await expect(at_ada.page.locator("#messages li:last-child .read")).to_be_empty()
+        await at_bob.conversation(ada).click()
+        await expect(at_ada.page.locator("#messages li:last-child .read")).to_have_text("Read")
+        await at_bob.page.context.set_offline(True)
+        await at_bob.say("hello, too")
+        await is_fine(at_bob.page)
 
 
 async def is_fine(page: Page) -> None:
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    await page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text())
-    violations = (await page.evaluate("axe.run()"))["violations"]
-    assert not violations, json.dumps(violations, indent=1)
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        violations = (await page.evaluate("axe.run()"))["violations"]
+        assert not violations, (scheme, json.dumps(violations, indent=1))

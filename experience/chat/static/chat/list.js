@@ -1,5 +1,5 @@
 /** The user's conversations, those first in which something happened last. */
-import { element, made, nameOf, problem, timeOf } from "./parts.js";
+import { element, isInSight, made, nameOf, problem, timeOf } from "./parts.js";
 
 const AGAIN_SECONDS = 1; // until the list is asked for once more
 
@@ -97,7 +97,7 @@ export class ConversationList {
   }
 
   #isSeen(id) {
-    return id === this.#openId && !document.hidden;
+    return id === this.#openId && isInSight();
   }
 
   #toTop(conversation) {

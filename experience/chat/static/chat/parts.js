@@ -35,6 +35,9 @@ export function tokenOf(token) {
 /** Whether one column is shown at a time; as in page.css. */
 export const isPhone = () => matchMedia("(max-width: 700px)").matches;
 
+/** Whether the open conversation is in sight: neither behind another tab nor, on a phone, behind the list. */
+export const isInSight = () => !document.hidden && element("messages").offsetParent !== null;
+
 export const othersOf = (conversation, me) => conversation.participants.filter((user) => user !== me);
 
 export const nameOf = (conversation, me) => othersOf(conversation, me).join(", ") || "nobody else";

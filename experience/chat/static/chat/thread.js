@@ -1,5 +1,5 @@
 /** The conversation that is open: what was said, who has read how far, who types; and what is sent. */
-import { element, isPhone, made, nameOf, othersOf, problem, timeOf } from "./parts.js";
+import { element, isInSight, isPhone, made, nameOf, othersOf, problem, timeOf } from "./parts.js";
 
 const TYPING_SECONDS = 10; // whoever says nothing of it for so long types no more
 const NEAR = 120; // pixels from an end of the list
@@ -20,6 +20,7 @@ export class Thread {
   #drafts = new Map(); // conversation -> what is written there, and not sent
   #blocked = new Set(); // users
   #sticks = true; // to the end, when the list gets another size
+  #height = 0; // of the list, when it was last looked at
 
   constructor(chat, me) {
     [this.#chat, this.#me] = [chat, me];
@@ -31,7 +32,7 @@ export class Thread {
     element("text").addEventListener("input", () => this.#isTyping());
     element("block").addEventListener("click", () => this.#block());
     element("latest").addEventListener("click", () => this.#toEnd());
-    new ResizeObserver(() => this.#sticks && this.#toEnd()).observe(list);
+    new ResizeObserver(() => this.#resized()).observe(list);
     chat.addEventListener("state", ({ detail }) => detail === "open" && this.#loadBlocks());
   }
 
@@ -169,7 +170,7 @@ export class Thread {
 
   #tellRead() {
     const last = this.#messages.findLast(({ sender_id }) => sender_id !== this.#me);
-    if (!last || document.hidden || last.id === this.#readUpTo || !this.#isAtEnd()) return;
+    if (!last || !isInSight() || last.id === this.#readUpTo || !this.#isAtEnd()) return;
     this.#readUpTo = last.id;
     try {
       this.#chat.setReadState(this.#conversation.id, last.id);
@@ -189,7 +190,14 @@ export class Thread {
     element("messages").scrollTo({ top: element("messages").scrollHeight, behavior: "instant" });
   }
 
+  #resized() {
+    this.#height = element("messages").clientHeight;
+    if (this.#sticks) this.#toEnd();
+    this.#tellRead(); // it may have come in sight
+  }
+
   #scrolled() {
+    if (element("messages").clientHeight !== this.#height) return; // nobody scrolled: it has another size
     this.#sticks = this.#isAtEnd();
     if (this.#sticks) element("latest").hidden = true;
     this.#tellRead();
