@@ -38,11 +38,11 @@ def _of_chat(address: str) -> str:
     """Two users who talk to each other: a token in a fragment reaches no server and no log."""
     from django.conf import settings
 
-    from experience.settings import CHAT_PAGE
+    from experience.settings import CHAT_PAGE, CHAT_SERVICE_URLS
     from proxy.api import token_verifier
 
-    if not (CHAT_PAGE and "experience.chat" in settings.EXTRA_APPS):
-        return ""
+    if not (CHAT_PAGE and CHAT_SERVICE_URLS and "experience.chat" in settings.EXTRA_APPS):
+        return ""  # DEV_SERVICES may leave the service out
     expires_at = int(time.time()) + TOKEN_SECONDS
     alice, bob = (
         token_verifier().backend.encode({settings.JWT_USER_ID_CLAIM: user, "exp": expires_at})

@@ -11,6 +11,7 @@ import pytest
 
 from config.testing.gateway import Gateway
 from config.tests.conftest import MakeGateway
+from experience import dev
 
 IMPORTED = re.compile(r"""^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)";""", re.MULTILINE)
 
@@ -44,3 +45,12 @@ def test_the_page_and_every_module_it_imports_are_served_under_the_policy(client
 def test_there_is_no_page_where_nobody_asked_for_one(make_gateway: MakeGateway) -> None:
     gateway = make_gateway()
     assert httpx.get(f"http://127.0.0.1:{gateway.port}/chat/", trust_env=False, timeout=30).status_code == 404
+
+
+@pytest.mark.parametrize(("services", "pages"), [(("http://127.0.0.1:8084",), 2), ((), 0)])
+def test_make_run_names_the_page_where_there_is_a_chat_to_talk_on(
+    monkeypatch: pytest.MonkeyPatch, services: tuple[str, ...], pages: int
+) -> None:
+    monkeypatch.setattr("experience.settings.CHAT_PAGE", True)
+    monkeypatch.setattr("experience.settings.CHAT_SERVICE_URLS", services)
+    assert dev.banner(address="here:1", token="t", python="python").count("/chat/#token=") == pages
