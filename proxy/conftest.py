@@ -78,6 +78,14 @@ async def executor() -> AsyncIterator[DatabaseExecutor]:
 
 
 @contextmanager
+def migrated_database(url: str, blocker: DjangoDbBlocker) -> Iterator[str]:
+    """`default_database`, with every table, and for tests that do not say that they use one."""
+    assert copied_to(url, settings="config.settings")
+    with blocker.unblock(), default_database(url):
+        yield url
+
+
+@contextmanager
 def default_database(url: str) -> Iterator[None]:
     """Make `url` what code that knows nothing of it finds as the default database."""
     kept_connection, kept_settings = connections["default"], connections.settings["default"]

@@ -8,14 +8,12 @@ from typing import Any
 
 from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
-from proxy.core.refusals import refusal_of
+from proxy.core.refusals import denial_of, refusal_of
 from proxy.engine.background import end_for_sure
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
 
 Application = Callable[[Mapping[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
-# What threads that hang, in a library or for a database, may take once all is stopped.
-EXIT_SECONDS = 5.0
 
 
 def serve_application(
@@ -44,13 +42,11 @@ def serve_application(
         ),
     )
     status = server.run()
-    end_for_sure(status, within_seconds=EXIT_SECONDS)
+    end_for_sure(status)
     return status
 
 
 async def deny(send: Callable[[dict[str, Any]], Awaitable[None]], error: GatewayError) -> None:
     """Refuse a handshake with the error's status, as JSON."""
-    status, headers, body = refusal_of(error)
-    headers += [(b"content-length", b"%d" % len(body))]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    for event in denial_of(refusal_of(error)):
+        await send(event)

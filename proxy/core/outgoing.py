@@ -113,6 +113,11 @@ class HeldKeys:
         if len(self._held) > self._most:
             self._held.pop(next(iter(self._held)))
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more of them than are left alone."""
+        return len(self._held) >= self._most
+
     def let_go(self, key: str) -> None:
         self._held.pop(key, None)
 

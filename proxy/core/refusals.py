@@ -27,6 +27,16 @@ def refusal_of(error: GatewayError, *, status: int | None = None) -> Refusal:
     return refusal(status, retry_after_seconds=after, allow=b"GET", **error.fields())
 
 
+def denial_of(refused: Refusal) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What an ASGI application sends to refuse a handshake with it (`websocket.http.response`)."""
+    status, headers, body = refused
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
+    return (
+        {"type": "websocket.http.response.start", "status": status, "headers": headers},
+        {"type": "websocket.http.response.body", "body": body},
+    )
+
+
 def refusal(
     status: int, *, retry_after_seconds: float | None = None, allow: bytes = b"GET, HEAD", **told: Any
 ) -> Refusal:

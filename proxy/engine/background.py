@@ -20,6 +20,8 @@ _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 _CLEAN_UP_SECONDS = 1.0
+# What threads that hang, in a library or for a database, may take once all is stopped.
+EXIT_SECONDS = 5.0
 
 
 Work = Callable[[], Awaitable[None]]
@@ -91,7 +93,7 @@ async def _end(tasks: set[asyncio.Task[None]], deadline: float) -> set[asyncio.T
     return late
 
 
-def end_for_sure(status: int, *, within_seconds: float) -> None:
+def end_for_sure(status: int, *, within_seconds: float = EXIT_SECONDS) -> None:
     """Have this process end with `status`, whatever its threads are at.
 
     At its end Python joins those of every executor, and one may wait for a database that has gone silent.

@@ -142,7 +142,7 @@ class Sender:
             raise
         finally:
             self._take_note(batch)
-        if batch.refused and not batch.sent:  # maybe it refuses everything
+        if not batch.sent and (batch.refused or self._held.is_full):  # maybe it takes nothing at all
             await asyncio.sleep(next(self._waits))
 
     def _take_note(self, batch: Batch) -> None:
@@ -172,11 +172,11 @@ class Sender:
 
     def _complain(self, error: BaseException) -> None:
         """Once an outage, unless it fails of something else."""
-        complaint = type(error).__name__
+        complaint = repr(error)[:_SHOWN_CHARS]
         if isinstance(error, TurnLost) or complaint == self._complaint:
             return
         self._complaint = complaint
-        told = {"to": self._destination.name, "why": repr(error)[:_SHOWN_CHARS]}
+        told = {"to": self._destination.name, "why": complaint}
         logger.warning("events for other services wait", extra=told)
 
     def _well_again(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.core.errors import AuthenticationFailed, GatewayError
-from proxy.core.refusals import refusal_of
+from proxy.core.refusals import denial_of, refusal_of
 from proxy.socket.asgi_leg import Send, send_close
 
 DENIAL_EXTENSION = "websocket.http.response"
@@ -37,7 +37,7 @@ def status_of(error: GatewayError, *, unauthenticated_status: int) -> int:
 
 
 async def _deny(send: Send, error: GatewayError, status: int, *, request_id: str) -> None:
-    status, headers, body = refusal_of(error, status=status)
-    headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    refused = refusal_of(error, status=status)
+    refused.headers.append((b"x-request-id", request_id.encode()))
+    for event in denial_of(refused):
+        await send(event)

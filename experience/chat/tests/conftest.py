@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from config.testing.migrated import copied_to
 from experience.chat.tests.serving import Chat, ChatProgram
-from proxy.conftest import default_database
+from proxy.conftest import migrated_database
 from proxy.tables.executor import DatabaseExecutor
 
 
@@ -19,8 +18,7 @@ def chat_url(
     """A database of the test's own, for this process and its services: once on each kind."""
     sqlite = f"sqlite:///{tmp_path / 'chat.sqlite3'}"
     url = request.getfixturevalue("database_url") if request.param == "postgresql" else sqlite
-    assert copied_to(url, settings="config.settings")
-    with django_db_blocker.unblock(), default_database(url):
+    with migrated_database(url, django_db_blocker):
         yield url
 
 
@@ -47,8 +45,7 @@ def shared_chat(
     """As `chat`, on SQLite, for all tests of a file."""
     directory = tmp_path_factory.mktemp("chat")
     url = f"sqlite:///{directory / 'chat.sqlite3'}"
-    assert copied_to(url, settings="config.settings")
-    with django_db_blocker.unblock(), default_database(url), Chat(url, directory).ending() as chat:
+    with migrated_database(url, django_db_blocker), Chat(url, directory).ending() as chat:
         yield chat
 
 

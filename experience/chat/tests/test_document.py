@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from types import ModuleType
 from typing import get_args
 
 import msgspec
+import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from config.testing import documents
 from config.testing.documents import examples, table
 from config.testing.starts import BASE_DIR
-from experience.chat import counts, messages
+from experience.chat import counts, messages, service_counts
 from experience.chat.messages import decode_client, decode_service
 
 DOCUMENT = documents.read("chat-protocol.md")
@@ -62,10 +64,14 @@ def test_the_filter_that_is_shown_is_the_one_that_is_tried() -> None:
     assert own in (BASE_DIR / "experience/chat/tests/test_policy.py").read_text()
 
 
-def test_every_metric_is_listed_with_its_labels() -> None:
-    rows = table(DOCUMENT, "metric", "labels", "counts")
+@pytest.mark.parametrize(
+    ("document", "title", "module"),
+    [("chat-protocol.md", "counts", counts), ("chat-service.md", "counts or measures", service_counts)],
+)
+def test_every_metric_is_listed_with_its_labels(document: str, title: str, module: ModuleType) -> None:
+    rows = table(documents.read(document), "metric", "labels", title)
     of_code = {}
-    for metric in vars(counts).values():
+    for metric in vars(module).values():
         if isinstance(metric, MetricWrapperBase):
             (family,) = metric.describe()
             name = family.name + ("_total" if family.type == "counter" else "")

@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 # What a worker may take to end once its drain is over.
 STOP_GRACE_SECONDS = 40.0
-# What threads that hang, in a library or for a database, may take once all is stopped.
-EXIT_SECONDS = 5.0
 # What a database may take to name its migrations; then the start goes on without.
 ASK_MIGRATIONS_SECONDS = 3.0
 # What an issuer may take to answer for the first time; then the node listens without its keys.
@@ -100,7 +98,7 @@ class Command(BaseCommand):
         )
         composition.request_drain = server.request_drain
         status = server.run()
-        end_for_sure(status, within_seconds=EXIT_SECONDS)
+        end_for_sure(status)
         return status
 
     def _supervise(self, listening_socket: socket.socket, options: dict[str, Any]) -> int:

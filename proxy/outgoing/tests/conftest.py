@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from config.testing.migrated import copied_to
-from config.testing.rabbitmq import needs_rabbitmq
+from config.testing.rabbitmq import RabbitMQServer, needs_rabbitmq
 from config.testing.servers import JetStreamServer
-from proxy.conftest import default_database
+from proxy.conftest import migrated_database
 from proxy.outgoing.tests.brokers import BrokerUnderTest, Nats, Rabbit
 from proxy.tables.executor import DatabaseExecutor
 
@@ -25,9 +24,7 @@ def stored_in(
         request.getfixturevalue("postgres_database")
         yield request.getfixturevalue("migrated_postgres")
         return
-    url = f"sqlite:///{tmp_path / 'gateway.sqlite3'}"
-    assert copied_to(url, settings="config.settings")
-    with django_db_blocker.unblock(), default_database(url):
+    with migrated_database(f"sqlite:///{tmp_path / 'gateway.sqlite3'}", django_db_blocker) as url:
         yield url
 
 
@@ -43,6 +40,16 @@ async def database(stored_in: str) -> AsyncIterator[DatabaseExecutor]:
 def broker_kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
+
+
+@pytest.fixture
+async def rabbit(rabbitmq: RabbitMQServer) -> AsyncIterator[Rabbit]:
+    """An exchange with a queue that takes `chat.#`."""
+    rabbit = Rabbit(rabbitmq)
+    await rabbit.bind()
+    yield rabbit
+    rabbit.server.ensure_running()
+    await rabbit.remove()
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from proxy.core.outgoing import Outgoing
 from proxy.models import OutgoingEvent
 from proxy.outgoing.destination import Destination
 from proxy.outgoing.sending import send_outgoing
-from proxy.outgoing.tests.brokers import Got
+from proxy.outgoing.tests.brokers import BrokerUnderTest, Got
 from proxy.outgoing.writing import send_many_on_commit
 from proxy.tables.executor import DatabaseExecutor
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120  # RabbitMQ alone may take 40 to start again
 
 
 def event(number: int, key: str) -> Outgoing:
@@ -59,6 +59,11 @@ async def sending(destination: Destination, *, wait_seconds: float = 3600) -> As
     finally:
         await ended([work])
         await database.close()
+
+
+async def until_it_has(broker: BrokerUnderTest, count: int) -> None:
+    while await broker.count() < count:
+        await asyncio.sleep(0.01)
 
 
 async def none_waits(database: DatabaseExecutor, *, but: int = 0) -> None:

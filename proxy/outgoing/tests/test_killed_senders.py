@@ -11,11 +11,11 @@ import pytest
 
 from config.testing.plugin import Spawn
 from config.testing.program import Program
-from config.testing.rabbitmq import RabbitMQServer, needs_rabbitmq
+from config.testing.rabbitmq import needs_rabbitmq
 from proxy.models import OutgoingEvent
 from proxy.outgoing.sender import AT_ONCE
 from proxy.outgoing.tests.brokers import BrokerUnderTest, Nats, Rabbit
-from proxy.outgoing.tests.events import DEADLINE_SECONDS, first_seen, none_waits, write, written
+from proxy.outgoing.tests.events import DEADLINE_SECONDS, first_seen, none_waits, until_it_has, write, written
 from proxy.tables.executor import DatabaseExecutor
 
 pytestmark = pytest.mark.timeout(240)  # RabbitMQ takes its time to start
@@ -30,11 +30,6 @@ def process(spawn: Spawn, broker: BrokerUnderTest, database_url: str) -> Program
         "DATABASE_URL": database_url,
     }
     return spawn([sys.executable, "-m", MODULE, kind, broker.url, name], name="sender", env=env)
-
-
-async def until_it_has(broker: BrokerUnderTest, count: int) -> None:
-    while await broker.count() < count:
-        await asyncio.sleep(0.02)
 
 
 async def test_a_sender_that_is_killed_in_mid_stream_loses_nothing(
@@ -55,47 +50,41 @@ async def test_a_sender_that_is_killed_in_mid_stream_loses_nothing(
 @needs_rabbitmq
 @pytest.mark.parametrize("stored_in", ["postgresql"], indirect=True)
 async def test_what_a_killed_sender_had_sent_and_not_deleted_is_sent_again_from_the_first_one_on(
-    rabbitmq: RabbitMQServer, database: DatabaseExecutor, stored_in: str, spawn: Spawn
+    rabbit: Rabbit, database: DatabaseExecutor, stored_in: str, spawn: Spawn
 ) -> None:
     """A lock on the table keeps it from deleting, as a database that has just become slow."""
-    broker = Rabbit(rabbitmq)
-    await broker.bind()
     await database.run(write, range(100))
     async with asyncio.timeout(DEADLINE_SECONDS), await psycopg.AsyncConnection.connect(stored_in) as other:
         await other.execute("LOCK TABLE proxy_outgoingevent IN SHARE MODE")
-        killed = process(spawn, broker, stored_in)
-        await until_it_has(broker, 100)
+        killed = process(spawn, rabbit, stored_in)
+        await until_it_has(rabbit, 100)
         killed.kill()
         await other.rollback()
         assert await database.run(OutgoingEvent.objects.count) == 100
-        process(spawn, broker, stored_in)
+        process(spawn, rabbit, stored_in)
         await none_waits(database)
-    got = await broker.got()
+    got = await rabbit.got()
     assert first_seen(got) == written(100)
     assert len(got) == len({each.message_id for each in got}) * (len(got) // 100) >= 200
-    await broker.remove()
 
 
 @needs_rabbitmq
 @pytest.mark.parametrize("stored_in", ["sqlite"], indirect=True)
 async def test_a_sender_that_was_frozen_sends_nothing_more_once_it_is_anothers_turn(
-    rabbitmq: RabbitMQServer, database: DatabaseExecutor, stored_in: str, spawn: Spawn
+    rabbit: Rabbit, database: DatabaseExecutor, stored_in: str, spawn: Spawn
 ) -> None:
-    broker = Rabbit(rabbitmq)
-    await broker.bind()
     await database.run(write, range(3000))
     async with asyncio.timeout(DEADLINE_SECONDS):
-        frozen = process(spawn, broker, stored_in)
-        await until_it_has(broker, 200)
+        frozen = process(spawn, rabbit, stored_in)
+        await until_it_has(rabbit, 200)
         frozen.send_signal(signal.SIGSTOP)
-        other = process(spawn, broker, stored_in)
+        other = process(spawn, rabbit, stored_in)
         await none_waits(database)
         frozen.send_signal(signal.SIGCONT)
         await database.run(write, range(3000, 3100))
         await none_waits(database)
         assert frozen.running
         assert other.running
-    got = await broker.got()
+    got = await rabbit.got()
     assert first_seen(got) == written(3100)
     assert len(got) <= 3100 + 2 * AT_ONCE + 500  # what was under way, and what was sent and not deleted
-    await broker.remove()

@@ -22,6 +22,7 @@ from proxy.outgoing.tests.events import (
     first_seen,
     none_waits,
     sending,
+    until_it_has,
     write,
     written,
 )
@@ -61,8 +62,7 @@ async def test_a_broker_that_is_killed_and_comes_back_misses_nothing(
 ) -> None:
     async with sending(broker.destination()), asyncio.timeout(DEADLINE_SECONDS):
         await database.run(write, range(3000))
-        while await broker.count() < 200:
-            await asyncio.sleep(0.01)
+        await until_it_has(broker, 200)
         broker.server.kill()
         await database.run(write, range(3000, 3100))
         assert await database.run(OutgoingEvent.objects.count) > 100
@@ -138,8 +138,7 @@ async def test_of_two_that_send_one_has_the_turn_and_the_other_goes_on_when_it_e
         async with sending(broker.destination()):
             async with sending(broker.destination()):
                 await database.run(write, range(2000))
-                while await broker.count() < 300:
-                    await asyncio.sleep(0.01)
+                await until_it_has(broker, 300)
             await database.run(write, range(2000, 2100))
             await none_waits(database)
     got = await broker.got()
@@ -168,8 +167,7 @@ async def test_a_database_that_is_killed_and_comes_back_has_all_sent(
     broker = Nats(jetstream)
     async with sending(broker.destination()), asyncio.timeout(DEADLINE_SECONDS):
         await database.run(write, range(2000))
-        while await broker.count() < 100:
-            await asyncio.sleep(0.01)
+        await until_it_has(broker, 100)
         postgres.kill()
         await asyncio.to_thread(postgres.start)
         while True:

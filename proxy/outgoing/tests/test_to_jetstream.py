@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import pytest
 
+from config.testing.ending import ended
 from config.testing.servers import JetStreamServer, NatsServer
 from proxy.core.outgoing import Row
 from proxy.outgoing.destination import Sent
+from proxy.outgoing.sender import FIRST_WAIT_SECONDS, MOST_HELD
+from proxy.outgoing.sending import send_outgoing
 from proxy.outgoing.tests.brokers import Nats
 from proxy.outgoing.tests.events import DEADLINE_SECONDS, first_seen, none_waits, sending, write, written
 from proxy.outgoing.to_jetstream import ToJetStream
+from proxy.tables import outgoing_events
 from proxy.tables.executor import DatabaseExecutor
 
+P = ParamSpec("P")
+T = TypeVar("T")
 ROW = Row(1, "chat.message.k", "k", "{}", "1-1")
 on_sqlite = pytest.mark.parametrize("stored_in", ["sqlite"], indirect=True)
 
@@ -24,6 +32,12 @@ async def refused(url: str, *subjects: str) -> str:
         async with ToJetStream("events", servers=[url], stream="CHAT", subjects=subjects).session():
             pass
     return str(failed.value)
+
+
+async def told(caplog: pytest.LogCaptureFixture, why: str) -> None:
+    """Wait until it is logged that events wait, for that reason."""
+    while not any(why in getattr(record, "why", "") for record in caplog.records):
+        await asyncio.sleep(0.02)
 
 
 async def test_a_nats_without_jetstream_is_told_as_that(nats: NatsServer) -> None:
@@ -88,6 +102,45 @@ async def test_a_stream_that_is_full_holds_events_up_until_there_is_room(
             await context.update_stream(name="CHAT", subjects=["chat.>"], max_msgs=1000)
             await none_waits(database)
     assert first_seen(await broker.got()) == written(30)
+
+
+@on_sqlite
+async def test_a_full_stream_is_asked_ever_less_often_however_many_keys_wait(
+    jetstream: JetStreamServer, database: DatabaseExecutor
+) -> None:
+    """More than can be held one by one."""
+    from nats.js.api import DiscardPolicy
+
+    broker, loads = Nats(jetstream), list[float]()
+    await database.run(write, range(3 * MOST_HELD), keys=3 * MOST_HELD, at_once=500)
+
+    async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if work is outgoing_events.load:
+            loads.append(asyncio.get_running_loop().time())
+        return await database.run(work, *args, **kwargs)
+
+    async with broker.context() as context, asyncio.timeout(DEADLINE_SECONDS):
+        await context.add_stream(name="CHAT", subjects=["chat.>"], max_msgs=1, discard=DiscardPolicy.NEW)
+        sending = asyncio.create_task(send_outgoing(broker.destination(), run))
+        while len(loads) < 6:
+            await asyncio.sleep(0.02)
+        await ended([sending])
+    assert loads[5] - loads[1] > FIRST_WAIT_SECONDS * (1 + 2 + 4)
+
+
+@on_sqlite
+async def test_whoever_waits_for_a_server_hears_what_is_wrong_once_it_is_back(
+    jetstream: JetStreamServer, database: DatabaseExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Nats(jetstream)
+    async with broker.context() as context:
+        await context.add_stream(name="CHAT", subjects=["chat.message.>"])
+    await asyncio.to_thread(jetstream.kill)
+    await database.run(write, range(1))
+    async with sending(broker.destination()), asyncio.timeout(DEADLINE_SECONDS / 2):
+        await told(caplog, "Connect call failed")
+        await asyncio.to_thread(jetstream.start)
+        await told(caplog, "stream CHAT does not keep chat.>")
 
 
 @on_sqlite

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from config.testing.rabbitmq import RabbitMQServer, needs_rabbitmq
+from config.testing.rabbitmq import needs_rabbitmq
 from proxy import metrics
 from proxy.core.outgoing import Row
 from proxy.models import OutgoingEvent
@@ -35,14 +34,6 @@ pytestmark = [
     pytest.mark.parametrize("stored_in", ["sqlite"], indirect=True),
 ]
 ROW = Row(1, "chat.message.k", "k", "{}", "1-1")
-
-
-@pytest.fixture
-async def rabbit(rabbitmq: RabbitMQServer) -> AsyncIterator[Rabbit]:
-    rabbit = Rabbit(rabbitmq)
-    await rabbit.bind()
-    yield rabbit
-    await rabbit.remove()
 
 
 async def refused(rabbit: Rabbit, **options: str) -> str:
