@@ -89,6 +89,7 @@ class Request:
             runpy.run_module(self.argv[1], run_name="__main__", alter_sys=True)
         else:
             sys.argv[:] = self.argv
+            sys.path.insert(0, os.path.dirname(os.path.abspath(self.argv[0])))  # as Python does
             runpy.run_path(self.argv[0], run_name="__main__")
 
 

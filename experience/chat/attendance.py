@@ -106,9 +106,10 @@ class Attendance:
     def note(self, conversation_id: str, user_id: str) -> None:
         """That user may take part in the conversation from now on."""
         user = self._users.get(user_id)
-        if user is not None and any(
-            conversation_id not in (each.id for each in socket.conversations) for socket in user.sockets
-        ):
+        if user is None:
+            return
+        known = self._conversations.known(conversation_id)
+        if any(known not in socket.conversations for socket in user.sockets):
             self._news[conversation_id].add(user_id)
             self._wake.set()
 

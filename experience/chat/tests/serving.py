@@ -115,10 +115,12 @@ class Talker:
         await self.say("message.send", conversation_id=conversation_id, text=text, **named)
 
     async def hear(self) -> dict[str, Any]:
-        """The next message."""
+        """The next message that is no ping: one may come at any time, soon after the accept, too."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            heard: dict[str, Any] = json.loads(await self.socket.recv())
-        return heard
+            while True:
+                heard: dict[str, Any] = json.loads(await self.socket.recv())
+                if heard["type"] != "ping":
+                    return heard
 
     async def hear_until(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The next message of that type with those fields; what comes before it is passed over."""
