@@ -257,7 +257,8 @@ class GatewayNode:
             streams = (link.stream for link in self.links.values())
             metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))
             for pool in self.pools():
-                metrics.child(metrics.UPSTREAM_HEALTHY, pool.name).set(pool.available)
+                if pool.members or pool.upstream.editable:  # others are not configured, and nobody's to mend
+                    metrics.child(metrics.UPSTREAM_HEALTHY, pool.name).set(pool.available)
             await asyncio.sleep(_MEASURE_SECONDS)
 
     def _progress(self) -> Iterator[ConnectionRecord]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
+import httpx
 import pytest
 
-from config.testing.gateway import Gateway
+from config.testing.gateway import Gateway, issue
 from experience.routes import ROUTES
 
 # What a path captures stands there by its name.
@@ -26,7 +28,11 @@ Answer = tuple[int, dict[str, str], str]
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    pages = {"EXTRA_APPS": "experience,config.tests.with_pages", "BODY_PATHS": "/told/"}
+    pages = {
+        "EXTRA_APPS": "experience,config.tests.with_pages",
+        "BODY_PATHS": "/told/",
+        "CHAT_SERVICE_URL": "",
+    }
     with Gateway.running("serve", tmp_path_factory.mktemp("gateway"), pages) as gateway:
         yield gateway
 
@@ -91,3 +97,18 @@ def test_ready_says_nothing_of_a_redis_that_there_is_none_of(gateway: Gateway) -
     with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)) as connection:
         connection.request("GET", "/ready")
         assert json.loads(connection.getresponse().read())["redis"] is None
+
+
+def test_a_route_that_nobody_configured_looks_like_none_that_is_down(gateway: Gateway) -> None:
+    assert json.loads(ask(gateway, "/ready")[2])["upstreams"].keys() == {"kb"}
+    deadline = time.monotonic() + 20
+    while 'upstream_healthy{backend="kb"}' not in (told := ask(gateway, "/metrics")[2]):
+        assert time.monotonic() < deadline
+    assert 'upstream_healthy{backend="chat"}' not in told
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", **key}
+    path = f"http://127.0.0.1:{gateway.port}/v1/chat/ws?token={issue()}"
+    refused = httpx.get(path, headers=upgrade, trust_env=False, timeout=20)
+    assert refused.status_code == 503
+    assert refused.json()["message"] == "No service is configured for this path."
+    gateway.program.wait_for_output(r"it has no members: CHAT_SERVICE_URL is unset")
