@@ -14,6 +14,7 @@ from proxy.api import LayerAway, Publication, apublish_many, child
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 100
+TOO_LARGE = "larger than MAX_EVENT_BYTES"
 
 
 class Announcer(Batches[Publication]):
@@ -24,7 +25,7 @@ class Announcer(Batches[Publication]):
         super().__init__(self._publish, most_at_once=MOST_AT_ONCE)
         self.instance = instance
         self.dropped = 0
-        self._drops = False  # since the last that was published: logged once until then
+        self._complaint = ""  # logged once, until something is published again
 
     def announce(self, topic: str, message: ServiceMessage) -> None:
         """Never waits."""
@@ -35,15 +36,21 @@ class Announcer(Batches[Publication]):
     async def _publish(self, some: list[Publication]) -> None:
         try:
             await apublish_many(some)
-            self._drops = False
+            self._complaint = self._complaint if self._complaint == TOO_LARGE else ""
             child(service_counts.ANNOUNCEMENTS_TOTAL, "published").inc(len(some))
-        except (LayerAway, ValueError) as error:
+        except LayerAway as error:
             self._drop(len(some), type(error).__name__)
+        except ValueError:  # one of them is to blame, and nothing was published
+            if len(some) == 1:
+                self._drop(1, TOO_LARGE)
+            else:
+                for each in some:
+                    await self._publish([each])
 
     def _drop(self, count: int, why: str) -> None:
-        if not self._drops:
+        if why != self._complaint:
             told = {"messages": count, "why": why, "dropped_before": self.dropped}
             log.warning("other instances are not told, and will look", extra=told)
-        self._drops = True
+        self._complaint = why
         self.dropped += count
         child(service_counts.ANNOUNCEMENTS_TOTAL, "dropped").inc(count)
