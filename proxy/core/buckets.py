@@ -7,6 +7,7 @@ it need not be kept: that is what bounds a map of them.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from proxy.core.limits import Rate
 
@@ -38,6 +39,19 @@ class Bucket:
         """Take `tokens` that were used up already, and answer the seconds until the debt is paid."""
         self._full_at, wait_seconds = charged(self._full_at, now, self._rate, tokens=tokens)
         return wait_seconds
+
+
+def take_of_all(buckets: Iterable[Bucket], now: float, *, tokens: float) -> float:
+    """Take `tokens` of each, and answer 0; or take nothing of any, and answer the longest wait."""
+    longest_seconds, afterwards = 0.0, []
+    for bucket in buckets:
+        full_at, wait_seconds = taken(bucket._full_at, now, bucket._rate, tokens=tokens)
+        afterwards.append((bucket, full_at))
+        longest_seconds = max(longest_seconds, wait_seconds)
+    if longest_seconds == 0.0:
+        for bucket, full_at in afterwards:
+            bucket._full_at = full_at
+    return longest_seconds
 
 
 class Buckets:
@@ -76,7 +90,7 @@ def charged(full_at: float, now: float, rate: Rate, *, tokens: float) -> tuple[f
 
     For what can only be counted once it is there: whoever sent it is not heard for so many seconds.
     """
-    after = max(full_at, now) + tokens / rate.per_second
+    after = max(full_at, now) + tokens * rate.seconds_each
     return after, max(after - now - rate.seconds, 0.0)
 
 
@@ -85,8 +99,8 @@ def taken(full_at: float, now: float, rate: Rate, *, tokens: float) -> tuple[flo
 
     A wait of 0 means that they could be taken.
     """
-    start = max(full_at, now)
-    after = start + min(tokens, rate.count) / rate.per_second
+    start = full_at if full_at > now else now
+    after = start + (tokens if tokens < rate.count else rate.count) * rate.seconds_each
     over_seconds = after - now - rate.seconds
     # A thousandth of a token is forgiven, so that rounding never refuses the last one of a bucket.
-    return (after, 0.0) if over_seconds <= 0.001 / rate.per_second else (full_at, over_seconds)
+    return (after, 0.0) if over_seconds <= 0.001 * rate.seconds_each else (full_at, over_seconds)

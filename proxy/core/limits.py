@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -60,6 +60,10 @@ class Rate:
 
     count: float
     seconds: float
+    seconds_each: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds_each", self.seconds / self.count)  # asked for each message
 
     @classmethod
     def parse(cls, text: str) -> Rate:

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from proxy.core import closes
 from proxy.core.answers import one_text
-from proxy.core.buckets import Bucket
+from proxy.core.buckets import Bucket, take_of_all
 from proxy.core.hook_failures import calling_hook
 from proxy.core.limits import BYTES_A_DROP, DROPPED_RATE, UNLIMITED, MessageLimits, OverRate, Rate
 from proxy.core.policies import Verdict
@@ -72,23 +72,20 @@ class MessageGate:
 
         `most`, which is at most `at_once`; or one, where the next would be refused rather than wait.
         """
-        seconds = self._wait_seconds(now, most)
+        seconds = self._take(now, most)
         if seconds and most > 1 and self.over is not OverRate.WAIT:
-            most, seconds = 1, self._wait_seconds(now, 1)
-        if seconds:
-            return 0, seconds
-        for bucket in self._messages:
-            bucket.take(now, tokens=most)
-        return most, 0.0
+            most, seconds = 1, self._take(now, 1)
+        return (0, seconds) if seconds else (most, 0.0)
 
-    def _wait_seconds(self, now: float, messages: int) -> float:
-        """How long so many messages have to wait."""
-        longest = 0.0
-        for bucket in self._messages:
-            longest = max(longest, bucket.wait_seconds(now, tokens=messages))
+    def _take(self, now: float, messages: int) -> float:
+        """Let so many messages begin, and answer 0; or answer how long they have to wait."""
+        owed_seconds = 0.0
         for bucket in self._sizes:
-            longest = max(longest, bucket.charge(now, tokens=0))
-        return longest
+            owed_seconds = max(owed_seconds, bucket.charge(now, tokens=0))
+        if owed_seconds:
+            waits = [bucket.wait_seconds(now, tokens=messages) for bucket in self._messages]
+            return max([owed_seconds, *waits])
+        return take_of_all(self._messages, now, tokens=messages)
 
     def charge(self, now: float, size_bytes: int) -> None:
         """Messages that were let in carried so much."""

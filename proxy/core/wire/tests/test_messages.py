@@ -98,9 +98,9 @@ def test_a_big_message_in_small_chunks_is_looked_at_only_when_it_may_be_whole() 
     looks: list[int] = []
 
     class Watched(MessageScanner):
-        def _header(self, chunk: bytes, position: int) -> tuple[int, int, int] | None:
+        def _only(self, chunk: bytes) -> Message | None:
             looks.append(len(chunk))
-            return super()._header(chunk, position)
+            return super()._only(chunk)
 
     scanner = Watched(masked=True, max_message_bytes=10_000)
     wire = encode_frame(2, bytes(10_000), mask=KEY)
