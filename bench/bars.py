@@ -197,10 +197,25 @@ def _events() -> Iterator[Bar]:
             yield bar(text=f"an event to the last of {clients}, {way}", unit="ms", value=last)
 
 
+def _chat() -> Iterator[Bar]:
+    costs = ratio("chat", "cpu_us", "chat", "fastapi-chat")
+    yield Bar(
+        of="chat",
+        text="CPU a message and its answer, both checked, to FastAPI + pydantic",
+        limit=0.35,
+        value=costs,
+    )
+    lost = astray(("chat", "chat"))
+    yield Bar(
+        of="chat", text="messages lost or out of order, worst round", limit=0, unit="messages", value=lost
+    )
+
+
 BARS = (
     *(*_round_trips(), *_idle_links(), *_busy_links()),
     *_actions(),
     *(*_session_costs(), *_session_latency()),
+    *_chat(),
     *_events(),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -19,6 +19,7 @@ class Carries(Enum):
     ECHOES = auto()
     ACTIONS = auto()  # behind it is the reference KB, and not what echoes
     SESSIONS = auto()  # nothing is behind it: agents publish in Redis
+    CHAT = auto()  # behind it is what answers as a chat's service
     EVENTS = auto()  # what echoes is behind it, but only its events are measured
 
 
@@ -99,6 +100,14 @@ CONTENDERS = (
         *(*_DAPHNE, "bench.proxies.naive_channels:application"),
     ),
     _gateway("workers", "splice, two workers on both cores", workers=2),
+    _gateway("chat", "chat, its messages checked", path="/v1/chat/ws", carries=Carries.CHAT),
+    replace(
+        _comparator(
+            "fastapi-chat", "FastAPI + websockets + pydantic on uvicorn, chat", *_uvicorn("fastapi_chat")
+        ),
+        path="/v1/chat/ws",
+        carries=Carries.CHAT,
+    ),
     _gateway("events", "topics that remember", path="/ws/room", routes="ROOM", carries=Carries.EVENTS),
     _gateway("sessions", "sessions", carries=Carries.SESSIONS),
     _gateway("sessions-workers", "sessions, two workers on both cores", workers=2, carries=Carries.SESSIONS),

@@ -30,6 +30,7 @@ class Profile:
     crowd_links: int = 10_000
     fanout_links: int = 500
     fanout_events: int
+    chat_messages: int
     published_events: int
     events_to_all: int = 10
     acting_links: tuple[int, ...] = (100, 1_000)
@@ -58,6 +59,7 @@ QUICK = Profile(
     idle_links_of_splice=(2_000, 5_000),
     crowds=False,
     fanout_events=400,
+    chat_messages=10_000,
     published_events=200,
     acting_seconds=2.0,
     session_messages=10_000,
@@ -77,6 +79,7 @@ FULL = Profile(
     idle_links_of_splice=(2_000, 5_000),
     crowds=True,
     fanout_events=2_000,
+    chat_messages=10_000,
     published_events=1_000,
     acting_seconds=10.0,
     session_messages=50_000,

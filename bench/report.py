@@ -107,6 +107,11 @@ def _sections(result: Result) -> Iterator[tuple[str, list[str]]]:
         [_by_measure(result, clients, (*LATENCY, *ACTION, *COUNTS, *BUSY))],
     )
     yield "Sessions: 200 B messages of agents to their viewers, over Redis", _sessions(result)
+    chat = {"chat": "50 links, closed loop"}
+    yield (
+        "Chat: a message and its answer, both checked",
+        [_by_measure(result, chat, (A_SECOND, ("CPU µs", "cpu_us", "{:.1f}"), *COUNTS, *BUSY))],
+    )
     yield "Events", _events(result)
 
 

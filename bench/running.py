@@ -147,6 +147,9 @@ def gateway_env(stage: Stage, places: Places, *, name: str) -> dict[str, str]:
         "CONNECT_RATE_PER_IP": "100000/s",
         "MESSAGE_RATE_PER_USER": "1000000/s",
         "EXPERIENCE_MESSAGE_RATE": "1000000/s",
+        "CHAT_MESSAGE_RATE_PER_USER": "1000000/s",
+        "CHAT_MESSAGE_RATE_PER_CONNECTION": "1000000/s",
+        "CHAT_PROBE": "websocket",  # what echoes is no chat's service
         "LOG_LEVEL": "WARNING",
         "DRAIN_SECONDS": "0",
     }
@@ -161,7 +164,9 @@ def start(
         (one, Places(port=next(ports), upstream_port=next(ports), redis_port=next(ports)))
         for one in contenders
     ]
-    echoing = [places.upstream_port for one, places in placed if one.carries is not Carries.ACTIONS]
+    echoing = [
+        places.upstream_port for one, places in placed if one.carries not in (Carries.ACTIONS, Carries.CHAT)
+    ]
     upstream = Child(
         python("-m", "bench.upstream", *map(str, echoing)),
         cores=stage.generator_cores,
@@ -180,6 +185,12 @@ def _start_one(
     redis = _start_redis(stage, contender, places)
     stack.callback(redis.stop)
     service = upstream
+    if contender.carries is Carries.CHAT:
+        command = python("-m", "bench.chat_service", str(places.upstream_port))
+        service = Child(
+            command, cores=stage.generator_cores, log=stage.folder / f"{contender.name}-service.log"
+        )
+        stack.callback(service.stop)
     if contender.carries is Carries.ACTIONS:
         service = _start_kb(stage, places, name=f"{contender.name}-kb")
         stack.callback(service.stop)

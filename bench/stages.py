@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
-from bench import load, measures, sessions
+from bench import chat, load, measures, sessions
 from bench.actions import actions
 from bench.contenders import DIRECT, Carries, Contender
 from bench.fanout import fanout
@@ -21,7 +21,7 @@ SESSION_RATE, SLOW_RATE = 5_000, 2_000
 
 def steps(profile: Profile) -> list[Step]:
     """Memory comes first of each stage, on proxies that have just started; events last, as they open most."""
-    stages = (_memory, _traffic, _connections, _actions, _session_crowds, _sessions, _events)
+    stages = (_memory, _traffic, _connections, _actions, _session_crowds, _sessions, _chat, _events)
     return [step for stage in stages for step in stage(profile)]
 
 
@@ -29,6 +29,8 @@ async def answers(running: Running) -> None:
     """Returns once a message came through it."""
     if running.contender.carries is Carries.SESSIONS:
         await sessions.hear_once(running)
+    elif running.contender.carries is Carries.CHAT:
+        await chat.send_once(running)
     else:
         await load.echo_once(running.url())
 
@@ -135,6 +137,13 @@ def _sessions(profile: Profile) -> Iterable[Step]:
     yield step(measure="session_most", rounds=profile.rounds, of=_among("sessions-workers"), taking=taking)
     taking = partial(sessions.new_sessions, count=profile.connections)
     yield step(measure="session_openings", rounds=profile.connection_rounds, of=_relays, taking=taking)
+
+
+def _chat(profile: Profile) -> Iterable[Step]:
+    taking = partial(chat.sends, links=50, messages=profile.chat_messages)
+    yield Step(
+        stage="chat", measure="chat", rounds=profile.rounds, of=_among("chat", "fastapi-chat"), taking=taking
+    )
 
 
 def _events(profile: Profile) -> Iterable[Step]:

@@ -31,6 +31,7 @@ BRIEF = Profile(
     crowd_links=6,
     fanout_links=2,
     fanout_events=50,
+    chat_messages=50,
     published_events=10,
     events_to_all=2,
     acting_links=(3,),
@@ -76,6 +77,14 @@ def test_every_relay_of_sessions_brings_messages_in_order_and_is_reported(tmp_pa
         assert figures.keys() == {*SESSIONS}
         assert all(one.get("disordered_most", 0) == 0 for one in figures.values())
     assert all(f"(`{name}`)" in written for name in SESSIONS)
+
+
+def test_a_chat_is_carried_by_both_that_check_it_and_is_reported(tmp_path):
+    medians, written = _measured(tmp_path, ("chat",))
+
+    assert medians["chat"].keys() == {"chat", "fastapi-chat"}
+    assert all(one["disordered_most"] == one["unanswered_most"] == 0 for one in medians["chat"].values())
+    assert "Chat: a message and its answer, both checked" in written
 
 
 def test_what_only_the_gateway_does_is_measured_and_reported(tmp_path):
