@@ -83,8 +83,8 @@ class Request:
         os.environ.clear()
         os.environ.update(self.env)
         os.chdir(self.cwd)
-        sys.path.insert(0, self.cwd)
         if self.argv[0] == "-m":
+            sys.path.insert(0, self.cwd)
             sys.argv[:] = self.argv[1:]
             runpy.run_module(self.argv[1], run_name="__main__", alter_sys=True)
         else:

@@ -76,9 +76,10 @@ class Server(ABC):
             program.wait_for_output(self.ready, within_seconds=self.start_seconds)
 
     def stop(self) -> None:
-        """End it in order. Nothing happens when it does not run."""
+        """End it in order, thawed if a test has frozen it. Nothing happens when it does not run."""
         if self.running:
             assert self.program is not None
+            self.program.send_signal(signal.SIGCONT)
             self.program.stop(number=self.stop_signal())
 
     def kill(self) -> None:
