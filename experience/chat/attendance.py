@@ -32,6 +32,8 @@ LATE_ROWS = 200
 class User:
     """One user's sockets here that hear everything."""
 
+    gathers = False
+
     def __init__(self, user_id: str, attendance: Attendance) -> None:
         self.id, self.topic, self._attendance = user_id, of_user(user_id), attendance
         self.sockets: set[ChatSocket] = set()

@@ -69,6 +69,8 @@ class Keeper(Protocol):
 class LiveConversation:
     """One conversation. `state` is None until it was read, and after it was found to be no more."""
 
+    gathers = False
+
     def __init__(self, conversation_id: str, keeper: Keeper) -> None:
         self.id, self.topic, self._keeper = conversation_id, of_conversation(conversation_id), keeper
         self.state: State | None = None

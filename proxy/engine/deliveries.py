@@ -1,5 +1,5 @@
-"""Events on their way to links of this process. Each gets all that one turn of the loop has for it together,
-so that they share a write; one for many is given to a few of them a turn.
+"""Events on their way to links of this process. A link that gathers gets all that one turn of the loop has
+for it together, so that they share a write; an event for many is given to a few of them a turn.
 
 Nine thousand links take a tenth of a second, in which nothing else would run. Each link hears its events in
 their order: one that some wait for waits behind them, and gets all of them at once.
@@ -27,7 +27,10 @@ BATCH_BYTES = 64 * 1024
 
 
 class Listener(Protocol):
-    """What topics are heard by: a link."""
+    """What topics are heard by: a link. `gathers`: what it gets together shares a write."""
+
+    @property
+    def gathers(self) -> bool: ...
 
     def inject(self, *events: Event) -> None:
         """Must not block and must not raise. Several are small together, so that they can share a write."""
@@ -44,20 +47,32 @@ class Deliveries:
         self._turn: asyncio.Handle | None = None
 
     def give(self, event: Event, links: Collection[Listener]) -> None:
-        """Have each of `links` get the event when this turn is over, behind what waits for it."""
+        """Have each of `links` get the event, behind what waits for it: when this turn is over.
+
+        A link that does not gather has an event for few at once, in its place among what its own leg says.
+        """
         if len(links) > FEW:
             for link in links:
                 (self._first.get(link) or self._then.setdefault(link, [])).append(event)
+            self._count += len(links)
         else:
             for link in links:
-                if link not in self._first:
-                    self._first[link] = self._then.pop(link, [])
-                self._first[link].append(event)
-        self._count += len(links)
+                self._give_soon(event, link)
         while self._count > MOST_WAITING:
             self._give_next()
         if self._count and self._turn is None:
             self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _give_soon(self, event: Event, link: Listener) -> None:
+        mine = self._first.get(link)
+        if mine is None:
+            mine = self._then.pop(link, None)
+            if mine is None and not link.gathers:
+                self._inject(link, (event,))
+                return
+            mine = self._first[link] = mine or []
+        mine.append(event)
+        self._count += 1
 
     def _take_turn(self) -> None:
         loop, self._turn = asyncio.get_running_loop(), None
@@ -83,10 +98,14 @@ class Deliveries:
     def _give_all(self, link: Listener, events: Sequence[Event]) -> None:
         self._count -= len(events)
         for batch in _batches(events):
-            try:
-                link.inject(*batch)
-            except Exception:
-                logger.exception("events could not be given to a link")
+            self._inject(link, batch)
+
+    @staticmethod
+    def _inject(link: Listener, events: Sequence[Event]) -> None:
+        try:
+            link.inject(*events)
+        except Exception:
+            logger.exception("events could not be given to a link")
 
 
 def _batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:

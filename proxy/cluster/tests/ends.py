@@ -13,7 +13,7 @@ from proxy.engine.links.link import Link
 class Ends:
     """A stream that notes how it was ended."""
 
-    buffered_bytes = 0
+    buffered_bytes, gathers = 0, False
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, str, ClosedBy]] = []

@@ -72,6 +72,8 @@ class SlowLayer(FailingLayer):
 class Ear:
     """A link that says what it hears."""
 
+    gathers = True
+
     def __init__(self, name: str, heard: Heard) -> None:
         self._name, self._heard = name, heard
 

@@ -32,7 +32,7 @@ MILL = "experience:mill"
 class Told:
     """A stream that notes what its client is told."""
 
-    buffered_bytes = 0
+    buffered_bytes, gathers = 0, False
 
     def __init__(self) -> None:
         self.words: list[tuple[str, list[str]]] = []

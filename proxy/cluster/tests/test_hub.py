@@ -21,6 +21,8 @@ TOPICS = ["user:1", "experience:e", "connection:c", "everyone"]
 
 
 class Deaf:
+    gathers = False
+
     def inject(self, *events: Event) -> None:
         raise AssertionError("nothing is published")
 

@@ -27,7 +27,11 @@ MAX_WAITING = 1000 + MOST_EVENTS
 
 
 class Stream(Protocol):
-    """Where a link's frames flow: a splice or a relay. No call waits, and none may raise."""
+    """Where a link's frames flow: a splice or a relay. No call waits, and none may raise. `gathers` is a
+    Listener's."""
+
+    @property
+    def gathers(self) -> bool: ...
 
     @property
     def buffered_bytes(self) -> int:
@@ -85,6 +89,10 @@ class Link:
             "client_address": record.client_address,
             "user_id": record.user_id,
         }
+
+    @property
+    def gathers(self) -> bool:
+        return self.stream is not None and self.stream.gathers
 
     def begin(self, stream: Stream) -> None:
         """Accepted: frames flow from now on; what was published meanwhile comes first."""

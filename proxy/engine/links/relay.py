@@ -50,6 +50,7 @@ class Relay:
         "_judge_out", "_limits", "_loop", "_outbox", "_running", "_send_up_seconds", "_telling", "_terms",
         "_upstream", "slot",
     )  # fmt: skip
+    gathers = False
     # Whether an upstream that takes no message in time ends the link; one that resumes sees to it itself.
     bounds_sends_up: ClassVar[bool] = True
 

@@ -60,6 +60,7 @@ class Splice:
         "_deadline", "_life", "_moved_at", "_on_client_gone", "_timeouts", "_unsent", "down", "ended",
         "loop", "slot", "terms", "up",
     )  # fmt: skip
+    gathers = True
 
     def __init__(
         self,

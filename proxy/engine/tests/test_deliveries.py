@@ -14,6 +14,8 @@ from proxy.engine.deliveries import Deliveries
 
 
 class Ear:
+    gathers = True
+
     def __init__(self) -> None:
         self.heard: list[str] = []
 
@@ -92,6 +94,20 @@ async def test_what_one_turn_has_for_a_link_comes_together_in_bounded_parts() ->
     await asyncio.sleep(0)
     assert ear.heard == ["01234" + "x" * 40_000, "y" * 40_000]
     assert other.heard == ["x" * 40_000]
+
+
+async def test_who_does_not_gather_has_an_event_at_once_unless_another_waits_for_it() -> None:
+    class AtOnce(Ear):
+        gathers = False
+
+    made, ears = Deliveries(), [AtOnce() for _ in range(100)]
+    made.give(Event("first"), ears[:1])
+    assert ears[0].heard == ["first"]
+    made.give(Event("all"), ears)
+    made.give(Event("behind"), ears[:1])
+    assert ears[0].heard == ["first"]
+    await asyncio.sleep(0)
+    assert ears[0].heard == ["first", "all", "behind"]
 
 
 async def test_what_waits_is_bounded_and_what_comes_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from proxy.engine.links.link import Link
 class Stream:
     """Keeps what it is given."""
 
-    buffered_bytes = 0
+    buffered_bytes, gathers = 0, False
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ from proxy.tests.counting import counted
 class NotingStream:
     """A stream that remembers what it was told."""
 
-    buffered_bytes = 0
+    buffered_bytes, gathers = 0, False
 
     def __init__(self) -> None:
         self.told: list[object] = []

@@ -233,7 +233,7 @@ async def test_a_link_goes_on_with_its_record_its_counts_and_its_expiry() -> Non
 class Ended:
     """A stream that only knows how it was ended."""
 
-    buffered_bytes = 0
+    buffered_bytes, gathers = 0, False
 
     def __init__(self) -> None:
         self.end_of: asyncio.Future[End] = asyncio.get_running_loop().create_future()
