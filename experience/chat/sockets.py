@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Of this process's memory, which a character takes one to four of.
 MOST_WAITING_BYTES = 1 << 20
-# What a text costs beside its characters.
-TEXT_BYTES = 100
 # Messages of one socket that are on their way to the database; then no more of it is read.
 MOST_UNDER_WAY = 32
 PING_SECONDS = 30
@@ -49,7 +49,7 @@ class ChatSocket:
         if self._close is not None:
             return
         self._waiting.append(text)
-        self._waiting_bytes += len(text) + TEXT_BYTES
+        self._waiting_bytes += sys.getsizeof(text)
         if self._waiting_bytes > MOST_WAITING_BYTES:
             log.warning("a client reads too slowly", extra={"user_id": self.user_id})
             service_counts.SLOW_CONSUMERS_TOTAL.inc()
@@ -80,7 +80,7 @@ class ChatSocket:
             self._wake.clear()
             while self._waiting:
                 text = self._waiting.popleft()
-                self._waiting_bytes -= len(text) + TEXT_BYTES
+                self._waiting_bytes -= sys.getsizeof(text)
                 await self._send({"type": "websocket.send", "text": text})
         await self._send({"type": "websocket.close", "code": self._close.code, "reason": self._close.reason})
 
