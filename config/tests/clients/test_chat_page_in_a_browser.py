@@ -252,6 +252,8 @@ async def test_who_is_refused_or_blocked_is_told_why_and_may_try_again(
     async with visiting(browser, f"{house.url}/chat/#token={forged}") as page:
         await expect(page.get_by_role("alert").filter(has_text="authentication failed")).to_be_visible()
         await expect(page.get_by_label("Token")).to_be_focused()
+    async with visiting(browser, f"{house.url}/chat/#token=half.a-token") as page:
+        await expect(page.get_by_role("alert").filter(has_text="That is no token.")).to_be_visible()
     async with two_talking(browser, house, new_user(), new_user()) as (ada, bob):
         await bob.page.get_by_role("button", name="Block").click()
         await expect(ada.page.get_by_text("has blocked you.")).to_be_visible()
@@ -266,6 +268,16 @@ async def test_who_is_refused_or_blocked_is_told_why_and_may_try_again(
         await ada.text.press("Enter")
         await expect(ada.page.get_by_text("Too long: 4001 characters, of 4000 at most.")).to_be_visible()
         await expect(ada.text).to_have_value("x" * 4001)
+
+
+async def test_another_users_address_in_the_same_tab_is_that_user(browser: Browser, house: ChatHouse) -> None:
+    ada, bob = new_user(), new_user()
+    async with talking(browser, house, ada) as at_ada:
+        await at_ada.begin(bob)
+        await at_ada.page.goto(f"{house.url}/chat/#token={issue(bob)}")
+        await expect(at_ada.page.locator("#me")).to_have_text(bob)
+        await expect(at_ada.conversation(ada)).to_be_visible()
+        assert at_ada.page.url == f"{house.url}/chat/"
 
 
 async def test_on_a_phone_all_fits_light_and_dark_and_axe_finds_nothing_amiss(

@@ -8,16 +8,21 @@ import { Thread } from "./thread.js";
 const KEPT = "sluicegate-chat-token"; // of this tab alone
 const REFUSED = "sluicegate-chat-refused"; // why the last token was, for who is asked for another
 
-let token = takenFromFragment() ?? sessionStorage.getItem(KEPT);
+const NO_TOKEN = "That is no token.";
+
+const fragments = takenFromFragment();
+let token = fragments ?? sessionStorage.getItem(KEPT);
 if (token && tokenOf(token)) comeIn();
-else askForToken();
+else askForToken(fragments && NO_TOKEN);
 
 element("login").addEventListener("submit", (event) => {
   event.preventDefault();
   token = element("token").value.trim();
   if (tokenOf(token)) comeIn();
-  else element("refused").textContent = "That is no token.";
+  else element("refused").textContent = NO_TOKEN;
 });
+// Another user's address, given to this tab, loads nothing by itself: only the fragment is another one.
+addEventListener("hashchange", () => location.hash.startsWith("#token=") && location.reload());
 
 /** A fragment reaches no server and no log; it leaves the address bar, too. */
 function takenFromFragment() {
@@ -26,10 +31,10 @@ function takenFromFragment() {
   return given;
 }
 
-function askForToken() {
+function askForToken(why) {
   element("login").hidden = false;
   element("token").focus();
-  element("refused").textContent = sessionStorage.getItem(REFUSED) ?? "";
+  element("refused").textContent = why || (sessionStorage.getItem(REFUSED) ?? "");
   sessionStorage.removeItem(REFUSED);
 }
 
