@@ -35,13 +35,26 @@ export interface ConversationBlocked {
   by_user_id: string;
   target_user_id: string;
 }
+/** No block keeps the two apart any more. */
+export interface ConversationUnblocked {
+  type: "conversation.unblocked";
+  conversation_id: string;
+  by_user_id: string;
+  target_user_id: string;
+}
 export interface ConversationChanged {
   type: "conversation.changed";
   conversation_id: string;
   participants: string[];
 }
 /** What the service says. */
-export type Said = MessageCreated | MessageRead | ConversationTyping | ConversationBlocked | ConversationChanged;
+export type Said =
+  | MessageCreated
+  | MessageRead
+  | ConversationTyping
+  | ConversationBlocked
+  | ConversationUnblocked
+  | ConversationChanged;
 
 export interface Conversation {
   id: string;

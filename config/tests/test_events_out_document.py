@@ -101,6 +101,8 @@ def test_the_subjects_of_the_document_are_those_that_are_used() -> None:
     created = outgoing.message_created(
         "CONVERSATION", message_id="1", sender_id="a", text="", created_at=0, participants=[]
     )
-    blocked = outgoing.conversation_blocked("CONVERSATION", by_user_id="a", target_user_id="b")
+    users = {"by_user_id": "a", "target_user_id": "b"}
+    blocked = outgoing.conversation_blocked("CONVERSATION", **users)
+    unblocked = outgoing.conversation_unblocked("CONVERSATION", **users)
     rows = table(DOCUMENT, "subject, or routing key", "the body, in JSON")
-    assert [subject for subject, _ in rows] == [created.subject, blocked.subject]
+    assert [subject for subject, _ in rows] == [created.subject, blocked.subject, unblocked.subject]

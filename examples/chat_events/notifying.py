@@ -32,4 +32,6 @@ def line(event: dict[str, Any]) -> str:
         return f"notify {', '.join(others)}: {message['sender_id']} in {where}: {message['text']}"
     if event["type"] == "conversation.blocked":
         return f"{event['by_user_id']} has blocked {event['target_user_id']} in {where}"
+    if event["type"] == "conversation.unblocked":
+        return f"{event['by_user_id']} and {event['target_user_id']} may write to each other in {where}"
     return f"an event that is new to us: {event['type']}"

@@ -18,6 +18,7 @@ from experience.chat.messages import (
     ConversationBlocked,
     ConversationChanged,
     ConversationTyping,
+    ConversationUnblocked,
     MessageCreated,
     MessageRead,
     ServiceMessage,
@@ -246,8 +247,8 @@ class LiveConversation:
             self.has_read(message.user_id, sequence, at=message.read_at)
         elif isinstance(message, ConversationTyping):
             self.types(message.user_id, message.state, here=False)
-        elif isinstance(message, ConversationBlocked | ConversationChanged):
-            if isinstance(message, ConversationBlocked):
+        elif isinstance(message, ConversationBlocked | ConversationUnblocked | ConversationChanged):
+            if not isinstance(message, ConversationChanged):
                 self._tell(self.sockets, message)
             self._keeper.is_stale(self)
 

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from experience.chat import outgoing
-from experience.chat.messages import ConversationBlocked, ConversationChanged
+from experience.chat.messages import ConversationBlocked, ConversationChanged, ConversationUnblocked
 from experience.chat.models import Block, Conversation, Participant
 from experience.chat.refusals import NoSuchConversation, TooMany
 from experience.chat.topics import of_conversation, of_user
@@ -102,12 +102,16 @@ def block(by: str, target: str) -> None:
 
 
 def unblock(by: str, target: str) -> bool:
-    """Take it back; whether there was any."""
+    """Take it back; whether there was any. It is told where the other has not blocked as well."""
     with transaction.atomic():
         gone, _ = Block.objects.filter(by_user_id=by, target_user_id=target).delete()
-        if gone:
-            for each in _begin_changes_of_two(by, target):
-                _tell_changed(each, sorted([by, target]))
+        conversations = _begin_changes_of_two(by, target) if gone else []
+        if not Block.objects.filter(by_user_id=target, target_user_id=by).exists():
+            for each in conversations:
+                told = ConversationUnblocked(conversation_id=each, by_user_id=by, target_user_id=target)
+                publish_on_commit(of_conversation(each), msgspec.to_builtins(told))
+                event = outgoing.conversation_unblocked(each, by_user_id=by, target_user_id=target)
+                outgoing.write([event])
     return bool(gone)
 
 

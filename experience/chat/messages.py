@@ -23,6 +23,7 @@ __all__ = [
     "ConversationBlocked",
     "ConversationChanged",
     "ConversationTyping",
+    "ConversationUnblocked",
     "Error",
     "InvalidMessage",
     "MessageCreated",
@@ -166,6 +167,16 @@ class ConversationBlocked(_Message, frozen=True, gc=False, tag="conversation.blo
     target_user_id: UserId
 
 
+class ConversationUnblocked(_Message, frozen=True, gc=False, tag="conversation.unblocked"):
+    """No block keeps the two apart any more; `by_user_id` has taken the last one back."""
+
+    IDS = ("conversation_id", "by_user_id", "target_user_id")
+
+    conversation_id: Id
+    by_user_id: UserId
+    target_user_id: UserId
+
+
 class ConversationChanged(_Message, frozen=True, gc=False, tag="conversation.changed"):
     """Made, joined or left: who takes part from now on."""
 
@@ -207,6 +218,7 @@ ServiceMessage = (
     | MessageRead
     | ConversationTyping
     | ConversationBlocked
+    | ConversationUnblocked
     | ConversationChanged
     | ServicePing
     | ServicePong

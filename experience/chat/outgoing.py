@@ -38,13 +38,22 @@ def message_created(
 
 def conversation_blocked(conversation_id: str, *, by_user_id: str, target_user_id: str) -> Outgoing:
     """That one of a conversation's two users has blocked the other."""
+    return _of_a_block("conversation.blocked", conversation_id, by_user_id, target_user_id)
+
+
+def conversation_unblocked(conversation_id: str, *, by_user_id: str, target_user_id: str) -> Outgoing:
+    """That no block keeps its two users apart any more; `by_user_id` has taken the last one back."""
+    return _of_a_block("conversation.unblocked", conversation_id, by_user_id, target_user_id)
+
+
+def _of_a_block(kind: str, conversation_id: str, by_user_id: str, target_user_id: str) -> Outgoing:
     body = {
-        "type": "conversation.blocked",
+        "type": kind,
         "conversation_id": conversation_id,
         "by_user_id": by_user_id,
         "target_user_id": target_user_id,
     }
-    return Outgoing(_subject("conversation.blocked", conversation_id), body, conversation_id)
+    return Outgoing(_subject(kind, conversation_id), body, conversation_id)
 
 
 def write(events: Iterable[Outgoing]) -> None:

@@ -261,6 +261,7 @@ async def test_who_is_refused_or_blocked_is_told_why_and_may_try_again(
         await expect(ada.page.locator(".failed")).to_contain_text("Not sent: One of you has blocked")
         await bob.page.get_by_role("button", name="Unblock").click()
         await expect(bob.page.get_by_text("You have unblocked")).to_be_visible()
+        await expect(ada.page.get_by_text("has unblocked you.")).to_be_visible()
         await ada.page.get_by_role("button", name="Try again").click()
         await bob.sees("hello?")
         await ada.sees("hello?")

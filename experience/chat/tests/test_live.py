@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from experience.chat.live import LiveConversation
-from experience.chat.messages import ServiceMessage
+from experience.chat.messages import ConversationBlocked, ConversationUnblocked, ServiceMessage, encode
 from experience.chat.store import State
+from proxy.api import Event
 
 
 class Keeper:
-    """Notes nothing: what is stale or missing is the services' to see to."""
+    """Notes what is stale, and no more: what is missing is the services' to see to."""
 
     instance = "this one"
 
-    def is_stale(self, conversation: LiveConversation) -> None: ...
+    def __init__(self) -> None:
+        self.stale: list[str] = []
+
+    def is_stale(self, conversation: LiveConversation) -> None:
+        self.stale.append(conversation.id)
 
     def lacks(self, conversation: LiveConversation) -> None: ...
 
@@ -64,3 +71,18 @@ async def test_what_is_asked_for_is_answered_by_no_reading_that_began_before() -
     assert not waiting.done()
     conversation.became(State(2, 0, {"alice": 0, "bob": 0}, False), answers=2)
     await waiting
+
+
+@pytest.mark.parametrize("kind", [ConversationBlocked, ConversationUnblocked])
+async def test_a_block_and_its_end_are_told_and_looked_up(
+    kind: type[ConversationBlocked | ConversationUnblocked],
+) -> None:
+    keeper = Keeper()
+    conversation, ears = LiveConversation("c", keeper), [Ear("alice"), Ear("bob")]
+    conversation.became(State(1, 0, {"alice": 0, "bob": 0}, False), answers=1)
+    conversation.sockets.update(ears)
+
+    told = kind("c", "alice", "bob")
+    conversation.inject(Event(encode(told)))
+    assert [ear.heard for ear in ears] == [[kind.__struct_config__.tag]] * 2
+    assert keeper.stale == ["c"]

@@ -37,14 +37,14 @@ def test_a_message_and_a_block_leave_by_the_subjects_and_in_the_words_of_the_doc
         "message": {"id": "c1.7", "sender_id": "alice", "text": "hello\0 ☃", "created_at": 1767225600},
         "participants": ["alice", "bob"],
     }
-    blocked = outgoing.conversation_blocked("c1", by_user_id="alice", target_user_id="bob")
-    assert (blocked.subject, blocked.key) == ("chat.conversation.blocked.c1", "c1")
-    assert blocked.body == {
-        "type": "conversation.blocked",
-        "conversation_id": "c1",
-        "by_user_id": "alice",
-        "target_user_id": "bob",
-    }
+    users = {"by_user_id": "alice", "target_user_id": "bob"}
+    for tell, kind in (
+        (outgoing.conversation_blocked, "conversation.blocked"),
+        (outgoing.conversation_unblocked, "conversation.unblocked"),
+    ):
+        told = tell("c1", **users)
+        assert (told.subject, told.key) == (f"chat.{kind}.c1", "c1")
+        assert told.body == {"type": kind, "conversation_id": "c1", **users}
 
 
 @pytest.mark.parametrize("conversation_id", ["a.b", "a b", "*", ">", "#", "ä", "%2E", "c" * 128])

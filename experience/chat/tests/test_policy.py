@@ -160,7 +160,8 @@ def test_no_label_is_a_clients() -> None:
     assert labels <= {
         "message.send", "typing.set", "read.set", "ping", "pong", "binary", "error",
         "message.created", "message.read",
-        "conversation.typing", "conversation.blocked", "conversation.changed",
+        "conversation.typing", "conversation.blocked", "conversation.unblocked",
+        "conversation.changed",
     }  # fmt: skip
 
 

@@ -31,6 +31,15 @@ def changed(conversation_id: str, *participants: str) -> dict[str, Any]:
     }
 
 
+def unblocked(conversation_id: str, *, by: str, target: str) -> dict[str, Any]:
+    return {
+        "type": "conversation.unblocked",
+        "conversation_id": conversation_id,
+        "by_user_id": by,
+        "target_user_id": target,
+    }
+
+
 def version(conversation_id: str) -> int:
     return Conversation.objects.get(pk=conversation_id).version
 
@@ -199,8 +208,19 @@ def test_a_block_is_taken_back_by_who_made_it(query: str, body: object) -> None:
     assert call("DELETE", BLOCKS, {"user_id": "alice"}, by="bob") == (204, None)
     assert (told(), Block.objects.count()) == ([], 1)
     assert call("DELETE", BLOCKS + query, body, by="alice") == (204, None)
-    assert told() == [(f"chat:c.{ours}", changed(ours, "alice", "bob"))]
+    assert told() == [(f"chat:c.{ours}", unblocked(ours, by="alice", target="bob"))]
     assert (version(ours), Block.objects.count()) == (3, 0)
+
+
+def test_of_two_blocks_the_end_of_the_last_is_told() -> None:
+    ours = make("alice", "bob")
+    for by, target in (("alice", "bob"), ("bob", "alice")):
+        call("POST", BLOCKS, {"user_id": target}, by=by)
+    told()
+    assert call("DELETE", BLOCKS, {"user_id": "bob"}, by="alice") == (204, None)
+    assert told() == []
+    assert call("DELETE", BLOCKS, {"user_id": "alice"}, by="bob") == (204, None)
+    assert told() == [(f"chat:c.{ours}", unblocked(ours, by="bob", target="alice"))]
 
 
 def test_nobody_brings_together_whom_a_block_keeps_apart() -> None:

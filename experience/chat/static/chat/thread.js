@@ -96,6 +96,7 @@ export class Thread {
     else if (said.type === "message.read") this.#read(said.user_id, said.up_to_message_id);
     else if (said.type === "conversation.typing") this.#types(said.user_id, said.state);
     else if (said.type === "conversation.blocked") this.#hasBlocked(said.by_user_id, said.target_user_id);
+    else if (said.type === "conversation.unblocked") this.#hasUnblocked(said.by_user_id, said.target_user_id);
     else if (said.type === "conversation.changed") this.#changed(said.participants);
   }
 
@@ -322,5 +323,11 @@ export class Thread {
     if (by === this.#me) this.#blocked.add(target);
     this.#drawBlock();
     this.#note(by === this.#me ? `You have blocked ${target}.` : `${by} has blocked you.`);
+  }
+
+  #hasUnblocked(by, target) {
+    if (by !== this.#me) return this.#note(`${by} has unblocked you.`);
+    this.#blocked.delete(target); // in another tab
+    this.#drawBlock();
   }
 }
