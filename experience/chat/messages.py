@@ -228,6 +228,9 @@ ServiceMessage = (
 _TYPES = {
     kind: str(kind.__struct_config__.tag) for kind in (*get_args(ClientMessage), *get_args(ServiceMessage))
 }
+_STATES = get_args(State)
+_OF_CLIENTS = {"type": [_TYPES[kind] for kind in get_args(ClientMessage)], "state": _STATES}
+_OF_SERVICE = {"type": [_TYPES[kind] for kind in get_args(ServiceMessage)], "state": _STATES}
 _decode_client = msgspec.json.Decoder(ClientMessage).decode
 _decode_service = msgspec.json.Decoder(ServiceMessage).decode
 _encode = msgspec.json.Encoder().encode
@@ -255,7 +258,7 @@ def decode_client(payload: bytes, *, most_characters: int = MOST_TEXT_CHARACTERS
     try:
         message: ClientMessage = _decode_client(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(payload, str(error)) from None
+        raise explain(payload, str(error), choices=_OF_CLIENTS) from None
     quotes = message.quotes
     if payload.count(_QUOTE) != quotes and _quotes(payload) != quotes:
         look_through(payload)
@@ -279,7 +282,7 @@ def decode_service(payload: bytes) -> ServiceMessage:
     try:
         message: ServiceMessage = _decode_service(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(payload, str(error)) from None
+        raise explain(payload, str(error), choices=_OF_SERVICE) from None
     quotes = message.quotes
     if payload.count(_QUOTE) != quotes and _quotes(payload) != quotes:
         look_through(payload)  # there is more in it: of that, too, nothing may come twice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,8 +52,11 @@ class _Twice(Exception):
     """A name stands twice in one object."""
 
 
-def explain(payload: bytes, why: str) -> InvalidMessage:
-    """What is wrong with a message that could not be read; `why` is what msgspec says of it."""
+def explain(payload: bytes, why: str, *, choices: Mapping[str, Sequence[str]]) -> InvalidMessage:
+    """What is wrong with a message that could not be read; `why` is what msgspec says of it.
+
+    `choices` has what is taken by fields that take some words only.
+    """
     try:
         parsed = look_through(payload)
     except InvalidMessage as mistake:
@@ -63,7 +67,10 @@ def explain(payload: bytes, why: str) -> InvalidMessage:
         if _is_halved(name) or _is_halved(value):
             why = "half of a surrogate pair is no character"
             return InvalidMessage.of(name, why, idempotency_key=_key_of(parsed))
-    return InvalidMessage.of(*_field_and_reason(why), idempotency_key=_key_of(parsed))
+    field, said = _field_and_reason(why)
+    if field in choices and said != "is missing":
+        said = f"is one of {', '.join(choices[field])}"
+    return InvalidMessage.of(field, said, idempotency_key=_key_of(parsed))
 
 
 def look_through(payload: bytes) -> Any:

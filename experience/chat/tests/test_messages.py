@@ -162,6 +162,22 @@ def test_what_is_wrong_with_a_clients_message_is_named(payload: bytes, field: st
 
 
 @pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b'{"type":"message.sent"}', "type: is one of message.send, read.set, typing.set, ping, pong"),
+        (b'{"type":7}', "type: is one of message.send, read.set, typing.set, ping, pong"),
+        (b'{"type":"typing.set","conversation_id":"c","state":"On"}', "state: is one of on, off"),
+        (b'{"type":"typing.set","conversation_id":"c","state":true}', "state: is one of on, off"),
+        (b'{"type":"typing.set","conversation_id":"c"}', "state: is missing"),
+    ],
+)
+def test_of_a_field_that_takes_some_words_they_are_told(payload: bytes, said: str) -> None:
+    with pytest.raises(InvalidMessage) as raised:
+        decode_client(payload)
+    assert raised.value.message == said
+
+
+@pytest.mark.parametrize(
     "payload",
     [
         b"",
