@@ -52,6 +52,8 @@ async def played(gateway: Gateway, server: Server, listener: Callable[[], Progra
         await asyncio.to_thread(gateway.manage, "shell", "-v0", "-c", code.replace("hello", "bye"))
         again = listener()
         await asyncio.to_thread(again.wait_for_output, "bye", within_seconds=60)
+    assert "again in a second: " in program.output
+    assert "Traceback" not in program.output
     assert lines(again)[-1] == NOTIFIED.replace("hello", "bye")
 
 

@@ -19,13 +19,17 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from notifying import Seen, line
 
 
+async def meanwhile(_: Exception) -> None:
+    """Of what is raised, too: nats-py would print a traceback for each server that does not answer."""
+
+
 async def follow(url: str, *, stream: str, name: str, seen: Seen) -> None:
     """Until the connection is lost. The server remembers where `name` is."""
     # One at a time: were several under way, what came back would be behind what is new.
     config = ConsumerConfig(
         ack_policy=AckPolicy.EXPLICIT, deliver_policy=DeliverPolicy.ALL, max_ack_pending=1
     )
-    async with await nats.connect(url, allow_reconnect=False) as client:
+    async with await nats.connect(url, allow_reconnect=False, error_cb=meanwhile) as client:
         reading = await client.jetstream().pull_subscribe("", durable=name, stream=stream, config=config)
         while client.is_connected:
             try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 
 import aio_pika
 from aio_pika.exceptions import AMQPError
@@ -44,6 +45,8 @@ async def main() -> None:
     arguments.add_argument("--prefix", default="chat")
     arguments.add_argument("--name", default="notifications")
     asked = arguments.parse_args()
+    # It would print a traceback for a connection that is lost, beside the line below.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     seen = Seen()
     while True:
         try:
