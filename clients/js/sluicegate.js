@@ -229,7 +229,7 @@ export class GatewaySocket extends EventTarget {
     } catch (error) {
       if (this.#dial !== dial) return;
       this.#tell("error", error);
-      this.#ended(dial, lost("no attempt was possible"));
+      this.#ended(dial, lost(`no attempt was possible: ${error?.message ?? error}`)); // which a page may show alone
     }
   }
 

@@ -5,8 +5,7 @@
  */
 import { computed, onScopeDispose, shallowRef } from "vue";
 import { Chat } from "./chat.js";
-
-const MOST_MESSAGES = 200;
+import { MOST_MESSAGES, isNoTyping } from "./chat/kept.js";
 
 /**
  * Connects at once, and is closed with the component (or effect scope) that it is called in.
@@ -45,5 +44,3 @@ export function useWebSocket(gateway, options) {
     setTypingState: (...typing) => chat.setTypingState(...typing),
   };
 }
-
-const isNoTyping = ({ type }) => type !== "conversation.typing";

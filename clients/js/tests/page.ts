@@ -1,6 +1,7 @@
 // A page as its types have it: compiled by types.test.js, never run. A line that may not compile says so.
 import { CLOSES, ComeBack, GatewaySocket, SendError, type Ended, type State } from "sluicegate-client";
 import { Chat, ChatError, type ChatMessage, type Conversation } from "sluicegate-client/chat";
+import { useChat } from "sluicegate-client/react";
 import { useWebSocket } from "sluicegate-client/vue";
 
 const socket = new GatewaySocket("wss://gateway.example.org/ws", {
@@ -37,3 +38,7 @@ export const failure = (error: SendError): boolean => error.code === "queue_full
 const { messages, isConnected, sendChatMessage } = useWebSocket(undefined, { token: () => "token", mostMessages: 50 });
 export const shown: string[] = messages.value.map(({ type }) => type);
 export const sent: Promise<ChatMessage> | null = isConnected.value ? sendChatMessage("c", "hi") : null;
+
+const used = useChat("https://gateway.example.org", { token: () => "token", keep: ({ type }) => type === "message.created" });
+export const last: string | undefined = used.messages.at(-1)?.conversation_id;
+export const why: string | undefined = used.error && "reason" in used.error ? used.error.reason : used.error?.message;

@@ -5,7 +5,7 @@ import ts from "typescript";
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-const MODULES = ["sluicegate", "chat", "vue"];
+const MODULES = ["sluicegate", "chat", "react", "vue"];
 const files = [here("./page.ts"), ...MODULES.map((name) => here(`../${name}.d.ts`))];
 const program = ts.createProgram(files, {
   strict: true,

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(120), needs_node]
 NPM = {
     "chat": ["ws"],
     "vue": ["vue", "ws"],
-    "react": ["react", "react-test-renderer", "ws"],
-    "types": ["typescript", "vue"],
+    "react": ["react", "react-test-renderer", "typescript", "ws"],
+    "types": ["react", "typescript", "vue"],
 }
 PING: dict[str, Any] = {"ping": {"type": "ping"}}
 ADA = "ada"
