@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(120)]
 
 WSCAT = next(kind for kind in KINDS if kind.name == "wscat")
 LINE = re.compile(r"^\$? ?(wscat -.*?)(?:  # (.+))?$", re.MULTILINE)
+BY_HAND = "chat-protocol.md"  # whose lines are played in their order, before a chat (test_chat_by_hand.py)
 AUTHORITY = re.compile(r"wss?://[\w.-]+(:\d+)?/")
 ANSWER_SECONDS = 30.0
 
@@ -48,6 +49,7 @@ def lines() -> list[Line]:
     return [
         Line(document.name, words, says or ("> " if "--execute" in words else "Connected"))
         for document in documents
+        if document.name != BY_HAND
         for words, says in LINE.findall(document.read_text())
     ]
 
