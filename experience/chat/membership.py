@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from experience.chat import outgoing
 from experience.chat.messages import ConversationBlocked, ConversationChanged, ConversationUnblocked
-from experience.chat.models import Block, Conversation, Participant
+from experience.chat.models import Block, Conversation, Message, Participant
 from experience.chat.refusals import NoSuchConversation, TooMany
 from experience.chat.topics import of_conversation, of_user
 from experience.settings import CHAT_MAX_PARTICIPANTS
@@ -82,6 +82,8 @@ def delete(conversation_id: str) -> None:
     with transaction.atomic():
         _begin_change(conversation_id)
         _tell_changed(conversation_id, [])
+        Message.objects.filter(conversation_id=conversation_id).delete()  # long, and further ones may come
+        _keep_messages_out(conversation_id)
         Conversation.objects.filter(pk=conversation_id).delete()
 
 
@@ -94,11 +96,14 @@ def block(by: str, target: str) -> None:
     with transaction.atomic():
         _, is_new = Block.objects.get_or_create(by_user_id=by, target_user_id=target)
         if is_new:
-            for each in _begin_changes_of_two(by, target):
+            of_two = _begin_changes_of_two(by, target)
+            for each in of_two:
                 told = ConversationBlocked(conversation_id=each, by_user_id=by, target_user_id=target)
                 publish_on_commit(of_conversation(each), msgspec.to_builtins(told))
-                event = outgoing.conversation_blocked(each, by_user_id=by, target_user_id=target)
-                outgoing.write([event])
+            blocked = (
+                outgoing.conversation_blocked(each, by_user_id=by, target_user_id=target) for each in of_two
+            )
+            outgoing.write(blocked)
 
 
 def unblock(by: str, target: str) -> bool:
@@ -129,9 +134,15 @@ def _begin_change(conversation_id: str) -> None:
         raise NoSuchConversation
 
 
+def _keep_messages_out(conversation_id: str) -> None:
+    """From now on, until this transaction has ended; those that were on their way have arrived then."""
+    Conversation.objects.select_for_update().get(pk=conversation_id)
+
+
 def _begin_changes_of_two(one: str, other: str) -> list[str]:
     """Likewise of all that just these two take part in."""
-    found = Conversation.objects.select_for_update().filter(pk__in=_of_two(one, other))
+    # No key, or a service with a message for one of them would wait for us, with all its other messages.
+    found = Conversation.objects.select_for_update(no_key=True).filter(pk__in=_of_two(one, other))
     ids = list(found.order_by("pk").values_list("pk", flat=True))  # in one order, or two of us would lock up
     Conversation.objects.filter(pk__in=ids).update(version=F("version") + 1)
     return ids

@@ -6,13 +6,15 @@ of them in, and the other's statement is made again.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Exists, OuterRef, Q, Subquery
 
@@ -21,8 +23,15 @@ from experience.chat.identities import message_id
 from experience.chat.models import Block, Conversation, Message, Participant
 from proxy.api import Outgoing
 
+log = logging.getLogger(__name__)
+
 # Services that number the messages of one conversation at once; each may win before this one does.
 MOST_ATTEMPTS = 100
+# Users who send keys crosswise to several services lock these up, for a second each time.
+MOST_TIMES_LOCKED_UP = 3
+# How long each further conversation is waited for, once one was waited for in vain.
+HELD_MILLISECONDS = 50
+_LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 _INSERT = """
 INSERT INTO chat_message (conversation_id, sequence, sender_id, text, idempotency_key, created_at)
 VALUES (
@@ -82,25 +91,75 @@ class Contended(Exception):
     """Other services numbered the conversation's messages, time and again."""
 
 
+class Held(Exception):
+    """Another transaction holds the conversation `id`, or a key that was sent there, and does not end.
+
+    `is_locked_up`: it has waited for this one, too.
+    """
+
+    def __init__(self, conversation_id: str, *, is_locked_up: bool) -> None:
+        super().__init__(conversation_id)
+        self.id, self.is_locked_up = conversation_id, is_locked_up
+
+
 # --- Writing -----
 
 
 def write(drafts: Sequence[Draft]) -> list[Written | None]:
-    """Keep all in one transaction, in this order within a conversation; None for what no database takes.
+    """Keep all in one transaction, in this order within a conversation; None for what no database takes, and
+    for conversations that another service holds: the others need not wait until it lets go of them.
 
     Raises django.db.Error: nothing was kept, as far as is known.
     """
-    # In an order that all services share: none waits for a number whose owner waits for one of ours.
-    order = sorted(range(len(drafts)), key=lambda place: drafts[place].conversation_id)
     try:
-        with transaction.atomic(), connection.cursor() as cursor:  # a cursor costs half of an INSERT
-            written = {place: _write_one(cursor, drafts[place]) for place in order}
-            outgoing.write(_events(drafts, written))
+        return _write_without_held(drafts)
     except (IntegrityError, DataError, ValueError, Contended):
         if len(drafts) > 1:  # one of them is to blame, and not the others
             return [each for draft in drafts for each in write([draft])]
         return [None]
-    return [written[place] for place in range(len(drafts))]
+
+
+def _write_without_held(drafts: Sequence[Draft]) -> list[Written | None]:
+    held, locked_up = set[str](), 0
+    while True:
+        try:
+            written = _write_at_once(drafts, without=held)
+        except Held as error:
+            # Who was locked up with another finds its way free: that one has gone on.
+            locked_up += error.is_locked_up
+            if not error.is_locked_up or locked_up > MOST_TIMES_LOCKED_UP:
+                log.warning("another service holds a conversation", extra={"conversation": error.id})
+                held.add(error.id)
+        else:
+            return [written.get(place) for place in range(len(drafts))]
+
+
+def _write_at_once(drafts: Sequence[Draft], *, without: Collection[str]) -> dict[int, Written]:
+    """By the place of each draft. Raises Held."""
+    # In an order that all services share: none waits for a number whose owner waits for one of ours.
+    order = sorted(range(len(drafts)), key=lambda place: drafts[place].conversation_id)
+    written: dict[int, Written] = {}
+    with transaction.atomic(), connection.cursor() as cursor:  # a cursor costs half of an INSERT
+        if without:  # who has waited once waits no longer
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(HELD_MILLISECONDS)])
+        for place in order:
+            if drafts[place].conversation_id not in without:
+                with _named_if_held(drafts[place]):
+                    written[place] = _write_one(cursor, drafts[place])
+        outgoing.write(_events(drafts, written))
+    return written
+
+
+@contextmanager
+def _named_if_held(draft: Draft) -> Iterator[None]:
+    """Raises Held in place of what PostgreSQL says of a wait for another transaction that was in vain."""
+    try:
+        yield
+    except OperationalError as error:
+        state = getattr(error.__cause__, "sqlstate", None)
+        if state not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
+            raise
+        raise Held(draft.conversation_id, is_locked_up=state == _DEADLOCK) from error
 
 
 def _write_one(cursor: CursorWrapper, draft: Draft) -> Written:

@@ -13,6 +13,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, connections
@@ -28,13 +29,15 @@ T = TypeVar("T")
 # PostgreSQL itself gives a statement up, sooner a lock; what it does not answer at all is given up here.
 STATEMENT_SECONDS = 4.0
 LOCK_SECONDS = 2.0
+# A process that is frozen in the middle of a transaction holds what others wait for: no longer than this.
+TRANSACTION_IDLE_SECONDS = 10.0
 SILENCE_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 # A thread that hangs is left behind and another takes its place; so many, then calls fail until one ends.
 MOST_STUCK_THREADS = 4
 # Calls that wait, those that were given up meanwhile included; further ones fail at once.
 MOST_WAITING = 1_000
-READ_ONLY_SQLSTATE, GIVEN_UP_SQLSTATE = "25006", "57014"
+READ_ONLY_SQLSTATE, GIVEN_UP_SQLSTATE, IDLE_SQLSTATE = "25006", "57014", "25P03"
 
 
 class DatabaseBusy(OperationalError):
@@ -228,15 +231,17 @@ def _bound(*, connection: BaseDatabaseWrapper, **_: object) -> None:
 
 def _limit_session(connection: BaseDatabaseWrapper) -> None:
     """Tell the server, once a connection however often the pool gives it out."""
-    milliseconds = round(STATEMENT_SECONDS * 1000), round(LOCK_SECONDS * 1000)
-    if getattr(connection.connection, "limits", None) == milliseconds:
+    seconds = {
+        "statement_timeout": STATEMENT_SECONDS,
+        "lock_timeout": LOCK_SECONDS,
+        "idle_in_transaction_session_timeout": TRANSACTION_IDLE_SECONDS,
+    }
+    if getattr(connection.connection, "limits", None) == seconds:
         return
+    told = [(name, str(round(limit * 1000))) for name, limit in seconds.items()]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
-            [str(limit) for limit in milliseconds],
-        )
-    connection.connection.limits = milliseconds
+        cursor.execute(f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(told))}", [*chain(*told)])
+    connection.connection.limits = seconds
 
 
 def _close_failed(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
@@ -252,10 +257,11 @@ def _close_failed(execute: Callable[..., Any], sql: Any, params: Any, many: bool
 
 
 def is_away(error: Exception) -> bool:
-    """Also when it is an old primary, which takes no writes: the next connection may lead to the new one."""
+    """Also when it is an old primary, which takes no writes: the next connection may lead to the new one; and
+    when it has ended the session of a process that was frozen."""
     if isinstance(error, OperationalError | InterfaceError):
         return True
-    return isinstance(error, Error) and is_read_only(error)
+    return isinstance(error, Error) and _sqlstate(error) in (READ_ONLY_SQLSTATE, IDLE_SQLSTATE)
 
 
 def is_read_only(error: Error) -> bool:

@@ -7,6 +7,7 @@ in between, that is frozen while its kernel still answers: that is what a deadli
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
@@ -29,7 +30,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     _last_refusal: ClassVar[str] = ""
 
     # What the session was told already (proxy/tables/executor.py).
-    limits: tuple[int, int] | None = None
+    limits: Mapping[str, float] | None = None
     _is_look = False
 
     @classmethod
