@@ -85,7 +85,7 @@ def test_blocks_are_added_and_taken_back(admin_client: Client) -> None:
     assert "bob" not in page(admin_client, "block/?q=eve").partition("result_list")[2]
     send(admin_client, f"block/{block.pk}/delete/", post="yes")
     ((topic, event),) = told()
-    assert (topic, event["type"]) == (f"chat:c.{made}", "conversation.changed")
+    assert (topic, event["type"]) == (f"chat:c.{made}", "conversation.unblocked")
 
 
 def test_messages_are_read_and_not_changed(admin_client: Client) -> None:
