@@ -11,7 +11,7 @@ export interface UseWebSocketOptions extends ChatOptions {
   immediate?: boolean;
 }
 
-/** A chat that connects at once, and is closed with the component or effect scope that it is called in. */
+/** A chat that connects once its component is mounted (in an effect scope at once), and is closed with it. */
 export declare function useWebSocket(
   gateway: string | URL | undefined,
   options: UseWebSocketOptions,

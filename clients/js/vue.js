@@ -3,12 +3,12 @@
  * docs/browser-client.md is the guide.
  * @module
  */
-import { computed, onScopeDispose, shallowRef } from "vue";
+import { computed, getCurrentInstance, onMounted, onScopeDispose, shallowRef } from "vue";
 import { Chat } from "./chat.js";
 import { MOST_MESSAGES, isNoTyping } from "./chat/kept.js";
 
 /**
- * Connects at once, and is closed with the component (or effect scope) that it is called in.
+ * Connects once its component is mounted (in an effect scope at once), and is closed with it.
  *
  * `options` are those of `Chat`; `mostMessages` bounds `messages`, of which the oldest go; `keep` says which of what
  * the service says belongs there: all but typing, unless given; `immediate: false` leaves it to `connect()`.
@@ -29,7 +29,8 @@ export function useWebSocket(gateway, options) {
   chat.addEventListener("error", ({ detail }) => (error.value = detail));
   chat.addEventListener("close", ({ detail }) => (error.value = detail.code === 1000 ? null : detail));
   onScopeDispose(() => chat.close());
-  if (immediate) chat.open();
+  if (immediate && getCurrentInstance()) onMounted(() => chat.open()); // which is none where a server renders it
+  else if (immediate) chat.open();
   return {
     chat,
     state,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { createRenderer, effectScope, h, watch } from "vue";
+import { createRenderer, createSSRApp, effectScope, h, watch } from "vue";
+import { renderToString } from "vue/server-renderer";
 import WebSocket from "ws";
 import { useWebSocket } from "../vue.js";
 import { ChatService } from "./chat_service.js";
@@ -69,4 +70,11 @@ test("what ended it is its error, until it is connected again", async () => {
   await until(used.isConnected);
   scope.stop();
   assert.equal(used.state.value, "closed");
+});
+
+test("a component that a server renders opens no socket there, which nobody would close", async () => {
+  service.room("r", "ada");
+  let used;
+  await renderToString(createSSRApp({ setup: () => ((used = useWebSocket(service.url, options())), () => h("p")) }));
+  assert.equal(used.state.value, "idle");
 });
