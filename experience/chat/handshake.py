@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from experience.chat.messages import MOST_ID_CHARACTERS
-from proxy.api import PROBE_USER_AGENT, AuthenticationFailed, BadRequest, NotFound, Principal
+from proxy.api import PROBE_USER_AGENT, AuthenticationFailed, BadRequest, Forbidden, NotFound, Principal
 
 PATH = "/v1/chat/ws"
 
 Verify = Callable[[str], Principal]
+
+
+class NoParticipant(Forbidden):
+    """The user takes no part in the conversation that the socket is to hear, or there is none."""
+
+    code = "access_denied"
+    message = "You take no part in this conversation."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +37,8 @@ def admit(path: str, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
     Raises:
         NotFound: nothing is served at that path.
         AuthenticationFailed: no token, or one that is not valid here.
-        BadRequest: the query cannot be read, or names no conversation by an id.
+        BadRequest: the query cannot be read.
+        NoParticipant: what is to be the id of a conversation cannot be one.
     """
     if path != PATH:
         raise NotFound
@@ -44,10 +52,11 @@ def admit(path: str, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
         return Visit(user_id=None)
     if not token:
         raise AuthenticationFailed
+    user_id = verify(token).user_id
     only = query.get("conversation_id", [None])[0]
     if only is not None and not (only.isprintable() and len(only) <= MOST_ID_CHARACTERS):
-        raise BadRequest  # it is no id, and no database is asked for it
-    return Visit(user_id=verify(token).user_id, only=only)
+        raise NoParticipant  # and no database is asked; by a 400 the gateway would have been meant
+    return Visit(user_id=user_id, only=only)
 
 
 def _token(query: dict[str, list[str]], authorization: str) -> str:

@@ -10,14 +10,13 @@ from typing import Any
 from experience.chat import service_counts
 from experience.chat.attendance import Attendance
 from experience.chat.conversations import Unavailable
-from experience.chat.handshake import Verify, admit
+from experience.chat.handshake import NoParticipant, Verify, admit
 from experience.chat.messages import Error, InvalidMessage, Ping, ServicePong, decode_client, encode
 from experience.chat.operations import Operations
 from experience.chat.sockets import ChatSocket, Send, Sockets
 from proxy.api import (
     Answer,
     FixedPaths,
-    Forbidden,
     GatewayError,
     NotFound,
     Overloaded,
@@ -34,13 +33,6 @@ _NOBODY = Error("access_denied", "A socket without a token may ping, and no more
 JOIN_SECONDS = 4.0
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-
-class NoParticipant(Forbidden):
-    """The user takes no part in the conversation that the socket is to hear, or there is none."""
-
-    code = "access_denied"
-    message = "You take no part in this conversation."
 
 
 class Unread(Overloaded):

@@ -303,8 +303,8 @@ def change_participants(conversation_id: str, user_id: str, *, leaves: bool = Fa
         ("/v1/chat/ws", "", 401),
         ("/v1/chat/ws", "token=no.such.token", 401),
         ("/v1/chat", "", 404),
-        ("/v1/chat/ws", "token={token}&conversation_id=%00", 400),
-        ("/v1/chat/ws", "token={token}&conversation_id=" + "x" * 600, 400),
+        ("/v1/chat/ws", "token={token}&conversation_id=%00", 403),
+        ("/v1/chat/ws", "token={token}&conversation_id=" + "x" * 600, 403),
     ],
 )
 async def test_who_may_not_come_in_is_told_why(
