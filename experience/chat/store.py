@@ -274,8 +274,11 @@ def _blocked(pairs: Sequence[tuple[str, ...]]) -> set[frozenset[str]]:
 
 
 def conversations_of(user_id: str, *, most: int) -> list[str]:
-    """Ids of the conversations that the user takes part in; the newest, where those are more."""
-    rows = Participant.objects.filter(user_id=user_id).order_by("-id")
+    """Ids of the conversations that the user takes part in. Where those are more: first those in which the
+    user has read something, whatever others have added the user to, and of both the newest.
+    """
+    rows = Participant.objects.filter(user_id=user_id).alias(is_read=Q(read_sequence__gt=0))
+    rows = rows.order_by("-is_read", "-id")
     return list(rows.values_list("conversation_id", flat=True)[:most])
 
 

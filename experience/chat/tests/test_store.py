@@ -191,3 +191,15 @@ async def test_who_joined_is_found(database: DatabaseExecutor, conversation_id: 
     ((_, place, user),) = await database.run(store.newest_participants, last, most=10)
     assert (place, user) == (conversation_id, "carol")
     assert await database.run(store.conversations_of, "carol", most=10) == [conversation_id]
+
+
+async def test_who_is_added_to_many_conversations_still_hears_those_that_he_reads(
+    database: DatabaseExecutor, conversation_id: str
+) -> None:
+    await database.run(store.write, [Draft(conversation_id, "alice", "hello")])
+    await database.run(store.set_read, [Read(conversation_id, "bob", 1)], at=100)
+    for number in range(3):
+        await database.run(make_conversation, f"spam {number}", ["mallory", "bob"])
+
+    heard = await database.run(store.conversations_of, "bob", most=2)
+    assert heard == [conversation_id, "spam 2"]
