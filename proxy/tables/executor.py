@@ -16,7 +16,15 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, connections
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+    reset_queries,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -182,6 +190,7 @@ def _answer(call: _Call) -> tuple[object, Exception | None]:
             connections.close_all()
             return None, None
         close_old_connections()
+        reset_queries()  # with DEBUG, Django keeps the last 9,000 statements with all that was in them
         connection.ensure_connection()
         connection.close_at = None  # it lives as long as this thread, whatever CONN_MAX_AGE is
         if call.answer.done():  # given up while we connected: whoever asked may have asked again

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import Error, InternalError, OperationalError, ProgrammingError, connection, transaction
 from django.test import Client
@@ -53,6 +54,20 @@ async def test_a_failed_call_leaves_no_cursor_for_the_loops_garbage_collector(
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
     assert [cursor() for cursor in cursors] == [None]
     assert "in fail" in raised.value.__notes__[0]
+
+
+@pytest.mark.usefixtures("any_database")
+async def test_what_was_asked_with_debug_is_not_kept(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DEBUG", True)
+
+    def ask() -> int:
+        User.objects.exists()
+        return len(connection.queries_log)
+
+    await executor.run(ask)  # and whatever a new connection asks
+    assert [await executor.run(ask) for _ in range(3)] == [1, 1, 1]
 
 
 @pytest.mark.usefixtures("transactional_db")
