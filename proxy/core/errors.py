@@ -163,6 +163,7 @@ class Forbidden(GatewayError):
 class OriginRefused(Forbidden):
     """The Origin header names another site, and one that is not on ALLOWED_ORIGINS."""
 
+    close = closes.ORIGIN_REFUSED  # all that a page ever sees of it
     code = "origin_refused"
     message = "This origin is not allowed."
 

@@ -32,19 +32,19 @@ export class Http {
       const answer = await this.#fetch(url, init);
       return { status: answer.status, text: await answer.text() };
     } catch {
-      throw new ChatError("unavailable", "the gateway did not answer");
+      throw new ChatError("unavailable", "the gateway did not answer, or this page may not read it (ALLOWED_ORIGINS)");
     }
   }
 }
 
 /** What `act` comes to; rejects with `closed` when `ending` is aborted, with `unavailable` when it takes too long. */
 async function inTime(ending, act) {
-  if (ending.aborted) throw new ChatError("closed");
+  if (ending.aborted) throw closed();
   const acting = new AbortController();
   let end;
   const ended = new Promise((_, reject) => {
     end = () => {
-      reject(new ChatError(ending.aborted ? "closed" : "unavailable", "there was no answer in time"));
+      reject(ending.aborted ? closed() : new ChatError("unavailable", "there was no answer in time"));
       acting.abort(); // behind it, or its own failure would be heard first
     };
   });
@@ -57,6 +57,8 @@ async function inTime(ending, act) {
     ending.removeEventListener("abort", end);
   }
 }
+
+const closed = () => new ChatError("closed", "the chat is closed");
 
 function read({ status, text }) {
   const said = parsed(text);

@@ -378,6 +378,7 @@ test("no timer is left after close()", async () => {
   assert.ok(timers() > 0);
   ada.close();
   assert.deepEqual((await ended).map(({ reason }) => reason.code), ["closed", "closed"]);
+  assert.equal((await ended)[1].reason.message, "the chat is closed");
   assert.equal(timers(), 1); // that of ws, which waits for the other end's goodbye
   await until(() => service.sockets.size === 0 && timers() === 0, "the last one to end");
 });

@@ -43,7 +43,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     ),
     (HookFailed("topics"), 500, Close(1011, "internal error"), "internal_error", None),
     (errors.Forbidden(SECRET), 403, Close(1008, "not permitted"), "forbidden", None),
-    (errors.OriginRefused(SECRET), 403, Close(1008, "not permitted"), "origin_refused", None),
+    (errors.OriginRefused(SECRET), 403, Close(1008, "origin not allowed"), "origin_refused", None),
     (errors.Blocked(SECRET), 403, Close(4003, "blocked"), "blocked", None),
     (errors.BadRequest(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
     (errors.MalformedHead(SECRET), 400, Close(1008, "invalid data"), "bad_request", None),
