@@ -226,7 +226,8 @@ async def test_a_hook_that_fails_on_a_live_link_is_named_with_the_link(
             link.inject(Event("everyone", "{}"))
         else:
             link.end(closes.KICKED, ClosedBy.STAFF)
-        await settle(world, redis)
+        assert (await read(client))[0] == 0x88
+    await settle(world, redis)
     (logged,) = [vars(record) for record in caplog.records if hasattr(record, "hook")]
     named = (logged["hook"], logged["user_id"], logged["connection_id"], logged["request_id"])
     assert named == (name, "7", link.id, "r")
@@ -330,5 +331,5 @@ async def test_a_phrase_that_fails_as_the_answer_to_a_dropped_message_ends_the_l
         await asyncio.get_running_loop().sock_sendall(client, b"\x81\x82\0\0\0\0hi" * 2)
         first, payload, _ = await read(client, rest)
         assert (first, payload[:2]) == (0x88, (1011).to_bytes(2, "big"))
-        await settle(world, redis)
+    await settle(world, redis)
     assert [record.hook for record in caplog.records if hasattr(record, "hook")] == ["phrase"]
