@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 # Or each of the suite's processes would compile all of it.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help run test stress coverage test-clients lint lock leak attack fuzz chaos bench bench-check clean
+.PHONY: help run test test-all checks stress coverage test-clients lint lock leak attack fuzz chaos bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -32,15 +32,21 @@ help: ## This list.
 run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
 	@exec $(PYTHON) -m config.dev
 
-test: lint ## Install what is needed, then run every check and every test but `test-clients`, in JOBS processes.
+test: checks ## Install what is needed, then run every check, and every test that does not take long.
+	$(PYTHON) -m pytest --cache-clear -m 'not alone and not clients and not long' $(IN_PARALLEL) --durations=20 || $(AGAIN)
+	@echo 'Left out: what takes long (make test-all), and the real clients (make test-clients).'
+
+test-all: checks ## Every check, and every test but `test-clients`, in JOBS processes: half an hour on 2 cores.
+	$(PYTHON) -m pytest -m alone
+	$(PYTHON) -m pytest --cache-clear -m 'not alone and not clients' $(IN_PARALLEL) --durations=40 || $(AGAIN)
+	@echo 'Left out: the real clients (make test-clients).'
+
+checks: lint ## And that no migration is missing, and nothing is amiss with production settings.
 	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
 	env DEBUG=false SECRET_KEY=$(random_key) JWT_SIGNING_KEY=$(random_key) ALLOWED_HOSTS=gateway.example.org \
 	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \
 	  TRUSTED_PROXIES=10.0.0.1 METRICS_TOKEN=$(random_key) \
 	  $(PYTHON) manage.py check --deploy --fail-level WARNING
-	$(PYTHON) -m pytest -m alone
-	$(PYTHON) -m pytest --cache-clear -m 'not alone and not clients' $(IN_PARALLEL) --durations=40 || $(AGAIN)
-	@echo 'Left out: the real clients (make test-clients).'
 
 stress: $(DEV_READY) ## Tests whose assertions are about time, TIMES (50) under load; TESTS='path …' for others.
 	$(PYTHON) -m pytest -p config.testing.stress --times $(or $(TIMES),50) $(or $(TESTS),-m timing) -n $(JOBS) -q --tb=short --no-summary

@@ -48,6 +48,14 @@ from config.testing.starts import BASE_DIR, ForkServer, forking
 _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
 
 
+# Fixtures that start gateways, services, brokers or the like for a test, or let one start them.
+_STARTS_PROGRAMS = frozenset(
+    {"broker", "chat", "checkout", "front", "gateway_before", "instances", "jetstream", "kb_environment"}
+    | {"make_gateway", "make_nodes", "migrated_postgres", "node", "nodes", "own_valkey", "rabbitmq_server"}
+    | {"spawn", "stack", "studios", "way_to_postgres"}
+)
+
+
 class Spawn(Protocol):
     """Start a program for the length of the test; `ready` is a pattern of its output to wait for."""
 
@@ -71,6 +79,14 @@ def _forget_verifier(*, setting: str, **_: Any) -> None:
         from proxy.tokens import token_verifier  # which needs settings
 
         token_verifier.cache_clear()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that starts programs of ours takes long, and need not say so."""
+    for item in items:
+        if not _STARTS_PROGRAMS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("long")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -16,6 +16,8 @@ from config.testing.gateway import Gateway
 from config.testing.plugin import Spawn
 from config.testing.program import free_port, listening_socket
 
+pytestmark = pytest.mark.long
+
 ENV = {"SECRET_KEY": "s" * 64, "PYTHONWARNINGS": "default"}
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from config.testing import again
 
+pytestmark = pytest.mark.long
+
 # Who plays no more than `pytest` leaves them out, as it does the real clients.
 INI = """
 [pytest]

@@ -16,6 +16,8 @@ import pytest
 from config.testing.program import listening_socket
 from config.testing.starts import Forked, ForkServer, Started, forking, popen, run
 
+pytestmark = pytest.mark.long
+
 DESCRIBE = """
 import json, os, signal, sys, threading
 is_open = lambda number: os.path.exists(f"/proc/self/fd/{number}")

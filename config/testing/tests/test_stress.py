@@ -7,6 +7,8 @@ import pytest
 
 from config.testing.starts import run
 
+pytestmark = pytest.mark.long
+
 TWO_TESTS = """
 def test_that_is_right():
     pass

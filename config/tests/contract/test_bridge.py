@@ -16,6 +16,8 @@ from config.testing.gateway import Gateway, issue
 from config.testing.servers import ValkeyServer
 from config.tests.contract.conftest import KINDS
 
+pytestmark = pytest.mark.long
+
 LOBBY = "outside:room:lobby"
 
 

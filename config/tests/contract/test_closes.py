@@ -13,6 +13,8 @@ from config.testing.gateway import Gateway, issue
 from proxy.core.wire.framing import encode_frame
 from proxy.core.wire.headers import BINARY, TEXT
 
+pytestmark = pytest.mark.long
+
 DAPHNE_CAN_SEND = {1000, *range(3000, 5000)}
 
 

@@ -20,6 +20,8 @@ from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer
 from config.tests.conftest import MakeGateway
 
+pytestmark = pytest.mark.long
+
 
 async def echo(upstream: ServerConnection) -> None:
     async for message in upstream:

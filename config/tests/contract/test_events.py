@@ -18,6 +18,8 @@ from config.testing.segments import segments_in
 from config.testing.servers import ValkeyServer
 from config.tests.conftest import MakeGateway
 
+pytestmark = pytest.mark.long
+
 
 async def echo(upstream: ServerConnection) -> None:
     async for message in upstream:

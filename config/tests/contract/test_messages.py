@@ -11,6 +11,8 @@ from websockets.exceptions import ConnectionClosed
 
 from config.testing.gateway import Gateway
 
+pytestmark = pytest.mark.long
+
 MESSAGES: list[str | bytes] = [
     "text",
     "ünïcödé 🎮",

@@ -23,6 +23,8 @@ from proxy.core.topics import group_name
 from proxy.core.wire.framing import close_frame, encode_frame
 from proxy.core.wire.headers import TEXT
 
+pytestmark = pytest.mark.long
+
 MIB = 1 << 20
 SENT_MIB, MOST_GROWTH_KIB = 192, 64 * 1024
 ENDLESS_PING = b"\x89\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)

@@ -27,7 +27,7 @@ from proxy.models import Block, MemberReport, Node, PoolMember
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.member_rows import MemberReporter
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PAGE = "/admin/proxy/poolmember/"
 A, B = "ws://studio-a:8002/", "ws://studio-b:8002/"
 

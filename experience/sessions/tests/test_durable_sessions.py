@@ -17,6 +17,8 @@ from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
 from experience.sessions.tests.conftest import Agent, DurableAgent, closed, heard, made, refused, until
 
+pytestmark = pytest.mark.long
+
 KEPT = 2000
 
 

@@ -20,6 +20,8 @@ from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
 from experience.sessions.tests.conftest import Agent, closed, made, until
 
+pytestmark = pytest.mark.long
+
 NEIGHBOURS, MESSAGES = 30, 2000
 
 

@@ -23,6 +23,7 @@ from proxy.models import Block, PoolMember
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.usefixtures("transactional_db", "postgres_database"),
     pytest.mark.timeout(180),  # hundreds of pages each: a quarter of a minute alone
 ]

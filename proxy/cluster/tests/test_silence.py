@@ -23,7 +23,7 @@ from proxy.cluster.tests.answering import StartNode
 from proxy.cluster.tests.hearing import DEADLINE_SECONDS, Heard, until
 
 HELLO = {"type": "hello"}
-pytestmark = pytest.mark.usefixtures("publishing_here")
+pytestmark = [pytest.mark.usefixtures("publishing_here"), pytest.mark.long]
 
 
 def numbered(number: int) -> dict[str, object]:

@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 from proxy.server.tests.conftest import RunningServer, read_all, read_head, serving
 
-pytestmark = pytest.mark.timing
+pytestmark = [pytest.mark.timing, pytest.mark.long]
 
 SMALL = {"max_http_connections": 20, "max_http_connections_per_address": 8, "max_http_requests": 4}
 

@@ -10,6 +10,8 @@ import pytest
 from proxy.server import listening
 from proxy.server.tests.conftest import RunningServer, frame, read_head, serving
 
+pytestmark = pytest.mark.long
+
 LINKS, WARM_UP_LINKS = 1_000, 200
 # It was 9.0 and 5.1 when this was written. Of a conversation 1.3 KB are the application's own, a task and its
 # coroutines. In a gateway the life and the record come on top.

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.server.tests.conftest import RunningServer, read_all, read_head, serving
 
-pytestmark = pytest.mark.timing
+pytestmark = [pytest.mark.timing, pytest.mark.long]
 
 
 def test_a_connection_that_says_nothing_is_ended_by_a_deadline(server: RunningServer) -> None:

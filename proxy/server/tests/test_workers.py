@@ -20,6 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from proxy.server.tests.conftest import RunningServer, read_head, serving
 from proxy.server.workers import CANNOT_START, Master
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def workers() -> Iterator[RunningServer]:

@@ -20,6 +20,8 @@ from proxy.engine.admission import shared_caps
 from proxy.tests.counting import counted
 from proxy.tests.world import World, settle
 
+pytestmark = pytest.mark.long
+
 
 @coroutine
 def cancelled_at(step: int, running: Any, reached: list[int]) -> Iterator[Any]:

@@ -12,6 +12,8 @@ import pytest
 
 from config.testing import starts
 
+pytestmark = pytest.mark.long
+
 EARLIER = ["0001_initial", "0002_connection_listing", "0003_blocks_and_members", "0004_messages_dropped"]
 AS_IT_WAS = """
 import django

@@ -14,6 +14,8 @@ from proxy.core.limits import ConnectionLimits, Rate
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.shared_caps import SCRIPT
 
+pytestmark = pytest.mark.long
+
 FAST = Rate(1_000_000, 1)
 Node = Callable[[str], Any]
 

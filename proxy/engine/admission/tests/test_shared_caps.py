@@ -15,6 +15,8 @@ from proxy.engine.admission import shared_caps
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.tests.test_caps import FAST, Script, node
 
+pytestmark = pytest.mark.long
+
 LEASES_OF_7 = "gateway:lease:user:default:7"
 
 
