@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.api import TopicKind
 
-chat_topic = TopicKind("chat")
+chat_topic = TopicKind("chat", is_internal=True)
 
 
 def of_conversation(conversation_id: str) -> str:

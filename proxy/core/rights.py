@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from proxy.core.topics import EVERYONE, MAX_TOPIC_CHARS, TopicKind, node_topic
+from proxy.core.topics import EVERYONE, MAX_TOPIC_CHARS, TopicKind
 
 ANY = "*"
-# A kind, in what staff grant; nodes' own topics are nobody's to publish to.
-_NOBODYS = f"{node_topic.name}:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +19,13 @@ class Rights:
     list_connections: bool = False
     others: tuple[str, ...] = ()
 
-    def may_publish(self, topic: str) -> bool:
-        """Whether one of the patterns matches `topic`, which need not be one."""
-        return not topic.startswith(_NOBODYS) and any(_matches(pattern, topic) for pattern in self.publish)
+    def may_publish(self, topic: str, *, internal: Collection[str]) -> bool:
+        """Whether one of the patterns matches `topic`, which need not be one.
+
+        `internal` are the names of kinds that are nobody's to publish to.
+        """
+        is_internal = topic.partition(":")[0] in internal
+        return not is_internal and any(_matches(pattern, topic) for pattern in self.publish)
 
 
 def check_pattern(pattern: str, kinds: Iterable[TopicKind]) -> str:
@@ -31,7 +33,7 @@ def check_pattern(pattern: str, kinds: Iterable[TopicKind]) -> str:
 
     Raises ValueError, which says what one is, for any other, and for one that no topic of `kinds` matches.
     """
-    names = [kind.name for kind in kinds if kind != node_topic]
+    names = [kind.name for kind in kinds if not kind.is_internal]
     kind, colon, name = pattern.removesuffix(ANY).partition(":")
     of_a_kind = bool(colon) and kind in names and bool(name or pattern.endswith(ANY))
     is_good = pattern in {ANY, EVERYONE} or (of_a_kind and ANY not in name)

@@ -26,7 +26,8 @@ class TopicKind:
 
     `ROOM("42")` is the topic `room:42`. With a `history` each remembers its last events, and clients that
     come back and say what they heard last get those that they missed. With `presence` links are told who is
-    there, who joins and who leaves.
+    there, who joins and who leaves. What is `is_internal` services say to each other, and believe: nobody is
+    given leave to publish it over the HTTP API.
 
     Raises:
         ValueError: the name is none.
@@ -35,6 +36,7 @@ class TopicKind:
     name: str
     history: History | None = None
     presence: bool = False
+    is_internal: bool = False
 
     def __post_init__(self) -> None:
         if not _KIND.fullmatch(self.name) or self.name in _TAKEN:
@@ -50,7 +52,7 @@ class TopicKind:
 
 user_topic = TopicKind("user")
 connection_topic = TopicKind("connection")
-node_topic = TopicKind("node")
+node_topic = TopicKind("node", is_internal=True)
 # What links of every route may hear, beside the kinds that their route declares. Nodes hear their own.
 LINK_KINDS = (user_topic, connection_topic)
 
@@ -62,10 +64,11 @@ def check_topic(topic: str, kinds: Iterable[TopicKind]) -> str:
     """
     topic.encode()
     kind, _, name = topic.partition(":")
+    kinds = tuple(kinds)
     known = [kind.name for kind in kinds]
     if topic == EVERYONE or (kind in known and name and len(topic) <= MAX_TOPIC_CHARS):
         return topic
-    shown = ", ".join(f"{kind}:…" for kind in known if kind != node_topic.name)  # which no client hears
+    shown = ", ".join(f"{kind.name}:…" for kind in kinds if not kind.is_internal)  # which no client hears
     raise ValueError(
         f"a topic is {EVERYONE!r} or one of {shown}, at most {MAX_TOPIC_CHARS} characters; got {topic!r}. "
         "A route declares other kinds in its topic_kinds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
@@ -14,6 +15,7 @@ from proxy.cluster.asking import ask_sync
 from proxy.cluster.publishing import MAX_IDEMPOTENCY_CHARS, Delivered, Publication
 from proxy.cluster.questions import Question
 from proxy.core.topics import MAX_TOPIC_CHARS
+from proxy.registry import topic_kinds
 from proxy.rest.api_view import ApiView, sentences
 from proxy.rest.fields import Body, Text
 from proxy.rest.schema import BODY_ERRORS
@@ -73,17 +75,21 @@ class Events(ApiView):
         if not 0 < len(given) <= MOST_EVENTS:
             raise ParseError(f"a list holds 1 to {MOST_EVENTS} events, not {len(given)}")
         read = EventSerializer()
-        questions = [self._question(read, each, f"{at}: " if many else "") for at, each in enumerate(given)]
+        internal = {kind.name for kind in topic_kinds() if kind.is_internal}
+        questions = [
+            self._question(read, each, where=f"{at}: " if many else "", internal=internal)
+            for at, each in enumerate(given)
+        ]
         answers = [_told(Delivered.of(answers)) for answers in ask_sync(questions)]
         return Response(answers if many else answers[0])
 
-    def _question(self, read: EventSerializer, given: Any, where: str) -> Question:
-        """What `given` publishes; errors say `where` it stands."""
+    def _question(self, read: EventSerializer, given: Any, *, where: str, internal: Set[str]) -> Question:
+        """What `given` publishes; errors say `where` it stands. To `internal` kinds nobody publishes."""
         try:
             fields = read.run_validation(given)
         except ValidationError as error:
             raise ParseError(where + sentences(error.detail)) from None
-        if not self.caller.rights.may_publish(fields["topic"]):
+        if not self.caller.rights.may_publish(fields["topic"], internal=internal):
             raise PermissionDenied(f"{where}{self.caller.name} may not publish to {fields['topic']!r}")
         try:
             return Publication(**fields, publisher=self.caller.name).question()

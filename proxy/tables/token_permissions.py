@@ -20,7 +20,7 @@ from django.db import router
 from django.db.models import Q, QuerySet
 
 from proxy.core.rights import ANY, Rights
-from proxy.core.topics import EVERYONE, node_topic
+from proxy.core.topics import EVERYONE
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
 
@@ -86,7 +86,7 @@ def make_permissions(using: str, apps: Apps = every_app, **_: Any) -> None:
 
 def _patterns() -> dict[str, str]:
     """What each permission to publish lets its owner publish to."""
-    kinds = [kind.name for kind in topic_kinds() if kind != node_topic]
+    kinds = [kind.name for kind in topic_kinds() if not kind.is_internal]
     return {
         "publish_by_token": ANY,
         f"publish_{EVERYONE}_by_token": EVERYONE,

@@ -7,7 +7,9 @@ import pytest
 from proxy.core.rights import Rights, check_pattern
 from proxy.core.topics import LINK_KINDS, TopicKind, node_topic
 
-KINDS = (*LINK_KINDS, node_topic, TopicKind("room"))
+HIDDEN = TopicKind("hidden", is_internal=True)
+KINDS = (*LINK_KINDS, node_topic, TopicKind("room"), HIDDEN)
+INTERNAL = {"node", "hidden"}
 
 
 @pytest.mark.parametrize(
@@ -25,16 +27,17 @@ KINDS = (*LINK_KINDS, node_topic, TopicKind("room"))
         ("*", "everyone", True),
         ("*", "room:1", True),
         ("*", "node:all", False),
+        ("*", "hidden:1", False),
     ],
 )
 def test_a_pattern_is_a_topic_or_how_topics_begin(pattern: str, topic: str, may: bool) -> None:
     assert check_pattern(pattern, KINDS) == pattern
-    assert Rights(publish=("room:other", pattern)).may_publish(topic) is may
+    assert Rights(publish=("room:other", pattern)).may_publish(topic, internal=INTERNAL) is may
 
 
 NO_PATTERNS = [
     *("", "user", "user:", "user*", "us*", "us*r:a", "user:a*b", "**", "everyone*"),
-    *("nobody:*", "node:*", "node:all", "user:\n", f"user:{'a' * 508}"),
+    *("nobody:*", "hidden:*", "hidden:1", "node:*", "node:all", "user:\n", f"user:{'a' * 508}"),
 ]
 
 
@@ -47,6 +50,6 @@ def test_a_pattern_that_no_topic_or_not_only_one_kind_matches_is_refused(pattern
 
 
 def test_who_was_given_nothing_may_do_nothing() -> None:
-    assert not Rights().may_publish("everyone")
+    assert not Rights().may_publish("everyone", internal=INTERNAL)
     assert not Rights().kick
     assert not Rights().list_connections

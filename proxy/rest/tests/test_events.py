@@ -18,7 +18,7 @@ from config.testing.program import free_port
 from config.testing.servers import PostgresServer
 from proxy.cluster import asking
 from proxy.cluster.layer import GatewayChannelLayer
-from proxy.core.topics import group_name
+from proxy.core.topics import LINK_KINDS, TopicKind, group_name
 from proxy.models import ApiKey, Block
 from proxy.rest.access import KeyOrToken
 from proxy.rest.tests.calling import get, key, post, token
@@ -56,6 +56,16 @@ def test_a_key_publishes_to_its_topics_alone(
         assert told["message"].startswith("1: key game (")
     assert post({"topic": "user:ada", "event": {"type": "next"}}, by=mine)[0] == 200
     assert heard() == '{"type":"next"}', "what stood beside a refused one went out"
+
+
+@pytest.mark.django_db
+def test_what_services_say_to_each_other_is_nobodys_to_publish(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = (*LINK_KINDS, TopicKind("hidden", is_internal=True))
+    for where in ("rest.events", "cluster.signals", "cluster.asking"):
+        monkeypatch.setattr(f"proxy.{where}.topic_kinds", lambda: kinds)
+
+    status, told = post({"topic": "hidden:1", "event": HELLO}, by=key("*"))
+    assert (status, told["code"]) == (403, "forbidden")
 
 
 @pytest.mark.django_db

@@ -12,11 +12,13 @@ from experience.chat import membership
 from experience.chat.api import limits
 from experience.chat.api.tests.calling import ALL, BASE, call, make, told
 from experience.chat.models import Block, Conversation, Participant
+from experience.chat.topics import chat_topic, of_conversation
 from proxy.api import UserRate
 from proxy.core.limits import Rate
 from proxy.core.rights import Rights
 from proxy.models import Block as StaffBlock
-from proxy.rest.tests.calling import key, token
+from proxy.registry import topic_kinds
+from proxy.rest.tests.calling import key, post, token
 from proxy.tables import api_keys
 
 pytestmark = pytest.mark.usefixtures("chat_tables")
@@ -267,3 +269,11 @@ def test_a_user_whom_staff_keep_out_does_nothing() -> None:
     StaffBlock.objects.create(user_id="alice")
     status, answer = call("POST", ALL, {"participants": ["bob"]}, by="alice")
     assert (status, answer["code"]) == (403, "blocked")
+
+
+def test_no_api_key_says_what_services_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.rest.events.topic_kinds", lambda: (*topic_kinds(), chat_topic))
+    forged = {"type": "conversation.changed", "conversation_id": "c", "participants": []}
+
+    status, _ = post({"topic": of_conversation("c"), "event": forged}, by=key("*"))
+    assert status == 403
