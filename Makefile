@@ -32,7 +32,7 @@ help: ## This list.
 run: $(RUN_READY) ## Start the gateway with everything it needs, and print what to open.
 	@exec $(PYTHON) -m config.dev
 
-test: checks ## Install what is needed, then run every check, and every test that does not take long.
+test: checks ## Install what is needed, then run every check, and every test that does not take long: five minutes on 2 cores.
 	$(PYTHON) -m pytest --cache-clear -m 'not alone and not clients and not long' $(IN_PARALLEL) --durations=20 || $(AGAIN)
 	@echo 'Left out: what takes long (make test-all), and the real clients (make test-clients).'
 

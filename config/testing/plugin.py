@@ -50,9 +50,9 @@ _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
 
 # Fixtures that start gateways, services, brokers or the like for a test, or let one start them.
 _STARTS_PROGRAMS = frozenset(
-    {"broker", "chat", "checkout", "front", "gateway_before", "instances", "jetstream", "kb_environment"}
-    | {"make_gateway", "make_nodes", "migrated_postgres", "node", "nodes", "own_valkey", "rabbitmq_server"}
-    | {"spawn", "stack", "studios", "way_to_postgres"}
+    {"broker", "chat", "checkout", "front", "gateway", "gateway_before", "instances", "jetstream"}
+    | {"kb_environment", "make_gateway", "make_nodes", "migrated_postgres", "node", "nodes", "own_valkey"}
+    | {"rabbitmq_server", "shared_chat", "spawn", "stack", "studios", "way_to_postgres"}
 )
 
 

@@ -43,6 +43,7 @@ def test_every_setting_is_documented_and_nothing_else_is() -> None:
     assert settings_documented() - of_make_run == settings_read()
 
 
+@pytest.mark.long
 def test_something_reads_every_setting() -> None:
     """What is read and never named again waits for code that is not there. Django reads the first few; a
     name that is put together, such as a route's, stands nowhere."""

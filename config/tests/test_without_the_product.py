@@ -10,6 +10,8 @@ import pytest
 
 from config.testing.starts import BASE_DIR
 
+pytestmark = pytest.mark.long
+
 # Tells, of a start as a server makes it, what was imported of the product and which apps there are.
 START = """
 import config.asgi, json, sys

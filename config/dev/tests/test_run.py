@@ -25,6 +25,8 @@ from config.testing.plugin import Spawn
 from config.testing.program import Program, free_port
 from config.testing.starts import BASE_DIR
 
+pytestmark = pytest.mark.long
+
 COPIED = ("config", "examples", "experience", "proxy", "templates", "manage.py")
 RUN = [sys.executable, "-m", "config.dev"]
 # What a shell does to a program that a script starts with `&`.

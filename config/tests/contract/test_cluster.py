@@ -19,7 +19,7 @@ from config.testing.forwarder import Forwarder
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer, ValkeyServer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.long]
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from config.testing.players import waited_for
 from config.testing.proxies import HAPROXY
 from config.testing.servers import ValkeyServer
 from config.tests.fronts.conftest import Stack, in_front, needs, nodes_of
 
-pytestmark = needs(HAPROXY, "haproxy")
+pytestmark = [needs(HAPROXY, "haproxy"), pytest.mark.long]
 NO_DATABASE = "postgres://gateway@127.0.0.1:1/none"
 
 
@@ -34,14 +35,25 @@ async def started(directory: Path, valkey: ValkeyServer, **env: str) -> AsyncIte
 
 async def asked(stack: Stack) -> str:
     """The backend and server that answered `/health`; "" when it took too long."""
+    before = len(answers(stack))
+
+    async def is_logged() -> bool:
+        return len(answers(stack)) > before
+
     try:
         async with httpx.AsyncClient(verify=stack.front.trust, timeout=1) as browser:
             answer = await browser.get(f"https://{stack.front.host}/health")
     except httpx.ReadTimeout:
         return ""
     assert answer.status_code == 200
+    await waited_for(is_logged, within_seconds=5)  # which comes behind the answer
+    return answers(stack)[-1]
+
+
+def answers(stack: Stack) -> list[str]:
+    """Who has answered `/health` until now, as HAProxy logs it."""
     lines = [line for line in stack.front.access_log.splitlines() if '"GET /health" 200 ' in line]
-    return lines[-1].split('" 200 ')[1].split(" ")[2]
+    return [line.split('" 200 ')[1].split(" ")[2] for line in lines]
 
 
 async def test_where_none_is_ready_all_are_asked(tmp_path: Path, valkey: ValkeyServer) -> None:

@@ -24,6 +24,8 @@ from experience.actions.client import (
 )
 from experience.actions.retries import PACE_SECONDS
 
+pytestmark = pytest.mark.long
+
 STATE = '{"type":"state","request_id":"r1"}'
 REFUSED = '{"code":"token_expired","message":"The token has expired."}'
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]

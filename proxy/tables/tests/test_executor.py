@@ -29,6 +29,8 @@ from proxy.node import GatewayNode
 from proxy.tables.executor import MOST_STUCK_THREADS, DatabaseBusy, DatabaseExecutor, bound_waits
 from proxy.tests.rows import add_node
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
