@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -222,6 +221,12 @@ class GatewayNode:
         await self.heart.stop()
         await asyncio.gather(self.database.close(), self._heart_database.close())
 
+    async def cut(self) -> None:
+        """End all links with 1001 at once, and leave: for a server that cannot drain."""
+        for link in tuple(self.links.values()):
+            link.abort()
+        await self.stop()
+
     async def _links_end_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
@@ -307,18 +312,9 @@ async def running_node() -> GatewayNode:
     node = _nodes.get(asyncio.get_running_loop())
     if node is None:
         node = await start_node()
-        _stop_with_twisted(node)
     return node
 
 
-def _stop_with_twisted(node: GatewayNode) -> None:
-    """On stock Daphne, which has no lifespan, leave when its reactor does."""
-    reactor = sys.modules.get("twisted.internet.reactor")
-    if reactor is None or not reactor.running:
-        return
-    from twisted.internet.defer import Deferred
-
-    def stop() -> Deferred[None]:
-        return Deferred.fromFuture(asyncio.ensure_future(node.stop()))
-
-    reactor.addSystemEventTrigger("before", "shutdown", stop)
+def node_here() -> GatewayNode | None:
+    """The running event loop's node, if it was started."""
+    return _nodes.get(asyncio.get_running_loop())

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from autobahn.exception import PayloadExceededError
 from daphne.access import AccessLogGenerator
+from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet.defer import Deferred
 
 from proxy.core.closes import MESSAGE_TOO_BIG, ClosedBy
 from proxy.core.errors import LegClosed
+from proxy.node import node_here
 
 # Time for a client to read why, behind what it is still sending; Autobahn's own is 1 s.
 CLOSE_HANDSHAKE_SECONDS = 5.0
 _write_entry = AccessLogGenerator.write_entry
+_kill_all_applications = Server.kill_all_applications
 
 
 def make_safe() -> None:
     """Change Daphne's classes, for the servers of this process. Calling it twice is harmless."""
     WebSocketFactory.protocol = SafeWebSocketProtocol
+    Server.kill_all_applications = _end_links_first
     AccessLogGenerator.write_entry = _write_entry_without_query
+
+
+def _end_links_first(server: Server) -> Deferred[None]:
+    """At the end of the process its links are told, and only then are applications cancelled.
+
+    Daphne cancels them first, so that their clients are told nothing (1006), or fails at one that has just
+    come, and cancels none.
+    """
+    if type(server) is not Server:  # ours, which drains
+        return _kill_all_applications(server)
+
+    async def end() -> None:
+        node = node_here()
+        try:
+            if node is not None:
+                await node.cut()
+        finally:
+            for details in server.connections.values():
+                if "application_instance" in details:  # else it has just come
+                    details["application_instance"].cancel()
+
+    return Deferred.fromFuture(asyncio.ensure_future(end()))
 
 
 def _write_entry_without_query(

@@ -70,7 +70,7 @@ def test_the_developers_environment_does_not_reach_a_program(
     monkeypatch.setenv("DATABASE_URL", "postgres://precious")
     script = "import os; print('seen', os.environ.get('DATABASE_URL'), os.environ.get('MINE'), flush=True)"
 
-    program = spawn([sys.executable, "-c", script], name="env", env={"MINE": "yes"}, ready="seen")
+    program = spawn([sys.executable, "-c", script], name="env", env={"MINE": "yes"}, ready="seen .*\n")
 
     assert "seen None yes" in program.output
 

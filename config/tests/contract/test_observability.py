@@ -34,9 +34,9 @@ async def test_health_tells_that_the_process_lives_and_how_late_its_loop_is(gate
 async def test_readiness_names_the_part_that_is_away(gateway: Gateway) -> None:
     async with asyncio.timeout(15):
         async with gateway.serving(echo):
-            while not (answer := await ready(gateway))[1]["upstreams"]["kb"]:
+            while not (answer := await ready(gateway))[1]["upstreams"]["kb"] or not answer[1]["ready"]:
                 await asyncio.sleep(0.2)
-            assert (answer[0], answer[1]["ready"]) == (200, True)
+            assert answer[0] == 200
         while (answer := await ready(gateway))[1]["upstreams"]["kb"]:
             await asyncio.sleep(0.2)
     assert answer[0] == 200  # the session service takes sockets without it
