@@ -41,7 +41,7 @@ test-all: checks ## Every check, and every test but `test-clients`, in JOBS proc
 	$(PYTHON) -m pytest --cache-clear -m 'not alone and not clients' $(IN_PARALLEL) --durations=40 || $(AGAIN)
 	@echo 'Left out: the real clients (make test-clients).'
 
-checks: lint ## And that no migration is missing, and nothing is amiss with production settings.
+checks: lint ## lint, and that no migration is missing, and nothing amiss with production settings.
 	DJANGO_SETTINGS_MODULE=config.testing.settings $(PYTHON) manage.py makemigrations --check --dry-run
 	env DEBUG=false SECRET_KEY=$(random_key) JWT_SIGNING_KEY=$(random_key) ALLOWED_HOSTS=gateway.example.org \
 	  DATABASE_URL=postgres://gateway@postgres/gateway REDIS_URL=redis://valkey:6379/0 \

@@ -68,7 +68,7 @@ from proxy.outgoing.writing import send_many_on_commit, send_on_commit
 from proxy.server.listening import listen
 from proxy.server.options import Hooks
 from proxy.standalone import deny, serve_application
-from proxy.tables.executor import DatabaseExecutor
+from proxy.tables.executor import DatabaseExecutor, sqlstate_of
 from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ __all__ = [
     "send_on_commit",
     "send_outgoing",
     "serve_application",
+    "sqlstate_of",
     "subject_token",
     "token_verifier",
     "user_topic",

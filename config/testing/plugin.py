@@ -51,7 +51,7 @@ _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
 # Fixtures that start gateways, services, brokers or the like for a test, or let one start them.
 _STARTS_PROGRAMS = frozenset(
     {"broker", "chat", "checkout", "front", "gateway", "gateway_before", "instances", "jetstream"}
-    | {"kb_environment", "make_gateway", "make_nodes", "migrated_postgres", "node", "nodes", "own_valkey"}
+    | {"kb_environment", "make_gateway", "make_nodes", "migrated_postgres", "nodes", "own_valkey"}
     | {"rabbitmq_server", "shared_chat", "spawn", "stack", "studios", "way_to_postgres"}
 )
 

@@ -18,6 +18,7 @@ from config.testing.rabbitmq import RabbitMQServer, needs_rabbitmq
 from config.testing.servers import JetStreamServer, Server
 from config.tests.conftest import MakeGateway
 from experience.chat import outgoing
+from experience.chat.messages import ConversationBlocked, ConversationUnblocked
 from proxy import work
 
 DOCUMENT = documents.read("events-out.md")
@@ -104,7 +105,7 @@ def test_the_subjects_of_the_document_are_those_that_are_used() -> None:
         "CONVERSATION", message_id="1", sender_id="a", text="", created_at=0, participants=[]
     )
     users = {"by_user_id": "a", "target_user_id": "b"}
-    blocked = outgoing.conversation_blocked("CONVERSATION", **users)
-    unblocked = outgoing.conversation_unblocked("CONVERSATION", **users)
+    blocked = outgoing.of_a_block(ConversationBlocked("CONVERSATION", **users))
+    unblocked = outgoing.of_a_block(ConversationUnblocked("CONVERSATION", **users))
     rows = table(DOCUMENT, "subject, or routing key", "the body, in JSON")
     assert [subject for subject, _ in rows] == [created.subject, blocked.subject, unblocked.subject]

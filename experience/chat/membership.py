@@ -97,26 +97,17 @@ def block(by: str, target: str) -> None:
         _, is_new = Block.objects.get_or_create(by_user_id=by, target_user_id=target)
         if is_new:
             of_two = _begin_changes_of_two(by, target)
-            for each in of_two:
-                told = ConversationBlocked(conversation_id=each, by_user_id=by, target_user_id=target)
-                publish_on_commit(of_conversation(each), msgspec.to_builtins(told))
-            blocked = (
-                outgoing.conversation_blocked(each, by_user_id=by, target_user_id=target) for each in of_two
-            )
-            outgoing.write(blocked)
+            _tell_of_a_block(ConversationBlocked(each, by, target) for each in of_two)
 
 
 def unblock(by: str, target: str) -> bool:
     """Take it back; whether there was any. It is told where the other has not blocked as well."""
     with transaction.atomic():
         gone, _ = Block.objects.filter(by_user_id=by, target_user_id=target).delete()
-        conversations = _begin_changes_of_two(by, target) if gone else []
-        if not Block.objects.filter(by_user_id=target, target_user_id=by).exists():
-            for each in conversations:
-                told = ConversationUnblocked(conversation_id=each, by_user_id=by, target_user_id=target)
-                publish_on_commit(of_conversation(each), msgspec.to_builtins(told))
-                event = outgoing.conversation_unblocked(each, by_user_id=by, target_user_id=target)
-                outgoing.write([event])
+        of_two = _begin_changes_of_two(by, target) if gone else []
+        # Behind their locks: of two who take theirs back at once, the second sees that it is the last.
+        if of_two and not Block.objects.filter(by_user_id=target, target_user_id=by).exists():
+            _tell_of_a_block(ConversationUnblocked(each, by, target) for each in of_two)
     return bool(gone)
 
 
@@ -160,6 +151,14 @@ def _of_two(one: str, other: str):  # type: ignore[no-untyped-def]  # a ValuesQu
 def _participants(conversation_id: str) -> list[str]:
     rows = Participant.objects.filter(conversation_id=conversation_id).order_by()
     return sorted(rows.values_list("user_id", flat=True))
+
+
+def _tell_of_a_block(told: Iterable[ConversationBlocked | ConversationUnblocked]) -> None:
+    """To all instances that have the conversations, and to other services by one INSERT."""
+    told = list(told)
+    for each in told:
+        publish_on_commit(of_conversation(each.conversation_id), msgspec.to_builtins(each))
+    outgoing.write(map(outgoing.of_a_block, told))
 
 
 def _tell_changed(conversation_id: str, participants: list[str], *, new: Iterable[str] = ()) -> None:

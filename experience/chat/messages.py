@@ -159,7 +159,7 @@ class ConversationTyping(_Message, frozen=True, gc=False, tag="conversation.typi
     state: State
 
 
-class ConversationBlocked(_Message, frozen=True, gc=False, tag="conversation.blocked"):
+class _OfABlock(_Message, frozen=True, gc=False):
     IDS = ("conversation_id", "by_user_id", "target_user_id")
 
     conversation_id: Id
@@ -167,14 +167,12 @@ class ConversationBlocked(_Message, frozen=True, gc=False, tag="conversation.blo
     target_user_id: UserId
 
 
-class ConversationUnblocked(_Message, frozen=True, gc=False, tag="conversation.unblocked"):
+class ConversationBlocked(_OfABlock, frozen=True, gc=False, tag="conversation.blocked"):
+    """One of a conversation's two users has blocked the other."""
+
+
+class ConversationUnblocked(_OfABlock, frozen=True, gc=False, tag="conversation.unblocked"):
     """No block keeps the two apart any more; `by_user_id` has taken the last one back."""
-
-    IDS = ("conversation_id", "by_user_id", "target_user_id")
-
-    conversation_id: Id
-    by_user_id: UserId
-    target_user_id: UserId
 
 
 class ConversationChanged(_Message, frozen=True, gc=False, tag="conversation.changed"):

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from experience import settings
+from experience.chat.messages import ConversationBlocked, ConversationUnblocked
 from proxy import api
 from proxy.api import Outgoing
 
@@ -36,24 +39,10 @@ def message_created(
     return Outgoing(_subject("message.created", conversation_id), body, conversation_id)
 
 
-def conversation_blocked(conversation_id: str, *, by_user_id: str, target_user_id: str) -> Outgoing:
-    """That one of a conversation's two users has blocked the other."""
-    return _of_a_block("conversation.blocked", conversation_id, by_user_id, target_user_id)
-
-
-def conversation_unblocked(conversation_id: str, *, by_user_id: str, target_user_id: str) -> Outgoing:
-    """That no block keeps its two users apart any more; `by_user_id` has taken the last one back."""
-    return _of_a_block("conversation.unblocked", conversation_id, by_user_id, target_user_id)
-
-
-def _of_a_block(kind: str, conversation_id: str, by_user_id: str, target_user_id: str) -> Outgoing:
-    body = {
-        "type": kind,
-        "conversation_id": conversation_id,
-        "by_user_id": by_user_id,
-        "target_user_id": target_user_id,
-    }
-    return Outgoing(_subject(kind, conversation_id), body, conversation_id)
+def of_a_block(told: ConversationBlocked | ConversationUnblocked) -> Outgoing:
+    """That one of a conversation's two users has blocked the other, or that none does any more."""
+    body = msgspec.to_builtins(told)
+    return Outgoing(_subject(body["type"], told.conversation_id), body, told.conversation_id)
 
 
 def write(events: Iterable[Outgoing]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from experience.chat import outgoing
 from experience.chat.identities import message_id
 from experience.chat.models import Block, Conversation, Message, Participant
-from proxy.api import Outgoing
+from proxy.api import Outgoing, sqlstate_of
 
 log = logging.getLogger(__name__)
 
@@ -144,19 +143,17 @@ def _write_at_once(drafts: Sequence[Draft], *, without: Collection[str]) -> dict
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(HELD_MILLISECONDS)])
         for place in order:
             if drafts[place].conversation_id not in without:
-                with _named_if_held(drafts[place]):
-                    written[place] = _write_one(cursor, drafts[place])
+                written[place] = _write_unless_held(cursor, drafts[place])
         outgoing.write(_events(drafts, written))
     return written
 
 
-@contextmanager
-def _named_if_held(draft: Draft) -> Iterator[None]:
+def _write_unless_held(cursor: CursorWrapper, draft: Draft) -> Written:
     """Raises Held in place of what PostgreSQL says of a wait for another transaction that was in vain."""
     try:
-        yield
+        return _write_one(cursor, draft)
     except OperationalError as error:
-        state = getattr(error.__cause__, "sqlstate", None)
+        state = sqlstate_of(error)
         if state not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
             raise
         raise Held(draft.conversation_id, is_locked_up=state == _DEADLOCK) from error

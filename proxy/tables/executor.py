@@ -270,20 +270,21 @@ def is_away(error: Exception) -> bool:
     when it has ended the session of a process that was frozen."""
     if isinstance(error, OperationalError | InterfaceError):
         return True
-    return isinstance(error, Error) and _sqlstate(error) in (READ_ONLY_SQLSTATE, IDLE_SQLSTATE)
+    return isinstance(error, Error) and sqlstate_of(error) in (READ_ONLY_SQLSTATE, IDLE_SQLSTATE)
 
 
 def is_read_only(error: Error) -> bool:
     """Whether PostgreSQL took a statement for a write and itself for read-only."""
-    return _sqlstate(error) == READ_ONLY_SQLSTATE
+    return sqlstate_of(error) == READ_ONLY_SQLSTATE
 
 
 def took_too_long(error: Error) -> bool:
     """Whether PostgreSQL is there, and gave a statement up after STATEMENT_SECONDS."""
-    return _sqlstate(error) == GIVEN_UP_SQLSTATE
+    return sqlstate_of(error) == GIVEN_UP_SQLSTATE
 
 
-def _sqlstate(error: Error) -> str | None:
+def sqlstate_of(error: Error) -> str | None:
+    """What PostgreSQL calls it; None for what it has not said."""
     return getattr(error.__cause__, "sqlstate", None)
 
 

@@ -18,6 +18,8 @@ from config.testing.gateway import Gateway
 from config.testing.program import free_port
 from config.testing.servers import PostgresServer, ValkeyServer
 
+pytestmark = pytest.mark.long
+
 
 async def echo(upstream: ServerConnection) -> None:
     async for message in upstream:

@@ -10,6 +10,7 @@ import pytest
 from config.testing.starts import run
 from experience import settings
 from experience.chat import outgoing
+from experience.chat.messages import ConversationBlocked, ConversationUnblocked
 from proxy.models import OutgoingEvent
 
 CREATED: dict[str, Any] = {
@@ -38,11 +39,11 @@ def test_a_message_and_a_block_leave_by_the_subjects_and_in_the_words_of_the_doc
         "participants": ["alice", "bob"],
     }
     users = {"by_user_id": "alice", "target_user_id": "bob"}
-    for tell, kind in (
-        (outgoing.conversation_blocked, "conversation.blocked"),
-        (outgoing.conversation_unblocked, "conversation.unblocked"),
+    for message, kind in (
+        (ConversationBlocked("c1", **users), "conversation.blocked"),
+        (ConversationUnblocked("c1", **users), "conversation.unblocked"),
     ):
-        told = tell("c1", **users)
+        told = outgoing.of_a_block(message)
         assert (told.subject, told.key) == (f"chat.{kind}.c1", "c1")
         assert told.body == {"type": kind, "conversation_id": "c1", **users}
 

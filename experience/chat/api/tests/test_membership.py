@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from experience.chat import membership
 from experience.chat.api import limits
@@ -17,6 +19,7 @@ from proxy.api import UserRate
 from proxy.core.limits import Rate
 from proxy.core.rights import Rights
 from proxy.models import Block as StaffBlock
+from proxy.models import OutgoingEvent
 from proxy.registry import topic_kinds
 from proxy.rest.tests.calling import key, post, token
 from proxy.tables import api_keys
@@ -223,6 +226,22 @@ def test_of_two_blocks_the_end_of_the_last_is_told() -> None:
     assert told() == []
     assert call("DELETE", BLOCKS, {"user_id": "alice"}, by="bob") == (204, None)
     assert told() == [(f"chat:c.{ours}", unblocked(ours, by="bob", target="alice"))]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_block_and_its_end_are_written_down_for_services_in_one_statement(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experience.settings.CHAT_EVENTS", "nats")
+    for _ in range(3):
+        make("alice", "bob")
+    if method == "DELETE":
+        call("POST", BLOCKS, {"user_id": "bob"}, by="alice")
+    before = OutgoingEvent.objects.count()
+    with CaptureQueriesContext(connection) as asked:
+        call(method, BLOCKS, {"user_id": "bob"}, by="alice")
+    written = [each["sql"] for each in asked if each["sql"].startswith('INSERT INTO "proxy_outgoingevent"')]
+    assert (len(written), OutgoingEvent.objects.count() - before) == (1, 3)
 
 
 def test_nobody_brings_together_whom_a_block_keeps_apart() -> None:
