@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import IntegrityError
 from django.db.models import QuerySet
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -110,7 +111,7 @@ class ReadOnlyAdmin(CheckedAdmin):
 
     class Media:
         css = {"all": ["proxy/admin.css"]}
-        js = ["proxy/live.js"]
+        js = [Script("proxy/live.js", type="module")]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return self._shown(request, super().get_list_display(request))

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
@@ -52,7 +53,7 @@ class PoolMemberAdmin(CheckedAdmin):
 
     class Media:
         css = {"all": ["proxy/admin.css"]}
-        js = ["proxy/live.js"]
+        js = [Script("proxy/live.js", type="module")]
 
     def has_drain_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("proxy.drain_poolmember"))

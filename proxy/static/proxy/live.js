@@ -1,37 +1,143 @@
-// Keeps a list of live rows current: fetches the same page every few seconds, unless someone is choosing rows.
-"use strict";
-(() => {
-  const REFRESH_MS = 5000;
+// Keeps a page of admin current, and says when it is not: it asks for the same page again every few seconds.
+import { merge, patch } from "./rows.js";
 
-  const rowsOf = (page) => [...page.querySelectorAll("#result_list tbody tr")];
-  const isBusy = () =>
-    document.hidden ||
-    document.querySelector("#result_list input:checked, #toolbar input:focus, .actions select:focus") !== null;
+const ASK_MS = 3000;
+const STALE_MS = 4000;
 
-  // Cells change in place, checkboxes stay the same nodes: Django's actions.js holds on to them.
-  function show(row, fresh) {
-    for (const [index, cell] of [...row.cells].entries()) {
-      const box = cell.querySelector("input.action-select");
-      const next = fresh.cells[index];
-      if (!box) cell.innerHTML = next.innerHTML;
-      else for (const name of ["value", "aria-label"]) box.setAttribute(name, next.firstElementChild.getAttribute(name));
-    }
+// What changes beside the rows.
+const PARTS = ["#gateway-summary", "#gateway-record", ".object-tools", ".paginator", "#changelist-search .quiet", "#changelist-filter"];
+
+const table = () => document.querySelector("#result_list");
+const boxes = () => document.querySelectorAll("tr input.action-select");
+const ticked = () => document.querySelectorAll("tr input.action-select:checked").length;
+
+/** Django's own script counts and ticks the rows that there were; this is what it takes for those that there are. */
+const LIVE_BOXES = {
+  get length() {
+    return boxes().length;
+  },
+  forEach: (each) => boxes().forEach(each),
+  [Symbol.iterator]: () => boxes()[Symbol.iterator](),
+};
+const bind = window.Actions;
+if (bind) window.Actions = (_, options) => bind(LIVE_BOXES, options);
+
+class Freshness {
+  #heardAt = Date.now();
+  #trouble = ""; // what the last answer was, if it was none
+  #waiting = 0;
+  #said = "";
+
+  constructor(line, showWaiting) {
+    [this.age, this.more, this.spoken] = line.children;
+    this.more.addEventListener("click", showWaiting);
+    setInterval(() => this.draw(), 500);
+    this.draw();
   }
 
-  async function refresh() {
-    if (isBusy()) return;
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(REFRESH_MS) });
-    if (!answer.ok || answer.redirected) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (isBusy()) return;
-    const [rows, fresh] = [rowsOf(document), rowsOf(page)];
-    if (rows.length !== fresh.length) return location.reload();
-    rows.forEach((row, index) => show(row, fresh[index]));
-    const summary = document.querySelector("#gateway-summary");
-    if (summary) summary.innerHTML = page.querySelector("#gateway-summary").innerHTML;
+  heard(waiting) {
+    [this.#heardAt, this.#trouble, this.#waiting] = [Date.now(), "", waiting];
+    this.draw();
   }
 
-  document.addEventListener("DOMContentLoaded", () => {
-    if (document.querySelector("#result_list")) setInterval(() => refresh().catch(() => {}), REFRESH_MS);
-  });
-})();
+  failed(trouble) {
+    this.#trouble = trouble;
+    this.draw();
+  }
+
+  get isStale() {
+    return Date.now() - this.#heardAt > STALE_MS || this.#trouble !== "";
+  }
+
+  draw() {
+    const seconds = Math.round((Date.now() - this.#heardAt) / 1000);
+    const held = ticked();
+    const pause = held && !this.isStale ? `, rows stay in place while ${held} ${held === 1 ? "is" : "are"} ticked` : "";
+    const trouble = this.#trouble || (this.isStale ? "no answer" : "");
+    this.age.textContent = trouble ? `${trouble} for ${seconds} s` : `updated ${seconds} s ago${pause}`;
+    this.more.hidden = this.#waiting === 0 || this.isStale;
+    this.more.textContent = `${this.#waiting} new`;
+    document.body.classList.toggle("gateway-stale", this.isStale);
+    this.#say(trouble);
+  }
+
+  /** To who listens, only what has changed: not each second. */
+  #say(trouble) {
+    const now = trouble || (this.#waiting ? `${this.#waiting} new` : "");
+    if (now === this.#said) return;
+    this.spoken.textContent = now || "up to date";
+    this.#said = now;
+  }
+}
+
+/** Somebody points at a row, reads it out, or is about to choose: no row may move under them. */
+const isHeld = () =>
+  ticked() > 0 ||
+  table()?.querySelector("tbody:hover, tbody:focus-within") !== null ||
+  table()?.contains(getSelection().isCollapsed ? null : getSelection().anchorNode);
+
+const whatIsWrong = (answer) => {
+  if (answer.redirected && new URL(answer.url).pathname.endsWith("/login/")) return "logged out";
+  if (answer.redirected) return "moved";
+  return answer.ok ? "" : `answered ${answer.status}`;
+};
+
+async function fetched() {
+  try {
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(STALE_MS) });
+    const trouble = whatIsWrong(answer);
+    return trouble ? { trouble } : { page: new DOMParser().parseFromString(await answer.text(), "text/html") };
+  } catch {
+    return { trouble: "no answer" };
+  }
+}
+
+/** A list that was empty gets its table, and Django's script its rows. */
+function fill(page) {
+  const [form, fresh] = [document, page].map((each) => each.querySelector("#changelist-form"));
+  if (!form || !fresh.querySelector("#result_list")) return;
+  form.replaceChildren(...document.importNode(fresh, true).childNodes);
+  if (boxes().length) window.Actions?.();
+}
+
+function show(page, mayMove) {
+  for (const part of PARTS) {
+    const [have, want] = [document, page].map((each) => each.querySelectorAll(part));
+    if (have.length === want.length) have.forEach((each, place) => patch(each, want[place]));
+  }
+  const fresh = page.querySelector("#result_list");
+  if (!table()) return fill(page), 0;
+  if (!fresh) return location.reload(), 0; // it is empty now
+  const waiting = merge(table(), fresh, !mayMove && isHeld());
+  count(page);
+  return waiting;
+}
+
+/** Django's script counts when a box is ticked, and when somebody comes back to the page: this is as if he did. */
+function count(page) {
+  const [have, want] = [document, page].map((each) => each.querySelector(".action-counter"));
+  const isAcross = document.querySelector("input.select-across")?.value === "1"; // all there are, also on other pages
+  if (!have || !want || isAcross) return;
+  have.dataset.actionsIcnt = want.dataset.actionsIcnt;
+  window.dispatchEvent(new Event("pageshow"));
+}
+
+const line = document.querySelector("#gateway-freshness");
+const freshness = line && new Freshness(line, () => ask(true));
+
+async function ask(mayMove = false) {
+  if (document.hidden) return;
+  const { page, trouble } = await fetched();
+  if (trouble) freshness.failed(trouble);
+  else freshness.heard(show(page, mayMove));
+}
+
+async function askForever() {
+  await ask();
+  setTimeout(askForever, ASK_MS);
+}
+
+if (freshness) {
+  setTimeout(askForever, ASK_MS);
+  document.addEventListener("visibilitychange", () => ask());
+}

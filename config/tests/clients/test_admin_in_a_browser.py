@@ -1,0 +1,144 @@
+"""Admin as staff see it in Chromium: pages that keep themselves current, and say when they are not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from websockets.asyncio.server import ServerConnection
+
+from config.testing.gateway import Gateway, issue
+from config.tests.clients.browser import chromium, visiting
+from config.tests.conftest import MakeGateway
+
+PASSWORD = "of these tests alone"
+MAKE_ADA = f"""
+from django.contrib.auth.models import User
+User.objects.create_superuser("ada", password="{PASSWORD}")
+"""
+CONNECTIONS = "/admin/proxy/connection/"
+
+pytestmark = pytest.mark.clients
+
+
+async def quiet_service(connection: ServerConnection) -> None:
+    await connection.wait_closed()
+
+
+@pytest.fixture
+async def gateway(make_gateway: MakeGateway) -> AsyncIterator[Gateway]:
+    """With a service behind it, and ada who may do everything."""
+    gateway = make_gateway(HTTPS_ONLY="false")
+    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
+    async with gateway.serving(quiet_service):
+        yield gateway
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@asynccontextmanager
+async def at(browser: Browser, gateway: Gateway, path: str, **options: Any) -> AsyncIterator[Page]:
+    """A page of admin, as ada sees it."""
+    url = f"http://127.0.0.1:{gateway.port}/admin/login/?next={path}"
+    async with visiting(browser, url, **options) as page:
+        await page.get_by_label("Username").fill("ada")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        await page.wait_for_url(f"**{path}")
+        yield page
+
+
+class Players:
+    """Clients that come and go."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway, self._all = gateway, AsyncExitStack()
+
+    async def __aenter__(self) -> Players:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        await self._all.aclose()
+
+    async def comes(self, user_id: str) -> None:
+        url = self._gateway.url(token=issue(user_id))
+        await self._all.enter_async_context(self._gateway.connect(url))
+
+
+@pytest.fixture
+async def players(gateway: Gateway) -> AsyncIterator[Players]:
+    async with Players(gateway) as players:
+        yield players
+
+
+async def test_an_empty_list_fills_and_newcomers_slide_under_nobodys_pointer(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    async with at(browser, gateway, CONNECTIONS) as page:
+        rows, more = page.locator("#result_list tbody tr"), page.get_by_role("button", name="new")
+        await expect(page.get_by_text("updated")).to_be_visible()
+        await players.comes("first")
+        await expect(rows).to_have_count(1)
+        await rows.first.hover()
+        await players.comes("second")
+        await expect(more).to_have_text("1 new")
+        await expect(rows).to_have_count(1)
+        await more.click()
+        await expect(rows.first).to_contain_text("second")
+
+        box = rows.nth(1).get_by_role("checkbox")
+        await box.check()
+        await expect(page.get_by_text("rows stay in place while 1 is ticked")).to_be_visible()
+        await players.comes("third")
+        await expect(more).to_have_text("1 new")
+        await more.click()
+        await expect(rows).to_have_count(3)
+        await expect(rows.nth(2).get_by_role("checkbox")).to_be_checked()
+        await expect(page.get_by_text("1 of 3 selected")).to_be_visible()
+        await page.locator("#action-toggle").check()
+        await expect(page.get_by_text("3 of 3 selected")).to_be_visible()
+
+
+async def test_a_page_whose_gateway_is_gone_says_so_within_five_seconds_and_heals(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    await players.comes("first")
+    async with at(browser, gateway, CONNECTIONS) as page:
+        live = page.locator(".gateway-live").first
+        await expect(live).to_be_visible()
+        gateway.program.kill()
+        await expect(page.get_by_text("no answer for")).to_be_visible(timeout=5000)
+        await expect(page.locator(".gateway-stale .gateway-live").first).to_be_visible()
+        gateway.start()
+        await expect(page.get_by_text("updated")).to_be_visible()
+
+
+async def test_a_connections_page_shows_its_end_as_it_comes(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    await players.comes("first")
+    async with at(browser, gateway, CONNECTIONS) as page:
+        await page.get_by_role("link", name="first").click()
+        await expect(page.get_by_text("live, idle for")).to_be_visible()
+        await expect(page.get_by_role("button", name="Kick…")).to_be_visible()
+        await players.leave()
+        await expect(page.get_by_text("Closed by")).to_be_visible()
+        await expect(page.locator(".field-closed_by").get_by_text("client")).to_be_visible()
+        await expect(page.get_by_role("button", name="Kick…")).to_have_count(0)
+
+
+async def test_who_is_logged_out_is_told_that(browser: Browser, gateway: Gateway) -> None:
+    async with at(browser, gateway, CONNECTIONS) as page:
+        await expect(page.get_by_text("updated")).to_be_visible()
+        await page.context.clear_cookies()
+        await expect(page.get_by_text("logged out for")).to_be_visible()
