@@ -136,6 +136,7 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "action": action,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
             "selected_ids": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "cancel_url": request.get_full_path(),
             "select_across": request.POST.get("select_across", "0"),
         }
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from proxy import registry
+from proxy.admin.draining import DrainButtons
 from proxy.admin.pages import CheckedAdmin
-from proxy.admin.pools_overview import adopt, editable_pools, pool_views, set_draining
+from proxy.admin.pools_overview import adopt, editable_pools, pool_views
 from proxy.models import PoolMember
 
-MOVE_SECONDS = 30
-_DONE = {
-    "drain": "Draining {}: it gets no new links.",
-    "move": "Draining {}: its links end over the next " + str(MOVE_SECONDS) + " seconds.",
-    "undrain": "Brought back {}.",
-}
 _SUCH_AS = "Such as ws://service-4:9000 or, with a path, ws://service-4:9000/ws."
 
 
@@ -45,7 +40,7 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(PoolMember)
-class PoolMemberAdmin(CheckedAdmin):
+class PoolMemberAdmin(DrainButtons, CheckedAdmin):
     """Its list is the page of all pools, members from settings included."""
 
     form = MemberForm
@@ -55,9 +50,6 @@ class PoolMemberAdmin(CheckedAdmin):
         css = {"all": ["proxy/admin.css"]}
         js = [Script("proxy/live.js", type="module")]
 
-    def has_drain_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("proxy.drain_poolmember"))
-
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """To drain has a permission of its own, in the form as by the buttons of the list."""
         return () if self.has_drain_permission(request) else ("draining", "move_seconds")
@@ -66,8 +58,7 @@ class PoolMemberAdmin(CheckedAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method == "POST":
-            self._drain(request)
-            return HttpResponseRedirect(request.get_full_path())
+            return self.press(request)
         context = {
             **self.admin_site.each_context(request),
             "title": "Pools",
@@ -79,25 +70,6 @@ class PoolMemberAdmin(CheckedAdmin):
             "can_drain": self.has_drain_permission(request),
         }
         return TemplateResponse(request, "admin/proxy/poolmember/pools.html", context)
-
-    def _drain(self, request: HttpRequest) -> None:
-        """Do what a button of the page says."""
-        if not self.has_drain_permission(request):
-            raise PermissionDenied
-        action, url = request.POST.get("action", ""), request.POST.get("url", "")
-        if action not in _DONE:
-            return
-        seconds = MOVE_SECONDS if action == "move" else None
-        try:
-            member = set_draining(
-                request.POST.get("pool", ""), url, draining=action != "undrain", move_seconds=seconds
-            )
-        except PoolMember.DoesNotExist:
-            self.message_user(request, "There is no such member any more.", messages.WARNING)
-            return
-        said = _DONE[action].format(url)
-        self.log_change(request, member, said)
-        self.message_user(request, said)
 
     def save_model(self, request: HttpRequest, obj: PoolMember, form: Any, change: bool) -> None:
         if not change:

@@ -55,6 +55,12 @@ class MemberView:
         return _CSS.get(self.state, "gateway-late")
 
     @property
+    def takes_new_links(self) -> bool:
+        """Whether some node may send it a newcomer, as far as nodes have said."""
+        states = {report.state for report in self.reports}
+        return not (self.removed or self.draining) and bool(states & {"available", NOT_TRIED})
+
+    @property
     def dial_ms(self) -> float | None:
         """The slowest node's average."""
         return max((report.dial_ms for report in self.reports if report.dial_ms is not None), default=None)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db.models.functions import Now
 from django.test import Client
@@ -29,6 +30,7 @@ from proxy.tables.member_rows import MemberReporter
 
 pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PAGE = "/admin/proxy/poolmember/"
+CONFIRMED = {"confirmed": "yes", "reason": "it is to be replaced"}
 A, B = "ws://studio-a:8002/", "ws://studio-b:8002/"
 
 
@@ -81,14 +83,35 @@ def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> 
     User.objects.all().delete()
     drainer = staff("view_poolmember", "drain_poolmember")
     assert "<th>Do</th>" in drainer.get(PAGE).content.decode()
-    assert drainer.post(PAGE, words).status_code == 302
+    assert drainer.post(PAGE, words | CONFIRMED).status_code == 302
     specs = {spec.url: spec for spec in (load_rules().members or {})["studio"]}
     assert specs[A].draining
     assert not specs[B].draining
-    drainer.post(PAGE, words | {"action": "move"})
+    drainer.post(PAGE, words | CONFIRMED | {"action": "move"})
     assert PoolMember.objects.get(url=A).move_seconds == 30
     drainer.post(PAGE, words | {"action": "undrain"})
     assert not PoolMember.objects.get(url=A).draining
+
+
+def test_what_a_drain_will_do_is_said_first_with_figures_and_asks_for_a_reason(rows: None) -> None:
+    drainer = staff("view_poolmember", "drain_poolmember")
+    words = {"action": "drain", "pool": "studio", "url": B}
+
+    def asked(**more: str) -> str:
+        answer = drainer.post(PAGE, words | more)
+        assert answer.status_code == 200
+        return " ".join(re.sub("<[^>]+>", "", answer.content.decode()).split())
+
+    assert "It has 2 links, which end by themselves. 1 other member of the pool takes new links." in asked()
+    words |= {"url": A, "action": "move"}
+    assert "It has 7 links, which are closed with 1001, spread over 30 seconds." in asked()
+    assert "No other member of the pool takes new links: newcomers will get 503." in asked()
+    assert "This field is required." in asked(confirmed="yes")
+    assert not PoolMember.objects.filter(draining=True).exists()
+
+    drainer.post(PAGE, words | CONFIRMED)
+    (entry,) = LogEntry.objects.all()
+    assert "it is to be replaced" in entry.change_message
 
 
 def test_the_form_of_a_member_drains_for_nobody_without_the_permission_to_drain(rows: None) -> None:
@@ -116,7 +139,7 @@ def test_the_form_of_a_member_drains_for_nobody_without_the_permission_to_drain(
 def test_what_was_done_is_told_with_the_url_as_it_is_written(rows: None) -> None:
     drainer = staff("view_poolmember", "drain_poolmember")
     for action in ("drain", "move", "undrain"):
-        words = {"action": action, "pool": "studio", "url": A}
+        words = {"action": action, "pool": "studio", "url": A, **CONFIRMED}
         page = drainer.post(PAGE, words, follow=True).content.decode()
         told = page.partition('<ul class="messagelist">')[2].partition("</ul>")[0]
         assert A in told
