@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from proxy.admin.blocking import Hit, NoQuestion, WordForm
 from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.models import Block
+
+_OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
 
 
 @admin.register(Block)
@@ -48,6 +53,44 @@ class BlockAdmin(CheckedAdmin):
     @admin.display(description="Since", ordering="created_at")
     def since(self, block: Block) -> str:
         return moment(block.created_at)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """As Django's; before a block that hits many is saved, whom it will hit is said."""
+        if request.method == "POST" and (question := self._question(request, object_id)) is not None:
+            return question
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _question(self, request: HttpRequest, object_id: str | None) -> HttpResponse | None:
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            return None  # Django's page says so
+        existing = None if object_id is None else self.get_object(request, unquote(object_id))
+        form = self.get_form(request, existing, change=existing is not None)(request.POST, instance=existing)
+        if not form.is_valid():
+            return None  # Django's page says what is wrong
+        hit = Hit.of(form.instance)
+        is_confirmed = "confirmed" in request.POST
+        asked = (WordForm if hit.needs_word else NoQuestion)(request.POST if is_confirmed else None)
+        if not hit.is_to_be_asked or (is_confirmed and asked.is_valid()):
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Block many",
+            "opts": self.opts,
+            "media": self.media,
+            "block": form.instance,
+            "whom": str(form.instance),
+            "hit": hit,
+            "form": asked,
+            "posted": [(name, request.POST[name]) for name in request.POST if name not in _OF_THE_QUESTION],
+            "cancel_url": request.get_full_path(),
+        }
+        return TemplateResponse(request, "admin/proxy/block/block_confirmation.html", context)
 
     def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
         if not change:
