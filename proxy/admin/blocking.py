@@ -7,8 +7,11 @@ from ipaddress import IPv4Network
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.html import format_html
 
-from proxy.admin.pages import BoundedPaginator
+from proxy.admin.pages import BoundedPaginator, moment
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
 from proxy.models import Block, Connection
 
@@ -18,6 +21,8 @@ WORLD_BITS = {4: 8, 6: 16}
 # Ending so many links is asked for, whatever the block names.
 MANY_LINKS = 50
 WORD = "everyone"
+# Of these, blocks of networks are tried one by one.
+MOST_BLOCKS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +38,15 @@ class Hit:
     @classmethod
     def of(cls, block: Block) -> Hit:
         network = parse_network(block.network) if block.network else None
-        blocklist = Blocklist([BlockRule(user_id=block.user_id, network=network)])
-        live = Connection.objects.filter(closed_at=None)
+        blocklist = Blocklist([_rule(block)])
+        now, live = timezone.now().timestamp(), Connection.objects.filter(closed_at=None)
         if block.user_id:
             live = live.filter(user_id=block.user_id)
         rows = live.values_list("user_id", "client_address")[: BoundedPaginator.MOST_ROWS + 1]
         hit = [
             user_id
             for user_id, address in rows
-            if blocklist.blocks(user_id=user_id, address=address or "", now=0.0)
+            if blocklist.blocks(user_id=user_id, address=address or "", now=now)
         ]
         bits = 128 if network is None or block.user_id else network.prefixlen
         version = 4 if isinstance(network, IPv4Network) else 6
@@ -56,6 +61,33 @@ class Hit:
     @property
     def is_to_be_asked(self) -> bool:
         return self.is_wide or self.links >= MANY_LINKS
+
+
+def blocks_of(user_id: str, address: str) -> list[Block]:
+    """Those that keep out a client of that user from that address now, the newest first."""
+    now = timezone.now()
+    holding = Block.objects.filter(Q(until=None) | Q(until__gt=now)).select_related("created_by")
+    may_match = holding.filter(Q(user_id__in={user_id, ""}))[:MOST_BLOCKS]
+    return [
+        block
+        for block in may_match
+        if Blocklist([_rule(block)]).blocks(user_id=user_id, address=address, now=now.timestamp())
+    ]
+
+
+def since(block: Block) -> str:
+    """Since when it holds, by whom, and until when."""
+    by = "" if block.created_by is None else f" by {block.created_by}"
+    until = (
+        "for good" if block.until is None else f"until {timezone.localtime(block.until):%Y-%m-%d %H:%M %Z}"
+    )
+    return format_html("{}{}, {}", moment(block.created_at), by, until)
+
+
+def _rule(block: Block) -> BlockRule:
+    network = parse_network(block.network) if block.network else None
+    until = None if block.until is None else block.until.timestamp()
+    return BlockRule(user_id=block.user_id, network=network, until=until)
 
 
 class NoQuestion(forms.Form):

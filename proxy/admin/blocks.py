@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin.blocking import Hit, NoQuestion, WordForm
+from proxy.admin.blocks_form import BlockForm
 from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.models import Block
 
@@ -26,7 +27,8 @@ class BlockAdmin(CheckedAdmin):
     list_select_related = ["created_by"]
     search_fields = ["user_id__startswith", "network__startswith"]
     search_help_text = "The start of a user id or of an address."
-    fields = ["user_id", "network", "until", "reason"]
+    form = BlockForm
+    fields = ["user_id", "network", "lasts", "until", "reason"]
 
     class Media:
         css = {"all": ["proxy/admin.css"]}

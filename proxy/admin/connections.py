@@ -7,11 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from proxy import registry
 from proxy.admin import filters
+from proxy.admin.blocking import blocks_of, since
 from proxy.admin.kicking import KickActions
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.core.addresses import parse_address
@@ -50,7 +52,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         "The start of a user id or e-mail address, of a path (/ws/…), or a whole IP address or connection id."
     )
     fieldsets = [
-        (None, {"fields": ["state_in_full", "user", "mail", "client_address", "agent"]}),
+        (None, {"fields": ["state_in_full", "user", "mail", "client_address", "agent", "kept_out"]}),
         ("Way", {"fields": ["route", "shown_path", "shown_topic", "upstream", "protocol", "node_link"]}),
         (
             "Traffic",
@@ -59,7 +61,10 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         ("End", {"fields": ["closed", "closed_by", "close_code", "comes_back", "reason"]}),
         ("Identifiers", {"fields": ["id", "request_id"]}),
     ]
-    links = {"node_link": ("proxy.view_node", "node_name")}
+    links = {
+        "node_link": ("proxy.view_node", "node_name"),
+        "kept_out": ("proxy.view_block", "kept_out_unseen"),
+    }
     user = foreign_field("user_id", "User")
     mail = foreign_field("email", "Email")
     agent = foreign_field("user_agent", "User agent")
@@ -95,8 +100,27 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         live = Connection.objects.filter(pk=object_id, closed_at=None).exists()
-        context = {**(extra_context or {}), "can_kick": live and self.has_kick_permission(request)}
+        context = {
+            **(extra_context or {}),
+            "can_kick": live and self.has_kick_permission(request),
+            "can_block": request.user.has_perm("proxy.add_block"),
+        }
         return super().change_view(request, object_id, form_url, context)
+
+    @admin.display(description="Kept out")
+    def kept_out(self, connection: Connection) -> str:
+        """The blocks that hold against its client now."""
+        blocks = blocks_of(connection.user_id, connection.client_address or "")
+        lines = (
+            (reverse("admin:proxy_block_change", args=[each.pk]), foreign(str(each)), since(each))
+            for each in blocks
+        )
+        shown = format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines)
+        return shown or "no"
+
+    @admin.display(description="Kept out")
+    def kept_out_unseen(self, _: Connection) -> str:
+        return "blocks are not yours to see"
 
     @admin.display(description="State")
     def state(self, connection: Connection) -> str:

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 
 from proxy.models import Block
 from proxy.tests.rows import add_connection
@@ -71,5 +73,62 @@ def test_who_may_block_nobody_is_told_no_figures(client: Client, links: None, dj
     assert client.post(ADD, words(network="0.0.0.0/0")).status_code == 403
 
 
+@pytest.mark.parametrize(("lasts", "seconds"), [("hour", 3600), ("day", 86_400), ("good", None)])
+def test_how_long_a_block_lasts_is_chosen(admin_client: Client, lasts: str, seconds: int | None) -> None:
+    posted = words(user_id="7", lasts=lasts, until_0="2030-01-01", until_1="00:00:00")
+    assert admin_client.post(ADD, posted).status_code == 302
+    until = Block.objects.get().until
+    if seconds is None:
+        assert until is None
+    else:
+        assert until is not None
+        assert abs((until - timezone.now()).total_seconds() - seconds) < 60
+
+
+def test_a_block_until_a_time_needs_one(admin_client: Client) -> None:
+    assert "Say until when." in asked(admin_client, words(user_id="7", lasts="time"))
+    posted = words(user_id="7", lasts="time", until_0="2030-01-01", until_1="00:00:00")
+    assert admin_client.post(ADD, posted).status_code == 302
+    assert str(Block.objects.get().until)[:10] == "2030-01-01"
+
+
 def test_what_is_wrong_with_a_block_is_said_first(admin_client: Client) -> None:
     assert "This is no address and no network." in asked(admin_client, words(network="0.0.0.0/99"))
+
+
+def page_of(client: Client, connection: Any) -> str:
+    answer = client.get(f"/admin/proxy/connection/{connection.pk}/change/")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_connection_leads_to_its_users_others_to_a_block_and_to_those_that_hold(
+    admin_client: Client,
+) -> None:
+    connection = add_connection("a", user_id="a&b", client_address="192.0.2.7")
+    for named in (
+        {"user_id": "a&b"},
+        {"network": "192.0.2.0/24"},
+        {"user_id": "a&b", "network": "198.51.100.0/24"},
+    ):
+        Block.objects.create(**named)
+    over = Block.objects.create(user_id="a&b", until=timezone.now())
+
+    page = page_of(admin_client, connection)
+    assert "?q=a%26b" in page
+    (block_link,) = re.findall('href="([^"]+)">Block…', page)
+    assert 'value="a&amp;b"' in admin_client.get(block_link).content.decode()
+    holding = [int(each) for each in re.findall(r"/admin/proxy/block/(\d+)/change/", page)]
+    assert holding == [over.pk - 2, over.pk - 3]
+
+
+def test_blocks_are_named_to_who_may_see_them_alone(client: Client, django_user_model: Any) -> None:
+    connection = add_connection("a", user_id="7")
+    Block.objects.create(user_id="7", reason="a secret of staff")
+    viewer = django_user_model.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    client.force_login(viewer)
+
+    page = page_of(client, connection)
+    assert "blocks are not yours to see" in page
+    assert "/admin/proxy/block/" not in page
