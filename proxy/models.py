@@ -62,6 +62,7 @@ class Connection(models.Model):
     close_code = models.PositiveSmallIntegerField(null=True, blank=True)
     close_reason = models.CharField(max_length=123, blank=True)
     closed_by = models.CharField(max_length=16, blank=True, choices=CLOSED_BY)
+    cause = models.CharField(max_length=32, blank=True, default="", db_default="")
     messages_in = models.PositiveBigIntegerField("messages from client", default=0)
     messages_out = models.PositiveBigIntegerField("messages to client", default=0)
     bytes_in = models.PositiveBigIntegerField("bytes from client", default=0)
@@ -84,7 +85,7 @@ class Connection(models.Model):
                     name=f"connection_closed_{field}",
                     condition=models.Q(closed_at__isnull=False),
                 )
-                for field in ("topic", "route", "node")
+                for field in ("topic", "route", "node", "cause")
             ),
         ]
         permissions = [("kick_connection", "Can kick connections")]

@@ -17,6 +17,7 @@ from proxy.admin.blocking import blocks_of, since
 from proxy.admin.kicking import KickActions
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.core.addresses import parse_address
+from proxy.core.causes import words_of
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.human import duration, size, visible
 from proxy.models import Connection, Node
@@ -44,6 +45,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         filters.RouteFilter,
         filters.TopicFilter,
         filters.NodeFilter,
+        filters.CauseFilter,
         filters.ClosedByFilter,
     ]
     sortable_by = ["age", "sent", "received"]
@@ -58,7 +60,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
             "Traffic",
             {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "dropped", "received_in_full"]},
         ),
-        ("End", {"fields": ["closed", "closed_by", "close_code", "comes_back", "reason"]}),
+        ("End", {"fields": ["closed", "why", "closed_by", "close_code", "comes_back", "reason"]}),
         ("Identifiers", {"fields": ["id", "request_id"]}),
     ]
     links = {
@@ -126,9 +128,10 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     def state(self, connection: Connection) -> str:
         if connection.closed_at is None:
             return format_html('<span class="gateway-live">{}</span>', "live")
+        reason = visible(connection.close_reason) or "no reason given"
         return format_html(
             '<span class="gateway-closed" title="{}">closed</span><br><small class="quiet">{} by {}</small>',
-            visible(connection.close_reason) or "no reason given",
+            f"{words_of(connection.cause) or 'closed'} ({reason})",
             connection.close_code or "no code",
             connection.get_closed_by_display() or "unknown",
         )
@@ -218,6 +221,10 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     @admin.display(description="Closed")
     def closed(self, connection: Connection) -> str:
         return "still live" if connection.closed_at is None else _exact(connection.closed_at)
+
+    @admin.display(description="Why")
+    def why(self, connection: Connection) -> str:
+        return words_of(connection.cause) or "-"
 
     @admin.display(description="Client comes back")
     def comes_back(self, connection: Connection) -> str:

@@ -11,6 +11,7 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from proxy.core.causes import words_of
 from proxy.models import CLOSED_BY, Connection, Node
 
 RECENT_ROWS = 2_000
@@ -36,7 +37,7 @@ class RecentValuesFilter(admin.SimpleListFilter):
     position: ClassVar[int]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        counted = Counter(pair[self.position] for pair in _recent_values(request))
+        counted = Counter(row[self.position] for row in _recent_values(request))
         del counted[""]
         # A session is a topic of its own: those of many links are not to be lost among them.
         values = {value for value, _ in counted.most_common(MOST_CHOICES)}
@@ -97,6 +98,14 @@ class RunningFilter(admin.SimpleListFilter):
         return queryset.filter(stopped_at__isnull=self.value() != "stopped")
 
 
+class CauseFilter(RecentValuesFilter):
+    title = parameter_name = "cause"
+    position = 2
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(value, words_of(value)) for value, _ in super().lookups(request, model_admin)]
+
+
 class ClosedByFilter(admin.SimpleListFilter):
     title = "closed by"
     parameter_name = "closed_by"
@@ -108,10 +117,10 @@ class ClosedByFilter(admin.SimpleListFilter):
         return queryset.filter(closed_by=self.value()) if self.value() else queryset
 
 
-def _recent_values(request: HttpRequest) -> list[tuple[str, str]]:
-    """The (route, topic) of each of the first rows of the list, read once a page."""
-    known: list[tuple[str, str]] | None = getattr(request, "_recent_values", None)
+def _recent_values(request: HttpRequest) -> list[tuple[str, str, str]]:
+    """The (route, topic, cause) of each of the first rows of the list, read once a page."""
+    known: list[tuple[str, str, str]] | None = getattr(request, "_recent_values", None)
     if known is None:
-        known = list(Connection.objects.values_list("route", "topic")[:RECENT_ROWS])
+        known = list(Connection.objects.values_list("route", "topic", "cause")[:RECENT_ROWS])
         request._recent_values = known  # type: ignore[attr-defined]
     return known

@@ -117,6 +117,12 @@ _SERVICE = {
 }
 
 
+def words_of(cause: str) -> str:
+    """What `cause` means, in words; one that this release does not know stands for itself."""
+    known = cause in set(Cause)
+    return WORDS[Cause(cause)] if known else cause
+
+
 def cause_of(close: Close, by: ClosedBy) -> Cause:
     """Why a link that ended so has ended; never raises, whatever a client or a service has said."""
     if by is ClosedBy.NODE_LOST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from proxy.core.causes import Cause, cause_of
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.redaction import redacted
 
@@ -58,6 +59,7 @@ class ConnectionRecord:
     close_code: int | None = None
     close_reason: str = ""
     closed_by: ClosedBy | None = None
+    cause: Cause | None = None
     messages_in: int = 0
     messages_out: int = 0
     bytes_in: int = 0
@@ -69,3 +71,4 @@ class ConnectionRecord:
         if self.closed_at is None:
             self.closed_at, self.closed_by = at, by
             self.close_code, self.close_reason = close.code, redacted(close.reason)
+            self.cause = cause_of(close, by)

@@ -43,7 +43,15 @@ class ConnectionSerializer(serializers.ModelSerializer[Connection]):
         model = Connection
         fields = (
             *("id", "node", "route", "path", "topic", "user_id", "email", "client_address", "user_agent"),
-            *("opened_at", "last_activity_at", "closed_at", "close_code", "close_reason", "closed_by"),
+            *(
+                "opened_at",
+                "last_activity_at",
+                "closed_at",
+                "close_code",
+                "close_reason",
+                "closed_by",
+                "cause",
+            ),
             *("messages_in", "messages_out", "bytes_in", "bytes_out", "messages_dropped"),
         )
 

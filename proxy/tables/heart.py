@@ -13,6 +13,7 @@ from django.db import Error, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Now
 
+from proxy.core.causes import Cause
 from proxy.core.closes import LOST, ClosedBy
 from proxy.models import Connection, Node
 from proxy.tables.executor import DatabaseExecutor
@@ -200,6 +201,7 @@ def reap() -> tuple[int, int]:
                 closed_by=ClosedBy.NODE_LOST.value,
                 close_code=LOST.code,
                 close_reason="node lost",
+                cause=Cause.NODE_LOST.value,
             )
         )
     return nodes_lost, connections_closed

@@ -47,6 +47,7 @@ def test_a_snapshot_is_written_whole_and_replaced_by_the_next() -> None:
     assert (row.path, row.topic) == ("/rooms/north", "experience:wylding-woods")
     assert (row.messages_in, row.bytes_out, row.last_activity_at) == (3, 2**40, NOON + timedelta(seconds=5))
     assert (row.close_code, row.close_reason, row.closed_by) == (4001, "kicked by staff", "staff")
+    assert row.cause == "kicked"
 
 
 def test_a_thousand_opens_make_tens_of_statements() -> None:

@@ -64,6 +64,7 @@ def test_a_silent_node_is_stopped_and_its_links_closed_as_node_lost_and_no_other
 
     row = Connection.objects.get(pk="of lost")
     assert (row.closed_by, row.close_code, row.close_reason) == ("node_lost", 1006, "node lost")
+    assert row.cause == "node_lost"
     assert row.closed_at is not None
     assert Node.objects.get(pk="lost").stopped_at is not None
     assert Node.objects.get(pk="running").stopped_at is None
