@@ -47,10 +47,10 @@ from proxy.engine.redis.commands import RedisCommands
 from proxy.engine.redis.subscriber import Subscriber
 from proxy.env import env
 from proxy.served import serve_routes
-from proxy.tables.connection_rows import record
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper
 from proxy.tables.member_rows import MemberReporter
+from proxy.tables.record_rows import CONNECTIONS
 from proxy.tables.retention import Retention
 from proxy.tokens import token_verifier
 from proxy.work import Workplace
@@ -107,7 +107,7 @@ class GatewayNode:
         self.subscriber, self.commands = _redis_for_all(settings.REDIS_URL)
 
     def _make_recorder(self) -> Recorder:
-        write = partial(record, database=self.database, node_id=self.node_id)
+        write = partial(CONNECTIONS.record, database=self.database, node_id=self.node_id)
         return Recorder(write, progress=self._progress)
 
     def _make_heart(self) -> NodeHeart:

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from proxy.core.records import ConnectionRecord
 from proxy.models import Connection, Node
-from proxy.tables.connection_rows import write_records
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper, _beat, reap
+from proxy.tables.record_rows import CONNECTIONS
 from proxy.tests.rows import add_connection, add_node
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -96,9 +96,9 @@ def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
 
 def test_a_link_that_its_node_still_writes_is_live_again_after_a_reap() -> None:
     live = ConnectionRecord(id="a", route="game", opened_at=timezone.now())
-    write_records([live], node_id="unregistered")
+    CONNECTIONS.write([live], node_id="unregistered")
     assert reap() == (0, 1)
-    write_records([live], node_id="unregistered")
+    CONNECTIONS.write([live], node_id="unregistered")
 
     row = Connection.objects.get()
     assert (row.closed_at, row.closed_by, row.close_code, row.close_reason) == (None, "", None, "")

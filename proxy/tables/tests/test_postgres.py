@@ -10,8 +10,8 @@ from config.testing.servers import PostgresServer
 from proxy.core.records import ConnectionRecord
 from proxy.engine.recorder import Recorder
 from proxy.models import Connection
-from proxy.tables import connection_rows
 from proxy.tables.executor import DatabaseExecutor, is_away
+from proxy.tables.record_rows import CONNECTIONS
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -22,7 +22,7 @@ def opened(connection_id: str) -> ConnectionRecord:
 
 async def test_records_outlive_a_restart_of_postgresql(postgres_database: PostgresServer) -> None:
     executor = DatabaseExecutor(timeout_seconds=5)
-    recorder = Recorder(partial(connection_rows.record, database=executor, node_id="n1"))
+    recorder = Recorder(partial(CONNECTIONS.record, database=executor, node_id="n1"))
     try:
         recorder.note(opened("before"))
         await recorder.flush()
