@@ -22,6 +22,7 @@ from proxy.tests.world import redis, world  # noqa: F401  fixtures
 WRITTEN = (
     *(
         "proxy_connection",
+        "proxy_refusal",
         "proxy_node",
         "proxy_block",
         "proxy_poolmember",

@@ -1,5 +1,5 @@
-"""The live record (nodes, and every connection that they hold or held); blocks; members of pools; API keys;
-events that wait to be shipped, and those for other services; whose turn it is to send these.
+"""The live record (nodes, and every connection that they hold or held); refusals; blocks; members of pools;
+API keys; events that wait to be shipped, and those for other services; whose turn it is to send these.
 """
 
 from __future__ import annotations
@@ -89,6 +89,51 @@ class Connection(models.Model):
             ),
         ]
         permissions = [("kick_connection", "Can kick connections")]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Refusal(models.Model):
+    """A handshake that was refused, or `times` like it within a minute. Written in batches by its node."""
+
+    id = models.CharField("ID", primary_key=True, max_length=32, editable=False)
+    node = models.ForeignKey(
+        Node, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    refused_at = models.DateTimeField("when")
+    times = models.PositiveIntegerField(default=1)
+    cause = models.CharField(max_length=64)
+    reason = models.CharField(max_length=255, blank=True)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    close_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    route = models.CharField(max_length=64)
+    path = models.CharField(max_length=255, blank=True)
+    upstream = models.CharField("upstream member", max_length=255, blank=True)
+    user_id = models.CharField("user", max_length=255, blank=True)
+    email = models.CharField(max_length=254, blank=True)
+    client_address = models.GenericIPAddressField("address", null=True, blank=True)
+    user_agent = models.CharField(max_length=255, blank=True)
+    request_id = models.CharField("request ID", max_length=64, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["-refused_at", "id"]
+        indexes = [
+            models.Index(fields=["-refused_at", "id"], name="refusal_listing"),
+            *(  # these by their beginnings, too
+                models.Index(
+                    fields=[field, "-refused_at"],
+                    name=f"refusal_{field}",
+                    opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+                )
+                for field in ("user_id", "email")
+            ),
+            *(
+                models.Index(fields=[field, "-refused_at"], name=f"refusal_{field}")
+                for field in ("cause", "route", "client_address", "request_id")
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.id

@@ -45,12 +45,13 @@ from proxy.engine.recorder import Recorder
 from proxy.engine.redis.address import RedisAddress
 from proxy.engine.redis.commands import RedisCommands
 from proxy.engine.redis.subscriber import Subscriber
+from proxy.engine.refusal_recorder import RefusalRecorder
 from proxy.env import env
 from proxy.served import serve_routes
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper
 from proxy.tables.member_rows import MemberReporter
-from proxy.tables.record_rows import CONNECTIONS
+from proxy.tables.record_rows import CONNECTIONS, REFUSALS
 from proxy.tables.retention import Retention
 from proxy.tokens import token_verifier
 from proxy.work import Workplace
@@ -91,6 +92,9 @@ class GatewayNode:
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
         self.recorder = self._make_recorder()
+        self.refusals = RefusalRecorder(
+            partial(REFUSALS.record, database=self.database, node_id=self.node_id)
+        )
         self.comings = Comings(registry.topic_kinds(), self.links)
         self._reaper, self.lag = Reaper(on_lost=self.comings.lost), LoopLag()
         self.heart = self._make_heart()
@@ -170,6 +174,7 @@ class GatewayNode:
         yield "node", self.heart.run
         yield "reaper", self._reaper.run
         yield "recorder", self.recorder.run
+        yield "refusals", self.refusals.run
         yield "rules", self.rules.run
         yield "kicks", self.kicks.run
         yield "members", self.reporter.run
@@ -217,7 +222,9 @@ class GatewayNode:
         await self.background.stop()
         if self.admission.shared is not None:
             await self.admission.shared.leave()
-        await self.recorder.close(deadline_seconds / 2)
+        await asyncio.gather(
+            self.recorder.close(deadline_seconds / 2), self.refusals.close(deadline_seconds / 2)
+        )
         await self.heart.stop()
         await asyncio.gather(self.database.close(), self._heart_database.close())
 
@@ -257,7 +264,7 @@ class GatewayNode:
     async def _measure(self) -> NoReturn:
         """Bring the gauges up to date until cancelled."""
         while True:
-            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
+            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length + self.refusals.queue_length)
             metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
             streams = (link.stream for link in self.links.values())
             metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))

@@ -14,7 +14,7 @@ import jwt
 from django.conf import settings
 from rest_framework_simplejwt.backends import TokenBackend
 
-from proxy.core.errors import TokenExpired, TokenRefused
+from proxy.core.errors import GatewayError, TokenExpired, TokenRefused
 from proxy.core.principal import LAST_SECOND, Principal, is_user_id
 from proxy.engine.jwks import Jwks, UnknownKey
 
@@ -55,8 +55,11 @@ class Backend(TokenBackend):
             raise jwt.InvalidAlgorithmError
         return self.jwks.key(header.get("kid"))
 
-    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
-        """The claims of a valid token. Raises PyJWT's errors as they are, UnknownKey and KeysUnavailable."""
+    def decode(self, token: Any, verify: bool = True, *, expired: bool = False) -> dict[str, Any]:
+        """The claims of a valid token, or of one that was valid once, if `expired`.
+
+        Raises PyJWT's errors as they are, UnknownKey and KeysUnavailable.
+        """
         return jwt.decode(
             token,
             self.get_verifying_key(token),
@@ -67,6 +70,7 @@ class Backend(TokenBackend):
             options={
                 "verify_signature": verify,
                 "verify_iat": False,
+                "verify_exp": not expired,
                 "require": ["exp"],
             },
         )
@@ -125,7 +129,7 @@ class TokenVerifier:
         try:
             claims = self.backend.decode(raw)
         except jwt.ExpiredSignatureError:
-            raise TokenExpired from None
+            raise TokenExpired(was_of=self._was_of(raw)) from None
         except jwt.MissingRequiredClaimError as error:
             raise TokenRefused(_MISSING_CLAIM.get(error.claim, "malformed")) from None
         except UnknownKey:
@@ -136,6 +140,14 @@ class TokenVerifier:
         if not all(_is_time(claims[name]) for name in _TIME_CLAIMS if name in claims):
             raise TokenRefused("absurd_time")
         return claims, float(claims["exp"])
+
+    def _was_of(self, raw: str) -> Principal | None:
+        """Whose the expired `raw` was; None if that cannot be told."""
+        try:
+            claims = self.backend.decode(raw, expired=True)
+            return Principal(user_id=user_id_of(claims.get(self.user_id_claim)), email=_email_of(claims))
+        except (jwt.PyJWTError, GatewayError, UnknownKey):
+            return None
 
 
 def _is_time(value: Any) -> bool:

@@ -75,6 +75,64 @@ async def test_a_node_that_is_switched_off_names_a_time_as_well(make_gateway: Ma
         assert await closed(gateway, user="ada") == (4013, "disabled; retry in 30000 ms")
 
 
+# --- The record -----
+async def recorded(gateway: Gateway, count: int) -> list[dict[str, Any]]:
+    """The rows of refusals, the first first, as soon as they stand for `count`."""
+    query = "SELECT * FROM proxy_refusal ORDER BY refused_at"
+    while True:
+        rows = await asyncio.to_thread(gateway.rows, query)
+        if sum(row["times"] for row in rows) >= count:
+            return rows
+        await asyncio.sleep(0.05)
+
+
+async def test_each_refusal_is_a_row_by_which_staff_know_who_it_was_and_why(
+    make_gateway: MakeGateway,
+) -> None:
+    gateway = make_gateway()
+    expired = issue("ada", minutes=-1, email="ada@example.com")
+    async with asyncio.timeout(30):
+        request_id = await try_in_vain(gateway, gateway.url(token=expired))
+        await try_in_vain(gateway, gateway.url(token=issue("eve", key="another key, which is long enough")))
+        await try_in_vain(gateway, gateway.url("/no/such/path"))
+        late, forged, lost = await recorded(gateway, 3)
+    assert (late["user_id"], late["email"], late["request_id"]) == ("ada", "ada@example.com", request_id)
+    assert (late["cause"], late["status"], late["close_code"]) == ("token_expired", 403, 4010)
+    assert (late["route"], late["path"], late["client_address"]) == (
+        "experience",
+        "/ws/experience",
+        "127.0.0.1",
+    )
+    assert late["user_agent"].startswith("UnityPlayer/2022.3\ufffd")
+    assert (forged["cause"], forged["user_id"]) == ("token_signature", "")
+    assert (lost["cause"], lost["route"], lost["status"]) == ("not_found", "none", 404)
+    assert expired.rpartition(".")[2] not in str([late, forged, lost])
+
+
+async def test_what_the_server_refuses_before_anybody_is_asked_is_a_row_too(
+    make_gateway: MakeGateway,
+) -> None:
+    gateway = make_gateway(MAX_CONNECTIONS="1")
+    async with gateway.serving(wait), asyncio.timeout(30), gateway.connect(gateway.url(token=issue("ada"))):
+        for user in ("bob", "carol"):
+            await refused(gateway, user=user)
+        rows = await recorded(gateway, 2)
+    assert {(row["cause"], row["status"], row["route"], row["user_id"]) for row in rows} == {
+        ("overloaded", 503, "none", "")
+    }
+    assert {(row["client_address"], row["path"]) for row in rows} == {("127.0.0.1", "/ws/experience")}
+
+
+async def test_a_flood_is_counted_in_a_few_rows(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway()
+    async with asyncio.timeout(60):
+        for _ in range(30):
+            await try_in_vain(gateway, gateway.url(token=None))
+        rows = await recorded(gateway, 30)
+    assert sum(row["times"] for row in rows) == 30
+    assert len(rows) <= 2 * 11, "ten and one a minute; a minute may have ended"
+
+
 # --- The log -----
 async def lines(gateway: Gateway, event: str, count: int = 1) -> list[dict[str, Any]]:
     """The log's lines of `event`, as soon as there are `count`."""

@@ -6,6 +6,7 @@ from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
 from proxy.admin.outgoing_events import OutgoingEventAdmin
 from proxy.admin.pools import PoolMemberAdmin
+from proxy.admin.refusals import RefusalAdmin
 from proxy.admin.staff import StaffAdmin, StaffGroupAdmin
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "NodeAdmin",
     "OutgoingEventAdmin",
     "PoolMemberAdmin",
+    "RefusalAdmin",
     "StaffAdmin",
     "StaffGroupAdmin",
 ]

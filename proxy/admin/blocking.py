@@ -1,17 +1,20 @@
-"""Whom a block will hit, which its page says before a wide one is saved."""
+"""Whom a block will hit, which its page says before a wide one is saved; and which hold against a client."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import Any
 
 from django import forms
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
-from proxy.admin.pages import BoundedPaginator, moment
+from proxy.admin.pages import BoundedPaginator, foreign, moment
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
 from proxy.models import Block, Connection
 
@@ -82,6 +85,23 @@ def since(block: Block) -> str:
         "for good" if block.until is None else f"until {timezone.localtime(block.until):%Y-%m-%d %H:%M %Z}"
     )
     return format_html("{}{}, {}", moment(block.created_at), by, until)
+
+
+class ShowsBlocks:
+    """For rows that name a client: the blocks that hold against it now."""
+
+    @admin.display(description="Kept out")
+    def kept_out(self, row: Any) -> str:
+        lines = (
+            (reverse("admin:proxy_block_change", args=[each.pk]), foreign(str(each)), since(each))
+            for each in blocks_of(row.user_id, row.client_address or "")
+        )
+        shown = format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines)
+        return shown or "no"
+
+    @admin.display(description="Kept out")
+    def kept_out_unseen(self, _: Any) -> str:
+        return "blocks are not yours to see"
 
 
 def _rule(block: Block) -> BlockRule:

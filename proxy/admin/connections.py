@@ -7,15 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from proxy import registry
 from proxy.admin import filters
-from proxy.admin.blocking import blocks_of, since
+from proxy.admin.blocking import ShowsBlocks
 from proxy.admin.kicking import KickActions
-from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
+from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
 from proxy.core.addresses import parse_address
 from proxy.core.causes import words_of
 from proxy.core.closes import Close, ClosedBy
@@ -27,7 +26,7 @@ _OURS = {ClosedBy.GATEWAY, ClosedBy.STAFF}
 
 
 @admin.register(Connection)
-class ConnectionAdmin(KickActions, ReadOnlyAdmin):
+class ConnectionAdmin(KickActions, ShowsBlocks, ReadOnlyAdmin):
     """Live connections first. Every column and search stays on an index (docs/admin.md)."""
 
     list_display = [
@@ -109,21 +108,6 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         }
         return super().change_view(request, object_id, form_url, context)
 
-    @admin.display(description="Kept out")
-    def kept_out(self, connection: Connection) -> str:
-        """The blocks that hold against its client now."""
-        blocks = blocks_of(connection.user_id, connection.client_address or "")
-        lines = (
-            (reverse("admin:proxy_block_change", args=[each.pk]), foreign(str(each)), since(each))
-            for each in blocks
-        )
-        shown = format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines)
-        return shown or "no"
-
-    @admin.display(description="Kept out")
-    def kept_out_unseen(self, _: Connection) -> str:
-        return "blocks are not yours to see"
-
     @admin.display(description="State")
     def state(self, connection: Connection) -> str:
         if connection.closed_at is None:
@@ -138,18 +122,13 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
 
     @admin.display(description="User")
     def who(self, connection: Connection) -> str:
-        email = (
-            format_html('<small class="quiet">{}</small>', foreign(connection.email))
-            if connection.email
-            else ""
+        return format_html(
+            "{}{}", foreign(connection.user_id, otherwise="anonymous"), small(connection.email)
         )
-        return format_html("{}{}", foreign(connection.user_id, otherwise="anonymous"), email)
 
     @admin.display(description="Route")
     def route_and_place(self, connection: Connection) -> str:
-        names = format_html_join(
-            "", '<small class="quiet">{}</small>', ((foreign(each),) for each in place(connection))
-        )
+        names = format_html_join("", "{}", ((small(each),) for each in place(connection)))
         return format_html("{}{}", foreign(connection.route), names)
 
     @admin.display(description="Age, idle", ordering="-opened_at")
@@ -157,7 +136,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
         idle = f"idle {_idle(connection)}" if connection.closed_at is None else moment(connection.closed_at)
         return format_html(
             '<span title="opened {}">{}</span><br><small class="quiet">{}</small>',
-            _exact(connection.opened_at),
+            exact(connection.opened_at),
             _age(connection),
             idle,
         )
@@ -172,8 +151,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
 
     @admin.display(description="Address, node")
     def address_and_node(self, connection: Connection) -> str:
-        address, node = foreign(connection.client_address or ""), foreign(_node(connection))
-        return format_html('{}<small class="quiet">{}</small>', address, node)
+        return format_html("{}{}", foreign(connection.client_address or ""), small(_node(connection)))
 
     @admin.display(description="State")
     def state_in_full(self, connection: Connection) -> str:
@@ -191,7 +169,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
 
     @admin.display(description="Opened")
     def opened(self, connection: Connection) -> str:
-        return format_html("{} ({})", _exact(connection.opened_at), moment(connection.opened_at))
+        return format_html("{} ({})", exact(connection.opened_at), moment(connection.opened_at))
 
     @admin.display(description="Lasted")
     def lasted(self, connection: Connection) -> str:
@@ -201,9 +179,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
     def last_activity(self, connection: Connection) -> str:
         if connection.last_activity_at is None:
             return "none yet"
-        return format_html(
-            "{} ({})", _exact(connection.last_activity_at), moment(connection.last_activity_at)
-        )
+        return format_html("{} ({})", exact(connection.last_activity_at), moment(connection.last_activity_at))
 
     @admin.display(description="From client")
     def sent_in_full(self, connection: Connection) -> str:
@@ -220,7 +196,7 @@ class ConnectionAdmin(KickActions, ReadOnlyAdmin):
 
     @admin.display(description="Closed")
     def closed(self, connection: Connection) -> str:
-        return "still live" if connection.closed_at is None else _exact(connection.closed_at)
+        return "still live" if connection.closed_at is None else exact(connection.closed_at)
 
     @admin.display(description="Why")
     def why(self, connection: Connection) -> str:
@@ -258,10 +234,6 @@ def _node(connection: Connection) -> str:
         return str(connection.node)
     except Node.DoesNotExist:
         return connection.node_id[:8]
-
-
-def _exact(at: Any) -> str:
-    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _idle(connection: Connection) -> str:

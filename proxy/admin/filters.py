@@ -1,17 +1,17 @@
-"""Filters of the connection list. None of them reads the whole table to learn what it could offer."""
+"""Filters of the lists. None of them reads the whole table to learn what it could offer."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from proxy.core.causes import words_of
+from proxy.core.causes import refused_words_of, words_of
 from proxy.models import CLOSED_BY, Connection, Node
 
 RECENT_ROWS = 2_000
@@ -32,12 +32,10 @@ class LiveFilter(admin.SimpleListFilter):
 
 
 class RecentValuesFilter(admin.SimpleListFilter):
-    """Offers the values that the live and the last closed connections have; any other works in the URL."""
-
-    position: ClassVar[int]
+    """Offers the values that the first rows of the list have; any other works in the URL."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        counted = Counter(row[self.position] for row in _recent_values(request))
+        counted = Counter(row[str(self.parameter_name)] for row in _recent_rows(request, model_admin))
         del counted[""]
         # A session is a topic of its own: those of many links are not to be lost among them.
         values = {value for value, _ in counted.most_common(MOST_CHOICES)}
@@ -52,12 +50,10 @@ class RecentValuesFilter(admin.SimpleListFilter):
 
 class RouteFilter(RecentValuesFilter):
     title = parameter_name = "route"
-    position = 0
 
 
 class TopicFilter(RecentValuesFilter):
     title = parameter_name = "topic"
-    position = 1
 
 
 class NodeFilter(admin.SimpleListFilter):
@@ -100,10 +96,17 @@ class RunningFilter(admin.SimpleListFilter):
 
 class CauseFilter(RecentValuesFilter):
     title = parameter_name = "cause"
-    position = 2
+
+    def in_words(self, cause: str) -> str:
+        return words_of(cause)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(value, words_of(value)) for value, _ in super().lookups(request, model_admin)]
+        return [(value, self.in_words(value)) for value, _ in super().lookups(request, model_admin)]
+
+
+class RefusalCauseFilter(CauseFilter):
+    def in_words(self, cause: str) -> str:
+        return refused_words_of(cause)
 
 
 class ClosedByFilter(admin.SimpleListFilter):
@@ -117,10 +120,13 @@ class ClosedByFilter(admin.SimpleListFilter):
         return queryset.filter(closed_by=self.value()) if self.value() else queryset
 
 
-def _recent_values(request: HttpRequest) -> list[tuple[str, str, str]]:
-    """The (route, topic, cause) of each of the first rows of the list, read once a page."""
-    known: list[tuple[str, str, str]] | None = getattr(request, "_recent_values", None)
+def _recent_rows(request: HttpRequest, model_admin: Any) -> list[dict[str, str]]:
+    """What the filters of this kind offer, of each of the first rows of the list, read once a page."""
+    known: list[dict[str, str]] | None = getattr(request, "_recent_rows", None)
     if known is None:
-        known = list(Connection.objects.values_list("route", "topic", "cause")[:RECENT_ROWS])
-        request._recent_values = known  # type: ignore[attr-defined]
+        fields = [
+            each.parameter_name for each in model_admin.list_filter if issubclass(each, RecentValuesFilter)
+        ]
+        known = list(model_admin.model.objects.values(*fields)[:RECENT_ROWS])
+        request._recent_rows = known  # type: ignore[attr-defined]
     return known

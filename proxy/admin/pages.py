@@ -149,9 +149,19 @@ def moment(at: datetime | None) -> str:
     return format_html('<time datetime="{0}" title="{0}">{1} ago</time>', at.isoformat(" ", "seconds"), ago)
 
 
+def exact(at: datetime) -> str:
+    """A time in full, in the time zone of the site."""
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
 def foreign(text: str, *, otherwise: str = "-") -> str:
     """Text that a client or a token chose: its direction is its own, and a list shows two lines of it."""
     return format_html('<bdi class="gateway-foreign" title="{0}">{0}</bdi>', visible(text) or otherwise)
+
+
+def small(text: str) -> str:
+    """Foreign text below another in a list's cell; nothing for ""."""
+    return format_html('<small class="quiet">{}</small>', foreign(text)) if text else ""
 
 
 def foreign_field(name: str, description: str) -> Any:

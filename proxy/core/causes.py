@@ -1,4 +1,6 @@
-"""Why a link has ended, as one of a few words: what staff filter and count by, beside the free reason."""
+"""Why a link has ended, or was refused, as one of a few words: what staff filter and count by, beside the
+free reason.
+"""
 
 from __future__ import annotations
 
@@ -115,6 +117,50 @@ _SERVICE = {
     1012: Cause.SERVICE_LEAVES,
     1013: Cause.OVERLOADED,
 }
+
+
+# Why a handshake was refused: the `cause` of each failure. Routes may have words of their own.
+REFUSED = {
+    "authentication_failed": "the route does not know who it is",
+    "token_missing": "no token was sent",
+    "token_conflicting": "two different tokens were sent",
+    "token_malformed": "the token is no JSON Web Token",
+    "token_algorithm": "the token is signed with an algorithm that is not taken",
+    "token_unknown_key": "the token names a key that its issuer does not have",
+    "token_signature": "the token's signature is not valid: another key, or a forgery",
+    "token_expired": "the token had expired",
+    "token_no_expiry": "the token has no end (exp)",
+    "token_absurd_time": "the token's times are no seconds since 1970",
+    "token_not_yet_valid": "the token is not valid yet (nbf)",
+    "token_issuer": "the token is from another issuer (iss)",
+    "token_audience": "the token is for another audience (aud)",
+    "token_not_access_token": "the token is no access token, but a refresh token, say",
+    "token_subject": "the token names no user as it should",
+    "keys_unavailable": "the issuer's keys could not be had",
+    "forbidden": "the route does not permit it",
+    "origin_refused": "a page of a site that is not on ALLOWED_ORIGINS",
+    "blocked": "a block of staff keeps it out",
+    "bad_request": "the handshake was not as it should be",
+    "host_refused": "a host name that is not on ALLOWED_HOSTS",
+    "not_found": "nothing is at that path, or the service knows nothing by that name",
+    "too_many_per_ip": "its address had as many connections as one may have",
+    "too_many_per_user": "the user had as many connections as one may have",
+    "too_many_rate_per_ip": "its address came too often",
+    "upstream_refused": "the service refused it, or broke the handshake",
+    "service_refused": "the service does not let it in",
+    "service_busy": "the service was busy",
+    "upstream_unavailable": "no member of the pool could be reached",
+    "upstream_timeout": "the service did not answer in time",
+    "overloaded": "the gateway was full",
+    "draining": "the gateway was stopped, or restarted",
+    "disabled": "WebSockets were switched off",
+    "internal_error": "the gateway failed",
+}
+
+
+def refused_words_of(cause: str) -> str:
+    """What the `cause` of a refusal means, in words; a route's own stands for itself."""
+    return REFUSED.get(cause, cause.replace("_", " "))
 
 
 def words_of(cause: str) -> str:

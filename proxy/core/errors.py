@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from proxy.core import closes
 from proxy.core.answers import one_text
 from proxy.core.closes import Close, ComeBack
+from proxy.core.principal import Principal
 from proxy.core.wire.control_messages import encode
 
 # What a refused client is told, at most; the server takes a body of 64 KiB.
@@ -49,6 +50,11 @@ class GatewayError(Exception):
     def outcome(self) -> str:
         """The bounded metric label: the same word as the client's `code`."""
         return self.code
+
+    @property
+    def cause(self) -> str:
+        """Why, for the record of refusals: one of a few words, which core/causes.py says in sentences."""
+        return self.outcome
 
     def fields(self) -> dict[str, Any]:
         """What a refused client is told, as the JSON object of the refusal's body."""
@@ -119,15 +125,20 @@ class TokenRefused(AuthenticationFailed):
         super().__init__(why or reason)
         self.reason, self.message = reason, TOKEN_REASONS[reason]
 
+    @property
+    def cause(self) -> str:
+        return f"token_{self.reason}"
+
 
 class TokenExpired(TokenRefused):
-    """The token was valid once. Come back with a fresh one."""
+    """The token was valid once, that of `was_of`, its signature verified. Come back with a fresh one."""
 
     close = closes.TOKEN_EXPIRED
     code = "token_expired"
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str = "", *, was_of: Principal | None = None) -> None:
         super().__init__("expired", why=why)
+        self.was_of = was_of
 
 
 class KeysUnavailable(GatewayError):

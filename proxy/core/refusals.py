@@ -12,7 +12,7 @@ from proxy.core.wire.control_messages import encode
 Header = tuple[bytes, bytes]
 
 
-class Refusal(NamedTuple):
+class RefusalAnswer(NamedTuple):
     """An HTTP answer without what frames it: no Content-Length, Connection or Date. Names in lower case."""
 
     status: int
@@ -20,14 +20,14 @@ class Refusal(NamedTuple):
     body: bytes
 
 
-def refusal_of(error: GatewayError, *, status: int | None = None) -> Refusal:
+def refusal_of(error: GatewayError, *, status: int | None = None) -> RefusalAnswer:
     """What `error` is as an answer; `status` for a route that has one of its own for it."""
     status = error.status if status is None else status
     after = error.retry_after_seconds  # and a 405 is a handshake's, which only a GET can be
     return refusal(status, retry_after_seconds=after, allow=b"GET", **error.fields())
 
 
-def denial_of(refused: Refusal) -> tuple[dict[str, Any], dict[str, Any]]:
+def denial_of(refused: RefusalAnswer) -> tuple[dict[str, Any], dict[str, Any]]:
     """What an ASGI application sends to refuse a handshake with it (`websocket.http.response`)."""
     status, headers, body = refused
     headers = [*headers, (b"content-length", b"%d" % len(body))]
@@ -39,7 +39,7 @@ def denial_of(refused: Refusal) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def refusal(
     status: int, *, retry_after_seconds: float | None = None, allow: bytes = b"GET, HEAD", **told: Any
-) -> Refusal:
+) -> RefusalAnswer:
     """An answer that tells `told`, `code` and `message` among it, as JSON; `allow` is for a 405."""
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -48,4 +48,4 @@ def refusal(
         headers += (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")
     if retry_after_seconds is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(retry_after_seconds)))
-    return Refusal(status, headers, encode(**told).encode())
+    return RefusalAnswer(status, headers, encode(**told).encode())

@@ -1,15 +1,26 @@
-"""The access log: one line a request, never a query string (tokens travel in them)."""
+"""The access log: one line a request, never a query string (tokens travel in them); and what is kept of
+handshakes that the server itself refused.
+"""
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from proxy.core.addresses import Network, client_address
+from proxy.core.errors import GatewayError
+from proxy.core.human import one_line
+from proxy.core.redaction import redacted
+from proxy.core.refusal_records import RefusalRecord
+from proxy.metrics import NO_ROUTE
 from proxy.server.handshake import UpgradeRequest
 
 log = logging.getLogger("gateway.access")
+
+_MOST_CHARS = 255  # what a column holds
 
 
 def log_http(request: Any) -> None:
@@ -27,21 +38,40 @@ def log_http(request: Any) -> None:
     )
 
 
-def log_refused(request: UpgradeRequest, status: int, *, proxies: Sequence[Network]) -> None:
+def log_refused(request: UpgradeRequest, record: RefusalRecord) -> None:
     """A handshake that the server itself refused; an application logs its own refusals."""
     log.info(
         "websocket refused",
         extra={
             "method": request.method,
             "path": _path(request.target),
-            "status": status,
-            "client_address": client_of(
-                request.client[0] if request.client else None,
-                forwarded_for=[value for name, value in request.headers if name == b"x-forwarded-for"],
-                real_ip=[value for name, value in request.headers if name == b"x-real-ip"],
-                proxies=proxies,
-            ),
+            "status": record.status,
+            "client_address": record.client_address,
         },
+    )
+
+
+def refusal_record(
+    request: UpgradeRequest, error: GatewayError, *, proxies: Sequence[Network]
+) -> RefusalRecord:
+    """What is kept of a handshake that the server itself refused now: nobody has been asked who it is."""
+    user_agent = b" ".join(request.values_of(b"user-agent")).decode("latin-1")
+    return RefusalRecord(
+        id=secrets.token_hex(16),
+        refused_at=datetime.now(UTC),
+        route=NO_ROUTE,
+        status=error.status,
+        close_code=error.as_close().code,
+        cause=error.cause,
+        reason=one_line(redacted(str(error)), _MOST_CHARS),
+        path=one_line(redacted(_path(request.target)), _MOST_CHARS),
+        client_address=client_of(
+            request.client[0] if request.client else None,
+            forwarded_for=request.values_of(b"x-forwarded-for"),
+            real_ip=request.values_of(b"x-real-ip"),
+            proxies=proxies,
+        ),
+        user_agent=one_line(redacted(user_agent), _MOST_CHARS),
     )
 
 

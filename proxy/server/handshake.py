@@ -62,8 +62,7 @@ class UpgradeRequest:
     def __post_init__(self) -> None:
         self.subprotocols = [
             word.strip()
-            for name, value in self.headers
-            if name == b"sec-websocket-protocol"
+            for value in self.values_of(b"sec-websocket-protocol")
             for word in value.decode("latin-1").split(",")
             if word.strip()
         ]
@@ -75,6 +74,10 @@ class UpgradeRequest:
     @property
     def query(self) -> bytes:
         return self.target.partition(b"?")[2]
+
+    def values_of(self, name: bytes) -> list[bytes]:
+        """The values of every header `name`, in order of arrival."""
+        return [value for each, value in self.headers if each == name]
 
     @property
     def wants_refusal_as_close(self) -> bool:

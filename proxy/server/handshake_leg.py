@@ -177,8 +177,10 @@ class HandshakeLeg(ClientSocket):
         ConversationLeg(self._client, self._transport).close(error.as_close(), by=ClosedBy.GATEWAY)
 
     def _log_refused(self, error: GatewayError) -> None:
-        proxies = self._client.clients.options.trusted_proxies
-        access_log.log_refused(self._request, error.status, proxies=proxies)
+        options = self._client.clients.options
+        record = access_log.refusal_record(self._request, error, proxies=options.trusted_proxies)
+        access_log.log_refused(self._request, record)
+        options.hooks.refused(record)
 
     # --- The end -----
 

@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address
 
 from proxy.core.errors import BadRequest, GatewayError, Overloaded, TooMany
 from proxy.core.heads import CONTROL_BYTES
-from proxy.core.refusals import Refusal, refusal, refusal_of
+from proxy.core.refusals import RefusalAnswer, refusal, refusal_of
 from proxy.server import access_log, upgrade
 from proxy.server.counting import count_refusal
 
@@ -91,7 +91,7 @@ class GatewayRequest(WebRequest):
             code = BadRequest.code
         self._answer(refusal(status, code=code, message=body))
 
-    def _answer(self, refused: Refusal) -> None:
+    def _answer(self, refused: RefusalAnswer) -> None:
         length = (b"content-length", b"%d" % len(refused.body))
         headers = [*refused.headers, (b"content-security-policy", b"default-src 'none'"), length]
         self.handle_reply({"type": "http.response.start", "status": refused.status, "headers": headers})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from proxy.core.addresses import Network
 from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
+from proxy.core.refusal_records import RefusalRecord
 
 
 class Hooks:
@@ -20,6 +21,9 @@ class Hooks:
 
     def refusal(self, links: int) -> GatewayError | None:
         """Why a handshake may not go on to the application, beside `links` others. Its `code` is counted."""
+
+    def refused(self, record: RefusalRecord) -> None:
+        """The server has refused a handshake by itself: what `refusal` said, or what breaks the rules."""
 
     def on_draining(self) -> None:
         """Called once, at once; what `refusal` says from then on is up to the composition."""

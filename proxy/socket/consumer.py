@@ -15,12 +15,13 @@ from proxy.core.errors import AuthenticationFailed, ClientLeft, GatewayError, No
 from proxy.core.hook_failures import HookFailed, calling_hook
 from proxy.core.routes import SINCE, Route
 from proxy.engine.links.link import Link
-from proxy.node import running_node
+from proxy.node import GatewayNode, running_node
 from proxy.socket.admission import authenticate, authorize, check
 from proxy.socket.diverting import route_taken
 from proxy.socket.handshake_log import log_left, log_opened, log_refused
 from proxy.socket.life import Lease, Life
 from proxy.socket.opening import Opening
+from proxy.socket.refusal_record import refusal_record
 from proxy.socket.refusing import refuse, status_of
 from proxy.socket.scope import policy_of, record_of, subject_of, topics_of
 from proxy.socket.ways import Way, way_of
@@ -51,13 +52,13 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         try:
             life = await way.until_left(self.open(opening, way))
         except GatewayError as error:
-            await self._refuse(error)
+            await self._refuse(node, error)
         except ClientLeft:
             self._count_handshake("client_left")
             log_left(self.scope, route=self.route.name, started=self._started)
         except Exception:
             logger.exception("a handshake failed", extra={"route": self.route.name})
-            await self._refuse(GatewayError("see the traceback"))
+            await self._refuse(node, GatewayError("see the traceback"))
         else:
             self._count_handshake("accepted")
             log_opened(self.scope, life.link.record, started=self._started)
@@ -100,7 +101,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             return BEARER
         return chosen or ""
 
-    async def _refuse(self, error: GatewayError) -> None:
+    async def _refuse(self, node: GatewayNode, error: GatewayError) -> None:
         route = self.route
         self._count_handshake(error.outcome)
         metrics.child(metrics.REJECTIONS_TOTAL, route.name, error.outcome).inc()
@@ -113,6 +114,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             logger.error("a route's hook failed", extra=fields, exc_info=error)
         status = status_of(error, unauthenticated_status=route.unauthenticated_status)
         log_refused(self.scope, error, route=route.name, status=status, started=self._started)
+        node.refusals.note(refusal_record(self.scope, error, route=route.name, status=status))
         await refuse(self.scope, self.base_send, error, unauthenticated_status=route.unauthenticated_status)
 
     def _count_handshake(self, outcome: str) -> None:
@@ -128,5 +130,7 @@ class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]
         started, error = time.perf_counter(), NotFound("no route")
         await receive()
         metrics.child(metrics.REJECTIONS_TOTAL, metrics.NO_ROUTE, error.code).inc()
-        log_refused(scope, error, route="none", status=error.status, started=started)
+        log_refused(scope, error, route=metrics.NO_ROUTE, status=error.status, started=started)
+        node = await running_node()
+        node.refusals.note(refusal_record(scope, error, route=metrics.NO_ROUTE, status=error.status))
         await refuse(scope, send, error)

@@ -13,7 +13,8 @@ from django.db import DataError, connection, models, transaction
 
 from proxy import metrics
 from proxy.core.records import ConnectionRecord
-from proxy.models import Connection
+from proxy.core.refusal_records import RefusalRecord
+from proxy.models import Connection, Refusal
 from proxy.tables.executor import DatabaseExecutor
 
 log = logging.getLogger(__name__)
@@ -184,3 +185,4 @@ _FITS: tuple[tuple[type[Any], Callable[..., Any]], ...] = (
     (models.PositiveIntegerField, _count),
 )
 CONNECTIONS = RecordTable[ConnectionRecord](Connection)
+REFUSALS = RecordTable[RefusalRecord](Refusal)

@@ -16,7 +16,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from proxy.models import Connection, Kick, Node
+from proxy.models import Connection, Kick, Node, Refusal
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import running_nodes
 
@@ -37,6 +37,7 @@ def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     held = Connection.objects.filter(node=OuterRef("pk"))
     return [
         ("connections", lambda: _delete_some(Connection.objects.filter(closed_at__lt=before))),
+        ("refusals", lambda: _delete_some(Refusal.objects.filter(refused_at__lt=before))),
         ("nodes", lambda: _delete_some(Node.objects.filter(~Exists(held), stopped_at__lt=before))),
         ("kicks", lambda: _delete_some(Kick.objects.filter(created_at__lt=timezone.now() - KICKS_KEPT))),
         ("sessions", lambda: _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))),

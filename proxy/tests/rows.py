@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from proxy.models import Connection, Node
+from proxy.models import Connection, Node, Refusal
 
 
 def add_node(node_id: str = "n1", *, silent_seconds: float = 0, **values: Any) -> Node:
@@ -29,3 +29,8 @@ def add_connection(connection_id: str, **values: Any) -> Connection:
     row = connection(connection_id, **values)
     row.save(force_insert=True)
     return row
+
+
+def add_refusal(refusal_id: str, **values: Any) -> Refusal:
+    given = {"refused_at": timezone.now(), "route": "game", "cause": "token_expired", "status": 401, **values}
+    return Refusal.objects.create(id=refusal_id, node_id="n1", **given)

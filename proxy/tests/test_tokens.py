@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from proxy.core.errors import TOKEN_REASONS, KeysUnavailable, TokenExpired, TokenRefused
-from proxy.core.principal import LAST_SECOND
+from proxy.core.principal import LAST_SECOND, Principal
 from proxy.engine.jwks import Jwks, parse_keys
 from proxy.socket.control import isoformat, seconds_left
 from proxy.tests.tokens import PRIVATE, PUBLIC, SECRET, claims, issue, jwk, key_set, pem_pair
@@ -171,8 +171,20 @@ def test_a_subject_that_could_be_nobodys_id_is_refused(subject: Any) -> None:
 
 
 def test_expired_has_a_type_of_its_own() -> None:
-    with pytest.raises(TokenExpired):
-        verifier().verify(issue(exp=NOW - 5))
+    with pytest.raises(TokenExpired) as expired:
+        verifier().verify(issue(exp=NOW - 5, email="ada@example.com"))
+    assert expired.value.cause == "token_expired"
+    assert expired.value.was_of == Principal(user_id="42", email="ada@example.com")
+
+
+def test_whose_an_expired_one_was_is_told_only_where_all_else_is_right() -> None:
+    with pytest.raises(TokenExpired) as of_nobody:
+        verifier().verify(issue(exp=NOW - 5, sub=""))
+    assert of_nobody.value.was_of is None
+    with pytest.raises(TokenRefused) as forged:
+        verifier().verify(issue(exp=NOW - 5, key="somebody else's key, which is long enough"))
+    assert forged.value.cause == "token_signature"
+    assert not isinstance(forged.value, TokenExpired)
 
 
 @pytest.mark.parametrize("expiry", ["soon", math.inf, math.nan, [], {}, False])

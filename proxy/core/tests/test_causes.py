@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import closes
-from proxy.core.causes import WORDS, Cause, cause_of
+from proxy.core.causes import REFUSED, WORDS, Cause, cause_of, refused_words_of
 from proxy.core.closes import MEANINGS, Close, ClosedBy
+from proxy.core.errors import TOKEN_REASONS, GatewayError
 
 OWN = [each for name, each in vars(closes).items() if name.isupper() and isinstance(each, Close)]
 
@@ -49,6 +52,23 @@ def test_no_code_of_the_gateways_own_is_something_else_but_a_products_1001(code:
 )
 def test_what_a_close_comes_from(close: Close, by: ClosedBy, cause: Cause) -> None:
     assert cause_of(close, by) is cause
+
+
+def failures(kind: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from failures(each)
+
+
+def test_each_refusal_of_the_gateways_own_is_said_in_words() -> None:
+    own = {each.code for each in failures() if each.__module__ == "proxy.core.errors"}
+    causes = own - {"too_many"} | {f"token_{reason}" for reason in TOKEN_REASONS}
+    causes |= {f"too_many_{which}" for which in ("per_ip", "per_user", "rate_per_ip")}
+    assert causes == set(REFUSED)
+
+
+def test_a_cause_of_a_routes_own_stands_for_itself() -> None:
+    assert refused_words_of("game_is_full") == "game is full"
 
 
 @given(st.integers(0, 70_000), st.text(), st.sampled_from(ClosedBy))

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 
 from proxy import metrics, registry
 from proxy.core.errors import GatewayError
+from proxy.core.refusal_records import RefusalRecord
 from proxy.engine.background import end_for_sure
 from proxy.http import node_operations
 from proxy.node import GatewayNode, link_limits, start_node
@@ -150,6 +151,9 @@ class Composition(Hooks):
 
     def refusal(self, links: int) -> GatewayError | None:
         return self.node.door.refusal(links)
+
+    def refused(self, record: RefusalRecord) -> None:
+        self.node.refusals.note(record)
 
     async def others_accept(self) -> bool:
         return self._line is not None and await self._line.others_accept(for_good=self._drained_by_staff)

@@ -13,10 +13,10 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from proxy.models import Connection, Kick, KickReport, Node
+from proxy.models import Connection, Kick, KickReport, Node, Refusal
 from proxy.tables import retention
 from proxy.tables.retention import Retention, forget
-from proxy.tests.rows import add_connection, add_node
+from proxy.tests.rows import add_connection, add_node, add_refusal
 
 pytestmark = pytest.mark.usefixtures("any_database")
 LONG_AGO = timedelta(days=40)
@@ -54,8 +54,11 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1)
     add_old_rows()
     add_connection("old too", closed_at=timezone.now() - LONG_AGO)
-    assert forget(30) == {"connections": 2, "nodes": 1, "kicks": 1, "sessions": 1}
+    add_refusal("old", refused_at=timezone.now() - LONG_AGO)
+    add_refusal("new")
+    assert forget(30) == {"connections": 2, "refusals": 1, "nodes": 1, "kicks": 1, "sessions": 1}
     assert kept() == KEPT
+    assert Refusal.objects.get().pk == "new"
 
 
 def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is() -> None:
@@ -64,7 +67,7 @@ def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is
 
     assert not any(forget(30).values())
     assert Connection.objects.get().node == Node.objects.get()
-    assert forget(0) == {"connections": 1, "nodes": 1, "kicks": 0, "sessions": 0}
+    assert forget(0) == {"connections": 1, "refusals": 0, "nodes": 1, "kicks": 0, "sessions": 0}
 
 
 def test_a_node_that_runs_or_stopped_of_late_is_kept_without_any_link() -> None:
@@ -84,7 +87,7 @@ async def test_the_node_that_has_run_longest_forgets_all_that_is_old_and_no_othe
     await asyncio.to_thread(add_node, "n2")
     assert await Retention(node_id="n2", days=30).forget_if_first() is None
     forgotten = await Retention(node_id="n1", days=30).forget_if_first()
-    assert forgotten == {"connections": 2, "nodes": 1, "kicks": 1, "sessions": 1}
+    assert forgotten == {"connections": 2, "refusals": 0, "nodes": 1, "kicks": 1, "sessions": 1}
     assert (await asyncio.to_thread(kept))[0] == KEPT[0]
 
 
@@ -122,6 +125,6 @@ async def test_a_table_that_is_locked_puts_a_round_off_for_a_minute_and_not_for_
 def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) -> None:
     add_old_rows()
     call_command("prune_connections")
-    assert capsys.readouterr().out == "1 connections, 1 nodes, 1 kicks, 1 sessions deleted\n"
+    assert capsys.readouterr().out == "1 connections, 0 refusals, 1 nodes, 1 kicks, 1 sessions deleted\n"
     with pytest.raises(CommandError, match="--days"):
         call_command("prune_connections", "--days=-1")

@@ -1,0 +1,23 @@
+"""Keeps the record of refusals off the hot path, as the recorder does that of links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy import metrics
+from proxy.core.refusal_records import PendingRefusals, RefusalRecord
+from proxy.engine.batch_writer import BatchWriter, Write
+
+
+class RefusalRecorder(BatchWriter[RefusalRecord]):
+    """Writes records of refusals through `write`. `options` are the BatchWriter's."""
+
+    def __init__(self, write: Write[RefusalRecord], **options: Any) -> None:
+        self._refusals = PendingRefusals()
+        super().__init__(self._refusals, write, name="refusals", **options)
+
+    def note(self, record: RefusalRecord) -> None:
+        """Take one refusal. Synchronous, O(1), never fails."""
+        dropped_before = self._refusals.dropped
+        self._refusals.note(record)
+        metrics.RECORDS_DROPPED_TOTAL.inc(self._refusals.dropped - dropped_before)
