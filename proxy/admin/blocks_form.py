@@ -33,6 +33,8 @@ class BlockForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if "lasts" in self.fields:  # not for who may only look
             self.fields["lasts"].initial = _TIME if self.instance.until else _FOR_GOOD
+            for part, widget in zip(("date", "time"), self.fields["until"].widget.widgets, strict=True):
+                widget.attrs["aria-label"] = f"Until, {part}"
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

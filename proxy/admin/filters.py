@@ -18,7 +18,13 @@ RECENT_ROWS = 2_000
 MOST_CHOICES = 50
 
 
-class LiveFilter(admin.SimpleListFilter):
+class ListFilter(admin.SimpleListFilter):
+    """A menu above the list: what is chosen shows, the choices open."""
+
+    template = "admin/proxy/filter.html"
+
+
+class LiveFilter(ListFilter):
     title = "state"
     parameter_name = "live"
 
@@ -31,7 +37,7 @@ class LiveFilter(admin.SimpleListFilter):
         return queryset.exclude(closed_at=None) if self.value() == "no" else queryset
 
 
-class RecentValuesFilter(admin.SimpleListFilter):
+class RecentValuesFilter(ListFilter):
     """Offers the values that the first rows of the list have; any other works in the URL."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
@@ -56,7 +62,7 @@ class TopicFilter(RecentValuesFilter):
     title = parameter_name = "topic"
 
 
-class NodeFilter(admin.SimpleListFilter):
+class NodeFilter(ListFilter):
     """Offers the nodes that run: each restart leaves one that has stopped. Any other works in the URL."""
 
     title = "node"
@@ -74,7 +80,7 @@ class NodeFilter(admin.SimpleListFilter):
         return queryset.filter(node_id=self.value()) if self.value() else queryset
 
 
-class RunningFilter(admin.SimpleListFilter):
+class RunningFilter(ListFilter):
     """Running nodes unless others are asked for or searched: each restart leaves one that has stopped."""
 
     title = "state"
@@ -109,7 +115,7 @@ class RefusalCauseFilter(CauseFilter):
         return refused_words_of(cause)
 
 
-class ClosedByFilter(admin.SimpleListFilter):
+class ClosedByFilter(ListFilter):
     title = "closed by"
     parameter_name = "closed_by"
 

@@ -111,7 +111,7 @@ class ReadOnlyAdmin(CheckedAdmin):
 
     class Media:
         css = {"all": ["proxy/admin.css"]}
-        js = [Script("proxy/live.js", type="module")]
+        js = [Script("proxy/live.js", type="module"), Script("proxy/menus.js", type="module")]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return self._shown(request, super().get_list_display(request))

@@ -49,4 +49,4 @@ async def visiting(browser: Browser, url: str, **options: Any) -> AsyncIterator[
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(url)
         yield page
-        assert complaints == []
+        assert complaints == [], complaints

@@ -21,7 +21,7 @@ def test_a_filter_offers_the_nodes_that_run_and_the_one_that_is_asked_for(
         add_node(name)
     Node.objects.exclude(pk="runs").update(stopped_at=Now())
     page = admin_client.get(f"{LIST}?node=asked").content.decode()
-    offered = page.partition('id="changelist-filter"')[2]
+    offered = page.partition('id="gateway-filters"')[2]
     assert set(re.findall(r"node=(\w+)", offered)) == {"runs", "asked"}
 
 
@@ -32,7 +32,7 @@ def test_a_filter_offers_the_topics_of_most_links_before_those_of_one_session_ea
         add_connection(f"s{number}", topic=f"session:s{number}")
     for number in range(2):
         add_connection(f"w{number}", topic="world:north")
-    offered = admin_client.get(LIST).content.decode().partition('id="changelist-filter"')[2]
+    offered = admin_client.get(LIST).content.decode().partition('id="gateway-filters"')[2]
     topics = re.findall(r"topic=([\w%]+)", offered)
     assert "world%3Anorth" in topics
     assert len(topics) == 50

@@ -5,7 +5,7 @@ const ASK_MS = 3000;
 const STALE_MS = 4000;
 
 // What changes beside the rows.
-const PARTS = ["#gateway-summary", "#gateway-record", ".object-tools", ".paginator", "#changelist-search .quiet", "#changelist-filter"];
+const PARTS = ["#gateway-summary", "#gateway-record", ".object-tools", ".paginator", "#changelist-search .quiet", "#gateway-filters"];
 
 const table = () => document.querySelector("#result_list");
 const boxes = () => document.querySelectorAll("tr input.action-select");

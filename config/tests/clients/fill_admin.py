@@ -1,0 +1,62 @@
+"""Rows for every list of admin, named as a client might that means harm. Played by `manage.py shell`."""
+
+from datetime import timedelta
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from proxy.models import ApiKey, Block, Connection, MemberReport, Node, OutgoingEvent, PoolMember, Refusal
+
+LONG = "W" * 255
+RTL = "\u202eadministrator\u202d " + "שלום" * 20
+EMOJI = "👩‍👩‍👧‍👦" * 30
+NAMES = {"long": LONG, "rtl": RTL[:255], "emoji": EMOJI[:255], "ada": "ada"}
+
+now = timezone.now()
+User.objects.create_superuser("ada", password="of these tests alone")
+Node.objects.create(id="long", host="h" * 255, pid=4_194_304, started_at=now, heartbeat_at=now)
+for number, (key, name) in enumerate(NAMES.items()):
+    told = {
+        "route": "experience",
+        "node_id": "long",
+        "path": ("/" + name)[:255],
+        "user_id": name,
+        "email": (name[:60] + "@example.com"),
+        "client_address": f"2001:db8:1234:5678:9abc:def0:1234:567{number}",
+        "user_agent": name,
+        "request_id": "r" * 64,
+        "upstream": ("ws://" + "m" * 250),
+    }
+    ended = {"closed_at": now, "close_code": 4001, "close_reason": name[:100], "closed_by": "staff"}
+    for which, end in ((key, {}), (f"{key} ended", ended)):
+        Connection.objects.create(
+            id=which,
+            opened_at=now - timedelta(days=400),
+            topic=f"session:{name}"[:128],
+            messages_in=2**43,
+            bytes_in=2**43,
+            messages_out=2**43,
+            bytes_out=2**43,
+            **told,
+            **end,
+        )
+    Refusal.objects.create(
+        id=key, refused_at=now, cause="too_many_rate_per_ip", reason=name, status=429, times=123_456, **told
+    )
+    Block.objects.create(user_id=name, network="2001:db8:1234:5678:9abc:def0:1234:5678/128", reason=name)
+    OutgoingEvent.objects.create(subject=name * 2, key=name, body=name, size_bytes=255, refused=name)
+    ApiKey.objects.create(id=key, name=name[:64], digest="", publish=["everyone", "user", "experience"])
+for place in range(3):
+    url = f"ws://{'m' * 60}{place}.example.com:8002/{'p' * 120}"
+    PoolMember.objects.create(pool="studio", url=url)
+    MemberReport.objects.create(
+        node_id="long",
+        pool="studio",
+        url=url,
+        state="unhealthy",
+        breaker="open",
+        links=123_456,
+        dial_ms=12345.6,
+        last_error="E" * 255,
+        updated_at=now,
+    )
