@@ -39,7 +39,7 @@ namespace Sluicegate
                     return Verdict.ComeBack;
                 case 4010: // the token has expired
                     return Verdict.ComeBackWithFreshToken;
-                default: // 1008 not permitted, 1009 too big, 4001 kicked, 4003 blocked, 4009 replaced
+                default: // 1008 not permitted, 1009 too big, 4001 kicked, 4003 blocked, 4009 replaced, 4011 revoked
                     return Verdict.Stop;
             }
         }

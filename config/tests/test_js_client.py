@@ -23,7 +23,6 @@ WORDS = {
 OTHERS = {1005: ComeBack.BACKOFF, 1006: ComeBack.BACKOFF} | dict.fromkeys(
     (1012, 1013, 1014), ComeBack.BACKOFF
 )
-NOT_YET = {4011: ComeBack.NO}  # a revoked token: promised, and no gateway closes with it so far
 
 
 def evaluated(expression: str) -> Any:
@@ -38,7 +37,7 @@ def evaluated(expression: str) -> Any:
 
 def test_its_table_of_closes_is_the_gateways() -> None:
     told = {int(code): WORDS[comeback] for code, comeback in evaluated("CLOSES").items()}
-    assert told == {code: meaning.come_back for code, meaning in MEANINGS.items()} | OTHERS | NOT_YET
+    assert told == {code: meaning.come_back for code, meaning in MEANINGS.items()} | OTHERS
 
 
 def test_it_reads_every_wait_that_the_document_shows() -> None:

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     MESSAGE_TOO_BIG = "message_too_big"
     NOT_PERMITTED = "not_permitted"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105  no password
+    REVOKED = "revoked"
     REPLACED = "replaced"
     OVERLOADED = "overloaded"
     DISABLED = "disabled"
@@ -64,6 +65,7 @@ WORDS = {
     Cause.MESSAGE_TOO_BIG: "a message was too big",
     Cause.NOT_PERMITTED: "the route does not permit it",
     Cause.TOKEN_EXPIRED: "its token has expired",
+    Cause.REVOKED: "its token was revoked, or all of its user's were",
     Cause.REPLACED: "a newer connection of the user took its place",
     Cause.OVERLOADED: "the gateway or the service was full",
     Cause.DISABLED: "the route was switched off",
@@ -104,6 +106,7 @@ _GATEWAY = {
     4008: Cause.IDLE,
     4009: Cause.REPLACED,
     4010: Cause.TOKEN_EXPIRED,
+    4011: Cause.REVOKED,
     4013: Cause.OVERLOADED,
 }
 _CLIENT = {1000: Cause.CLIENT_LEFT, 1001: Cause.CLIENT_LEFT, 1005: Cause.CLIENT_LEFT, 1006: Cause.CLIENT_LOST}
@@ -129,6 +132,7 @@ REFUSED = {
     "token_unknown_key": "the token names a key that its issuer does not have",
     "token_signature": "the token's signature is not valid: another key, or a forgery",
     "token_expired": "the token had expired",
+    "token_revoked": "the token was revoked, or all of its user's were",
     "token_no_expiry": "the token has no end (exp)",
     "token_absurd_time": "the token's times are no seconds since 1970",
     "token_not_yet_valid": "the token is not valid yet (nbf)",

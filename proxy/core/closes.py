@@ -119,6 +119,7 @@ MEANINGS = {
     4008: Meaning("nothing crossed the link for too long", ComeBack.BACKOFF),
     4009: Meaning("replaced by a newer connection of the same user", ComeBack.NO),
     4010: Meaning("the token has expired", ComeBack.FRESH_TOKEN),
+    4011: Meaning("the token was revoked, or all of its user's were", ComeBack.NO),
     4013: Meaning("overloaded or switched off; too many connections", ComeBack.WHEN_TOLD),
 }
 
@@ -150,6 +151,7 @@ BLOCKED = Close(4003, "blocked")
 IDLE = Close(4008, "idle")
 REPLACED = Close(4009, "replaced by a newer connection")
 TOKEN_EXPIRED = Close(4010, "token expired")
+TOKEN_REVOKED = Close(4011, "token revoked")
 DISABLED = Close(4013, "disabled")
 OVERLOADED = Close(4013, "overloaded")
 SERVICE_BUSY = Close(4013, "service busy")

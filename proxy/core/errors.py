@@ -83,6 +83,7 @@ TOKEN_REASONS = {
     "unknown_key": "The token names no key that its issuer has.",
     "signature": "The token's signature is not valid.",
     "expired": "The token has expired.",
+    "revoked": "The token was revoked.",
     "no_expiry": "The token has no exp claim.",
     "absurd_time": "exp, nbf and iat must be seconds since 1970, as numbers; not milliseconds.",
     "not_yet_valid": "The token is not valid yet (nbf).",
@@ -139,6 +140,16 @@ class TokenExpired(TokenRefused):
     def __init__(self, why: str = "", *, was_of: Principal | None = None) -> None:
         super().__init__("expired", why=why)
         self.was_of = was_of
+
+
+class TokenRevoked(TokenRefused):
+    """The token was taken back, or all of its user's were. Only a new login helps."""
+
+    close = closes.TOKEN_REVOKED
+    code = "token_revoked"
+
+    def __init__(self) -> None:
+        super().__init__("revoked")
 
 
 class KeysUnavailable(GatewayError):

@@ -36,6 +36,7 @@ def test_no_code_of_the_gateways_own_is_something_else_but_a_products_1001(code:
     [
         (closes.KICKED.saying("be nice"), ClosedBy.STAFF, Cause.KICKED),
         (closes.BLOCKED, ClosedBy.STAFF, Cause.BLOCKED),
+        (closes.TOKEN_REVOKED, ClosedBy.GATEWAY, Cause.REVOKED),
         (closes.retry_in(closes.RESTART, 2), ClosedBy.GATEWAY, Cause.RESTART),
         (closes.retry_in(closes.MEMBER_DRAINS, 2), ClosedBy.GATEWAY, Cause.MEMBER_DRAINS),
         (closes.too_big(ClosedBy.UPSTREAM), ClosedBy.GATEWAY, Cause.MESSAGE_TOO_BIG),

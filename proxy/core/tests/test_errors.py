@@ -34,6 +34,7 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
         None,
     ),
     (errors.TokenExpired(), 401, Close(4010, "token expired"), "token_expired", None),
+    (errors.TokenRevoked(), 401, Close(4011, "token revoked"), "token_revoked", None),
     (
         errors.KeysUnavailable(SECRET),
         503,
