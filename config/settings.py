@@ -86,6 +86,14 @@ JWT_USER_ID_CLAIM = env.read(
     parsers.users_claim,
     expected="the claim that holds the user id, such as sub, other than " + ", ".join(parsers.NOBODYS_CLAIMS),
 )
+JWT_USER_FIELD = env.choice("JWT_USER_FIELD", "username", ("username", "pk"))
+REVOKE_ON = env.several(
+    "REVOKE_ON",
+    parsers.change_of_user,
+    default=parsers.CHANGES_OF_USERS,
+    expected=f"some of {', '.join(parsers.CHANGES_OF_USERS)}, separated by commas, or none",
+)
+JWT_LIFETIME_SECONDS = env.seconds("JWT_LIFETIME_SECONDS", 30 * 86_400, least=1, most=3660 * 86_400)
 
 # --- Links -----
 RECONNECT_SECONDS = env.seconds("RECONNECT_SECONDS", 30)

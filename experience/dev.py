@@ -43,9 +43,10 @@ def _of_chat(address: str) -> str:
 
     if not (CHAT_PAGE and CHAT_SERVICE_URLS and "experience.chat" in settings.EXTRA_APPS):
         return ""  # DEV_SERVICES may leave the service out
-    expires_at = int(time.time()) + TOKEN_SECONDS
+    now = int(time.time())
+    times = {"iat": now, "exp": now + TOKEN_SECONDS}
     alice, bob = (
-        token_verifier().backend.encode({settings.JWT_USER_ID_CLAIM: user, "exp": expires_at})
+        token_verifier().backend.encode({settings.JWT_USER_ID_CLAIM: user, **times})
         for user in ("alice", "bob")
     )
     return f"""\

@@ -73,6 +73,7 @@ from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
 if TYPE_CHECKING:
     from proxy.admin.pages import CheckedAdmin, ReadOnlyAdmin, foreign, foreign_field, moment
+    from proxy.cluster.revocations import revoke
     from proxy.http.operations import Answer, FixedPaths, prometheus
     from proxy.rest.fields import Body, Text
     from proxy.rest.rates import UserRate
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
 # What needs settings, and routes are imported before there are any: each is imported when it is asked for.
 _LATE = {
     "proxy.admin.pages": ("CheckedAdmin", "ReadOnlyAdmin", "foreign", "foreign_field", "moment"),
+    "proxy.cluster.revocations": ("revoke",),
     "proxy.http.operations": ("Answer", "FixedPaths", "prometheus"),
     "proxy.rest.fields": ("Body", "Text"),
     "proxy.rest.rates": ("UserRate",),
@@ -197,6 +199,7 @@ __all__ = [
     "publish",
     "publish_many",
     "publish_on_commit",
+    "revoke",
     "run_on_every_node",
     "send_many_on_commit",
     "send_on_commit",

@@ -1,20 +1,26 @@
-"""The live record (nodes, and every connection that they hold or held); refusals; blocks; members of pools;
-API keys; events that wait to be shipped, and those for other services; whose turn it is to send these.
+"""The live record (nodes, and every connection that they hold or held); refusals; blocks; revocations; kicks;
+members of pools; API keys; events that wait to be shipped, and those for other services; whose turn it is.
 """
 
 from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from proxy import registry
 from proxy.core.blocking import parse_network
 from proxy.core.captures import blanks_of
 from proxy.core.closes import ClosedBy
 
+# How far ahead of ours the clock may be of who says before when.
+CLOCKS_DIFFER = timedelta(minutes=1)
 CLOSED_BY = [(by.value, by.value.replace("_", " ")) for by in ClosedBy]
 
 
@@ -175,6 +181,76 @@ class Block(models.Model):
                 raise ValidationError({"network": "This is no address and no network."}) from None
 
 
+def remembered_until() -> datetime:
+    """Until when a revocation of now matters: by then every token that it takes back has expired."""
+    seconds = settings.JWT_LIFETIME_SECONDS + settings.JWT_LEEWAY_SECONDS + settings.TOKEN_GRACE_SECONDS
+    return timezone.now() + CLOCKS_DIFFER + timedelta(seconds=seconds)
+
+
+class Revocation(models.Model):
+    """Tokens that are good no more: all of a user, or of everybody, issued before a time; or one, by its id.
+
+    Rows are added, and forgotten once they are over; none is changed.
+    """
+
+    user_id = models.CharField("user", max_length=255, blank=True, default="")
+    jti = models.CharField(
+        "token id", max_length=255, blank=True, default="", help_text="The claim jti of one token."
+    )
+    issued_before = models.DateTimeField(
+        null=True, blank=True, help_text="Tokens that were issued later stay good. Empty: now."
+    )
+    reason = models.CharField(max_length=255, blank=True, help_text="For staff; clients are not told.")
+    created_at = models.DateTimeField("since", db_default=Now(), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name="by",
+    )
+    source = models.CharField(max_length=128, blank=True, default="", editable=False)
+    until = models.DateTimeField("remembered until", default=remembered_until, editable=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        default_permissions = ("view",)
+        permissions = [("revoke_tokens", "Can revoke tokens")]
+        indexes = [
+            models.Index(fields=["created_at"], name="revocation_created"),
+            models.Index(fields=["until"], name="revocation_until"),
+            models.Index(fields=["user_id", "issued_before"], name="revocation_user"),
+            models.Index(fields=["jti"], name="revocation_jti", condition=~models.Q(jti="")),
+        ]
+
+    def __str__(self) -> str:
+        if self.jti:
+            return f"the token {self.jti}"
+        return f"tokens of {self.user_id or 'everybody'} issued before {self.issued_before:%Y-%m-%d %H:%M:%S}"
+
+    def named(self) -> dict[str, Any]:
+        """What it names, as answers and log lines say it."""
+        before = self.issued_before.isoformat() if self.issued_before else ""
+        named = {"user": self.user_id, "jti": self.jti, "issued_before": before}
+        return {name: value for name, value in named.items() if value}
+
+    def clean(self) -> None:
+        """Complete it, too: tokens of a user that were issued before now, where nobody says before when."""
+        if self.jti and (self.user_id or self.issued_before):
+            raise ValidationError("A token id says it all: no user and no time beside it.")
+        if not (self.jti or self.user_id or self.issued_before):
+            raise ValidationError("Name a user, a token id or a time.")
+        if not (self.user_id + self.jti).isprintable():
+            raise ValidationError("A user id, or a token's, is printable text.")
+        now = timezone.now()
+        if not self.jti and self.issued_before is None:
+            self.issued_before = now
+        if self.issued_before is not None and self.issued_before > now + CLOCKS_DIFFER:
+            raise ValidationError({"issued_before": "Not a time to come: new tokens would be refused, too."})
+
+
 class Kick(models.Model):
     """Links that staff ended: kept for nodes that missed the message. A kick ends no link that is younger."""
 
@@ -333,7 +409,8 @@ class ApiKey(models.Model):
     publish = models.JSONField("topics", default=list)
     may_kick = models.BooleanField(default=False)
     may_list_connections = models.BooleanField(default=False)
-    # The database's own default: nodes of the release before do not know the column.
+    # The database's own default, of both: nodes of the release before do not know the columns.
+    may_revoke = models.BooleanField(default=False, db_default=False)
     other_rights = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     created_at = models.DateTimeField("issued", auto_now_add=True)
     last_used_at = models.DateTimeField("last used", null=True, blank=True)
@@ -347,6 +424,7 @@ class ApiKey(models.Model):
         permissions = [
             ("kick_by_token", "Can kick over the HTTP API, by a token"),
             ("list_by_token", "Can list connections over the HTTP API, by a token"),
+            ("revoke_by_token", "Can revoke tokens over the HTTP API, by a token"),
         ]
 
     def __str__(self) -> str:

@@ -66,8 +66,9 @@ def _token() -> str:
 
     from proxy.tokens import token_verifier
 
-    expires_at = int(time.time()) + TOKEN_SECONDS
-    return token_verifier().backend.encode({settings.JWT_USER_ID_CLAIM: "demo", "exp": expires_at})
+    now = int(time.time())
+    claims = {settings.JWT_USER_ID_CLAIM: "demo", "iat": now, "exp": now + TOKEN_SECONDS}
+    return token_verifier().backend.encode(claims)
 
 
 def _admin_password(path: Path) -> str:

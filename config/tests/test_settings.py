@@ -199,6 +199,9 @@ WRONG: list[tuple[dict[str, str], str]] = [
         ({"JWT_USER_ID_CLAIM": claim}, "the claim that holds the user id, such as sub, other than exp")
         for claim in ("exp", "nbf", "iat", "jti", "iss", "aud", "token_type")
     ],
+    ({"JWT_USER_FIELD": "email"}, "one of username, pk"),
+    ({"JWT_LIFETIME_SECONDS": "15m"}, "a number of seconds from 1 to 316224000"),
+    ({"REVOKE_ON": "logout,login"}, "some of deactivated, deleted, password, permission, logout"),
     ({"HTTPS_ONLY": "http"}, "true or false"),
     ({"SECURE_HSTS_SECONDS": "1h"}, "a whole number of 0 or more"),
     ({"CSRF_TRUSTED_ORIGINS": "admin.example.com"}, "origins separated by commas"),

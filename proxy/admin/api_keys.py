@@ -64,7 +64,11 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @admin.display(description="May also")
     def may(self, key: ApiKey) -> str:
-        rights = {"kick": key.may_kick, "list connections": key.may_list_connections}
+        rights = {
+            "kick": key.may_kick,
+            "list connections": key.may_list_connections,
+            "revoke": key.may_revoke,
+        }
         given = [name for name, is_given in rights.items() if is_given]
         return foreign(", ".join([*given, *key.other_rights]))
 

@@ -1,4 +1,5 @@
-"""What staff set in admin, live on this node: who is blocked, and which members a pool has.
+"""What staff set in admin, live on this node: who is blocked, whose tokens are revoked, and which members a
+pool has.
 
 Rows are read when a change is announced, and every few seconds anyway, since an announcement may be lost;
 never for a handshake. While the database is away, the last rules hold.
@@ -21,6 +22,7 @@ from django.db.models.functions import Now
 from django.db.models.signals import post_delete, post_save
 
 from proxy.cluster.ending import end_link, hold_against
+from proxy.cluster.revocation_watch import RevocationWatch
 from proxy.cluster.signals import ALL_NODES, RULES, send_to_topic_sync
 from proxy.core import closes
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
@@ -31,7 +33,7 @@ from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
 from proxy.engine.pools.members import Member
 from proxy.engine.pools.pool import Pool
-from proxy.models import Block, PoolMember
+from proxy.models import Block, PoolMember, Revocation
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.looking import look_forever
 
@@ -60,8 +62,9 @@ class StaffRules:
         self._pools = {pool.name: pool for pool in pools if pool.upstream.editable}
         self._rules = Rules()
         self._blocklist = Blocklist()
+        self.revocations = RevocationWatch(database, links=links)
         self._announced, self._looked = asyncio.Event(), asyncio.Event()
-        # True once the rows were read: until then nobody knows who is blocked.
+        # True once the rows were read: until then nobody knows who is blocked, or what is revoked.
         self.known = False
 
     def listen(self, hub: Hub) -> None:
@@ -86,7 +89,7 @@ class StaffRules:
                 async with asyncio.timeout(FIRST_LOOK_SECONDS):
                     await self._looked.wait()
             except TimeoutError:
-                logger.warning("blocks and pool members are not known yet; going on without")
+                logger.warning("blocks, revocations and pool members are not known yet; going on without")
                 self._looked.set()
 
     def check(self, *, user_id: str, address: str) -> None:
@@ -95,7 +98,10 @@ class StaffRules:
             raise Blocked("a block matches")
 
     def enforce(self, link: Link) -> bool:
-        """End the link if a rule keeps its client out; whether it has."""
+        """End the link if a rule keeps its client out, or its token is taken back; whether it has."""
+        return self._end_blocked(link) or self.revocations.enforce(link)
+
+    def _end_blocked(self, link: Link) -> bool:
         user_id, address = link.record.user_id, link.record.client_address
         if not self._blocklist.rules:
             return False
@@ -103,6 +109,7 @@ class StaffRules:
         return is_blocked and end_link(link, closes.BLOCKED, ClosedBy.STAFF)
 
     async def _look(self, moves: asyncio.TaskGroup) -> None:
+        await self.revocations.look()
         rules, before = await self._database.run(load_rules), self._rules
         if rules.blocks != before.blocks:
             await self._block(rules)
@@ -115,7 +122,7 @@ class StaffRules:
 
     async def _block(self, rules: Rules) -> None:
         self._blocklist = Blocklist(filter(None, (_block_rule(*block) for block in rules.blocks)))
-        await hold_against(self._links(), self.enforce)
+        await hold_against(self._links(), self._end_blocked)
 
     def _set_members(self, members: Mapping[str, tuple[MemberSpec, ...]], moves: asyncio.TaskGroup) -> None:
         for pool in self._pools.values():
@@ -198,14 +205,19 @@ def announce_changes() -> None:
     for model in (Block, PoolMember):
         for signal in (post_save, post_delete):
             signal.connect(_on_change, sender=model, dispatch_uid="proxy.cluster.rules")
+    post_save.connect(_on_change, sender=Revocation, dispatch_uid="proxy.cluster.rules")  # many go at a time
 
 
 def _on_change(**_: object) -> None:
+    announce_on_commit()
+
+
+def announce_on_commit() -> None:
+    """Tell all nodes that rows have changed, once they are committed. Without Redis, only this process."""
     transaction.on_commit(_announce)
 
 
 def _announce() -> None:
-    """Tell all nodes that rows have changed. Without Redis, only this process."""
     try:
         send_to_topic_sync(ALL_NODES, {"type": RULES})
     except Exception as error:  # noqa: BLE001  nodes look by themselves; staff's change must not fail for it

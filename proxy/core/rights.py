@@ -17,6 +17,7 @@ class Rights:
     publish: tuple[str, ...] = ()
     kick: bool = False
     list_connections: bool = False
+    revoke: bool = False
     others: tuple[str, ...] = ()
 
     def may_publish(self, topic: str, *, internal: Collection[str]) -> bool:

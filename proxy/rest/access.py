@@ -11,8 +11,10 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from proxy.cluster.revocation_watch import is_revoked
 from proxy.cluster.rules import is_blocked
-from proxy.core.errors import Blocked
+from proxy.core.errors import Blocked, TokenRevoked
+from proxy.core.principal import Principal
 from proxy.core.rights import Rights
 from proxy.rest.rates import UserRate
 from proxy.tables import api_keys
@@ -62,7 +64,7 @@ class KeyOrToken(BaseAuthentication):
     """Nothing here is for anybody else.
 
     Raises:
-        AuthenticationFailed, TokenRefused: no key and no token, or none that is valid.
+        AuthenticationFailed, TokenRefused: no key and no token, or none that is valid; TokenRevoked is one.
         Blocked: staff keep the token's user out.
         KeysUnavailable: the token's issuer has not been asked for its keys yet.
     """
@@ -92,10 +94,9 @@ class UserToken(BaseAuthentication):
         scheme, shown = _shown(request)
         if scheme != "bearer" or api_keys.looks_like_one(shown):
             raise AuthenticationFailed(_NO_USER)
-        user = User(_verified(shown))
-        _CALLS.take(user.user_id)
-        _check_blocks(user, request.META.get("REMOTE_ADDR", ""))
-        return user, None
+        principal = _verified(shown)
+        _CALLS.take(principal.user_id)
+        return _let_in(principal, request.META.get("REMOTE_ADDR", "")), None
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER
@@ -126,20 +127,23 @@ def _owner_of_key(shown: str) -> Caller:
 
 
 def _owner_of_token(shown: str, *, address: str) -> Caller:
-    user = User(_verified(shown))
-    _check_blocks(user, address)
+    user = _let_in(_verified(shown), address)
     return Caller(user.name, user.rights)
 
 
-def _verified(shown: str) -> str:
-    """Whose token that is: the user id."""
+def _verified(shown: str) -> Principal:
+    """Whose token that is."""
 
-    async def verify() -> str:  # on the loop, which the keys of an issuer belong to
-        return token_verifier().verify(shown).user_id
+    async def verify() -> Principal:  # on the loop, which the keys of an issuer belong to
+        return token_verifier().verify(shown)
 
     return async_to_sync(verify)()
 
 
-def _check_blocks(user: User, address: str) -> None:
-    if is_blocked(user.user_id, address=address):
+def _let_in(principal: Principal, address: str) -> User:
+    """Unless staff keep the user out, or the token was taken back."""
+    if is_revoked(principal):
+        raise TokenRevoked
+    if is_blocked(principal.user_id, address=address):
         raise Blocked("a block matches")
+    return User(principal.user_id)

@@ -40,7 +40,7 @@ async def check(opening: Opening) -> None:
 async def authenticate(opening: Opening) -> Principal:
     """The client's identity, left in `scope["principal"]`, too; its token does not stay in the scope.
 
-    Raises GatewayError: it has none here.
+    Raises GatewayError: it has none here, or one that was taken back.
     """
     scope, route = opening.scope, opening.route
     token = scope.pop("token")
@@ -62,6 +62,7 @@ async def authenticate(opening: Opening) -> Principal:
             untold = _without_token(error, token)
             raise untold from untold.__cause__
     scope["principal"] = principal
+    opening.node.rules.revocations.check(principal, vouched=route.authenticate is not None)
     return principal
 
 

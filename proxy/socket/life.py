@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from proxy import metrics
+from proxy.cluster.revocation_watch import shown_by
 from proxy.core import closes
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.errors import GatewayError
@@ -103,6 +104,7 @@ class Life:
         """The link is accepted."""
         self._phase = _Phase.LIVE
         self._count_live(1)
+        self.link.shown = shown_by(principal, vouched=self.route.authenticate is not None)
         self.node.opened(self.link)
         self.node.recorder.note(self.link.record)
         self.extend(principal)
@@ -117,9 +119,16 @@ class Life:
         if left is not None:
             self.link.expire_in(left)
 
+    def _verify(self, token: str) -> Principal:
+        """Whose that new token is. Raises as `verify` does, and TokenRevoked."""
+        principal = self.node.verifier.verify(token)
+        self.node.rules.revocations.check(principal)
+        return principal
+
     def _refreshed(self, principal: Principal) -> None:
         """The client has brought a new token; a leg of the route's own may go on by it."""
         self.extend(principal)
+        self.link.shown = shown_by(principal)
         if isinstance(self.route.upstream, LegPerLink):
             self.lease.leg.refreshed(principal)
 
@@ -134,7 +143,7 @@ class Life:
     def control(self, text: str) -> str:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
         try:
-            verify = self.node.verifier.verify if self.route.authenticate is None else None
+            verify = self._verify if self.route.authenticate is None else None
             return control.answer(self.link, text, verify=verify, extend=self._refreshed)
         except Exception:
             logger.exception("a control message failed", extra=self.link.log_fields)

@@ -37,6 +37,7 @@ def issue(name: str, rights: Rights) -> str:
         publish=publish,
         may_kick=rights.kick,
         may_list_connections=rights.list_connections,
+        may_revoke=rights.revoke,
         other_rights=sorted(set(rights.others)),
     )
     return f"sluicegate_{key_id}_{secret}"
@@ -63,6 +64,7 @@ def rights_of(key: ApiKey) -> Rights:
         publish=tuple(key.publish),
         kick=key.may_kick,
         list_connections=key.may_list_connections,
+        revoke=key.may_revoke,
         others=tuple(key.other_rights),
     )
 

@@ -1,4 +1,5 @@
-"""Forgetting: records of connections that closed long ago, what hangs on them, and sessions that are over.
+"""Forgetting: records of connections that closed long ago, what hangs on them, and what is over: revocations,
+and sessions.
 
 Rows go in short transactions, so that the nodes can go on writing meanwhile.
 """
@@ -16,7 +17,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from proxy.models import Connection, Kick, Node, Refusal
+from proxy.models import Connection, Kick, Node, Refusal, Revocation
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import running_nodes
 
@@ -40,6 +41,7 @@ def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
         ("refusals", lambda: _delete_some(Refusal.objects.filter(refused_at__lt=before))),
         ("nodes", lambda: _delete_some(Node.objects.filter(~Exists(held), stopped_at__lt=before))),
         ("kicks", lambda: _delete_some(Kick.objects.filter(created_at__lt=timezone.now() - KICKS_KEPT))),
+        ("revocations", lambda: _delete_some(Revocation.objects.filter(until__lt=timezone.now()))),
         ("sessions", lambda: _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))),
     ]
 

@@ -23,25 +23,25 @@ from proxy.core.rights import ANY, Rights
 from proxy.core.topics import EVERYONE
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
+from proxy.tables.token_users import token_users
 
 # Django's first migration of `auth` has room for less, and a `migrate proxy` may stop there.
 _LONGEST_NAME = 255
 _SUFFIX = "_by_token"
-_KICK, _LIST = f"kick{_SUFFIX}", f"list{_SUFFIX}"
+_KICK, _LIST, _REVOKE = f"kick{_SUFFIX}", f"list{_SUFFIX}", f"revoke{_SUFFIX}"
 
 
 def rights_of_user(user_id: str) -> Rights:
-    """What the active user of that name has been given; nothing where there is no such user."""
-    found = _permissions().filter(
-        Q(user__username=user_id, user__is_active=True)
-        | Q(group__user__username=user_id, group__user__is_active=True)
-    )
+    """What the active user whom tokens name so has been given; nothing where there is no such user."""
+    users = token_users([user_id]).filter(is_active=True)
+    found = _permissions().filter(Q(user__in=users) | Q(group__user__in=users))
     given = set(found.values_list("content_type__app_label", "codename"))
     ours = {codename for app, codename in given if app == ApiKey._meta.app_label}
     return Rights(
         publish=tuple(pattern for codename, pattern in _patterns().items() if codename in ours),
         kick=_KICK in ours,
         list_connections=_LIST in ours,
+        revoke=_REVOKE in ours,
         others=tuple(sorted(_right(*each) for each in given if each[0] != ApiKey._meta.app_label)),
     )
 

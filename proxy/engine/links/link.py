@@ -17,6 +17,7 @@ from proxy.core.events import Event
 from proxy.core.history import MOST_EVENTS, Position
 from proxy.core.hook_failures import HookFailed
 from proxy.core.records import ConnectionRecord, LinkCounters
+from proxy.core.revoking import Shown
 from proxy.engine.links.wheel import NOT_DUE, running_wheel
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Link:
     """
 
     __slots__ = (
-        "__weakref__", "_phrase", "_told_until", "_waiting", "counted", "counters",
+        "__weakref__", "_issued_at", "_jti", "_phrase", "_told_until", "_waiting", "counted", "counters",
         "record", "slot", "stream", "topics",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class Link:
         phrase: Callable[[str], str] | None = None,
     ) -> None:
         self.record, self.topics, self._phrase = record, topics, phrase
+        self._issued_at, self._jti = Shown()
         self.counters = LinkCounters()
         self.counted = LinkCounters()
         self.stream: Stream | None = None
@@ -93,6 +95,15 @@ class Link:
     @property
     def gathers(self) -> bool:
         return self.stream is not None and self.stream.gathers
+
+    @property
+    def shown(self) -> Shown:
+        """Of the newest token that its client has shown; kept in two slots, as links are many."""
+        return Shown(self._issued_at, self._jti)
+
+    @shown.setter
+    def shown(self, shown: Shown) -> None:
+        self._issued_at, self._jti = shown
 
     def begin(self, stream: Stream) -> None:
         """Accepted: frames flow from now on; what was published meanwhile comes first."""

@@ -26,6 +26,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--kick", action="store_true", help="it may end links")
         parser.add_argument("--connections", action="store_true", help="it may see who is connected")
+        parser.add_argument("--revoke", action="store_true", help="it may take tokens back")
         parser.add_argument(
             "--may",
             metavar="RIGHTS",
@@ -33,15 +34,18 @@ class Command(BaseCommand):
             help="what else it may do, separated by commas: rights of products, such as chat.add_participant",
         )
 
-    def handle(
-        self, *args: Any, name: str, publish: str, kick: bool, connections: bool, may: str, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, name: str, publish: str, may: str, **options: Any) -> None:
         bound_waits()
         rights = Rights(
-            publish=_several(publish), kick=kick, list_connections=connections, others=_several(may)
+            publish=_several(publish),
+            kick=options["kick"],
+            list_connections=options["connections"],
+            revoke=options["revoke"],
+            others=_several(may),
         )
         if rights == Rights():
-            raise CommandError("a key that may do nothing: name --publish, --kick, --connections or --may")
+            flags = "--publish, --kick, --connections, --revoke or --may"
+            raise CommandError(f"a key that may do nothing: name {flags}")
         try:
             self.stdout.write(api_keys.issue(name, rights))
         except ValueError as error:

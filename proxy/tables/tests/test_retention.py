@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from proxy.models import Connection, Kick, KickReport, Node, Refusal
+from proxy.models import Connection, Kick, KickReport, Node, Refusal, Revocation
 from proxy.tables import retention
 from proxy.tables.retention import Retention, forget
 from proxy.tests.rows import add_connection, add_node, add_refusal
@@ -33,6 +33,8 @@ def add_old_rows() -> None:
         Session.objects.create(
             session_key=session_key, session_data="", expire_date=timezone.now() + timedelta(days=left)
         )
+    for jti, left in (("over", -1), ("remembered", 1)):
+        Revocation.objects.create(jti=jti, until=timezone.now() + timedelta(days=left))
     for kick_id, age in (("long ago", 2), ("today", 0)):
         kick = Kick.objects.create(id=kick_id, everyone=True, created_at=Now() - timedelta(days=age))
         KickReport.objects.create(kick=kick, node_id="n1", links=1)
@@ -44,10 +46,11 @@ def kept() -> list[set[str]]:
         set(Node.objects.values_list("pk", flat=True)),
         set(Session.objects.values_list("pk", flat=True)),
         set(KickReport.objects.values_list("kick_id", flat=True)),
+        set(Revocation.objects.values_list("jti", flat=True)),
     ]
 
 
-KEPT = [{"old but live", "closed today"}, {"n1"}, {"valid"}, {"today"}]
+KEPT = [{"old but live", "closed today"}, {"n1"}, {"valid"}, {"today"}, {"remembered"}]
 
 
 def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +59,14 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
     add_connection("old too", closed_at=timezone.now() - LONG_AGO)
     add_refusal("old", refused_at=timezone.now() - LONG_AGO)
     add_refusal("new")
-    assert forget(30) == {"connections": 2, "refusals": 1, "nodes": 1, "kicks": 1, "sessions": 1}
+    assert forget(30) == {
+        "connections": 2,
+        "refusals": 1,
+        "nodes": 1,
+        "kicks": 1,
+        "revocations": 1,
+        "sessions": 1,
+    }
     assert kept() == KEPT
     assert Refusal.objects.get().pk == "new"
 
@@ -67,7 +77,14 @@ def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is
 
     assert not any(forget(30).values())
     assert Connection.objects.get().node == Node.objects.get()
-    assert forget(0) == {"connections": 1, "refusals": 0, "nodes": 1, "kicks": 0, "sessions": 0}
+    assert forget(0) == {
+        "connections": 1,
+        "refusals": 0,
+        "nodes": 1,
+        "kicks": 0,
+        "revocations": 0,
+        "sessions": 0,
+    }
 
 
 def test_a_node_that_runs_or_stopped_of_late_is_kept_without_any_link() -> None:
@@ -87,7 +104,14 @@ async def test_the_node_that_has_run_longest_forgets_all_that_is_old_and_no_othe
     await asyncio.to_thread(add_node, "n2")
     assert await Retention(node_id="n2", days=30).forget_if_first() is None
     forgotten = await Retention(node_id="n1", days=30).forget_if_first()
-    assert forgotten == {"connections": 2, "refusals": 0, "nodes": 1, "kicks": 1, "sessions": 1}
+    assert forgotten == {
+        "connections": 2,
+        "refusals": 0,
+        "nodes": 1,
+        "kicks": 1,
+        "revocations": 1,
+        "sessions": 1,
+    }
     assert (await asyncio.to_thread(kept))[0] == KEPT[0]
 
 
@@ -125,6 +149,9 @@ async def test_a_table_that_is_locked_puts_a_round_off_for_a_minute_and_not_for_
 def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) -> None:
     add_old_rows()
     call_command("prune_connections")
-    assert capsys.readouterr().out == "1 connections, 0 refusals, 1 nodes, 1 kicks, 1 sessions deleted\n"
+    assert (
+        capsys.readouterr().out
+        == "1 connections, 0 refusals, 1 nodes, 1 kicks, 1 revocations, 1 sessions deleted\n"
+    )
     with pytest.raises(CommandError, match="--days"):
         call_command("prune_connections", "--days=-1")

@@ -1,0 +1,50 @@
+"""Taking tokens back: from admin, over HTTP, from a shell, from Python.
+
+A revocation is a row that every node looks for, at once when it is announced (revocation_watch.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+
+from proxy.models import Revocation
+
+log = logging.getLogger(__name__)
+
+A_SHELL = "a shell"
+
+
+def revoke(
+    *,
+    user: str = "",
+    jti: str = "",
+    issued_before: datetime | None = None,
+    reason: str = "",
+    by: AbstractBaseUser | str = A_SHELL,
+) -> Revocation:
+    """Take back all tokens of `user`, or of everybody, that were issued before a time, or the token `jti`.
+
+    `user` alone: those issued before now. Links that were opened by such a token end with 4011 on every node,
+    and it is refused until it expires. It takes hold with the caller's transaction, if there is one. `by` and
+    `reason` are for staff and the log. For code that is not async.
+
+    Raises:
+        ValueError: nothing is named, or both a token's id and something else; the time is to come.
+        django.db.Error: the database is away, and nothing was done.
+    """
+    row = Revocation(user_id=user, jti=jti, issued_before=issued_before, reason=reason)
+    if isinstance(by, str):
+        row.source = by
+    else:
+        row.created_by_id = by.pk
+    try:
+        row.full_clean(exclude=["created_at", "created_by"])
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+    row.save(force_insert=True)
+    log.info("tokens revoked", extra=row.named() | {"reason": row.reason, "by": str(by)})
+    return row
