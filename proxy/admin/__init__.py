@@ -7,6 +7,7 @@ from proxy.admin.nodes import NodeAdmin
 from proxy.admin.outgoing_events import OutgoingEventAdmin
 from proxy.admin.pools import PoolMemberAdmin
 from proxy.admin.refusals import RefusalAdmin
+from proxy.admin.revocations import RevocationAdmin
 from proxy.admin.staff import StaffAdmin, StaffGroupAdmin
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "OutgoingEventAdmin",
     "PoolMemberAdmin",
     "RefusalAdmin",
+    "RevocationAdmin",
     "StaffAdmin",
     "StaffGroupAdmin",
 ]
