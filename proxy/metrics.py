@@ -175,6 +175,9 @@ RECORD_QUEUE_LENGTH = Gauge(
 LOOP_LAG_SECONDS = Gauge(
     _PREFIX + "loop_lag_seconds", "How late the event loop is.", multiprocess_mode="livemax"
 )
+SLOW_TURNS_TOTAL = Counter(
+    _PREFIX + "slow_turns_total", "Turns of the event loop that took longer than SLOW_TURN_SECONDS."
+)
 RECORDS_DROPPED_TOTAL = Counter(_PREFIX + "records_dropped_total", "Record snapshots that were given up.")
 DATABASE_REFUSED_TOTAL = Counter(
     _PREFIX + "database_refused_total", "Calls that were refused because too many wait for the database."

@@ -46,6 +46,7 @@ from proxy.engine.redis.address import RedisAddress
 from proxy.engine.redis.commands import RedisCommands
 from proxy.engine.redis.subscriber import Subscriber
 from proxy.engine.refusal_recorder import RefusalRecorder
+from proxy.engine.slow_turns import SlowTurns
 from proxy.env import env
 from proxy.served import serve_routes
 from proxy.tables.executor import DatabaseExecutor
@@ -163,6 +164,8 @@ class GatewayNode:
         yield from self._work_on_tables()
         yield from self._work_with_nodes()
         yield "lag", self.lag.run
+        if settings.SLOW_TURN_SECONDS:
+            yield "slow turns", SlowTurns(seconds=settings.SLOW_TURN_SECONDS).run
         yield "gauges", self._measure
         yield "traffic", partial(count_forever, self.links.values)
         for pool in self.pools():

@@ -185,6 +185,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"SLOW_CONSUMER_SECONDS": "0"}, "a number of seconds from 0.001"),
     ({"WS_TIMEOUT_SECONDS": "nan"}, "a number of seconds from 0.001"),
     ({"DRAIN_SECONDS": "-1"}, "a number of seconds from 0 "),
+    ({"SLOW_TURN_SECONDS": "-1"}, "a number of seconds from 0 "),
     ({"DIAL_TIMEOUT_SECONDS": "5s"}, "a number of seconds from 0.001"),
     ({"MAX_CONCURRENT_DIALS": "1.5"}, "a whole number of 1 or more"),
     ({"TOKEN_GRACE_SECONDS": "inf"}, "a number of seconds from 0.001"),
