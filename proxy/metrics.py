@@ -63,6 +63,9 @@ CONNECTION_DURATION_SECONDS = Histogram(
     labelnames=("route", "outcome"),
     buckets=(1, 10, 60, 300, 1800, 3600, 14400),
 )
+CLOSES_TOTAL = Counter(
+    _PREFIX + "closes_total", "Links that have ended, by route and cause.", labelnames=("route", "cause")
+)
 HANDSHAKE_SECONDS = Histogram(
     _PREFIX + "handshake_seconds",
     "Time from the upgrade to accept or refusal, by route and outcome.",
@@ -104,6 +107,28 @@ UPSTREAM_HEALTHY = Gauge(
     "Members of a pool that can be dialled.",
     labelnames=("backend",),
     multiprocess_mode="livemin",
+)
+UPSTREAM_MEMBERS = Gauge(
+    _PREFIX + "upstream_members",
+    "Members of a pool that staff do not drain.",
+    labelnames=("backend",),
+    multiprocess_mode="livemax",
+)
+MOST_CONNECTIONS = Gauge(
+    _PREFIX + "most_connections",
+    "Links that may be live at once: MAX_CONNECTIONS, or fewer where the limit of open files is low.",
+    multiprocess_mode="livesum",
+)
+STORE_CONNECTED = Gauge(
+    _PREFIX + "store_connected",
+    "Whether the database takes heartbeats, and Redis is heard.",
+    labelnames=("store",),
+    multiprocess_mode="livemin",
+)
+KEYS_AGE_SECONDS = Gauge(
+    _PREFIX + "keys_age_seconds",
+    "How long ago the issuer's keys were fetched; infinite as long as they never were.",
+    multiprocess_mode="livemax",
 )
 EVENTS_TOTAL = Counter(
     _PREFIX + "events_total",
@@ -178,12 +203,22 @@ LOOP_LAG_SECONDS = Gauge(
 SLOW_TURNS_TOTAL = Counter(
     _PREFIX + "slow_turns_total", "Turns of the event loop that took longer than SLOW_TURN_SECONDS."
 )
+RESIDENT_BYTES = Gauge(
+    _PREFIX + "resident_bytes",
+    "Memory of the process, of the largest of a node's.",
+    multiprocess_mode="livemax",
+)
 RECORDS_DROPPED_TOTAL = Counter(_PREFIX + "records_dropped_total", "Record snapshots that were given up.")
 DATABASE_REFUSED_TOTAL = Counter(
     _PREFIX + "database_refused_total", "Calls that were refused because too many wait for the database."
 )
 DRAIN_SECONDS = Histogram(
     _PREFIX + "drain_seconds", "How long a drain took.", buckets=(0.1, 1, 5, 10, 30, 60, 120)
+)
+DRAINING_SECONDS = Gauge(
+    _PREFIX + "draining_seconds",
+    "For how long this process has drained; 0 while it does not.",
+    multiprocess_mode="livemax",
 )
 BACKGROUND_CRASHES_TOTAL = Counter(
     _PREFIX + "background_crashes_total", "Restarts of background work.", labelnames=("work",)

@@ -27,6 +27,8 @@ from proxy.cluster.presence import Roll
 from proxy.cluster.publishing import encode_event
 from proxy.cluster.rules import StaffRules
 from proxy.cluster.shipping import Shipper, tend_forever
+from proxy.core.causes import Cause
+from proxy.core.errors import GatewayError
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
 from proxy.core.topics import EVERYONE, check_topic, node_topic
@@ -39,6 +41,7 @@ from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
 from proxy.engine.links.link import Link
 from proxy.engine.links.traffic import count_forever
+from proxy.engine.memory import resident_bytes
 from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.probes import probe_forever
 from proxy.engine.recorder import Recorder
@@ -88,6 +91,7 @@ class GatewayNode:
         self.no_links = asyncio.Event()
         self.no_links.set()
         self.door = Door(most_links=settings.MAX_CONNECTIONS)
+        self._draining_since: float | None = None
         self.verifier = token_verifier()
         self.background = Background()
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
@@ -156,8 +160,16 @@ class GatewayNode:
         """Start all background work; returns at once, whatever of it cannot be reached yet."""
         for name, meant in env.misspelt().items():
             logger.warning("a variable is set that nothing reads", extra={"variable": name, "meant": meant})
+        self._begin_counts()
         for name, work in (*self._work(), *self._product_work()):
             self.background.start(name, work, ends_last=name == "commands")  # that others tell at their end
+
+    def _begin_counts(self) -> None:
+        """What an alert looks for once is told as 0 till then: a rise from nothing is none to Prometheus."""
+        metrics.child(metrics.EVENTS_TOTAL, "waiting", "expired")
+        for name in self.served:
+            metrics.child(metrics.CLOSES_TOTAL, name, Cause.GATEWAY_FAILED.value)
+            metrics.child(metrics.REJECTIONS_TOTAL, name, GatewayError.code)
 
     def _work(self) -> Iterator[tuple[str, Work]]:
         """The node's own background work, by the name that logs and metrics know it by."""
@@ -269,12 +281,35 @@ class GatewayNode:
         while True:
             metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length + self.refusals.queue_length)
             metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+            self._measure_itself()
+            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
             streams = (link.stream for link in self.links.values())
             metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))
             for pool in self.pools():
                 if pool.members or pool.upstream.editable:  # others are not configured, and nobody's to mend
                     metrics.child(metrics.UPSTREAM_HEALTHY, pool.name).set(pool.available)
+                    members = sum(not member.draining for member in pool.all_members())
+                    metrics.child(metrics.UPSTREAM_MEMBERS, pool.name).set(members)
             await asyncio.sleep(_MEASURE_SECONDS)
+
+    def _measure_itself(self) -> None:
+        """The process, and what `/ready` says of keys and stores."""
+        metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
+        metrics.RESIDENT_BYTES.set(resident_bytes())
+        metrics.MOST_CONNECTIONS.set(self.door.most_links)
+        metrics.DRAINING_SECONDS.set(self._draining_seconds())
+        metrics.child(metrics.STORE_CONNECTED, "database").set(self.heart.beating)
+        if settings.REDIS_URL:
+            metrics.child(metrics.STORE_CONNECTED, "redis").set(self.hub.connected)
+        if self.verifier.jwks is not None:
+            metrics.KEYS_AGE_SECONDS.set(self.verifier.jwks.age_seconds)
+
+    def _draining_seconds(self) -> float:
+        if not self.door.draining:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        self._draining_since = self._draining_since or now
+        return now - self._draining_since
 
     def _progress(self) -> Iterator[ConnectionRecord]:
         """Every live link's record, its counters brought up to date."""

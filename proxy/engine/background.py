@@ -43,6 +43,7 @@ class Background:
             raise ValueError(f"background work {name!r} already runs")
         if ends_last:
             self._ends_last.add(name)
+        metrics.child(metrics.BACKGROUND_CRASHES_TOTAL, name)  # told as 0, or nobody would see the first one
         self._tasks[name] = asyncio.create_task(self._supervise(name, work), name=f"background:{name}")
 
     async def _supervise(self, name: str, work: Work) -> None:

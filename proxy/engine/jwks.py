@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import random
 import time
 import urllib.request
@@ -211,6 +212,11 @@ class Jwks:
     def is_ready(self) -> bool:
         """Whether there are keys, fresh or stale."""
         return self._fetched_at is not None
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the keys were fetched; infinite as long as there are none."""
+        return math.inf if self._fetched_at is None else time.monotonic() - self._fetched_at
 
     async def run(self) -> NoReturn:
         """Fetch now and for ever after; to be supervised, and cancelled at the end."""

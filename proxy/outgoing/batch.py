@@ -90,5 +90,5 @@ class Batch:
         del self.under_way[row.id]
         self.refused[row.id] = why
         metrics.child(metrics.OUTGOING_EVENTS_TOTAL, self._destination, "refused").inc()
-        told = {"event": row.id, "subject": row.subject[:_SHOWN_CHARS], "why": why[:_SHOWN_CHARS]}
+        told = {"event_id": row.id, "subject": row.subject[:_SHOWN_CHARS], "why": why[:_SHOWN_CHARS]}
         logger.error("a broker refuses an event for other services, which is set aside", extra=told)

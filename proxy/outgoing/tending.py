@@ -19,6 +19,8 @@ LATE_SECONDS = 60.0
 async def tend_forever(run_in_database: RunInDatabase, *, destination: str, wait_seconds: float) -> NoReturn:
     """Until cancelled. What has waited for `wait_seconds` is deleted: counted, logged."""
     is_late = False
+    for outcome in ("refused", "expired"):
+        metrics.child(metrics.OUTGOING_EVENTS_TOTAL, destination, outcome)  # told as 0 before the first
 
     async def tend() -> None:
         nonlocal is_late

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from proxy import metrics
 from proxy.cluster.revocation_watch import shown_by
 from proxy.core import closes
+from proxy.core.causes import Cause
 from proxy.core.closes import ABNORMAL, Close, ClosedBy
 from proxy.core.errors import GatewayError
 from proxy.core.hook_failures import HookFailed
@@ -212,6 +213,8 @@ class Life:
 
     def _count_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
         self._count_live(-1)
+        cause = self.link.record.cause or Cause.OTHER  # its record has been told, unless that failed
+        metrics.child(metrics.CLOSES_TOTAL, self.route.name, cause.value).inc()
         duration = metrics.child(
             metrics.CONNECTION_DURATION_SECONDS, self.route.name, f"closed_by_{by.value}"
         )

@@ -50,7 +50,8 @@ async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> No
             await client.recv()
             status, live = await gateway.get("/metrics")
         counted = 'gateway_websocket_messages_total{direction="out",route="experience"}'
-        while counted not in (after := (await gateway.get("/metrics"))[1]):  # once the link has ended
+        ended = 'gateway_websocket_closes_total{cause="client_left",route="experience"} '
+        while not (counted in (after := (await gateway.get("/metrics"))[1]) and ended in after):
             await asyncio.sleep(0.05)
     assert status == 200
     member = f"ws://127.0.0.1:{gateway.kb_port}/ws/experience"
@@ -58,6 +59,31 @@ async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> No
     assert 'gateway_websocket_connections_total{outcome="accepted",route="experience"}' in live
     assert "connections_live" not in live
     assert "gateway_websocket_dial_seconds_bucket" in after
+
+
+async def test_what_alerts_look_for_is_told_before_it_happens(gateway: Gateway) -> None:
+    status, told = await gateway.get("/metrics")
+    assert status == 200
+    for series in (
+        'background_crashes_total{work="hub"} 0.0',
+        'closes_total{cause="gateway_failed",route="experience"} 0.0',
+        'rejections_total{reason="internal_error",route="experience"} 0.0',
+        'events_total{outcome="expired",source="waiting"} 0.0',
+    ):
+        assert f"\ngateway_websocket_{series}\n" in told
+
+
+async def test_gauges_tell_what_ready_tells(gateway: Gateway) -> None:
+    wanted = ('store_connected{store="database"} 1.0', 'store_connected{store="redis"} 1.0')
+    async with gateway.serving(echo), asyncio.timeout(15):
+        while wanted[0] not in (told := (await gateway.get("/metrics"))[1]) or wanted[1] not in told:
+            await asyncio.sleep(0.1)
+    told_values = (line.rpartition(" ") for line in told.splitlines() if not line.startswith("#"))
+    value = {series: float(number) for series, _, number in told_values}
+    assert value["gateway_websocket_draining_seconds"] == 0
+    assert value['gateway_websocket_upstream_members{backend="kb"}'] == 1
+    assert 10e6 < value["gateway_websocket_resident_bytes"] < 1e9
+    assert 0 < value["gateway_websocket_most_connections"] <= 9500
 
 
 async def test_a_member_that_is_lost_in_mid_link_is_an_error_of_that_member(gateway: Gateway) -> None:
