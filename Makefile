@@ -65,7 +65,7 @@ lint: $(DEV_READY) ## ruff (lint, format), mypy, the import contract.
 	$(BIN)/lint-imports --no-logo --no-cache
 
 lock: $(DEV_READY) ## Compile requirements/*.in to hash-pinned .txt; UPGRADE=1 takes the newest releases.
-	cd requirements && for name in base run dev bench; do \
+	cd requirements && for name in base run otel dev bench; do \
 	  "$(abspath $(BIN))/uv" pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	    $(if $(UPGRADE),--upgrade) --output-file $$name.txt $$name.in || exit 1; \

@@ -49,14 +49,16 @@ def peer(word: str) -> Network | None:
     return None if word == "unix" else parse_network(word)
 
 
-@text_if
-def package(name: str) -> bool:
+def is_package(name: str) -> bool:
     """A package that can be imported: it is looked for, but not imported."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):  # of a package around it; of no name at all
         return False
     return spec is not None and spec.submodule_search_locations is not None
+
+
+package = text_if(is_package)
 
 
 def read_url(env: Env, name: str, schemes: tuple[str, ...], *, host: bool = True) -> str:
@@ -73,6 +75,16 @@ def read_url(env: Env, name: str, schemes: tuple[str, ...], *, host: bool = True
         return raw
 
     return env.secret(name, parse=parse, expected=expected)
+
+
+def traces_endpoint(env: Env) -> str:
+    """Where spans go by OTLP over HTTP, by the standard variables; "" where they go nowhere."""
+    name, own_name = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    of_all, own = (read_url(env, each, ("http", "https")) for each in (name, own_name))
+    endpoint = own or (of_all and f"{of_all.rstrip('/')}/v1/traces")
+    if endpoint and not is_package("opentelemetry.exporter.otlp.proto.http"):
+        raise SettingError(own_name if own else name, "unset, or requirements/otel.txt installed")
+    return endpoint
 
 
 def _has_bare_password(url: str) -> bool:

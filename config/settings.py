@@ -108,6 +108,13 @@ DIAL_TIMEOUT_SECONDS = env.seconds("DIAL_TIMEOUT_SECONDS", 5)
 MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
+# --- Traces -----
+env.leaves_to_others("OTEL_")
+_is_disabled = env.flag("OTEL_SDK_DISABLED", False)
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "sluicegate")
+TRACES_ENDPOINT = parsers.traces_endpoint(env) if not _is_disabled else ""
+TRACEPARENT_FROM_PROXIES = env.flag("TRACEPARENT_FROM_PROXIES", False)
+
 # --- The product -----
 ROUTES = product.routes(env)
 EXTRA_APPS = product.extra_apps(env)

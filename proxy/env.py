@@ -43,6 +43,7 @@ class Env:
         self._variables = os.environ if variables is None else variables
         self.defaults: dict[str, object] = {}
         self._other_names: dict[str, str] = {}
+        self._others: tuple[str, ...] = ()
 
     def raw(self, name: str) -> str | None:
         """The variable, or the content of the file that `<name>_FILE` names; None when neither is set."""
@@ -90,13 +91,17 @@ class Env:
         """What others call variables: their names, each with ours, which count only while ours is unset."""
         self._other_names |= names
 
+    def leaves_to_others(self, *beginnings: str) -> None:
+        """Variables that begin so are read by a library: none is a slip of the pen."""
+        self._others += beginnings
+
     def misspelt(self) -> dict[str, str]:
         """Variables that nothing has read and that look like one that something has, each with that one."""
         known = {*self.defaults, *(f"{name}_FILE" for name in self.defaults)}
         alike = {
             name: difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
             for name in self._variables
-            if name not in known
+            if name not in known and not name.startswith(self._others)
         }
         called = {
             name: ours

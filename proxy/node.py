@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
@@ -59,6 +59,9 @@ from proxy.tables.record_rows import CONNECTIONS, REFUSALS
 from proxy.tables.retention import Retention
 from proxy.tokens import token_verifier
 from proxy.work import Workplace
+
+if TYPE_CHECKING:  # an extra
+    from proxy.engine.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +117,7 @@ class GatewayNode:
         self.hub = self._make_hub()
         self.catching_up = CatchingUp(get_channel_layer(), self.hub)
         self.subscriber, self.commands = _redis_for_all(settings.REDIS_URL)
+        self.tracing = _tracing(self.node_id) if settings.TRACES_ENDPOINT else None
 
     def _make_recorder(self) -> Recorder:
         write = partial(CONNECTIONS.record, database=self.database, node_id=self.node_id)
@@ -241,6 +245,8 @@ class GatewayNode:
             self.recorder.close(deadline_seconds / 2), self.refusals.close(deadline_seconds / 2)
         )
         await self.heart.stop()
+        if self.tracing is not None:
+            await self.tracing.stop()
         await asyncio.gather(self.database.close(), self._heart_database.close())
 
     async def cut(self) -> None:
@@ -280,9 +286,7 @@ class GatewayNode:
         """Bring the gauges up to date until cancelled."""
         while True:
             metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length + self.refusals.queue_length)
-            metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
             self._measure_itself()
-            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length)
             streams = (link.stream for link in self.links.values())
             metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))
             for pool in self.pools():
@@ -328,6 +332,13 @@ class GatewayNode:
             end_if_live(self.links, link_id)
         else:
             await tell_replaced(node_id, link_id)
+
+
+def _tracing(node_id: str) -> Tracing:
+    """What makes spans. Its packages are an extra, and imported only here."""
+    from proxy.engine.tracing import Tracing
+
+    return Tracing(endpoint=settings.TRACES_ENDPOINT, service=settings.OTEL_SERVICE_NAME, node_id=node_id)
 
 
 def _redis_for_all(url: str) -> tuple[Subscriber | None, RedisCommands | None]:

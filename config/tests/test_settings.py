@@ -184,6 +184,10 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"STUDIO_WS_TIMEOUT_SECONDS": "0"}, "a number of seconds from 0.001"),
     ({"SLOW_CONSUMER_SECONDS": "0"}, "a number of seconds from 0.001"),
     ({"WS_TIMEOUT_SECONDS": "nan"}, "a number of seconds from 0.001"),
+    ({"OTEL_SDK_DISABLED": "perhaps"}, "true or false"),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "a URL that begins with http:// or https://"),
+    ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "grpc://c:4317"}, "a URL that begins with http:// or https://"),
+    ({"TRACEPARENT_FROM_PROXIES": "nginx"}, "true or false"),
     ({"DRAIN_SECONDS": "-1"}, "a number of seconds from 0 "),
     ({"SLOW_TURN_SECONDS": "-1"}, "a number of seconds from 0 "),
     ({"DIAL_TIMEOUT_SECONDS": "5s"}, "a number of seconds from 0.001"),
@@ -207,7 +211,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"SECURE_HSTS_SECONDS": "1h"}, "a whole number of 0 or more"),
     ({"CSRF_TRUSTED_ORIGINS": "admin.example.com"}, "origins separated by commas"),
 ]  # fmt: skip
-ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE", "V2_CLAIM"}
+ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE", "V2_CLAIM", "OTEL_SERVICE_NAME"}
 
 RIGHT: list[dict[str, str]] = [
     {},

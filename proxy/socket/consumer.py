@@ -13,6 +13,7 @@ from proxy import metrics
 from proxy.core.credentials import BEARER
 from proxy.core.errors import AuthenticationFailed, ClientLeft, GatewayError, NotFound, UpstreamUnavailable
 from proxy.core.hook_failures import HookFailed, calling_hook
+from proxy.core.records import ConnectionRecord
 from proxy.core.routes import SINCE, Route
 from proxy.engine.links.link import Link
 from proxy.node import GatewayNode, running_node
@@ -24,6 +25,7 @@ from proxy.socket.opening import Opening
 from proxy.socket.refusal_record import refusal_record
 from proxy.socket.refusing import refuse, status_of
 from proxy.socket.scope import policy_of, record_of, subject_of, topics_of
+from proxy.socket.tracing import begin_trace, step, trace_of
 from proxy.socket.ways import Way, way_of
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         node = await running_node()
         self.route = route_taken(node, self.route, scope)
         served = node.served[self.route.name]
+        begin_trace(node, scope, self.route)
         opening = Opening(scope=scope, receive=receive, send=send, served=served, node=node)
         way = way_of(opening)
         await receive()  # websocket.connect
@@ -74,17 +77,20 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         life = Life(opening.node, opening.served)
         try:
             await check(opening)
-            user_id, address = (await authenticate(opening)).user_id, scope["client_address"]
-            opening.node.rules.check(user_id=user_id, address=address)
-            await life.admit(link_id, address=address, user_id=user_id)
-            subject = subject_of(scope, route, connection_id=link_id)
-            await authorize(opening, subject)
+            with step(scope, "auth"):
+                user_id, address = (await authenticate(opening)).user_id, scope["client_address"]
+            with step(scope, "admission"):
+                opening.node.rules.check(user_id=user_id, address=address)
+                await life.admit(link_id, address=address, user_id=user_id)
+                subject = subject_of(scope, route, connection_id=link_id)
+                await authorize(opening, subject)
             topics = topics_of(route, subject)
             life.policy = policy_of(route, subject)
-            life.hold(await way.open(subject))
+            with step(scope, "dial"):
+                life.hold(await way.open(subject))
             record = record_of(scope, route, subject, topics=topics, upstream=life.lease.member)
             record.subprotocol = self._subprotocol(life.lease)
-            link = Link(record, topics=topics, phrase=route.phrase)
+            link = Link(record, topics=topics, phrase=route.phrase, trace_id=self._traced(record))
             await life.hear(link, since=subject.query.get(SINCE))
         except BaseException:
             life.give_up()
@@ -103,7 +109,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
 
     async def _refuse(self, node: GatewayNode, error: GatewayError) -> None:
         route = self.route
-        self._count_handshake(error.outcome)
+        self._count_handshake(error.outcome, failed=error.status >= 500)
         metrics.child(metrics.REJECTIONS_TOTAL, route.name, error.outcome).inc()
         if isinstance(error, AuthenticationFailed):
             metrics.child(metrics.AUTH_FAILURES_TOTAL, error.reason).inc()
@@ -117,7 +123,18 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         node.refusals.note(refusal_record(self.scope, error, route=route.name, status=status))
         await refuse(self.scope, self.base_send, error, unauthenticated_status=route.unauthenticated_status)
 
-    def _count_handshake(self, outcome: str) -> None:
+    def _traced(self, record: ConnectionRecord) -> str:
+        """The id of the handshake's trace, which is told whither it leads; "" where there is none."""
+        trace = trace_of(self.scope)
+        if trace is None:
+            return ""
+        trace.to(record.upstream, record.id)
+        return trace.trace_id
+
+    def _count_handshake(self, outcome: str, *, failed: bool = False) -> None:
+        trace = trace_of(self.scope)
+        if trace is not None:
+            trace.end(outcome, failed=failed)
         seconds = time.perf_counter() - self._started
         metrics.child(metrics.HANDSHAKE_SECONDS, self.route.name, outcome).observe(seconds)
         metrics.child(metrics.CONNECTIONS_TOTAL, self.route.name, outcome).inc()

@@ -11,6 +11,7 @@ from proxy.core.errors import AuthenticationFailed, Disabled, Draining, GatewayE
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
 from proxy.socket.scope import header
+from proxy.socket.tracing import trace_fields
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def _fields(scope: Mapping[str, Any], *, route: str, started: float) -> dict[str
         "user_agent": one_line(header(scope, b"user-agent"), MOST_CHARS),
         "user_id": principal.user_id if principal is not None else None,
         "seconds": round(time.perf_counter() - started, 4),
+        **trace_fields(scope),
     }
 
 

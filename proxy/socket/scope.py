@@ -22,11 +22,13 @@ from proxy.core.topics import EVERYONE, LINK_KINDS, check_topic, connection_topi
 from proxy.engine.pools.dial import DialRequest
 from proxy.socket.control import seconds_left
 from proxy.socket.middleware import header_values, told_by_proxy
+from proxy.socket.tracing import trace_of
 
 Scope = Mapping[str, Any]
 # A service's clock may be this far ahead of ours; and what our leeway lets in, it need not take.
 SERVICE_AHEAD_SECONDS = 5.0
 MAX_TEXT_CHARS = 255  # what a column holds; the rest would stay in memory with the link
+_OF_TRACES = ("traceparent", "tracestate")
 _PATH_SAFE = "!$&'()*+,/:=@~"  # no semicolon: readers of URLs, our own library too, take off what follows
 _HEADER_SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"
 
@@ -109,10 +111,13 @@ def dial_request(scope: Scope, route: Route, subject: Subject, *, extensions: st
 
 
 def _headers(scope: Scope, forward: Forward, subject: Subject) -> Iterator[tuple[str, str]]:
+    trace = trace_of(scope)
     for name in forward.headers:
-        if value := header(scope, name.encode()):
+        if (value := header(scope, name.encode())) and (trace is None or name.lower() not in _OF_TRACES):
             yield name, value
     yield "x-request-id", scope["request_id"]
+    if trace is not None:
+        yield "traceparent", trace.traceparent
     for name, param in forward.param_headers.items():
         yield name, _as_header(subject.params[param])
     if forward.identity:

@@ -122,6 +122,14 @@ def test_variables_that_look_like_one_that_is_read_are_named_with_it() -> None:
     assert read.misspelt() == {"STUDIO_WS_URL": "STUDIO_WS_URLS", "DATABSE_URL_FILE": "DATABASE_URL_FILE"}
 
 
+def test_what_a_library_reads_is_no_slip_of_the_pen() -> None:
+    read = env(OTEL_EXPORTER_OTLP_TRACES_TIMEOUT="3")
+    read.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    assert read.misspelt() == {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}
+    read.leaves_to_others("OTEL_")
+    assert read.misspelt() == {}
+
+
 @pytest.mark.parametrize(
     ("variables", "told"),
     [

@@ -53,11 +53,12 @@ class Link:
 
     `record` holds what is known of the link; `counters` are updated by the stream as messages cross, and
     `counted` is how far the metrics have got. `phrase` is the route's: how its clients are told of events.
+    `trace_id` is that of its handshake, "" without one.
     """
 
     __slots__ = (
         "__weakref__", "_issued_at", "_jti", "_phrase", "_told_until", "_waiting", "counted", "counters",
-        "record", "slot", "stream", "topics",
+        "record", "slot", "stream", "topics", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -66,8 +67,9 @@ class Link:
         *,
         topics: tuple[str, ...],
         phrase: Callable[[str], str] | None = None,
+        trace_id: str = "",
     ) -> None:
-        self.record, self.topics, self._phrase = record, topics, phrase
+        self.record, self.topics, self._phrase, self.trace_id = record, topics, phrase, trace_id
         self._issued_at, self._jti = Shown()
         self.counters = LinkCounters()
         self.counted = LinkCounters()
@@ -84,13 +86,14 @@ class Link:
     def log_fields(self) -> dict[str, object]:
         """What a log line says of the link, to be joined with all others."""
         record = self.record
-        return {
+        fields: dict[str, object] = {
             "route": record.route,
             "connection_id": record.id,
             "request_id": record.request_id,
             "client_address": record.client_address,
             "user_id": record.user_id,
         }
+        return fields | {"trace_id": self.trace_id} if self.trace_id else fields
 
     @property
     def gathers(self) -> bool:
