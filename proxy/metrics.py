@@ -91,6 +91,11 @@ AUTH_FAILURES_TOTAL = Counter(
     "Tokens that were missing or not valid, by reason.",
     labelnames=("reason",),
 )
+TICKETS_TOTAL = Counter(
+    _PREFIX + "tickets_total",
+    "One-time tickets by route and what became of them: issued, used, or refused when they were shown.",
+    labelnames=("route", "outcome"),
+)
 SLOW_CONSUMERS_TOTAL = Counter(
     _PREFIX + "slow_consumers_total",
     "Links closed because the client did not keep up.",

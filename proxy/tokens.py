@@ -7,6 +7,8 @@ JWKS, a bounded reason for each refusal, and the reading of a principal from the
 from __future__ import annotations
 
 import re
+import time
+import uuid
 from functools import lru_cache
 from typing import Any
 
@@ -173,6 +175,19 @@ def _email_of(claims: dict[str, Any]) -> str:
     if isinstance(email, str) and email.isprintable() and len(email) <= MAX_EMAIL_CHARS:
         return email
     return ""
+
+
+def access_claims(user_id: str, *, seconds: int, email: str = "") -> dict[str, Any]:
+    """What a token of our own says: that user, for so long from now; below 0, until so long ago."""
+    now = int(time.time())
+    return {
+        "token_type": "access",
+        settings.JWT_USER_ID_CLAIM: user_id,
+        **({"email": email} if email else {}),
+        "iat": now + min(0, seconds),
+        "exp": now + seconds,
+        "jti": uuid.uuid4().hex,
+    }
 
 
 @lru_cache(maxsize=1)

@@ -21,6 +21,7 @@ from proxy.core import errors
 from proxy.core.closes import MEANINGS, ComeBack
 from proxy.core.errors import TOKEN_REASONS, GatewayError
 from proxy.core.principal import Principal
+from proxy.core.tickets import TICKET_REASONS, TicketRefused
 from proxy.socket.scope import identity_headers
 
 DOCUMENT = documents.read("protocol.md")
@@ -175,14 +176,26 @@ def test_the_table_of_refusals_has_every_failure_and_no_other() -> None:
 
     rows = table(DOCUMENT, "status", "code", "when")
     shown = {(status, code) for statuses, code, _ in rows for status in statuses.split(", ")}
-    ours = {
-        (str(kind.status), kind.code) for kind in kinds(GatewayError) if kind.__module__ == errors.__name__
-    }
+    homes = {errors.__name__, TicketRefused.__module__}
+    ours = {(str(kind.status), kind.code) for kind in kinds(GatewayError) if kind.__module__ in homes}
     assert shown - {("401", "service_refused")} == ours
 
 
 def test_the_table_of_bad_tokens_is_the_codes() -> None:
     assert table(DOCUMENT, "label", "message") == list(TOKEN_REASONS.items())
+
+
+def test_the_table_of_bad_tickets_is_the_codes() -> None:
+    rows = table(DOCUMENT, "label of a ticket", "message", "come back?")
+    assert {label: message for label, message, _ in rows} == TICKET_REASONS
+    for label, _, code in rows:
+        assert code.endswith(f": {TicketRefused(label).close.code}")
+
+
+def test_the_table_of_what_tickets_open_is_the_routes() -> None:
+    rows = table(DOCUMENT, "route", "opens")
+    ours = {each.name: [f"/{path}" for path in each.paths] for each in ROUTES if each.authenticate is None}
+    assert {name: paths.split(", ") for name, paths in rows} == ours
 
 
 def test_every_path_of_a_route_is_named() -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -18,6 +19,7 @@ from proxy.cluster.questions import (
     ONCE_SECONDS,
     Answers,
     Gathered,
+    LayerAway,
     Place,
     Question,
     places,
@@ -40,6 +42,35 @@ class _Stream:
     said: list[Mapping[int, str]] = field(default_factory=list)
 
 
+class _Kept:
+    """What is kept for whoever takes it first, which may be another thread.
+
+    All are kept equally long, so that the first is the first to go.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[float, bytes]] = {}
+        self._lock = Lock()
+
+    def put(self, key: str, value: bytes, *, until: float) -> None:
+        """Raises LayerAway where too many wait: none of them is forgotten for another."""
+        with self._lock:
+            self._forget(time.monotonic())
+            if len(self._values) >= _MOST_KEPT:
+                raise LayerAway(f"{_MOST_KEPT} are kept, and no Redis is set")
+            self._values[key] = until, value
+
+    def take(self, key: str) -> bytes | None:
+        with self._lock:
+            self._forget(time.monotonic())
+            _, value = self._values.pop(key, (0.0, None))
+            return value
+
+    def _forget(self, now: float) -> None:
+        while self._values and self._values[first := next(iter(self._values))][0] <= now:
+            del self._values[first]
+
+
 class MemoryStore:
     """The store (proxy/cluster/store.py) of the channel layer in memory."""
 
@@ -50,6 +81,7 @@ class MemoryStore:
         self._streams: dict[int, dict[str, _Stream]] = {KEPT_SECONDS: {}, ONCE_SECONDS: {}}
         self._asking: set[asyncio.Event] = set()
         self._history = MemoryHistory()
+        self._kept = _Kept()
 
     async def ask(self, questions: Sequence[Question]) -> list[Answers]:
         """Whoever has no room for a question in its queue is silent."""
@@ -109,6 +141,12 @@ class MemoryStore:
         sent = {**signal, "since": str(position)}
         self._history.remember(position, json.dumps(sent).encode(), Asked(group, history))
         return sent
+
+    def keep_sync(self, key: str, value: bytes, *, seconds: int) -> None:
+        self._kept.put(key, value, until=time.monotonic() + seconds)
+
+    async def take(self, key: str) -> bytes | None:
+        return self._kept.take(key)
 
     def nudge_sync(self, group: str, signal: Mapping[str, object]) -> None:
         """Who is nudged looks by itself, too, and soon: nothing here is worth a thread's way to its loop."""

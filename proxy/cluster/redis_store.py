@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 # Who nudges has its own work to do: this is the longest that it waits, and how often it does at most.
 NUDGE_SECONDS = 0.1
 _MUTE_SECONDS = 5.0
+# GETDEL is one of Redis 6.2.
+_TAKE = "local kept = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return kept"
 T = TypeVar("T")
 
 
@@ -104,6 +106,13 @@ class RedisStore:
     async def recover(self, asked: Sequence[Asked], *, since: Position | None, most_bytes: int) -> Found:
         talk = recovering(asked, since=since, most_bytes=most_bytes)
         return await _talk(talk, partial(self._carry_out, is_large=True))
+
+    def keep_sync(self, key: str, value: bytes, *, seconds: int) -> None:
+        without_waiting(self._carry_out_blocking(("set", (key, value, seconds))))
+
+    async def take(self, key: str) -> bytes | None:
+        taken: bytes | None = await self._carry_out(("eval", (_TAKE, 1, key)))
+        return taken
 
     def nudge_sync(self, group: str, signal: Mapping[str, Any]) -> None:
         if time.monotonic() < self._mute_until:

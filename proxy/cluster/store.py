@@ -1,4 +1,5 @@
-"""What nodes share beside the channel layer's Pub/Sub: answers, turns, and what topics remember.
+"""What nodes share beside the channel layer's Pub/Sub: answers, turns, what topics remember,
+and what one of them keeps for whoever takes it first.
 
 Each channel layer of the gateway has one as its `store`: in Redis, or, for one process without it, in memory.
 """
@@ -42,6 +43,12 @@ class Store(Protocol):
 
     async def recover(self, asked: Sequence[Asked], *, since: Position | None, most_bytes: int) -> Found:
         """What some topics remember behind `since`; nothing for None."""
+
+    def keep_sync(self, key: str, value: bytes, *, seconds: int) -> None:
+        """Keep it for so long, for whoever takes it first; for code that is not async."""
+
+    async def take(self, key: str) -> bytes | None:
+        """What is kept there, and no more from now on; None: nothing is, or another was first."""
 
     def nudge_sync(self, group: str, signal: Mapping[str, Any]) -> None:
         """Send a signal that may be lost, for code that must not wait. Never raises; none in an outage."""

@@ -118,7 +118,7 @@ MEANINGS = {
     4003: Meaning("blocked", ComeBack.NO),
     4008: Meaning("nothing crossed the link for too long", ComeBack.BACKOFF),
     4009: Meaning("replaced by a newer connection of the same user", ComeBack.NO),
-    4010: Meaning("the token has expired", ComeBack.FRESH_TOKEN),
+    4010: Meaning("the token has expired; the ticket was used, or has expired", ComeBack.FRESH_TOKEN),
     4011: Meaning("the token was revoked, or all of its user's were", ComeBack.NO),
     4013: Meaning("overloaded or switched off; too many connections", ComeBack.WHEN_TOLD),
 }
@@ -150,6 +150,7 @@ KICKED = Close(4001, "kicked by staff")
 BLOCKED = Close(4003, "blocked")
 IDLE = Close(4008, "idle")
 REPLACED = Close(4009, "replaced by a newer connection")
+TICKET_REFUSED = Close(4010, "fetch a new ticket")
 TOKEN_EXPIRED = Close(4010, "token expired")
 TOKEN_REVOKED = Close(4011, "token revoked")
 DISABLED = Close(4013, "disabled")

@@ -15,6 +15,7 @@ from proxy.core.errors import BadRequest, TokenRefused
 
 BEARER = "bearer"
 TOKEN_PARAMETER = "token"  # noqa: S105  a name
+TICKET_PARAMETER = "ticket"
 MAX_QUERY_FIELDS = 64
 # A signed token in its compact form: three base64url parts, of which the first begins as `{"` does.
 JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII)
@@ -36,10 +37,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query string, parsed: the first value of each parameter, and apart from them every token."""
+    """A query string, parsed: the first value of each parameter; apart from them every token and ticket."""
 
     values: dict[str, str] = field(default_factory=dict)
     tokens: tuple[str, ...] = field(default=(), repr=False)
+    tickets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, query_string: str) -> Query:
@@ -51,8 +53,11 @@ class Query:
         values: dict[str, str] = {}
         for name, value in pairs:
             values.setdefault(name, value)
-        values.pop(TOKEN_PARAMETER, None)
-        return cls(values, tuple(value for name, value in pairs if name == TOKEN_PARAMETER))
+        tokens = tuple(value for name, value in pairs if name == TOKEN_PARAMETER)
+        tickets = tuple(value for name, value in pairs if name == TICKET_PARAMETER and value)
+        for name in (TOKEN_PARAMETER, TICKET_PARAMETER):
+            values.pop(name, None)
+        return cls(values, tokens, tickets)
 
 
 @dataclass(frozen=True, slots=True)

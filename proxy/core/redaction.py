@@ -13,7 +13,7 @@ REDACTED = "[redacted]"
 _DECODINGS = 3
 # What a signature of 32 bytes has, the shortest there is, less a few that a clipping may have taken.
 _SIGNATURE_CHARS = 40
-_NAMED = re.compile(r"(?<=token=)[^&\s\"']+", re.IGNORECASE)
+_NAMED = re.compile(r"(?:(?<=token=)|(?<=ticket=))[^&\s\"']+", re.IGNORECASE)
 _PART_CHARS, _LEAST_CHARS = 8, 4  # of a secret
 _SHORT_CHARS = 256  # of a text, as most that is said of a refusal
 # Whole runs, looked at one by one: an expression for a token would look from each of its characters on.
@@ -21,7 +21,7 @@ _RUNS = re.compile(r"[\w.-]{8,}", re.ASCII)
 
 
 def redacted(text: str) -> str:
-    """`text` without what looks like a JWT, or the last parts of one, or follows `token=`.
+    """`text` without what looks like a JWT, or the last parts of one, or follows `token=` or `ticket=`.
 
     Percent-encoded text is looked at as it decodes, and answered decoded, on one line, if a token was in it.
     """

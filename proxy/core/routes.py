@@ -8,7 +8,7 @@ from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from proxy.core.captures import blanks_of, captured_by
-from proxy.core.credentials import Credentials
+from proxy.core.credentials import TICKET_PARAMETER, TOKEN_PARAMETER, Credentials
 from proxy.core.farewells import Farewell
 from proxy.core.history import History
 from proxy.core.legs import Leg
@@ -273,9 +273,10 @@ class LegPerLink:
 # What a client that comes back to topics with a history has heard, in its query.
 SINCE = "since"
 # What the gateway itself says or is told in a query; the client's own never goes on.
-_OWN_QUERY = frozenset({"user_id", "token", "refuse"})
+_OWN_QUERY = frozenset({"user_id", TOKEN_PARAMETER, TICKET_PARAMETER, "refuse"})
 
 
+Authenticate = Callable[[Credentials], Awaitable[Principal]]
 # Answers None, at once or when awaited, or raises Forbidden (or another GatewayError).
 Authorize = Callable[[Subject], Awaitable[None] | None]
 
@@ -316,7 +317,7 @@ class Route:
     paths: tuple[str, ...]
     upstream: Upstream | LegPerLink
     forward: Forward = Forward()
-    authenticate: Callable[[Credentials], Awaitable[Principal]] | None = None
+    authenticate: Authenticate | None = None
     divert: Callable[[Principal], str] | None = None
     topics: Callable[[Subject], Iterable[str]] = _no_topics
     topic_kinds: tuple[TopicKind, ...] = ()
@@ -343,6 +344,10 @@ class Route:
         _several(self, "paths", "required_query")
         if self.histories and self.overflow is not Overflow.CLOSE:
             raise ValueError(f"route {self.name!r} drops events, of which topics with a history miss none")
+        if TICKET_PARAMETER in (*self.forward.query, *self.required_query) and self.authenticate is None:
+            raise ValueError(
+                f"route {self.name!r}: {TICKET_PARAMETER!r} is the gateway's own query parameter"
+            )
         if isinstance(self.upstream, LegPerLink):
             if self.resume is Resume.RECONNECT:
                 raise ValueError(f"route {self.name!r} has no pool: there is nobody to reconnect to")

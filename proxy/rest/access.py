@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from proxy.cluster.revocation_watch import is_revoked
@@ -19,7 +20,8 @@ from proxy.core.rights import Rights
 from proxy.rest.rates import UserRate
 from proxy.tables import api_keys
 from proxy.tables.token_permissions import rights_of_user
-from proxy.tokens import token_verifier
+from proxy.tables.token_users import token_user_id
+from proxy.tokens import access_claims, token_verifier
 
 SCHEMES = "Api-Key, Bearer"
 BEARER = "Bearer"
@@ -32,6 +34,10 @@ _NO_SUCH_KEY = "That is no API key of this gateway, or it was revoked: `manage.p
 
 _CALLS = UserRate(lambda: settings.API_RATE_PER_USER)
 _NO_USER = "This needs `Authorization: Bearer TOKEN`, with the token of a user."
+_NO_USER_NOR_STAFF = f"{_NO_USER[:-1]}; or a session of staff, with its CSRF token."
+_NO_KEY = "No token can be signed here (JWT_SIGNING_KEY): this needs the token of a user."
+# A link on such a token is closed with 4010 once it has expired, as on any other.
+STAFF_TOKEN_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,34 @@ class UserToken(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER
+
+
+class TokenOrStaff(UserToken):
+    """For users by their tokens, for staff by their session in admin; `request.auth` is a token of theirs.
+
+    Raises:
+        AuthenticationFailed and others: as UserToken.
+        PermissionDenied: no CSRF token came with the session, or no token can be signed here.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User | Caller, Any]:
+        if request.headers.get("Authorization"):
+            return super().authenticate(request)[0], _shown(request)[1]
+        user: Any = request._request.user
+        if not (user.is_active and user.is_staff):
+            raise AuthenticationFailed(_NO_USER_NOR_STAFF)
+        SessionAuthentication().enforce_csrf(request)
+        _CALLS.take(token_user_id(user))
+        token = _token_of(user)
+        return _let_in(_verified(token), request.META.get("REMOTE_ADDR", "")), token
+
+
+def _token_of(staff: Any) -> str:
+    """A token of our own for a member of staff. Raises PermissionDenied: none can be signed here."""
+    if not settings.JWT_SIGNING_KEY:
+        raise PermissionDenied(_NO_KEY)
+    claims = access_claims(token_user_id(staff), seconds=STAFF_TOKEN_SECONDS, email=staff.email)
+    return token_verifier().backend.encode(claims)
 
 
 class UserTokenOrKey(UserToken):

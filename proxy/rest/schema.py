@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 
-from proxy.rest.access import KeyOrToken, UserToken, UserTokenOrKey
+from proxy.rest.access import KeyOrToken, TokenOrStaff, UserToken, UserTokenOrKey
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -56,3 +57,17 @@ class UserTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return _BEARER
+
+
+class TokenOrStaffScheme(KeyOrTokenScheme):  # type: ignore[no-untyped-call]
+    """A token, or the session that staff have in admin."""
+
+    target_class = TokenOrStaff
+    name = ["Bearer", "Session"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        told = "That of staff in admin; the header `X-CSRFToken` stands beside it."
+        return [
+            _BEARER,
+            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": told},
+        ]

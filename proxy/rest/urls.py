@@ -8,6 +8,7 @@ from proxy.rest.events import Events
 from proxy.rest.kicks import Kicks
 from proxy.rest.presence import Presences
 from proxy.rest.revocations import RevokeTokens
+from proxy.rest.tickets import Tickets
 
 urlpatterns = [
     path("events", Events.as_view(), name="api-events"),
@@ -15,5 +16,6 @@ urlpatterns = [
     path("revoke", RevokeTokens.as_view(), name="api-revoke"),
     path("connections", Connections.as_view(), name="api-connections"),
     path("presence/<path:topic>", Presences.as_view(), name="api-presence"),
+    path("tickets", Tickets.as_view(), name="api-tickets"),
     path("schema", schema, name="api-schema"),
 ]

@@ -9,15 +9,16 @@ from traceback import format_exception
 
 from django.conf import settings
 
-from proxy.core.credentials import Credentials
+from proxy.core.credentials import TICKET_PARAMETER, Credentials
 from proxy.core.errors import Disabled, GatewayError
 from proxy.core.hook_failures import HookFailed
 from proxy.core.principal import Principal, is_user_id
 from proxy.core.redaction import without
-from proxy.core.routes import Subject
+from proxy.core.routes import Authenticate, Subject
 from proxy.socket.hooks import ask
 from proxy.socket.opening import Opening
 from proxy.socket.scope import captures_of
+from proxy.socket.ticketing import token_for
 
 
 async def check(opening: Opening) -> None:
@@ -42,28 +43,32 @@ async def authenticate(opening: Opening) -> Principal:
 
     Raises GatewayError: it has none here, or one that was taken back.
     """
-    scope, route = opening.scope, opening.route
-    token = scope.pop("token")
-    if route.authenticate is None:
-        principal = opening.node.verifier.verify(token)
+    scope = opening.scope
+    token, tickets = scope.pop("token"), scope.pop("tickets")
+    if opening.route.authenticate is not None:
+        if tickets:  # the route's own: the gateway issues none for it
+            scope["query"][TICKET_PARAMETER] = tickets[0]
+        principal = await _found_by(opening.route.authenticate, opening, token)
     else:
-        credentials = Credentials(
-            token=token,
-            query=scope["query"],
-            params=captures_of(scope),
-            client_address=scope["client_address"],
-        )
-        seconds = opening.served.limits.dial_timeout_seconds
-        try:
-            principal = _checked(
-                await ask(route.authenticate, credentials, name="authenticate", within_seconds=seconds)
-            )
-        except GatewayError as error:
-            untold = _without_token(error, token)
-            raise untold from untold.__cause__
+        if tickets:
+            token = await token_for(opening, tickets, token=token)
+        principal = opening.node.verifier.verify(token)
     scope["principal"] = principal
-    opening.node.rules.revocations.check(principal, vouched=route.authenticate is not None)
+    opening.node.rules.revocations.check(principal, vouched=opening.route.authenticate is not None)
     return principal
+
+
+async def _found_by(hook: Authenticate, opening: Opening, token: str) -> Principal:
+    """Who the client is by the route's own `authenticate`. Raises GatewayError, without the token."""
+    scope, seconds = opening.scope, opening.served.limits.dial_timeout_seconds
+    credentials = Credentials(
+        token=token, query=scope["query"], params=captures_of(scope), client_address=scope["client_address"]
+    )
+    try:
+        return _checked(await ask(hook, credentials, name="authenticate", within_seconds=seconds))
+    except GatewayError as error:
+        untold = _without_token(error, token)
+        raise untold from untold.__cause__
 
 
 def _checked(answer: object) -> Principal:

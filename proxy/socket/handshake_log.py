@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 MOST_CHARS = 200
 # Refusals that somebody asked for: nothing is wrong with the gateway.
 _ASKED_FOR = (Draining, Disabled)
-# Tokens that every client has at some time or other; all other bad ones deserve a look.
-_ORDINARY = frozenset({"missing", "expired"})
+# Tokens and tickets that every client has at some time or other; all other bad ones deserve a look.
+_ORDINARY = frozenset({"missing", "expired", "ticket_gone"})
 
 
 def log_opened(scope: Mapping[str, Any], record: ConnectionRecord, *, started: float) -> None:

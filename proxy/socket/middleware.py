@@ -175,10 +175,11 @@ class Origin(Wrapper):
 class TokenPlaces(Wrapper):
     """Takes the token out of wherever the client put it: `scope["token"]`, "" for none, not verified yet.
 
-    Also sets `scope["principal"]` (None until the route has found out), `scope["query"]` (first value of each
-    parameter, no token), `scope["offered_subprotocols"]`, `scope["bearer_subprotocol"]` and
-    `scope["refusal_subprotocol"]` (see Subprotocols). The raw query string and `scope["subprotocols"]` stay,
-    as ASGI wants them, and are not to be logged.
+    Also sets `scope["tickets"]` (those in the query, likewise), `scope["principal"]` (None until the route
+    has found out), `scope["query"]` (first value of each parameter, neither token nor ticket),
+    `scope["offered_subprotocols"]`, `scope["bearer_subprotocol"]` and `scope["refusal_subprotocol"]` (see
+    Subprotocols). The raw query string and `scope["subprotocols"]` stay, as ASGI wants them, and are not to
+    be logged.
     """
 
     def look(self, scope: Scope) -> None:
@@ -186,11 +187,11 @@ class TokenPlaces(Wrapper):
         scope["offered_subprotocols"] = subprotocols.others
         scope["bearer_subprotocol"] = subprotocols.bearer
         scope["refusal_subprotocol"] = subprotocols.for_refusal
-        scope["principal"], scope["query"], scope["token"] = None, {}, ""
+        scope["principal"], scope["query"], scope["token"], scope["tickets"] = None, {}, "", ()
         scope.setdefault("refusal", None)
         try:
             query = Query.parse(scope.get("query_string", b"").decode("latin-1"))
-            scope["query"] = query.values
+            scope["query"], scope["tickets"] = query.values, query.tickets
             headers = map(bearer_token, header_values(scope, b"authorization"))
             scope["token"] = one_token((*headers, *query.tokens, *subprotocols.tokens))
         except GatewayError as error:

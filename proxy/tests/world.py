@@ -54,6 +54,7 @@ class World:
         self.tasks: list[asyncio.Future[None]] = []
         self.scopes: list[dict[str, Any]] = []
         self.query: dict[str, str] = {}  # of each handshake from now on
+        self.tickets: tuple[str, ...] = ()  # likewise
 
     @property
     def route(self) -> Route:
@@ -72,6 +73,7 @@ class World:
             "client_address": "192.0.2.1",
             "principal": None,
             "token": "secret",
+            "tickets": self.tickets,
             "refusal": None,
             "query": self.query,
             "offered_subprotocols": (),

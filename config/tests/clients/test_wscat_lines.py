@@ -17,6 +17,7 @@ from fcntl import ioctl
 
 import pytest
 
+from config.testing import documents
 from config.testing.gateway import issue
 from config.testing.starts import BASE_DIR
 from config.tests.clients.conftest import Cell
@@ -88,6 +89,15 @@ def read_until(terminal: int, text: str) -> str:
     return said
 
 
+def bought(node: Node, token: str) -> str:
+    """A ticket, by the line of the document that buys one."""
+    (words,) = re.findall(r"^TICKET=\$\((curl .*)\)$", documents.read("protocol.md"), re.MULTILINE)
+    words = words.replace("127.0.0.1:8666", f"127.0.0.1:{node.gateway.port}")
+    env = {"PATH": os.environ["PATH"], "TOKEN": token}
+    told = subprocess.check_output(["sh", "-c", words], env=env, text=True, timeout=30)
+    return told.strip()
+
+
 def test_the_documents_have_some() -> None:
     assert {"README.md", "protocol.md", "proxies.md"} <= {line.document for line in LINES}
 
@@ -99,5 +109,7 @@ def test_a_line_does_what_its_document_says(node: Node, line: Line) -> None:
     assert moved == 1
     user = new_user()
     tokens = {"TOKEN": issue(user), "EXPIRED": issue(user, minutes=-60)}
+    if "$TICKET" in line.words:
+        tokens["TICKET"] = bought(node, tokens["TOKEN"])
     with in_a_terminal(words, **tokens) as terminal:
         assert line.says in read_until(terminal, line.says)

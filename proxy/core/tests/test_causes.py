@@ -12,6 +12,7 @@ from proxy.core import closes
 from proxy.core.causes import REFUSED, WORDS, Cause, cause_of, refused_words_of
 from proxy.core.closes import MEANINGS, Close, ClosedBy
 from proxy.core.errors import TOKEN_REASONS, GatewayError
+from proxy.core.tickets import TICKET_REASONS, TicketRefused
 
 OWN = [each for name, each in vars(closes).items() if name.isupper() and isinstance(each, Close)]
 
@@ -62,8 +63,10 @@ def failures(kind: type[GatewayError] = GatewayError) -> Iterator[type[GatewayEr
 
 
 def test_each_refusal_of_the_gateways_own_is_said_in_words() -> None:
-    own = {each.code for each in failures() if each.__module__ == "proxy.core.errors"}
-    causes = own - {"too_many"} | {f"token_{reason}" for reason in TOKEN_REASONS}
+    homes = {"proxy.core.errors", TicketRefused.__module__}
+    own = {each.code for each in failures() if each.__module__ in homes}
+    causes = own - {"too_many", "ticket_refused"} | {f"token_{reason}" for reason in TOKEN_REASONS}
+    causes |= TICKET_REASONS.keys()
     causes |= {f"too_many_{which}" for which in ("per_ip", "per_user", "rate_per_ip")}
     assert causes == set(REFUSED)
 

@@ -14,6 +14,12 @@ def test_the_query_keeps_the_first_value_of_each_parameter_and_sets_the_tokens_a
     assert query.tokens == ("abc",)
 
 
+def test_the_query_sets_the_tickets_apart_too_and_shows_none() -> None:
+    query = Query.parse("ticket=first&a=b&ticket=&ticket=second")
+    assert (query.values, query.tickets) == ({"a": "b"}, ("first", "second"))
+    assert "first" not in repr(query)
+
+
 def test_an_empty_query_is_empty() -> None:
     assert Query.parse("") == Query({}, ())
 
@@ -27,7 +33,7 @@ def test_a_query_of_too_many_parameters_is_a_bad_request() -> None:
 @given(st.text(max_size=200))
 def test_any_query_string_is_read_or_refused(text: str) -> None:
     query = Query.parse(text[:MAX_QUERY_FIELDS])
-    assert "token" not in query.values
+    assert query.values.keys().isdisjoint({"token", "ticket"})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core import closes, errors
+from proxy.core import closes, errors, tickets
 from proxy.core.closes import Close, ClosedBy, ComeBack, is_sendable
 from proxy.core.errors import GatewayError, LegClosed
 from proxy.core.hook_failures import HookFailed
@@ -35,6 +35,14 @@ TABLE: list[tuple[GatewayError, int, Close, str, float | None]] = [
     ),
     (errors.TokenExpired(), 401, Close(4010, "token expired"), "token_expired", None),
     (errors.TokenRevoked(), 401, Close(4011, "token revoked"), "token_revoked", None),
+    (
+        tickets.TicketRefused("ticket_gone"),
+        401,
+        Close(4010, "fetch a new ticket"),
+        "ticket_refused",
+        None,
+    ),
+    (tickets.TicketsUnavailable(SECRET), 503, Close(4013, "overloaded"), "tickets_unavailable", 2.0),
     (
         errors.KeysUnavailable(SECRET),
         503,
@@ -92,7 +100,7 @@ def _name(value: object) -> str | None:
 
 
 def test_the_table_below_knows_every_failure() -> None:
-    homes = {errors.__name__, HookFailed.__module__}
+    homes = {errors.__name__, tickets.__name__, HookFailed.__module__}
     assert {type(error) for error in ERRORS} == {kind for kind in _all_errors() if kind.__module__ in homes}
 
 

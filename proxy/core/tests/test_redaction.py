@@ -37,6 +37,7 @@ TOKEN = f"{HEADER}.{PAYLOAD}.{SIGNATURE}"
         f"Bearer x.y.{SIGNATURE}",
         f"/ws/a%0atoken={TOKEN}",
         f"/ws&T%6Fken={SIGNATURE}",
+        f"/ws%3Fticket%3D{SIGNATURE}.djI",
         f"invalid Sec-WebSocket-Key header: {TOKEN}",
         quote(f"eyJ.a.{SIGNATURE}", safe=""),
     ],

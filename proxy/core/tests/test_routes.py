@@ -19,7 +19,7 @@ from proxy.core.topics import TopicKind
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 QUERIES = st.dictionaries(
-    NAMES | st.sampled_from(["token", "user_id", "refuse", "experience"]), NAMES, max_size=8
+    NAMES | st.sampled_from(["token", "ticket", "user_id", "refuse", "experience"]), NAMES, max_size=8
 )
 
 
@@ -106,7 +106,8 @@ def test_any_query_passes_everything_but_the_token_and_what_the_gateway_says_its
 ) -> None:
     sent = parse_qs(Forward(any_query=True, identity=identity).query_string(subject(query)))
     own = {"user_id": ["42"]} if identity else {}
-    passed = {name: [value] for name, value in query.items() if name not in {"token", "user_id", "refuse"}}
+    ours = {"token", "ticket", "user_id", "refuse"}
+    passed = {name: [value] for name, value in query.items() if name not in ours}
     assert sent == passed | own
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
-import uuid
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from proxy.core.errors import AuthenticationFailed, KeysUnavailable
-from proxy.tokens import MAX_TOKEN_CHARS, token_verifier, user_id_of
+from proxy.tokens import MAX_TOKEN_CHARS, access_claims, token_verifier, user_id_of
 
 OWN_CLAIMS = ("exp", "iat", "jti", "iss", "aud", "token_type", "email")
 
@@ -78,15 +76,7 @@ def _payload(
         user_id = user_id_of(user)
     except AuthenticationFailed:
         raise CommandError("USER must be printable text of 1 to 255 characters") from None
-    now, seconds = int(time.time()), round(minutes * 60) or (1 if minutes > 0 else -1)
+    seconds = round(minutes * 60) or (1 if minutes > 0 else -1)
     if seconds < 0:
         seconds -= math.ceil(settings.JWT_LEEWAY_SECONDS)  # within it, the token would still be taken
-    return {
-        **dict(claim),
-        "token_type": "access",
-        user_claim: user_id,
-        **({"email": email} if email else {}),
-        "iat": now + min(0, seconds),
-        "exp": now + seconds,
-        "jti": uuid.uuid4().hex,
-    }
+    return {**dict(claim), **access_claims(user_id, seconds=seconds, email=email or "")}

@@ -55,6 +55,19 @@ async def test_a_route_sees_the_token_and_the_path_and_its_answer_is_who_the_lin
     await settle(world, redis)
 
 
+async def test_a_ticket_is_the_routes_own_where_the_route_finds_out_by_itself(
+    world: World, redis: Redis
+) -> None:
+    def respond() -> Principal:
+        raise AuthenticationFailed("a ticket of another theatre")
+
+    asked, world.tickets = asking(world, respond), ("row 7", "row 8")
+    assert (await world.answer())[0] == 401
+    (shown,) = asked
+    assert (shown.token, shown.query["ticket"]) == ("secret", "row 7")
+    await settle(world, redis)
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

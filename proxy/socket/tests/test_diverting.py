@@ -23,7 +23,7 @@ def taken(monkeypatch: pytest.MonkeyPatch, divert: Callable[[Principal], Any], *
     """The name of the route that serves a client of `old` with that token."""
     route = replace(OLD, divert=divert)
     monkeypatch.setattr(registry, "routes", lambda: (route, NEW))
-    return route_taken(GatewayNode(), route, {"token": token}).name
+    return route_taken(GatewayNode(), route, {"token": token, "tickets": ()}).name
 
 
 async def test_a_client_is_told_of_as_its_token_has_it_and_goes_where_the_route_sends_it(
