@@ -86,7 +86,6 @@ export interface ChatOptions extends Omit<SocketOptions, "token"> {
   /** `/v1/chat/ws` and `/api/chat`, unless they are elsewhere. */
   path?: string;
   api?: string;
-  fetch?: typeof globalThis.fetch;
 }
 
 /** `code`: the service's or the gateway's (`access_denied`, `blocked`, `content_refused` …), or one of those named here. */

@@ -49,6 +49,7 @@ export class Chat extends EventTarget {
       ping: { type: "ping" },
       refresh: true,
       ...rest,
+      ...(fetch && { fetch }),
       query: { ...query, ...(conversationId && { conversation_id: conversationId }) },
       token: (asked) => this.#newToken(asked),
     });

@@ -51,13 +51,22 @@ export interface SocketEvents {
   /** Events may have been lost: fetch the state anew. */
   missed: CustomEvent<{ reason: string }>;
   close: CustomEvent<Ended>;
-  /** What the token provider threw, or the WebSocket's constructor. */
+  /** What the provider of tokens or tickets threw, `fetch`, or the WebSocket's constructor. */
   error: CustomEvent<Error>;
 }
 
 /** Durations are seconds. */
 export interface SocketOptions {
   token?: TokenProvider | null;
+  /**
+   * Show a one-time ticket in place of the token: the name of the route, to buy one with the token for each attempt; or
+   * what gives one that somebody else has bought, asked for each attempt.
+   */
+  ticket?: string | TokenProvider | null;
+  /** Where tickets are bought; `/api/tickets` of the gateway unless it is another place. */
+  ticketUrl?: string | URL;
+  /** To buy tickets with; the global one unless it is another. */
+  fetch?: typeof fetch;
   /** Where the token stands. `protocol` (the default) keeps it out of URLs, which are logged in more places than headers. */
   tokenIn?: "protocol" | "query";
   query?: Record<string, string>;
@@ -72,7 +81,7 @@ export interface SocketOptions {
   pingSeconds?: number;
   /** Of silence after it, until the connection is taken for lost. */
   answerSeconds?: number;
-  /** For token and handshake together. */
+  /** For token, ticket and handshake together. */
   connectSeconds?: number;
   /** After which an accepted socket is taken for a served one, if nothing was heard. */
   servedSeconds?: number;

@@ -6,6 +6,9 @@
  * @module
  */
 
+import { NoTicket, buyTicket } from "./socket/tickets.js";
+import { Timers } from "./socket/timers.js";
+
 /** What a client does after a close. */
 export const ComeBack = Object.freeze({
   NO: "no",
@@ -47,7 +50,6 @@ const FIRST_WAIT_SECONDS = 0.5;
 const LONGEST_WAIT_SECONDS = 30;
 const STEADY_SECONDS = 10; // a socket that lived this long was a good one: the next wait begins small again
 const REFRESH_AGAIN_SECONDS = 30; // of a token that seems to have expired: this clock may be ahead of the gateway's
-const LONGEST_TIMER_SECONDS = 2 ** 31 / 1000 - 1; // setTimeout fires at once beyond it
 const OPEN = 1; // WebSocket.readyState
 
 /** The code that is meant: behind a stock Daphne 4900 to 4914 stand for 1000 to 1014. */
@@ -91,33 +93,15 @@ function objectIn(data) {
   }
 }
 
+async function asked(provider, what, expired) {
+  const given = await provider({ expired });
+  if (typeof given !== "string" || !given) throw new TypeError(`the ${what} provider gave no ${what}`);
+  return given;
+}
+
 const isBinary = (message) => message instanceof ArrayBuffer || ArrayBuffer.isView(message) || message instanceof Blob;
 const sizeOf = (data) => (typeof data === "string" ? data.length : (data.byteLength ?? data.size));
 const lost = (reason) => ({ code: LOST, reason });
-
-/** Timers by name: one of each, and all of them end together. */
-class Timers {
-  #running = new Map();
-
-  set(name, seconds, act) {
-    this.cancel(name);
-    const fire = () => this.#running.delete(name) && act();
-    this.#running.set(name, setTimeout(fire, Math.min(seconds, LONGEST_TIMER_SECONDS) * 1000));
-  }
-
-  has(name) {
-    return this.#running.has(name);
-  }
-
-  cancel(name) {
-    clearTimeout(this.#running.get(name));
-    this.#running.delete(name);
-  }
-
-  clear() {
-    for (const name of [...this.#running.keys()]) this.cancel(name);
-  }
-}
 
 /** A message was not taken: `code` is `queue_full` or `closed`. */
 export class SendError extends Error {
@@ -130,6 +114,8 @@ export class SendError extends Error {
 
 const DEFAULTS = {
   token: null, // ({expired}) => string | Promise<string>, asked for each attempt
+  ticket: null, // a route's name: buy a ticket for each attempt, with the token; or what gives one, as `token` does
+  ticketUrl: "/api/tickets", // at the gateway
   tokenIn: "protocol", // or "query": URLs are logged in more places than headers
   query: {},
   protocols: [],
@@ -138,7 +124,7 @@ const DEFAULTS = {
   ping: null, // what the service answers, such as {type: "ping"}
   pingSeconds: 5, // of silence, until it is sent
   answerSeconds: 5, // of silence after it, until the connection is taken for lost
-  connectSeconds: 15, // for token and handshake together
+  connectSeconds: 15, // for token, ticket and handshake together
   servedSeconds: 0.5, // an accepted socket that is refused (`refuse=close`) is closed well before
   queueMessages: 256,
   queueSize: 1 << 20, // characters of texts, bytes of binaries
@@ -172,7 +158,10 @@ export class GatewaySocket extends EventTarget {
     super();
     this.#url = new URL(url, globalThis.location?.href);
     this.#url.protocol = this.#url.protocol.replace(/^http/, "ws");
-    this.#options = { WebSocket: globalThis.WebSocket, ...DEFAULTS, ...options };
+    const { WebSocket, fetch } = globalThis;
+    this.#options = { WebSocket, fetch: (...asked) => fetch(...asked), ...DEFAULTS, ...options };
+    if (typeof this.#options.ticket === "string" && !this.#options.token)
+      throw new TypeError("a ticket is bought with a token: give a provider as options.token");
     if (!this.#options.WebSocket) throw new TypeError("no WebSocket here: give one as options.WebSocket");
   }
 
@@ -192,6 +181,7 @@ export class GatewaySocket extends EventTarget {
   close(code = 1000, reason = "") {
     if (this.#state === "closed" || this.#state === "idle") return;
     this.#dial?.socket?.close(code, reason); // throws for what is no code
+    this.#dial?.asking.abort();
     this.#dial = null;
     this.#finish({ code, reason });
   }
@@ -215,41 +205,51 @@ export class GatewaySocket extends EventTarget {
   }
 
   async #connect() {
-    const dial = { socket: null, expiresAt: null, servedAt: null };
+    const dial = { asking: new AbortController(), socket: null, expiresAt: null, servedAt: null };
     this.#dial = dial;
     this.#timers.set("connect", this.#options.connectSeconds, () => this.#ended(dial, lost("no answer in time")));
     this.#become("connecting");
     if (this.#dial !== dial) return; // a listener has closed it
     try {
-      const token = await this.#askForToken(this.#expired);
-      if (this.#dial !== dial) return;
-      this.#expired = false;
-      dial.expiresAt = expiryOf(token);
-      this.#listenTo(dial, this.#dialled(token));
+      const shown = await this.#askFor(dial);
+      if (this.#dial === dial) this.#listenTo(dial, this.#dialled(shown));
     } catch (error) {
       if (this.#dial !== dial) return;
+      if (error instanceof NoTicket) return this.#ended(dial, error.close); // as a refusal of the socket
       this.#tell("error", error);
       this.#ended(dial, lost(`no attempt was possible: ${error?.message ?? error}`)); // which a page may show alone
     }
   }
 
-  async #askForToken(expired) {
-    const { token: provider } = this.#options;
-    if (!provider) return "";
-    const token = await provider({ expired });
-    if (typeof token !== "string" || !token) throw new TypeError("the token provider gave no token");
-    return token;
+  /** What one attempt shows: a ticket, or else the token. */
+  async #askFor(dial) {
+    const { ticket, ticketUrl, fetch } = this.#options;
+    const isGiven = typeof ticket === "function";
+    const given = await (isGiven ? asked(ticket, "ticket", this.#expired) : this.#askForToken(this.#expired));
+    if (this.#dial !== dial) return {};
+    this.#expired = false;
+    if (isGiven) return { ticket: given };
+    dial.expiresAt = expiryOf(given);
+    if (!ticket) return { token: given };
+    const url = new URL(ticketUrl, this.#url.href.replace(/^ws/, "http"));
+    return { ticket: await buyTicket(url, { route: ticket, token: given, fetch, signal: dial.asking.signal }) };
   }
 
-  #dialled(token) {
+  async #askForToken(expired) {
+    const { token: provider } = this.#options;
+    return provider ? asked(provider, "token", expired) : "";
+  }
+
+  #dialled({ ticket, token }) {
     const { WebSocket, query, since, tokenIn, protocols } = this.#options;
     const url = new URL(this.#url);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     url.searchParams.set("refuse", "close");
     if (since) url.searchParams.set("since", this.#since);
-    const fits = tokenIn === "protocol" && /^[\w.~+-]+$/.test(token);
+    const fits = token && tokenIn === "protocol" && /^[\w.~+-]+$/.test(token);
+    if (ticket) url.searchParams.set("ticket", ticket);
     if (token && !fits) url.searchParams.set("token", token);
-    return new WebSocket(url.href, token && fits ? ["bearer", token, ...protocols] : [...protocols]);
+    return new WebSocket(url.href, fits ? ["bearer", token, ...protocols] : [...protocols]);
   }
 
   #listenTo(dial, socket) {
@@ -338,6 +338,7 @@ export class GatewaySocket extends EventTarget {
     if (this.#dial !== dial) return;
     this.#dial = null;
     this.#timers.clear();
+    dial.asking.abort();
     dial.socket?.close();
     const comeBack = CLOSES[meant(close.code)] ?? (this.#options.comeBackAfter(close) ? BACKOFF : NO);
     if (comeBack === NO) return this.#finish(close);

@@ -15,6 +15,10 @@ socket.addEventListener("message", ({ detail: { data, message } }) => console.lo
 socket.addEventListener("opened", () => {});
 // @ts-expect-error: a provider gives text
 new GatewaySocket("wss://gateway.example.org/ws", { token: () => 7 });
+new GatewaySocket("wss://gateway.example.org/ws", { token: () => "token", ticket: "studio", ticketUrl: "/tickets" });
+new GatewaySocket("wss://gateway.example.org/ws", { ticket: async ({ expired }) => (expired ? "another" : "ticket") });
+// @ts-expect-error: a route's name, or a provider
+new GatewaySocket("wss://gateway.example.org/ws", { ticket: true });
 socket.send({ type: "ping" });
 socket.send(new Uint8Array(3));
 export const kicked: boolean = CLOSES[4001] === ComeBack.NO;

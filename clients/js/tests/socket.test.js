@@ -366,6 +366,8 @@ test("whatever happens, there is one socket at most, no double of an event, and 
       ping: pick([null, PING]),
       since: pick([true, false]),
       refresh: true,
+      ticket: pick([null, "chat"]),
+      fetch: async () => pick([Response.json({ ticket: "one" }, { status: 201 }), Response.json({}, { status: 503 })]),
       token: () => pick([() => tokenFor(20), () => Promise.resolve("token"), () => { throw new Error("none"); }])(),
     });
     const live = () => ScriptedWebSocket.alive[0];

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -85,6 +86,39 @@ async def test_what_is_sent_before_it_is_open_arrives_in_order(gateway: Gateway,
             client.tell("send", {"number": number})
         await greeted(client)
         assert [(await client.hear("message"))["message"]["number"] for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+async def test_who_buys_tickets_comes_back_with_another_and_the_service_has_the_token(
+    gateway: Gateway,
+) -> None:
+    asked, token = [], ada()
+
+    async def note(upstream: ServerConnection) -> None:
+        assert upstream.request is not None
+        asked.append(parse_qs(urlsplit(upstream.request.path).query))
+        await echo(upstream)
+
+    async with (
+        gateway.serving(note),
+        page(address(gateway), {"ticket": "experience"}, token=lambda: token) as client,
+    ):
+        await greeted(client)
+        gateway.program.kill()
+        gateway.start()
+        await client.becomes("open")
+        await greeted(client)
+        await answered(client, 1)
+    assert asked == [{"experience": ["wylding-woods"], "token": [token]}] * 2
+
+
+async def test_whoever_cannot_buy_a_ticket_learns_why(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway(API_RATE_PER_USER="1/m")
+    async with gateway.serving(echo), page(address(gateway), {"ticket": "chats"}) as client:
+        closed = await client.hear("close")
+        assert (closed["code"], closed["reason"]) == (1008, "there is no route 'chats'")
+        async with page(address(gateway), {"ticket": "experience"}) as other:
+            closed = await other.hear("close")
+            assert (closed["code"], closed["comesBack"], closed["delaySeconds"] > 30) == (4013, True, True)
 
 
 @pytest.mark.parametrize(("end", "code"), [(kick, 4001), (block, 4003)])

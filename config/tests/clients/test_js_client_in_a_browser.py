@@ -6,6 +6,7 @@ import asyncio
 import functools
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ OPEN = """
 (async () => {
   const { GatewaySocket } = await import("/sluicegate.js");
   const options = { ping: { type: "ping" }, pingSeconds: 1, answerSeconds: 2 };
-  globalThis.socket = new GatewaySocket(%s, { ...options, token: () => %s });
+  globalThis.socket = new GatewaySocket(%s, { ...options, token: () => %s, ...%s });
   for (const name of ["state", "message", "close"])
     socket.addEventListener(name, ({ detail }) => say([name, detail.message ?? detail]));
   socket.open();
@@ -43,8 +44,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
     """A site that has the client's files as they are, and an empty page."""
-    for path in JS_DIR.glob("*.js"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(JS_DIR, tmp_path, ignore=shutil.ignore_patterns("tests"), dirs_exist_ok=True)
     (tmp_path / "index.html").write_text("<!doctype html><title>a page</title>")
     serve = functools.partial(_Quiet, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
@@ -65,8 +65,8 @@ class Told:
         self.page = page
         self.said: asyncio.Queue[Any] = asyncio.Queue()
 
-    async def opens(self, url: str, *, token: str) -> None:
-        await self.page.evaluate(OPEN % (json.dumps(url), json.dumps(token)))
+    async def opens(self, url: str, *, token: str, **options: str) -> None:
+        await self.page.evaluate(OPEN % tuple(map(json.dumps, (url, token, options))))
 
     async def hear(self) -> Any:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -102,6 +102,20 @@ async def test_a_page_comes_back_to_a_gateway_that_was_killed(
         await told.page.evaluate("socket.send({ number: 1 }); socket.send({ number: 2 })")
         gateway.start()
         await told.hears(IS_OPEN, HELLO, ["message", {"number": 1}], ["message", {"number": 2}])
+
+
+async def test_a_page_of_another_site_buys_a_ticket_and_shows_nothing_else(
+    gateway: Gateway, browser: Browser, site: str
+) -> None:
+    token, shown = issue(), []
+    async with gateway.serving(echo), telling(browser, site) as told:
+        told.page.on("websocket", lambda socket: shown.append(socket.url))
+        await told.opens(address(gateway), token=token, ticket="experience")
+        await told.hears(IS_OPEN, HELLO)
+        (url,) = shown
+        assert ("ticket=" in url, token in url) == (True, False)
+        await told.opens(address(gateway), token=forged(), ticket="experience")
+        assert (await told_close(told))["reason"] == "The token's signature is not valid."
 
 
 async def test_a_page_that_was_offline_comes_back_with_its_network(
