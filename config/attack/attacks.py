@@ -188,6 +188,31 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             "found in none",
             f"{_CONTRACT}/test_observability.py::test_no_token_reaches_a_log_a_record_or_a_metric",
         ),
+        Attack(
+            "One ticket shown by two sockets at once, on two nodes, fifty times",
+            "one of the two comes in, each time",
+            f"{_CONTRACT}/test_one_time_tickets.py::test_of_two_sockets_that_race_with_one_ticket_exactly_one_wins_fifty_times",
+        ),
+        Attack(
+            "A ticket shown again, too late, on another route, from another address, or beside a token",
+            "`ticket_refused`, and it is used up",
+            f"{_CONTRACT}/test_one_time_tickets.py::test_what_a_ticket_was_not_bought_for_it_does_not_open",
+        ),
+        Attack(
+            "A ticket that its client has changed, so that another route serves it",
+            "it is none",
+            "proxy/cluster/tests/test_tickets.py::test_a_ticket_under_another_name_is_none",
+        ),
+        Attack(
+            "Redis read, and written to, for what tickets stand for",
+            "neither ticket nor token is in it; what was changed lets nobody in",
+            "proxy/cluster/tests/test_tickets.py::test_redis_keeps_nothing_that_could_be_read_and_forgets_it_in_time",
+        ),
+        Attack(
+            "A ticket looked for in every log line, record and metric afterwards, and in what the service is asked",
+            "found in none",
+            f"{_CONTRACT}/test_one_time_tickets.py::test_no_ticket_reaches_a_log_a_record_a_metric_or_the_service",
+        ),
     ),
     "Staff pages": (
         Attack(
