@@ -16,8 +16,8 @@ from config.testing import compose
 from config.testing.compose import COMPOSE, SERVICES
 from config.testing.starts import BASE_DIR
 from proxy import registry
+from proxy.checks.start import STOP_GRACE_SECONDS
 from proxy.env import Env, env
-from proxy.management.commands import serve
 
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
 IMAGES_OWN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "GOMEMLIMIT"}
@@ -201,7 +201,7 @@ def test_a_drain_ends_before_the_container_is_killed() -> None:
     grace = compose.interpolated(SERVICES["gateway-1"]["stop_grace_period"], {})
     drain_seconds = settings.DRAIN_SECONDS
 
-    assert int(grace.removesuffix("s")) > drain_seconds + serve.STOP_GRACE_SECONDS
+    assert int(grace.removesuffix("s")) > drain_seconds + STOP_GRACE_SECONDS
 
 
 def nginx_conf() -> str:

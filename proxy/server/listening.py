@@ -41,10 +41,16 @@ def adopt(fd: int) -> socket.socket:
     return listening
 
 
+def most_files() -> int:
+    """How many files a process started from here may have open, once its limit is raised."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+
+
 def raise_file_limit() -> int:
     """Raise the soft limit of open files to the hard one, for this process and its children; answers it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    files = most_files()
     if soft != resource.RLIM_INFINITY and soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     return files
@@ -52,5 +58,13 @@ def raise_file_limit() -> int:
 
 def links_that_fit(files: int) -> int:
     """How many links `files` allow beside the HTTP connections of a server; 0 or less: none."""
-    http = ServerOptions().most_http_connections
-    return (files - http - RESERVED_FILES) // FILES_PER_LINK
+    return (files - _other_files()) // FILES_PER_LINK
+
+
+def files_for(links: int) -> int:
+    """How many files so many links need, and all that is open beside them."""
+    return links * FILES_PER_LINK + _other_files()
+
+
+def _other_files() -> int:
+    return ServerOptions().most_http_connections + RESERVED_FILES

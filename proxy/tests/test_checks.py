@@ -9,8 +9,8 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.checks.registry import registry
 
-from proxy import checks
 from proxy.bridges import bridge as bridges
+from proxy.checks import doors, routing, running, start, tokens
 from proxy.core.origins import OriginPattern
 from proxy.core.routes import Route, Upstream
 from proxy.registry import routes as all_routes
@@ -32,7 +32,16 @@ GOOD: dict[str, Any] = {
     "TRUSTED_PROXIES": (ipaddress.ip_network("10.0.0.0/8"),),
     "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
     "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
+    "GATEWAY_HOST": "0.0.0.0",
+    "ALLOWED_HOSTS": ["gateway.example.com"],
+    "REDIS_URL": "redis://valkey",
+    "WEBSOCKET_ENABLED": True,
+    "MAX_CONNECTIONS": 1000,
+    "DRAIN_SECONDS": 30.0,
+    "JWT_LEEWAY_SECONDS": 0,
+    "RECORD_RETENTION_DAYS": 30,
 }
+POSTGRES, READ_WRITE = "django.db.backends.postgresql", {"target_session_attrs": "read-write"}
 ROUTE = Route(name="chat", paths=("ws/chat",), upstream=Upstream.of("chat", "ws://127.0.0.1:1"))
 JWKS = {"JWT_ALGORITHM": "RS256", "JWT_SIGNING_KEY": "", "JWT_AUDIENCE": "gateway"}
 
@@ -44,12 +53,15 @@ def gateway_checks(monkeypatch: pytest.MonkeyPatch) -> Ask:
     monkeypatch.setattr("proxy.registry.routes", lambda: configured)
 
     def ask(*, deploy: bool = True, **changes: Any) -> list[CheckMessage]:
-        monkeypatch.setattr(checks, "settings", SimpleNamespace(**{**GOOD, **changes}))
+        told = SimpleNamespace(**{**GOOD, **changes})
+        for module in (doors, routing, running, start, tokens):
+            if hasattr(module, "settings"):
+                monkeypatch.setattr(module, "settings", told)
         registered = registry.get_checks(include_deployment_checks=deploy)
         return [
             message
             for check in registered
-            if check.__module__ == checks.__name__
+            if check.__module__.startswith("proxy.checks.")
             for message in check(app_configs=None, databases=None)
         ]
 
@@ -64,12 +76,26 @@ def test_a_good_production_environment_has_nothing_to_say(gateway_checks: Ask) -
     ("changes", "identity"),
     [
         ({"JWT_SIGNING_KEY": "k" * 31}, "gateway.E001"),
-        ({"JWT_SIGNING_KEY": "k" * 31, "DEBUG": True}, "gateway.W001"),
+        ({"JWT_SIGNING_KEY": "k" * 31, "DEBUG": True, "GATEWAY_HOST": "::1"}, "gateway.W001"),
         ({"JWT_SIGNING_KEY": "k" * 63, "JWT_ALGORITHM": "HS512"}, "gateway.E001"),
         ({"JWT_SIGNING_KEY": GOOD["SECRET_KEY"]}, "gateway.W002"),
         ({"ALLOWED_ORIGINS": (OriginPattern.parse("*"),)}, "gateway.W003"),
         ({"TRUSTED_PROXIES": (ipaddress.ip_network("0.0.0.0/0"),)}, "gateway.W004"),
         ({"TRUSTED_PROXIES": (ipaddress.ip_network("::/0"),)}, "gateway.W004"),
+        ({"TRUSTED_PROXIES": (ipaddress.ip_network("128.0.0.0/1"),)}, "gateway.W004"),
+        ({"ALLOWED_ORIGINS": (OriginPattern.parse("null"),)}, "gateway.W003"),
+        ({"DEBUG": True}, "gateway.E002"),
+        ({"DEBUG": True, "ALLOWED_HOSTS": ["localhost", "[::1]"]}, "gateway.W016"),
+        ({"ALLOWED_HOSTS": ["*"]}, "gateway.W017"),
+        ({"ALLOWED_HOSTS": ["localhost", "127.0.0.1"]}, "gateway.W018"),
+        ({"MAX_CONNECTIONS": 200}, "gateway.W020"),
+        ({"DRAIN_SECONDS": 51.0}, "gateway.W021"),
+        ({"JWT_LEEWAY_SECONDS": 301.0}, "gateway.W022"),
+        ({"WEBSOCKET_ENABLED": False}, "gateway.W023"),
+        ({"DATABASES": {"default": {"ENGINE": POSTGRES, "HOST": "a,b"}}}, "gateway.W024"),
+        ({"DATABASES": {"default": {"ENGINE": POSTGRES, "OPTIONS": {"host": "a,b"}}}}, "gateway.W024"),
+        ({"RECORD_RETENTION_DAYS": 0}, "gateway.I004"),
+        ({**JWKS, "JWT_SIGNING_KEY": "a private key"}, "gateway.I005"),
         ({**JWKS, "JWT_JWKS_URL": "http://id.example.com/keys"}, "gateway.W005"),
         ({**JWKS, "JWT_JWKS_URL": "https://id.example.com/keys", "JWT_AUDIENCE": ""}, "gateway.W006"),
         ({"METRICS_TOKEN": ""}, "gateway.W007"),
@@ -100,6 +126,10 @@ def test_what_should_not_be_left_so_is_named_with_a_hint(
         {"ALLOWED_ORIGINS": ()},
         {"TRUSTED_PROXIES": (), "HTTPS_ONLY": False},
         {"TRUSTED_PROXIES": (), "TRUSTS_UNIX_SOCKET": True},
+        {"TRUSTED_PROXIES": (ipaddress.ip_network("104.16.0.0/13"), ipaddress.ip_network("fc00::/7"))},
+        {"DEBUG": True, "GATEWAY_HOST": "127.0.0.1", "ALLOWED_HOSTS": [".test"]},
+        {"ALLOWED_HOSTS": ["localhost"], "GATEWAY_HOST": "::1"},
+        {"DATABASES": {"default": {"ENGINE": POSTGRES, "HOST": "a,b", "OPTIONS": READ_WRITE}}},
     ],
 )
 def test_what_is_fine_is_not_warned_of(gateway_checks: Ask, changes: dict[str, Any]) -> None:
@@ -117,6 +147,40 @@ def test_a_route_that_serves_nobody_is_named(
     monkeypatch.setattr("proxy.registry.routes", lambda: routes)
     [found] = gateway_checks(deploy=False)
     assert (found.id, "'chat'" in found.msg) == (identity, True)
+
+
+def test_a_path_that_a_route_before_takes_is_named(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = replace(ROUTE, name="agents", paths=("<slug:agent>/ws/<slug:session>",))
+    lobby = replace(ROUTE, name="lobby", paths=("lobby/ws/one", "lobby/ws"))
+    monkeypatch.setattr("proxy.registry.routes", lambda: (agents, lobby))
+    [found] = gateway_checks(deploy=False)
+    assert (found.id, "'lobby/ws/one' of the route 'lobby'" in found.msg) == ("gateway.W025", True)
+    monkeypatch.setattr("proxy.registry.routes", lambda: (lobby, agents))
+    assert gateway_checks(deploy=False) == []
+
+
+@pytest.mark.parametrize(("workers", "identities"), [(1, []), (2, ["gateway.E003"])])
+def test_workers_without_redis_are_an_error_of_that_start(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch, workers: int, identities: list[str]
+) -> None:
+    monkeypatch.setattr(start, "_told", [start.Start(host=None, workers=workers)])
+    # Of a socket that was inherited, nobody knows who reaches it: nothing is said of DEBUG.
+    found = gateway_checks(REDIS_URL="", DEBUG=True, ALLOWED_HOSTS=["localhost"])
+    assert [each.id for each in found] == identities
+
+
+@pytest.mark.parametrize(
+    ("files", "identity"), [(901, "gateway.E004"), (902, "gateway.W019"), (2699, "gateway.W019"), (2700, "")]
+)
+def test_too_few_files_are_told_with_how_many_are_due(
+    gateway_checks: Ask, monkeypatch: pytest.MonkeyPatch, files: int, identity: str
+) -> None:
+    monkeypatch.setattr("proxy.server.listening.most_files", lambda: files)
+    found = gateway_checks(MAX_CONNECTIONS=900)
+    assert [each.id for each in found] == ([identity] if identity else [])
+    assert all("Raise the hard limit to 2700:" in str(each.hint) for each in found)
 
 
 def test_a_route_that_nobody_configured_is_no_mistake(

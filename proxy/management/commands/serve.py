@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import CheckMessage, run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from proxy import metrics, registry
+from proxy.checks import start
 from proxy.core.errors import GatewayError
 from proxy.core.refusal_records import RefusalRecord
 from proxy.engine.background import end_for_sure
@@ -28,8 +30,6 @@ from proxy.tables.migrated import missing_migrations
 
 logger = logging.getLogger(__name__)
 
-# What a worker may take to end once its drain is over.
-STOP_GRACE_SECONDS = 40.0
 # What a database may take to name its migrations; then the start goes on without.
 ASK_MIGRATIONS_SECONDS = 3.0
 # What an issuer may take to answer for the first time; then the node listens without its keys.
@@ -51,27 +51,40 @@ class Command(BaseCommand):
         parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """As any command; but what is served is chosen before Django's checks import the paths."""
+        """As any command; but what is served is chosen before checks import the paths and judge it."""
+        if options["workers"] < 1:
+            raise CommandError("--workers must be 1 or more")
+        if options["workers"] > 1 and options["endpoint"]:
+            raise CommandError("--endpoint needs --workers 1: workers share one socket, and no other")
         if options["routes"] is not None:
             try:
                 registry.serve_only(options["routes"].split(","))
             except ValueError as error:
                 raise CommandError(f"--routes takes {error}") from None
+        host = options["host"] if options["fd"] is None else None
+        start.tell(start.Start(host=host, workers=options["workers"]))
+        self._is_worker = options["line"] is not None
         return super().execute(*args, **options)
 
-    def handle(self, **options: Any) -> None:
-        if options["workers"] < 1:
-            raise CommandError("--workers must be 1 or more")
-        if options["workers"] > 1 and not settings.REDIS_URL:
+    def check(self, **_: Any) -> None:  # type: ignore[override]  # as `execute` calls it
+        """Log what `manage.py check --deploy` would say, in its words; with DEBUG, what concerns this start.
+
+        Raises CommandError for errors, in one line.
+        """
+        if self._is_worker:  # its master has asked
+            return
+        found = _asked_checks()
+        if errors := [each for each in found if each.is_serious()]:
             raise CommandError(
-                "--workers needs REDIS_URL: without it events, kicks and caps reach one process of several"
+                "; ".join(f"({each.id}) {each.msg} {each.hint or ''}".strip() for each in errors)
             )
-        if options["workers"] > 1 and options["endpoint"]:
-            raise CommandError("--endpoint needs --workers 1: workers share one socket, and no other")
-        is_worker = options["line"] is not None
-        if not is_worker:  # its master has asked
+        for each in found:
+            logger.log(each.level, each.msg, extra={"check": each.id, "hint": each.hint})
+
+    def handle(self, **options: Any) -> None:
+        if not self._is_worker:  # its master has asked
             _check_migrations()
-        max_links = _max_links(warn=not is_worker)
+        max_links = _max_links()
         listening_socket = self._listen(options)
         _check_unix_sockets(listening_socket, options["endpoint"])
         if options["workers"] == 1:
@@ -108,7 +121,7 @@ class Command(BaseCommand):
         # The master puts the line's descriptor behind it.
         only = [] if options["routes"] is None else ["--routes", options["routes"]]
         command = [sys.executable, sys.argv[0], "serve", *only, "--fd", fd, "--workers", "1", "--line"]
-        stop_seconds = settings.DRAIN_SECONDS + STOP_GRACE_SECONDS
+        stop_seconds = settings.DRAIN_SECONDS + start.STOP_GRACE_SECONDS
         master = Master(
             command, workers=options["workers"], listening=listening_socket, stop_seconds=stop_seconds
         )
@@ -164,21 +177,18 @@ class Composition(Hooks):
         await self.node.stop()
 
 
-def _max_links(*, warn: bool) -> int:
-    """MAX_CONNECTIONS, but no more links than there are files for, once the limit is as high as it may be.
+def _asked_checks() -> list[CheckMessage]:
+    """What nobody has silenced."""
+    if settings.DEBUG:
+        found = [*run_checks(), *run_checks(tags=[start.START], include_deployment_checks=True)]
+    else:
+        found = run_checks(include_deployment_checks=True)
+    return [each for each in found if not each.is_silenced()]
 
-    Raises CommandError where that is not one.
-    """
-    files = listening.raise_file_limit()
-    most_links = listening.links_that_fit(files)
-    if most_links < 1:
-        raise CommandError(f"at most {files} open files (ulimit -n) are too few for a gateway")
-    if most_links < settings.MAX_CONNECTIONS and warn:
-        logger.warning(
-            "MAX_CONNECTIONS is more than the limit of open files (ulimit -n) allows, and is lowered",
-            extra={"max_connections": most_links, "asked_for": settings.MAX_CONNECTIONS},
-        )
-    return min(settings.MAX_CONNECTIONS, most_links)
+
+def _max_links() -> int:
+    """MAX_CONNECTIONS, but no more links than there are files for, once the limit is as high as it may be."""
+    return min(settings.MAX_CONNECTIONS, listening.links_that_fit(listening.raise_file_limit()))
 
 
 def _server_options(composition: Composition) -> ServerOptions:

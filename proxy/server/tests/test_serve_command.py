@@ -187,7 +187,9 @@ def test_the_limit_of_open_files_is_raised_and_links_that_do_not_fit_are_not_pro
     gateway = spawn(argv, name="gateway", env=environment, ready="listening on")
     assert resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE) == (3000, 3000)
     (lowered,) = (line for line in map(json.loads, gateway.output.splitlines()) if "lowered" in line["event"])
-    assert (lowered["max_connections"], lowered["asked_for"]) == (1050, 9500)
+    assert (lowered["check"], lowered["level"]) == ("gateway.W019", "warning")
+    assert "MAX_CONNECTIONS is 9500, and is lowered to 1050: at most 3000 files" in lowered["event"]
+    assert "Raise the hard limit to 19900:" in lowered["hint"]
 
 
 def test_a_limit_of_open_files_that_fits_nobody_is_one_line(
@@ -197,7 +199,24 @@ def test_a_limit_of_open_files_that_fits_nobody_is_one_line(
     gateway = spawn(argv, name="gateway", env=environment)
     assert gateway.wait_for_exit() == 1
     (line,) = map(json.loads, gateway.output.splitlines())
-    assert line["event"] == "CommandError: at most 800 open files (ulimit -n) are too few for a gateway"
+    assert "(gateway.E004) At most 800 open files (ulimit -Hn) are too few for a gateway." in line["event"]
+
+
+def test_what_check_would_say_is_logged_at_the_start_and_an_error_ends_it(
+    spawn: Spawn, environment: dict[str, str]
+) -> None:
+    environment |= {"WEBSOCKET_ENABLED": "false", "DEBUG": "false"}
+    gateway = spawn([*SERVE, "--port", "0"], name="gateway", env=environment, ready="listening on")
+    said = {line.get("check"): line for line in map(json.loads, gateway.output.splitlines())}
+    assert said["gateway.W023"]["event"] == "WEBSOCKET_ENABLED is false: every socket is refused with 503."
+    assert said["gateway.W023"]["hint"]
+
+    environment |= {"DEBUG": "true", "ALLOWED_HOSTS": "gateway.example.com", "GATEWAY_HOST": "127.0.0.1"}
+    words = [*SERVE, "--port", "0", "--host", "0.0.0.0"]
+    refused = spawn(words, name="debug", env=environment)
+    assert refused.wait_for_exit() == 1
+    assert len(refused.output.splitlines()) == 1
+    assert "(gateway.E002) DEBUG is on, and 0.0.0.0 is listened on" in refused.output
 
 
 @pytest.fixture
