@@ -22,6 +22,10 @@ def main() -> None:
         from config.streams import speak_json
 
         speak_json()
+    if sys.argv[1:2] == ["doctor"]:
+        from proxy.env import env
+
+        env.go_on()  # it says all that is wrong
     if sys.argv[1:2] and sys.argv[1] in ON_OUR_SERVER:
         # Before Django loads its applications: Daphne's makes the event loop as it is imported.
         from proxy.server.listening import install_uvloop

@@ -38,11 +38,12 @@ def read_token_keys(env: Env, *, algorithm: str, secret_key: str) -> TokenKeys:
     jwks_url = read_url(env, "JWT_JWKS_URL", ("http", "https"))
     for name, value in (("JWT_VERIFYING_KEY", verifying), ("JWT_JWKS_URL", jwks_url)):
         if shared and value:
-            raise SettingError(name, f"unset for {algorithm}, which verifies with JWT_SIGNING_KEY")
+            env.amiss(SettingError(name, f"unset for {algorithm}, which verifies with JWT_SIGNING_KEY"), None)
     if not shared and bool(verifying) is bool(jwks_url):
-        raise SettingError("JWT_VERIFYING_KEY", f"set for {algorithm}, or else JWT_JWKS_URL, but not both")
+        expected = f"set for {algorithm}, or else JWT_JWKS_URL, but not both"
+        env.amiss(SettingError("JWT_VERIFYING_KEY", expected), None)
     if not shared and signing and verifying and not _are_a_pair(signing, verifying, algorithm):
-        raise SettingError("JWT_VERIFYING_KEY", "the public key of JWT_SIGNING_KEY")
+        env.amiss(SettingError("JWT_VERIFYING_KEY", "the public key of JWT_SIGNING_KEY"), None)
     return TokenKeys(signing, verifying, jwks_url)
 
 

@@ -6,6 +6,7 @@ wrong value stops the start with one line (proxy/env.py).
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ GATEWAY_HOST = parsers.read_host(env, "127.0.0.1" if DEBUG else "0.0.0.0")  # no
 GATEWAY_PORT = env.integer("GATEWAY_PORT", 8666, most=65535)
 SECRET_KEY = env.secret("SECRET_KEY", expected="a long random text")
 if not SECRET_KEY:
-    raise SettingError("SECRET_KEY", "set to a long random text (or SECRET_KEY_FILE to a file that holds it)")
+    _expected = "set to a long random text (or SECRET_KEY_FILE to a file that holds it)"
+    SECRET_KEY = env.amiss(SettingError("SECRET_KEY", _expected), secrets.token_urlsafe(64))
 ALLOWED_HOSTS = list(
     env.several(
         "ALLOWED_HOSTS",
@@ -144,9 +146,8 @@ try:
         )
     }
 except ValueError:
-    raise SettingError(
-        "DATABASE_URL", "a URL that names a database, like postgres://user:password@host:5432/name"
-    ) from None
+    _expected = "a URL that names a database, like postgres://user:password@host:5432/name"
+    DATABASES = env.amiss(SettingError("DATABASE_URL", _expected), {"default": {}})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_HOST = {

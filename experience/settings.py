@@ -136,9 +136,11 @@ CHAT_EVENTS_EXCHANGE = env.read(
 )
 CHAT_EVENTS_WAIT_SECONDS = env.seconds("CHAT_EVENTS_WAIT_SECONDS", 86_400)
 if CHAT_EVENTS == "rabbitmq" and not AMQP_URL:
-    raise SettingError("CHAT_EVENTS", "nats or off while AMQP_URL is unset", CHAT_EVENTS)
+    _wrong = SettingError("CHAT_EVENTS", "nats or off while AMQP_URL is unset", CHAT_EVENTS)
+    CHAT_EVENTS = env.amiss(_wrong, "off")
 if CHAT_EVENTS == "nats" and not NATS_URL:
-    raise SettingError("CHAT_EVENTS", "rabbitmq or off while NATS_URL is unset", CHAT_EVENTS)
+    _wrong = SettingError("CHAT_EVENTS", "rabbitmq or off while NATS_URL is unset", CHAT_EVENTS)
+    CHAT_EVENTS = env.amiss(_wrong, "off")
 
 # --- Sessions of agents -----
 RELAY_REDIS_TIMEOUT_SECONDS = env.seconds("RELAY_REDIS_TIMEOUT_SECONDS", 5, most=6)

@@ -41,6 +41,7 @@ from proxy.core.errors import (
     TokenExpired,
 )
 from proxy.core.events import Event
+from proxy.core.findings import Amiss
 from proxy.core.history import History
 from proxy.core.human import one_line
 from proxy.core.legs import ClientSide, Leg, PushingLeg, payload_bytes
@@ -69,6 +70,7 @@ from proxy.server.listening import listen
 from proxy.server.options import Hooks
 from proxy.standalone import deny, serve_application
 from proxy.tables.executor import DatabaseExecutor, sqlstate_of
+from proxy.trials import tried_by_doctor
 from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ __all__ = [
     "EVERYONE",
     "FORWARD",
     "PROBE_USER_AGENT",
+    "Amiss",
     "Answer",
     "AuthenticationFailed",
     "Background",
@@ -208,6 +211,7 @@ __all__ = [
     "sqlstate_of",
     "subject_token",
     "token_verifier",
+    "tried_by_doctor",
     "user_topic",
 ]
 

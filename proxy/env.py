@@ -11,8 +11,10 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 from proxy.core.limits import ConnectionLimits, LinkBounds, Rate
 from proxy.core.routes import upstream_url
@@ -21,6 +23,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 _PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of every URL in a list
+_USERINFO = re.compile(r"(\w+)://([^/\s]*)@")
+_TOKEN_SCHEMES = frozenset({"nats", "tls"})  # whose user without a password is one
 _LONGEST_SECONDS = 86_400.0 * 30
 _SHOWN_CHARS = 120
 _RATE = "a rate such as 20/s or 100/m"
@@ -34,6 +38,7 @@ class SettingError(SystemExit):
 
     def __init__(self, name: str, expected: str, got: str | None = None) -> None:
         super().__init__(f"{name}: must be {expected}" + (f", got {_shown(got)}" if got is not None else ""))
+        self.name = name
 
 
 class Env:
@@ -42,8 +47,34 @@ class Env:
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
         self.defaults: dict[str, object] = {}
+        self.wrong: dict[str, str] | None = None
         self._other_names: dict[str, str] = {}
         self._others: tuple[str, ...] = ()
+
+    def go_on(self) -> None:
+        """From now on a wrong value stops nothing: its line is in `wrong`, by the variable's name, and its
+        default is read. For who says all that is wrong."""
+        self.wrong = {}
+
+    def amiss(self, error: SettingError, instead: T) -> T:
+        """`instead`, where a wrong value stops nothing. Raises `error` elsewhere."""
+        if self.wrong is None:
+            raise error
+        self.wrong[error.name] = str(error)
+        return instead
+
+    def passwords(self) -> set[str]:
+        """What nobody may see of what was read: secrets, and passwords in URLs, as written and as decoded."""
+        found = set[str]()
+        for name, default in self.defaults.items():
+            with suppress(SettingError):
+                raw = self.raw(name) or ""
+                for scheme, userinfo in _USERINFO.findall(raw):
+                    _, colon, password = userinfo.partition(":")
+                    found.add(password if colon or scheme not in _TOKEN_SCHEMES else userinfo)
+                if default is None and "://" not in raw:
+                    found.add(raw)
+        return {each for one in found if one for each in (one, unquote(one))}
 
     def raw(self, name: str) -> str | None:
         """The variable, or the content of the file that `<name>_FILE` names; None when neither is set."""
@@ -69,13 +100,14 @@ class Env:
         A `secret` is never shown, not even a wrong one. `defaults` remembers what was asked for.
         """
         self.defaults[name] = None if secret else default
-        raw = self.raw(name)
-        if raw is None:
-            return default
         try:
-            return parse(raw)
+            raw = self.raw(name)
+            return default if raw is None else parse(raw)
+        except SettingError as error:
+            return self.amiss(error, default)
         except (ValueError, KeyError):
-            raise SettingError(name, expected, None if secret else raw) from None
+            wrong = SettingError(name, expected, None if secret else self.raw(name))
+        return self.amiss(wrong, default)
 
     def several(
         self, name: str, parse: Callable[[str], T], *, default: tuple[T, ...] = (), expected: str

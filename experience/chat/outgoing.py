@@ -56,6 +56,12 @@ def run_on_every_node() -> None:
     """Have the gateways' nodes send what leaves, one of them at a time."""
     if settings.CHAT_EVENTS != "off":
         api.run_on_every_node("chat-events", _send)
+        hint = "Start it, or correct CHAT_EVENTS and the URL of that broker (AMQP_URL, NATS_URL)."
+        api.tried_by_doctor("chat events", _look, hint=hint)
+
+
+async def _look() -> str:
+    return await destination().look()
 
 
 async def _send(place: api.Workplace) -> None:
@@ -68,7 +74,7 @@ async def send(run_in_database: api.RunInDatabase) -> None:
     await api.send_outgoing(destination(), run_in_database, wait_seconds=wait_seconds)
 
 
-def destination() -> api.Destination:
+def destination() -> api.ToRabbitMQ | api.ToJetStream:
     """The broker that CHAT_EVENTS says."""
     if settings.CHAT_EVENTS == "rabbitmq":
         return api.ToRabbitMQ(

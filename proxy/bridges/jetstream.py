@@ -22,6 +22,7 @@ from proxy.bridges.bridge import Session
 from proxy.bridges.inbox import Inbox
 from proxy.bridges.nats import NatsConnection, connected
 from proxy.core.bridging.subjects import BridgedSubject, fewest, uncovered
+from proxy.core.findings import Amiss
 from proxy.engine.calls import call_within, wait_at_most
 
 if TYPE_CHECKING:
@@ -94,6 +95,13 @@ class JetStreamBroker:
         self.kinds = frozenset(each.kind for each in bridged)
         self._position: Position | None = None
 
+    async def look(self) -> str:
+        """What is seen of it, for the doctor, who makes no consumer. Raises ConnectionError, Amiss."""
+        async with connected(self._client(), bridge=self.name, servers=self._servers) as connection:
+            subjects = fewest(each.any_subject for each in self._bridged)
+            found = await stream_seen(connection, self._stream, subjects=subjects)
+            return f"{await connection.seen()}; {found}"
+
     @asynccontextmanager
     async def session(self, inbox: Inbox) -> AsyncIterator[Session]:
         """Connected to one of the servers, reading on from where the session before ended; see `Broker`."""
@@ -114,6 +122,32 @@ class JetStreamBroker:
             await call_within(BEGIN_SECONDS, session.begin(self._position))
         except APIError as refused:
             raise ConnectionError(f"stream {self._stream}: {refused.description}") from refused
+
+
+async def stream_seen(
+    connection: NatsConnection, name: str, *, subjects: Sequence[str], is_made_later: bool = False
+) -> str:
+    """What the stream `name` holds. Raises Amiss: it does not keep `subjects`, or is not there, unless it is
+    made by who needs it."""
+    from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+    try:
+        stream = await connection.client.jetstream(timeout=BEGIN_SECONDS).stream_info(name)
+    except NotFoundError:
+        if is_made_later:
+            return f"the stream {name} is made with the first event"
+        raise Amiss(
+            f"there is no stream {name}", hint="Make it: docs/operations.md has the command."
+        ) from None
+    except ServiceUnavailableError:
+        raise Amiss("this NATS has no JetStream", hint="Start it with --jetstream.") from None
+    except APIError as refused:
+        raise Amiss(f"stream {name}: {refused.description}") from None
+    kept = stream.config.subjects
+    lacking = uncovered(subjects, by=kept) if kept else []
+    if lacking and not (stream.config.sources or stream.config.mirror):
+        raise Amiss(f"stream {name} does not keep {', '.join(lacking)}", hint="Add these to its subjects.")
+    return f"stream {name} has {stream.state.messages:,} messages"
 
 
 class JetStreamSession:

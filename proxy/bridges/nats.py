@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from proxy.bridges.bridge import Session
 from proxy.bridges.inbox import Inbox
 from proxy.core.bridging.subjects import BridgedSubject
+from proxy.core.human import milliseconds
 from proxy.engine.calls import call_within
 
 if TYPE_CHECKING:
@@ -78,6 +79,15 @@ class NatsConnection:
         except (NoServersError, TimeoutError):
             why = repr(self._complaint) if self._complaint else "no answer in time"
             raise ConnectionError(f"no server of {_addresses(servers)} can be reached: {why}") from None
+
+    async def seen(self) -> str:
+        """Who answers, and how fast."""
+        seconds = await self.client.rtt(ANSWER_SECONDS)
+        url = self.client.connected_url
+        at = "" if url is None else url.netloc.rpartition("@")[2]
+        version = self.client.connected_server_version
+        named = f"NATS {version.major}.{version.minor}.{version.patch}"
+        return f"{at}: {named}, answers in {milliseconds(seconds)}"
 
     async def subscribe(self, subject: str, take: Callable[[Msg], None]) -> Subscription:
         """Have `take` called with what comes for `subject`, at once and as it is read; it must not raise."""
@@ -157,6 +167,11 @@ class NatsBroker:
         self._client = Client
         self.name, self._servers, self._bridged = name, servers, bridged
         self.kinds = frozenset(each.kind for each in bridged)
+
+    async def look(self) -> str:
+        """What is seen of it, for the doctor. Raises ConnectionError."""
+        async with connected(self._client(), bridge=self.name, servers=self._servers) as connection:
+            return await connection.seen()
 
     @asynccontextmanager
     async def session(self, inbox: Inbox) -> AsyncIterator[Session]:

@@ -42,6 +42,12 @@ def duration(duration_seconds: float) -> str:
     return f"{whole}s"
 
 
+def milliseconds(seconds: float) -> str:
+    """`0.4 ms`, `12 ms`."""
+    amount = seconds * 1000
+    return f"{amount:.1f} ms" if amount < 10 else f"{amount:,.0f} ms"
+
+
 # What turns the direction of the text around it, or shows as nothing at all. Joiners stay: emoji need them.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from http.client import HTTPException
 from itertools import chain, islice
 from typing import Any, NoReturn
@@ -43,8 +44,14 @@ class UnknownKey(LookupError):
     """The issuer has no key of that id: a fetch that began after it was first named did not bring it."""
 
 
-def download(url: str, *, timeout_seconds: float = 5.0, max_bytes: int = MAX_JWKS_BYTES) -> bytes:
-    """The body at `url`; blocks for at most about `timeout_seconds`.
+def download(
+    url: str,
+    *,
+    timeout_seconds: float = 5.0,
+    max_bytes: int = MAX_JWKS_BYTES,
+    on_head: Callable[[Message], object] = lambda head: None,
+) -> bytes:
+    """The body at `url`; blocks for at most about `timeout_seconds`. `on_head` is told the answer's headers.
 
     Raises OSError or HTTPException (no answer, not 200, too slow), ValueError (longer than `max_bytes`).
     """
@@ -52,6 +59,7 @@ def download(url: str, *, timeout_seconds: float = 5.0, max_bytes: int = MAX_JWK
     deadline = time.monotonic() + timeout_seconds
     body = bytearray()
     with urllib.request.urlopen(request, timeout=timeout_seconds) as response:  # noqa: S310
+        on_head(response.headers)
         while chunk := response.read1(16 * 1024):
             body += chunk
             if len(body) > max_bytes:

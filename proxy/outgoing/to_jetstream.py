@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from proxy.bridges.jetstream import stream_seen
 from proxy.bridges.nats import NatsConnection, connected
 from proxy.core.bridging.subjects import uncovered
 from proxy.core.outgoing import Row
@@ -38,6 +39,12 @@ class ToJetStream:
 
         self._client = Client
         self.name, self._servers, self._stream, self._subjects = name, servers, stream, list(subjects)
+
+    async def look(self) -> str:
+        """What is seen of it, for the doctor, who makes no stream. Raises ConnectionError, Amiss."""
+        async with connected(self._client(), bridge=self.name, servers=self._servers) as connection:
+            found = await stream_seen(connection, self._stream, subjects=self._subjects, is_made_later=True)
+            return f"{await connection.seen()}; {found}"
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

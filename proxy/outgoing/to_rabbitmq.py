@@ -72,6 +72,21 @@ class ToRabbitMQ:
             with suppress(Exception):  # of what is broken already
                 await call_within(CLOSE_SECONDS, connection.close())
 
+    async def look(self) -> str:
+        """What is seen of it, for the doctor, who declares nothing. Raises ConnectionError."""
+        connection = await self._connected()
+        try:
+            kind, channel = self._library.ExchangeType.TOPIC, await connection.channel()
+            await channel.declare_exchange(self._exchange, kind, durable=True, passive=True)
+        except self._library.exceptions.ChannelClosed as refused:
+            if "NOT_FOUND" not in str(refused):
+                raise ConnectionError(f"exchange {self._exchange!r}: {_why(refused)}") from None
+            return f"{self.address}: the exchange {self._exchange!r} is declared with the first event"
+        finally:
+            with suppress(Exception):  # of what is broken already
+                await call_within(CLOSE_SECONDS, connection.close())
+        return f"{self.address}: has the exchange {self._exchange!r}"
+
     async def _connected(self) -> AbstractConnection:
         """Raises ConnectionError, which says where and why."""
         context = None

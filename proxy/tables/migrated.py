@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 
@@ -26,10 +27,16 @@ def _ask(missing: list[str]) -> None:
     connection.settings_dict["OPTIONS"].pop("pool", None)
     connections[DEFAULT_DB_ALIAS] = connection  # this thread's: Django asks for the rows by the alias
     try:
-        executor = MigrationExecutor(connection)
-        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        missing.extend(f"{migration.app_label}.{migration.name}" for migration, _ in plan)
+        missing.extend(lacking(connection))
     except Error:
         return  # it is away, and clients are served all the same
     finally:
         connection.close()
+
+
+def lacking(connection: BaseDatabaseWrapper) -> list[str]:
+    """The names of the migrations that the database behind `connection`, which is this thread's default one,
+    lacks, in order. Raises django.db.Error."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]

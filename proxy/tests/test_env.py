@@ -171,3 +171,31 @@ def test_a_list_is_parsed_one_by_one_and_one_wrong_value_is_enough() -> None:
     assert env(PORTS="1, 2").several("PORTS", int, expected="numbers") == (1, 2)
     complained = complaint(lambda: env(PORTS="1,b").several("PORTS", int, expected="numbers"))
     assert complained == "PORTS: must be numbers, got '1,b'"
+
+
+def test_who_says_all_that_is_wrong_reads_on_with_defaults() -> None:
+    going_on = env(PORT="http", RATE="fast", SIZE="7", KEY_FILE="/nowhere/at-all")
+    going_on.go_on()
+    assert going_on.integer("PORT", 8666) == 8666
+    assert going_on.optional_rate("RATE") is None
+    assert going_on.secret("KEY", "other", expected="a text") == "other"
+    assert going_on.integer("SIZE", 1) == 7
+    assert going_on.amiss(SettingError("ROUTES", "importable"), 5) == 5
+    assert going_on.wrong is not None
+    assert [*going_on.wrong] == ["PORT", "RATE", "KEY_FILE", "ROUTES"]
+    assert going_on.wrong["PORT"] == complaint(lambda: env(PORT="http").integer("PORT", 8666))
+
+
+def test_passwords_are_known_wherever_they_stand() -> None:
+    read = env(
+        DATABASE_URL="postgres://gateway:p%2Fss@host/gateway",
+        NATS_URL="nats://t0ken@host:4222,nats://me:secret@other:4222",
+        REDIS_URL="redis://plain-user@host",
+        KEY="k" * 40,
+        OTHER="shown",
+    )
+    for name in ("DATABASE_URL", "KEY"):
+        read.secret(name, expected="a text")
+    for name in ("NATS_URL", "REDIS_URL", "OTHER"):
+        read.text(name)
+    assert read.passwords() == {"p%2Fss", "p/ss", "t0ken", "secret", "k" * 40}

@@ -71,7 +71,7 @@ async def _watch(pool: Pool, member: Member, probe: Probe) -> None:
 async def probe_once(pool: Pool, member: Member, probe: Probe) -> None:
     """Ask once, and note the answer; one that is too late for a dial is too late for a probe."""
     seconds = min(probe.timeout_seconds, pool.dial_seconds)
-    target = Target(url_of(member, probe), member.addresses, seconds=seconds)
+    target = Target(url_of(member.url, probe), member.addresses, seconds=seconds)
     try:
         await call_within(seconds, _PROBES[probe.kind](target, probe))
     except Exception as error:  # noqa: BLE001  whatever it raises, the member is not well
@@ -86,15 +86,15 @@ async def probe_once(pool: Pool, member: Member, probe: Probe) -> None:
         logger.warning("upstream member changed", extra=fields)
 
 
-def url_of(member: Member, probe: Probe) -> str:
-    """What is asked of the member; a probe's WebSocket says whose it is, unless its path has a query.
+def url_of(member_url: str, probe: Probe) -> str:
+    """What is asked of the member there; a probe's WebSocket says whose it is, unless its path has a query.
 
     A path that is filled for each client is nobody's without one.
     """
-    path = probe.path or ("" if blanks_of(member.url) else own_path(member.url)) or probe.default_path
+    path = probe.path or ("" if blanks_of(member_url) else own_path(member_url)) or probe.default_path
     if probe.kind is not ProbeKind.HTTP and "?" not in path:
         path += f"?user_id={PROBE_USER}"
-    return at_path(member.url, path)
+    return at_path(member_url, path)
 
 
 async def probe_websocket(target: Target, probe: Probe) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from config.testing.ending import ended
 from config.testing.servers import JetStreamServer, NatsServer
+from proxy.bridges.jetstream import JetStreamBroker
+from proxy.core.findings import Amiss
 from proxy.core.outgoing import Row
 from proxy.outgoing.destination import Sent
 from proxy.outgoing.sender import FIRST_WAIT_SECONDS, MOST_HELD
@@ -32,6 +34,23 @@ async def refused(url: str, *subjects: str) -> str:
         async with ToJetStream("events", servers=[url], stream="CHAT", subjects=subjects).session():
             pass
     return str(failed.value)
+
+
+async def test_the_doctor_sees_what_the_stream_keeps_and_makes_none(jetstream: JetStreamServer) -> None:
+    jetstream.ensure_running()
+    destination = ToJetStream("events", servers=[jetstream.url], stream="CHAT", subjects=["chat.>"])
+    for _ in range(2):
+        assert "the stream CHAT is made with the first event" in await destination.look()
+    async with destination.session():
+        pass
+    assert "NATS 2." in await destination.look()
+    assert "stream CHAT has 0 messages" in await destination.look()
+    other = ToJetStream("events", servers=[jetstream.url], stream="CHAT", subjects=["chat.>", "shop.>"])
+    with pytest.raises(Amiss, match="does not keep shop"):
+        await other.look()
+    missing = JetStreamBroker("nats", servers=[jetstream.url], bridged=[], stream="WORLD")
+    with pytest.raises(Amiss, match="there is no stream WORLD"):
+        await missing.look()
 
 
 async def told(caplog: pytest.LogCaptureFixture, why: str) -> None:

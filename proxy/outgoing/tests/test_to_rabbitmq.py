@@ -44,6 +44,18 @@ async def refused(rabbit: Rabbit, **options: str) -> str:
     return str(failed.value)
 
 
+async def test_the_doctor_sees_whether_there_is_an_exchange_and_declares_none(
+    rabbit: Rabbit, stored_in: str
+) -> None:
+    looked_at = rabbit.destination(exchange=f"{rabbit.name}-nobodys")
+    for _ in range(2):
+        assert (await looked_at.look()).endswith("-nobodys' is declared with the first event")
+    await rabbit.bind()
+    assert (await rabbit.destination().look()).endswith(f"has the exchange '{rabbit.name}'")
+    with pytest.raises(ConnectionError, match="Login was refused"):
+        await rabbit.destination(url=f"amqp://guest:hidden@{rabbit.server.address}").look()
+
+
 async def test_why_it_cannot_be_reached_is_said_in_one_line_without_the_password(
     rabbit: Rabbit, stored_in: str, tmp_path: Path
 ) -> None:
