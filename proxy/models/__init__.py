@@ -1,0 +1,25 @@
+"""What the gateway keeps in the database, a file for each concern."""
+
+from proxy.models.connections import CLOSED_BY, Connection, Node, Refusal
+from proxy.models.keeping_out import Block, Kick, KickReport, Revocation, remembered_until
+from proxy.models.keys import ApiKey
+from proxy.models.pool_members import MemberReport, PoolMember
+from proxy.models.waiting import OutgoingEvent, Turn, WaitingEvent
+
+__all__ = [
+    "CLOSED_BY",
+    "ApiKey",
+    "Block",
+    "Connection",
+    "Kick",
+    "KickReport",
+    "MemberReport",
+    "Node",
+    "OutgoingEvent",
+    "PoolMember",
+    "Refusal",
+    "Revocation",
+    "Turn",
+    "WaitingEvent",
+    "remembered_until",
+]
