@@ -27,7 +27,6 @@ def banner(*, address: str, token: str, python: str) -> str:
   Version 2    the same at /ws/v2/experience, changes by {broker}
   Talk to it   {python} -m websockets '{url}'
                then type: {{"type":"ping"}}
-
   Studio       ws://{address}/ws?token={token}
                talk to it likewise, then type: {{"type":"whoami"}}
                Socket.IO: http://{address}, transports: ["websocket"], query: {{token}}
