@@ -43,6 +43,16 @@ def address_key(address: str) -> str:
         return address
 
 
+def site_key(address: str) -> str:
+    """The /48 of an IPv6 address, which one customer may have all of; "" for what is none."""
+    if ":" not in address:
+        return ""
+    try:
+        return str(ipaddress.ip_network((address, 48), strict=False))
+    except ValueError:
+        return ""
+
+
 def is_trusted(address: Address | None, proxies: Sequence[Network]) -> bool:
     """True if `address` is one of our own proxies, whose forwarding headers may be believed."""
     return address is not None and any(address in network for network in proxies)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from proxy import metrics
-from proxy.core.refusal_records import PendingRefusals, RefusalRecord
+from proxy.core.refusal_records import MINUTE_SECONDS, PendingRefusals, RefusalRecord
 from proxy.engine.batch_writer import BatchWriter, Write
 
 
@@ -17,7 +18,17 @@ class RefusalRecorder(BatchWriter[RefusalRecord]):
         super().__init__(self._refusals, write, name="refusals", **options)
 
     def note(self, record: RefusalRecord) -> None:
-        """Take one refusal. Synchronous, O(1), never fails."""
+        """Take one refusal. Synchronous, never fails."""
         dropped_before = self._refusals.dropped
         self._refusals.note(record)
         metrics.RECORDS_DROPPED_TOTAL.inc(self._refusals.dropped - dropped_before)
+
+    async def flush(self) -> None:
+        """As the BatchWriter's; what has counted on in a minute that is over is written, too."""
+        self._refusals.settle(time.time())
+        await super().flush()
+
+    async def close(self, deadline_seconds: float) -> int:
+        """As the BatchWriter's; no minute goes on."""
+        self._refusals.settle(time.time() + MINUTE_SECONDS)
+        return await super().close(deadline_seconds)

@@ -18,9 +18,8 @@ def refusal_record(
     scope: Mapping[str, Any], error: GatewayError, *, route: str, status: int
 ) -> RefusalRecord:
     """The record of a refusal with `error` now; `status` is what the client was told, or would have been."""
-    known = scope["principal"]
-    if known is None and isinstance(error, TokenExpired):
-        known = error.was_of
+    principal = scope["principal"]
+    known = error.was_of if principal is None and isinstance(error, TokenExpired) else principal
     return RefusalRecord(
         id=secrets.token_hex(16),
         refused_at=datetime.now(UTC),
@@ -32,6 +31,7 @@ def refusal_record(
         path=one_line(redacted(scope["path"]), MAX_TEXT_CHARS),
         user_id="" if known is None else known.user_id,
         email="" if known is None else known.email,
+        is_known=principal is not None,
         client_address=scope["client_address"],
         user_agent=one_line(redacted(header(scope, b"user-agent")), MAX_TEXT_CHARS),
         request_id=scope["request_id"],

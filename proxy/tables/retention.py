@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.sessions.models import Session
@@ -30,6 +30,8 @@ RETRY_SECONDS = 60.0
 _PAUSE_SECONDS = 0.2
 # A kick matters while some node may have missed it, since its database was away. The log has it for longer.
 KICKS_KEPT = timedelta(days=1)
+# A flood of them that lasts would fill the disk long before they are old.
+MOST_REFUSALS = 1_000_000
 
 
 def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
@@ -38,7 +40,7 @@ def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     held = Connection.objects.filter(node=OuterRef("pk"))
     return [
         ("connections", lambda: _delete_some(Connection.objects.filter(closed_at__lt=before))),
-        ("refusals", lambda: _delete_some(Refusal.objects.filter(refused_at__lt=before))),
+        ("refusals", lambda: _delete_some(_old_refusals(before))),
         ("nodes", lambda: _delete_some(Node.objects.filter(~Exists(held), stopped_at__lt=before))),
         ("kicks", lambda: _delete_some(Kick.objects.filter(created_at__lt=timezone.now() - KICKS_KEPT))),
         ("revocations", lambda: _delete_some(Revocation.objects.filter(until__lt=timezone.now()))),
@@ -101,6 +103,13 @@ class Retention:
 
 def _first_node() -> str | None:
     return running_nodes().order_by("started_at", "pk").values_list("pk", flat=True).first()
+
+
+def _old_refusals(before: datetime) -> QuerySet[Refusal]:
+    """Those before that time, and all but the newest `MOST_REFUSALS`."""
+    newest = Refusal.objects.order_by("-refused_at", "id").values_list("refused_at", flat=True)
+    too_many = list(newest[MOST_REFUSALS : MOST_REFUSALS + 1])
+    return Refusal.objects.filter(refused_at__lte=max(before, *too_many) if too_many else before)
 
 
 def _delete_some(old: QuerySet[Any]) -> int:

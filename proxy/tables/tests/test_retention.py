@@ -71,6 +71,15 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
     assert Refusal.objects.get().pk == "new"
 
 
+def test_of_refusals_only_so_many_are_kept_however_young_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "MOST_REFUSALS", 3)
+    for age in range(8):
+        add_refusal(f"{age}", refused_at=timezone.now() - timedelta(minutes=age))
+    assert forget(30)["refusals"] == 5
+    assert set(Refusal.objects.values_list("pk", flat=True)) == {"0", "1", "2"}
+
+
 def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is() -> None:
     add_node("old", stopped_at=timezone.now() - LONG_AGO)
     add_connection("closed today", node_id="old", closed=True)
