@@ -114,9 +114,10 @@ async def test_what_the_server_refuses_before_anybody_is_asked_is_a_row_too(
 ) -> None:
     gateway = make_gateway(MAX_CONNECTIONS="1")
     async with gateway.serving(wait), asyncio.timeout(30), gateway.connect(gateway.url(token=issue("ada"))):
-        for user in ("bob", "carol"):
-            await refused(gateway, user=user)
+        await refused(gateway, user="bob")
+        request_id = await try_in_vain(gateway, gateway.url(token=issue("carol")))
         rows = await recorded(gateway, 2)
+    assert request_id in {row["request_id"] for row in rows}
     assert {(row["cause"], row["status"], row["route"], row["user_id"]) for row in rows} == {
         ("overloaded", 503, "none", "")
     }

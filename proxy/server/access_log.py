@@ -47,6 +47,7 @@ def log_refused(request: UpgradeRequest, record: RefusalRecord) -> None:
             "path": _path(request.target),
             "status": record.status,
             "client_address": record.client_address,
+            "request_id": record.request_id,
         },
     )
 
@@ -65,6 +66,7 @@ def refusal_record(
         cause=error.cause,
         reason=one_line(redacted(str(error)), _MOST_CHARS),
         path=one_line(redacted(_path(request.target)), _MOST_CHARS),
+        request_id=secrets.token_hex(16),
         client_address=client_of(
             request.client[0] if request.client else None,
             forwarded_for=request.values_of(b"x-forwarded-for"),

@@ -160,8 +160,9 @@ class HandshakeLeg(ClientSocket):
     def refuse(self, error: GatewayError, *, linger: bool = False) -> None:
         """Answer with `error`'s status, if nothing has been answered yet."""
         if not self._is_answered:
-            self._log_refused(error)
-            self._refuse(handshake.refusal_bytes(*refusal_of(error)), linger=linger)
+            refused = refusal_of(error)
+            refused.headers.append((b"x-request-id", self._log_refused(error).encode()))
+            self._refuse(handshake.refusal_bytes(*refused), linger=linger)
 
     def _refuse(self, response: bytes, *, linger: bool = False) -> None:
         self._leave(ClosedBy.GATEWAY)
@@ -176,11 +177,13 @@ class HandshakeLeg(ClientSocket):
         self._transport.write(handshake.accept_to_refuse(self._request, accept_key))
         ConversationLeg(self._client, self._transport).close(error.as_close(), by=ClosedBy.GATEWAY)
 
-    def _log_refused(self, error: GatewayError) -> None:
+    def _log_refused(self, error: GatewayError) -> str:
+        """Answers the id by which it is found."""
         options = self._client.clients.options
         record = access_log.refusal_record(self._request, error, proxies=options.trusted_proxies)
         access_log.log_refused(self._request, record)
         options.hooks.refused(record)
+        return record.request_id
 
     # --- The end -----
 
