@@ -194,7 +194,7 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
             f"{_CONTRACT}/test_one_time_tickets.py::test_of_two_sockets_that_race_with_one_ticket_exactly_one_wins_fifty_times",
         ),
         Attack(
-            "A ticket shown again, too late, on another route, from another address, or beside a token",
+            "A ticket shown again, too late, on another route or from another address",
             "`ticket_refused`, and it is used up",
             f"{_CONTRACT}/test_one_time_tickets.py::test_what_a_ticket_was_not_bought_for_it_does_not_open",
         ),

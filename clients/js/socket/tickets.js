@@ -24,7 +24,7 @@ export async function buyTicket(url, { route, token, fetch, signal }) {
   throw new NoTicket(closeOf(answer.status, told ?? {}));
 }
 
-const CODES = { token_expired: 4010, blocked: 4003 };
+const CODES = { token_expired: 4010, token_revoked: 4011, blocked: 4003 };
 
 function closeOf(status, { code, message = `no ticket: ${status}`, retry_after_ms: ms }) {
   if (status === 429 || status === 503)

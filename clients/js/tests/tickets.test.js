@@ -64,6 +64,7 @@ test("the token of a ticket is renewed on the open socket", async () => {
 });
 
 for (const [what, answer, code, comesBack, delaySeconds] of [
+  ["a revoked token", () => refused(401, { code: "token_revoked", message: "The token was revoked." }), 4011, false, null],
   ["an expired token", () => refused(401, { code: "token_expired", message: "The token has expired." }), 4010, true, 0],
   ["a bad token", () => refused(401, { code: "authentication_failed", message: "No." }), 1008, false, null],
   ["a blocked user", () => refused(403, { code: "blocked", message: "Blocked." }), 4003, false, null],
