@@ -13,6 +13,7 @@ from django.utils.html import format_html
 
 from proxy.admin.blocking import WORD
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
+from proxy.cluster.revocations import log_revoked
 from proxy.models import Revocation
 
 
@@ -29,6 +30,8 @@ class RevocationForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if "reason" in self.fields:  # not for who may only look
             self.fields["reason"].required = True
+            for name in ("user_id", "jti"):  # an id may end with a blank, and then is another's without
+                self.fields[name].strip = False  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -71,7 +74,9 @@ class RevocationAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Revocation, form: Any, change: bool) -> None:
         obj.created_by = request.user  # type: ignore[assignment]  # staff are logged in
+        obj.source = str(request.user)[:128]
         super().save_model(request, obj, form, change)
+        log_revoked(obj)
 
     @admin.display(description="Revoked", ordering="user_id")
     def whose(self, row: Revocation) -> str:

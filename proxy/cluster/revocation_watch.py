@@ -41,9 +41,9 @@ class RevocationWatch:
         self._seen: frozenset[int] = frozenset()
         self._looked_at = self._whole_at = -WHOLE_SECONDS
 
-    def check(self, principal: Principal, *, vouched: bool = False) -> None:
-        """Raises TokenRevoked if what the client shows now is taken back; see `Shown.by`."""
-        if self._revocations.revokes(principal.user_id, shown_by(principal, vouched=vouched)):
+    def check(self, user_id: str, shown: Shown) -> None:
+        """Raises TokenRevoked if what a client of that user shows is taken back."""
+        if self._revocations.revokes(user_id, shown):
             raise TokenRevoked
 
     def enforce(self, link: Link) -> bool:
@@ -68,15 +68,14 @@ class RevocationWatch:
         rows = await self._database.run(load_new, within_seconds=since_seconds + OVERLAP_SECONDS)
         new = [row for row_id, row in rows.items() if row_id not in self._seen]
         self._seen = frozenset(rows)
-        if new:
-            self._revocations = Revocations(new, before=self._revocations)
+        self._revocations.add(new)
         return bool(new)
 
 
-def shown_by(principal: Principal, *, vouched: bool = False) -> Shown:
-    """What is to be kept of what `principal` shows now; see `Shown.by`."""
-    lifetime_seconds = settings.JWT_LIFETIME_SECONDS
-    return Shown.by(principal, now=time.time(), lifetime_seconds=lifetime_seconds, vouched=vouched)
+def shown_by(principal: Principal, *, at: float | None = None, vouched: bool = False) -> Shown:
+    """What is to be kept of what `principal` has shown `at` that time, or now; see `Shown.by`."""
+    now, lifetime_seconds = time.time() if at is None else at, settings.JWT_LIFETIME_SECONDS
+    return Shown.by(principal, now=now, lifetime_seconds=lifetime_seconds, vouched=vouched)
 
 
 def load_whole() -> Revocations:

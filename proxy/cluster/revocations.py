@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from proxy.models import Revocation
 
 log = logging.getLogger(__name__)
 
 A_SHELL = "a shell"
+_MOST_SOURCE_CHARS = 128
 
 
 def revoke(
@@ -37,14 +40,19 @@ def revoke(
         django.db.Error: the database is away, and nothing was done.
     """
     row = Revocation(user_id=user, jti=jti, issued_before=issued_before, reason=reason)
-    if isinstance(by, str):
-        row.source = by
-    else:
+    row.source = str(by)[:_MOST_SOURCE_CHARS]  # which outlives the user
+    if not isinstance(by, str):
         row.created_by_id = by.pk
     try:
         row.full_clean(exclude=["created_at", "created_by"])
     except ValidationError as error:
         raise ValueError(" ".join(error.messages)) from None
     row.save(force_insert=True)
-    log.info("tokens revoked", extra=row.named() | {"reason": row.reason, "by": str(by)})
+    log_revoked(row)
     return row
+
+
+def log_revoked(row: Revocation) -> None:
+    """Say so, once it is so: its transaction may fail yet."""
+    fields = row.named() | {"reason": row.reason, "by": row.source}
+    transaction.on_commit(partial(log.info, "tokens revoked", extra=fields))

@@ -109,7 +109,6 @@ class StaffRules:
         return is_blocked and end_link(link, closes.BLOCKED, ClosedBy.STAFF)
 
     async def _look(self, moves: asyncio.TaskGroup) -> None:
-        await self.revocations.look()
         rules, before = await self._database.run(load_rules), self._rules
         if rules.blocks != before.blocks:
             await self._block(rules)
@@ -117,7 +116,9 @@ class StaffRules:
             self._set_members(rules.members, moves)
         if not self.known:
             self._tell_replaced(rules.members)
-        self._rules, self.known = rules, True
+        self._rules = rules
+        await self.revocations.look()
+        self.known = True
         self._looked.set()
 
     async def _block(self, rules: Rules) -> None:
@@ -214,7 +215,9 @@ def _on_change(**_: object) -> None:
 
 def announce_on_commit() -> None:
     """Tell all nodes that rows have changed, once they are committed. Without Redis, only this process."""
-    transaction.on_commit(_announce)
+    waiting = transaction.get_connection().run_on_commit
+    if all(call is not _announce for _, call, _ in waiting):  # once a transaction, whatever it changes
+        transaction.on_commit(_announce)
 
 
 def _announce() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, identify_hasher
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
 from django.db.models import QuerySet
@@ -29,16 +30,19 @@ log = logging.getLogger(__name__)
 SOURCE = "Django's users"
 _STATUS = ("is_staff", "is_superuser")
 _WATCHED = ("username", "password", "is_active", *_STATUS)
+_ENDS = ((User, "user"), (Group, "group"), (Permission, "permission"))
+_FOR_GOOD = frozenset({"deactivated", "deleted"})  # after which no login is expected
 _ROWS_AT_ONCE = 500
 _UID = "proxy.cluster.user_changes"
 
 
 def revoke_on_changes() -> None:
     """From now on, in this process."""
-    pre_save.connect(_remember, sender=User, dispatch_uid=_UID)
-    post_save.connect(_on_saved, sender=User, dispatch_uid=_UID)
-    post_delete.connect(_on_deleted, sender=User, dispatch_uid=_UID)
-    pre_delete.connect(_on_group_deleted, sender=Group, dispatch_uid=_UID)
+    # Of any sender: what a proxy of Django's model saves is told of as the proxy's.
+    pre_save.connect(_remember, dispatch_uid=_UID)
+    post_save.connect(_on_saved, dispatch_uid=_UID)
+    post_delete.connect(_on_deleted, dispatch_uid=_UID)
+    pre_delete.connect(_on_group_deleted, dispatch_uid=_UID)
     m2m_changed.connect(_on_lost, sender=User.groups.through, dispatch_uid=_UID)
     m2m_changed.connect(_on_lost, sender=User.user_permissions.through, dispatch_uid=_UID)
     m2m_changed.connect(_on_group_lost, sender=Group.permissions.through, dispatch_uid=_UID)
@@ -52,32 +56,40 @@ def take_back(user_ids: Iterable[str], *, change: str, reason: str) -> None:
     """
     if change not in settings.REVOKE_ON:
         return
-    now, rest = timezone.now(), iter(user_ids)
+    before, rest = timezone.now(), iter(user_ids)
+    if change not in _FOR_GOOD:
+        # `iat` is in whole seconds: who gets a token with a new password, in one request, is to use it.
+        before = before.replace(microsecond=0)
+    count, first = 0, list[str]()
     with transaction.atomic():
         while some := list(islice(rest, _ROWS_AT_ONCE)):
             Revocation.objects.filter(user_id__in=some, source=SOURCE, reason=reason).delete()
             Revocation.objects.bulk_create(
-                Revocation(user_id=user_id, issued_before=now, reason=reason, source=SOURCE)
+                Revocation(user_id=user_id, issued_before=before, reason=reason, source=SOURCE)
                 for user_id in some
             )
-            fields = {"users": some[:20], "users_in_all": len(some), "reason": reason, "by": SOURCE}
-            log.info("tokens revoked", extra=fields)
-        announce_on_commit()
+            count, first = count + len(some), first or some[:20]
+        if count:
+            fields = {"users": first, "users_in_all": count, "reason": reason, "by": SOURCE}
+            transaction.on_commit(partial(log.info, "tokens revoked", extra=fields))
+            announce_on_commit()
 
 
 def _remember(
-    instance: User, *, raw: bool, using: str, update_fields: frozenset[str] | None, **_: Any
+    instance: Any, *, raw: bool, using: str, update_fields: frozenset[str] | None, **_: Any
 ) -> None:
     """What it is before it is saved, if that may matter: a login writes one field of no interest."""
+    if not isinstance(instance, User):
+        return
     is_of_interest = update_fields is None or not update_fields.isdisjoint(_WATCHED)
     was = None
-    if is_of_interest and not raw and not instance._state.adding:
+    if is_of_interest and not raw and instance.pk is not None:  # which may be new, or was never read
         was = User._base_manager.using(using).filter(pk=instance.pk).first()
     instance._gateway_was = was  # type: ignore[attr-defined]
 
 
-def _on_saved(instance: User, *, update_fields: frozenset[str] | None, **_: Any) -> None:
-    was: User | None = instance.__dict__.pop("_gateway_was", None)
+def _on_saved(instance: Any, *, update_fields: frozenset[str] | None, **_: Any) -> None:
+    was: User | None = instance.__dict__.pop("_gateway_was", None) if isinstance(instance, User) else None
     if was is None:
         return
     names = [token_user_id(was)]
@@ -108,8 +120,9 @@ def _is_same(was: User, user: User, saved: list[str]) -> bool:
     return hasher.algorithm != preferred.algorithm or preferred.must_update(was.password)
 
 
-def _on_deleted(instance: User, **_: Any) -> None:
-    take_back([token_user_id(instance)], change="deleted", reason="deleted")
+def _on_deleted(instance: Any, **_: Any) -> None:
+    if isinstance(instance, User):
+        take_back([token_user_id(instance)], change="deleted", reason="deleted")
 
 
 def _on_logged_out(user: User | None, **_: Any) -> None:
@@ -117,8 +130,9 @@ def _on_logged_out(user: User | None, **_: Any) -> None:
         take_back([token_user_id(user)], change="logout", reason="logged out")
 
 
-def _on_group_deleted(instance: Group, **_: Any) -> None:
-    _lost(User.objects.filter(groups=instance))
+def _on_group_deleted(instance: Any, **_: Any) -> None:
+    if isinstance(instance, Group):
+        _lost(User.objects.filter(groups=instance))
 
 
 def _on_lost(instance: Any, *, action: str, reverse: bool, pk_set: Any, sender: Any, **_: Any) -> None:
@@ -126,7 +140,8 @@ def _on_lost(instance: Any, *, action: str, reverse: bool, pk_set: Any, sender: 
     if action == "post_remove":
         _lost(User.objects.filter(pk__in=pk_set if reverse else [instance.pk]))
     elif action == "pre_clear":
-        pairs = sender.objects.filter(**{instance._meta.model_name: instance})
+        end = next(name for kind, name in _ENDS if isinstance(instance, kind))  # be it a proxy of it
+        pairs = sender.objects.filter(**{end: instance.pk})
         _lost(User.objects.filter(pk__in=pairs.values("user")))
 
 

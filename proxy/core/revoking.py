@@ -52,16 +52,19 @@ class Revocations:
     """Many of them, asked once a handshake: three look-ups, however many there are.
 
     `iat` is in whole seconds, rounded down: a token of the very second of a revocation counts as issued
-    before. Immutable; more of them make a new one.
+    before, unless that names the second's beginning.
     """
 
     __slots__ = ("_everyone", "_jtis", "_users")
 
-    def __init__(self, rows: Iterable[Revoked] = (), *, before: Revocations | None = None) -> None:
-        """`rows`, and those that `before` has."""
-        self._everyone: float = NOBODY_KNOWS if before is None else before._everyone
-        self._users: dict[str, float] = {} if before is None else before._users.copy()
-        self._jtis: set[str] = set() if before is None else before._jtis.copy()
+    def __init__(self, rows: Iterable[Revoked] = ()) -> None:
+        self._everyone: float = NOBODY_KNOWS
+        self._users: dict[str, float] = {}
+        self._jtis: set[str] = set()
+        self.add(rows)
+
+    def add(self, rows: Iterable[Revoked]) -> None:
+        """Take these back, too: what is there already costs nothing, however much it is."""
         for user_id, jti, issued_before in rows:
             if jti:
                 self._jtis.add(jti)

@@ -5,10 +5,12 @@ Each route finds out who a client is in its own way; most by a JSON Web Token.
 
 from __future__ import annotations
 
+import time
 from traceback import format_exception
 
 from django.conf import settings
 
+from proxy.cluster.revocation_watch import shown_by
 from proxy.core.credentials import TICKET_PARAMETER, Credentials
 from proxy.core.errors import Disabled, GatewayError
 from proxy.core.hook_failures import HookFailed
@@ -41,9 +43,10 @@ async def check(opening: Opening) -> None:
 async def authenticate(opening: Opening) -> Principal:
     """The client's identity, left in `scope["principal"]`, too; its token does not stay in the scope.
 
+    `scope["shown"]` is what it is judged by if tokens are taken back from now on, be it before the accept.
     Raises GatewayError: it has none here, or one that was taken back.
     """
-    scope = opening.scope
+    scope, began = opening.scope, time.time()
     token, tickets = scope.pop("token"), scope.pop("tickets")
     if opening.route.authenticate is not None:
         if tickets:  # the route's own: the gateway issues none for it
@@ -54,7 +57,8 @@ async def authenticate(opening: Opening) -> Principal:
             token = await token_for(opening, tickets, token=token)
         principal = opening.node.verifier.verify(token)
     scope["principal"] = principal
-    opening.node.rules.revocations.check(principal, vouched=opening.route.authenticate is not None)
+    scope["shown"] = shown_by(principal, at=began, vouched=opening.route.authenticate is not None)
+    opening.node.rules.revocations.check(principal.user_id, scope["shown"])
     return principal
 
 

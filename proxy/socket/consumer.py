@@ -91,6 +91,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             record = record_of(scope, route, subject, topics=topics, upstream=life.lease.member)
             record.subprotocol = self._subprotocol(life.lease)
             link = Link(record, topics=topics, phrase=route.phrase, trace_id=self._traced(record))
+            link.shown = scope["shown"]
             await life.hear(link, since=subject.query.get(SINCE))
         except BaseException:
             life.give_up()

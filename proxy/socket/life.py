@@ -105,7 +105,6 @@ class Life:
         """The link is accepted."""
         self._phase = _Phase.LIVE
         self._count_live(1)
-        self.link.shown = shown_by(principal, vouched=self.route.authenticate is not None)
         self.node.opened(self.link)
         self.node.recorder.note(self.link.record)
         self.extend(principal)
@@ -123,7 +122,7 @@ class Life:
     def _verify(self, token: str) -> Principal:
         """Whose that new token is. Raises as `verify` does, and TokenRevoked."""
         principal = self.node.verifier.verify(token)
-        self.node.rules.revocations.check(principal)
+        self.node.rules.revocations.check(principal.user_id, shown_by(principal))
         return principal
 
     def _refreshed(self, principal: Principal) -> None:

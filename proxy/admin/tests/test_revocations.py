@@ -65,6 +65,11 @@ def test_what_could_not_be_meant_takes_nothing_back(
     assert not Revocation.objects.exists()
 
 
+def test_an_id_with_a_blank_at_its_end_is_not_that_of_somebody_else(admin_client: Client) -> None:
+    assert admin_client.post(ADD, words(user_id="ada ")).status_code == 302
+    assert Revocation.objects.get().user_id == "ada "
+
+
 def test_everybodys_are_taken_back_once_the_word_is_typed(admin_client: Client) -> None:
     posted = words(issued_before_0="2026-01-01", issued_before_1="00:00", word=" Everyone")
     assert admin_client.post(ADD, posted).status_code == 302

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from proxy.cluster.revocation_watch import OVERLAP_SECONDS, WHOLE_SECONDS, RevocationWatch, is_revoked
+from proxy.cluster.revocation_watch import (
+    OVERLAP_SECONDS,
+    WHOLE_SECONDS,
+    RevocationWatch,
+    is_revoked,
+    shown_by,
+)
 from proxy.cluster.revocations import revoke
 from proxy.cluster.tests.ends import Ends, link
 from proxy.core.closes import ClosedBy
@@ -85,7 +91,7 @@ async def test_the_second_look_reads_no_more_than_what_is_new(
     assert [row.user_id for rows in read for row in rows.values()] == ["bob"]
     for user_id in ("ada", "bob"):
         with pytest.raises(TokenRevoked):
-            watch.check(principal(user_id, iat=int(time.time()) - 1))
+            watch.check(user_id, shown_by(principal(user_id, iat=int(time.time()) - 1)))
 
 
 async def test_a_row_that_was_committed_late_and_one_that_is_over_are_seen_in_the_end(
@@ -100,15 +106,15 @@ async def test_a_row_that_was_committed_late_and_one_that_is_over_are_seen_in_th
     await executor.run(Revocation.objects.filter(user_id="bob").update, created_at=long_ago)
     await watch.look()
     ada, bob = (principal(user_id, iat=int(time.time()) - 1) for user_id in ("ada", "bob"))
-    watch.check(bob)
+    watch.check(bob.user_id, shown_by(bob))
     with pytest.raises(TokenRevoked):
-        watch.check(ada)
+        watch.check(ada.user_id, shown_by(ada))
 
     monkeypatch.setattr(watch, "_whole_at", asyncio.get_running_loop().time() - WHOLE_SECONDS)
     await watch.look()
-    watch.check(ada)
+    watch.check(ada.user_id, shown_by(ada))
     with pytest.raises(TokenRevoked):
-        watch.check(bob)
+        watch.check(bob.user_id, shown_by(bob))
 
 
 @pytest.mark.parametrize("row", [{"user": "ada"}, {"jti": "x"}, {"issued_before": datetime.now(UTC)}])

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
 from django.test import Client
+from django.test.utils import isolate_apps
 
+from proxy.cluster import rules
+from proxy.cluster.revocation_watch import is_revoked
+from proxy.core.principal import Principal
 from proxy.models import Revocation
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -99,6 +104,60 @@ def test_a_change_takes_the_users_tokens_back_and_nobody_elses(
 
 
 @pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (set_to(is_active=False), "no longer active"),
+        (set_password, "password changed"),
+        (lambda user: user.delete(), "deleted"),
+        (lambda user: user.groups.clear(), "lost a permission"),
+    ],
+)
+def test_so_does_one_by_a_products_own_proxy_of_djangos_model(ada: User, change: Change, reason: str) -> None:
+    with isolate_apps("proxy"):
+
+        class Player(User):
+            class Meta:
+                proxy = True
+                app_label = "proxy"
+
+        change(Player.objects.get(pk=ada.pk))
+    assert rows() == [("ada", "", reason)]
+
+
+def test_a_user_that_is_written_without_having_been_read_is_compared_too(ada: User) -> None:
+    User(pk=ada.pk, username="ada", password=ada.password, is_active=False).save()
+    assert ("ada", "", "no longer active") in rows()
+
+
+def test_a_token_that_is_issued_with_the_change_is_good(ada: User) -> None:
+    set_password(ada)
+    row = Revocation.objects.get()
+    assert row.issued_before is not None
+    assert row.issued_before.microsecond == 0, "as iat, which is rounded down"
+    assert not is_revoked(Principal(user_id="ada", claims={"iat": int(row.created_at.timestamp())}))
+    assert is_revoked(Principal(user_id="ada", claims={"iat": int(row.created_at.timestamp()) - 1}))
+
+
+def test_a_token_of_the_very_second_does_not_outlive_its_user(ada: User) -> None:
+    ada.delete()
+    row = Revocation.objects.get()
+    assert row.issued_before is not None
+    assert is_revoked(Principal(user_id="ada", claims={"iat": int(row.issued_before.timestamp())}))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_is_announced_once_whatever_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[object] = []
+    monkeypatch.setattr(rules, "send_to_topic_sync", lambda *told: announced.append(told))
+    with transaction.atomic():
+        for number in range(5):
+            User.objects.create_user(f"user {number}")
+        User.objects.filter(username__startswith="user").delete()
+    assert len(rows()) == 5
+    assert len(announced) == 1
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda user: user.save(),
@@ -128,7 +187,8 @@ def test_logging_out_again_and_again_keeps_one_row(ada: User) -> None:
     last = Revocation.objects.get()
     assert last.issued_before is not None
     assert first.issued_before is not None
-    assert last.issued_before > first.issued_before
+    assert last.issued_before >= first.issued_before
+    assert last.pk != first.pk
 
 
 def test_what_settings_leave_out_takes_nothing_back(ada: User, settings: Any) -> None:

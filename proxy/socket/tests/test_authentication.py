@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -21,6 +22,8 @@ from proxy.core.credentials import Credentials
 from proxy.core.errors import AuthenticationFailed, NotFound, TokenExpired
 from proxy.core.limits import ConnectionLimits, LinkLimits, Rate
 from proxy.core.principal import Principal
+from proxy.core.revoking import Revoked
+from proxy.core.routes import Subject
 from proxy.tests.world import World, settle
 
 
@@ -52,6 +55,22 @@ async def test_a_route_sees_the_token_and_the_path_and_its_answer_is_who_the_lin
     (shown,) = asked
     assert (shown.token, shown.params, shown.client_address) == ("secret", {"session": "s1"}, "192.0.2.1")
     assert "secret" not in repr(shown)
+    await settle(world, redis)
+
+
+async def test_what_is_taken_back_while_a_link_is_dialled_ends_it(world: World, redis: Redis) -> None:
+    """A route has vouched for the client before, and no look of the node's comes after."""
+    asking(world, lambda: Principal(user_id="agent-1"))
+
+    def takes_back(subject: Subject) -> None:  # between the question who it is and the accept
+        world.node.rules.revocations._revocations.add([Revoked("agent-1", "", time.time())])
+
+    world.route = replace(world.route, authorize=takes_back)
+    async with world.client() as client:
+        loop, heard = asyncio.get_running_loop(), b""
+        while more := await loop.sock_recv(client, 65536):
+            heard += more
+    assert b"token revoked" in heard
     await settle(world, redis)
 
 
