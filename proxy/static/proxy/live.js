@@ -1,11 +1,14 @@
 // Keeps a page of admin current, and says when it is not: it asks for the same page again every few seconds.
 import { merge, patch } from "./rows.js";
 
-const ASK_MS = 3000;
-const STALE_MS = 4000;
+const ASK_MS = 2000;
+const ASK_AT_LEAST_MS = 3000; // so that who kills a gateway reads it on its pages within five seconds
+const OPEN_MS = 2500; // so long an answer may take before the page is called stale
+const ABORT_MS = 10_000;
+const TIMES_AS_LONG = 10; // as an answer takes, is waited before the next: a page that is dear is asked for less often
 
 // What changes beside the rows.
-const PARTS = ["#gateway-summary", "#gateway-record", ".object-tools", ".paginator", "#changelist-search .quiet", "#gateway-filters"];
+const PARTS = ["#gateway-summary", "#gateway-record", ".object-tools", ".paginator", "#changelist-search .quiet", "#gateway-filters", "#changelist-form > input[name=csrfmiddlewaretoken]"];
 
 const table = () => document.querySelector("#result_list");
 const boxes = () => document.querySelectorAll("tr input.action-select");
@@ -24,6 +27,7 @@ if (bind) window.Actions = (_, options) => bind(LIVE_BOXES, options);
 
 class Freshness {
   #heardAt = Date.now();
+  #askedAt = Infinity; // while an answer is due
   #trouble = ""; // what the last answer was, if it was none
   #waiting = 0;
   #said = "";
@@ -35,18 +39,22 @@ class Freshness {
     this.draw();
   }
 
+  asked() {
+    this.#askedAt = Date.now();
+  }
+
   heard(waiting) {
-    [this.#heardAt, this.#trouble, this.#waiting] = [Date.now(), "", waiting];
+    [this.#heardAt, this.#askedAt, this.#trouble, this.#waiting] = [Date.now(), Infinity, "", waiting];
     this.draw();
   }
 
   failed(trouble) {
-    this.#trouble = trouble;
+    [this.#askedAt, this.#trouble] = [Infinity, trouble];
     this.draw();
   }
 
   get isStale() {
-    return Date.now() - this.#heardAt > STALE_MS || this.#trouble !== "";
+    return Date.now() - this.#askedAt > OPEN_MS || this.#trouble !== "";
   }
 
   draw() {
@@ -84,7 +92,7 @@ const whatIsWrong = (answer) => {
 
 async function fetched() {
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(STALE_MS) });
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(ABORT_MS) });
     const trouble = whatIsWrong(answer);
     return trouble ? { trouble } : { page: new DOMParser().parseFromString(await answer.text(), "text/html") };
   } catch {
@@ -100,10 +108,13 @@ function fill(page) {
   if (boxes().length) window.Actions?.();
 }
 
+/** Somebody points at it, is in it, or has it open: nothing in it may become something else. */
+const isUsed = (part) => part.matches(":hover, :focus-within, :has(details[open])");
+
 function show(page, mayMove) {
   for (const part of PARTS) {
     const [have, want] = [document, page].map((each) => each.querySelectorAll(part));
-    if (have.length === want.length) have.forEach((each, place) => patch(each, want[place]));
+    if (have.length === want.length) have.forEach((each, place) => isUsed(each) || patch(each, want[place]));
   }
   const fresh = page.querySelector("#result_list");
   if (!table()) return fill(page), 0;
@@ -127,14 +138,22 @@ const freshness = line && new Freshness(line, () => ask(true));
 
 async function ask(mayMove = false) {
   if (document.hidden) return;
+  freshness.asked();
   const { page, trouble } = await fetched();
-  if (trouble) freshness.failed(trouble);
-  else freshness.heard(show(page, mayMove));
+  if (trouble) return freshness.failed(trouble);
+  if (!page.querySelector("#gateway-freshness")) return freshness.failed("not answered by this page");
+  try {
+    freshness.heard(show(page, mayMove));
+  } catch {
+    location.reload(); // it is not made as this one was: another release answers
+  }
 }
 
 async function askForever() {
+  const began = Date.now();
   await ask();
-  setTimeout(askForever, ASK_MS);
+  const dear = TIMES_AS_LONG * (Date.now() - began);
+  setTimeout(askForever, Math.min(ASK_AT_LEAST_MS, Math.max(ASK_MS, dear)));
 }
 
 if (freshness) {
