@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from operator import attrgetter
 from typing import Any
 
 from django import forms
@@ -66,16 +67,21 @@ class Hit:
         return self.is_wide or self.links >= MANY_LINKS
 
 
-def blocks_of(user_id: str, address: str) -> list[Block]:
-    """Those that keep out a client of that user from that address now, the newest first."""
+def blocks_of(user_id: str, address: str) -> tuple[list[Block], bool]:
+    """Those that keep out a client of that user from that address now, and whether that may not be all.
+
+    The user's own are all looked at, of those of networks alone the newest `MOST_BLOCKS`.
+    """
     now = timezone.now()
     holding = Block.objects.filter(Q(until=None) | Q(until__gt=now)).select_related("created_by")
-    may_match = holding.filter(Q(user_id__in={user_id, ""}))[:MOST_BLOCKS]
-    return [
+    own = list(holding.filter(user_id=user_id)) if user_id else []
+    networks = list(holding.filter(user_id="")[: MOST_BLOCKS + 1])
+    matching = [
         block
-        for block in may_match
+        for block in sorted(own + networks[:MOST_BLOCKS], key=attrgetter("pk"), reverse=True)
         if Blocklist([_rule(block)]).blocks(user_id=user_id, address=address, now=now.timestamp())
     ]
+    return matching, len(networks) > MOST_BLOCKS
 
 
 def since(block: Block) -> str:
@@ -92,11 +98,15 @@ class ShowsBlocks:
 
     @admin.display(description="Kept out")
     def kept_out(self, row: Any) -> str:
+        blocks, is_cut = blocks_of(row.user_id, row.client_address or "")
         lines = (
             (reverse("admin:proxy_block_change", args=[each.pk]), foreign(str(each)), since(each))
-            for each in blocks_of(row.user_id, row.client_address or "")
+            for each in blocks
         )
         shown = format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines)
+        if is_cut:
+            more = f"of networks, only the newest {MOST_BLOCKS:,} blocks were looked at"
+            return format_html("{}{}", shown, more)
         return shown or "no"
 
     @admin.display(description="Kept out")

@@ -41,6 +41,7 @@ class ConnectionAdmin(KickActions, ShowsBlocks, ReadOnlyAdmin):
     list_display_links = ["state", "who"]
     list_filter = [
         filters.LiveFilter,
+        filters.UserFilter,
         filters.RouteFilter,
         filters.TopicFilter,
         filters.NodeFilter,

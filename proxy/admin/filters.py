@@ -11,7 +11,8 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from proxy.core.causes import refused_words_of, words_of
+from proxy.core.causes import WORDS, Cause, refused_words_of
+from proxy.core.human import visible
 from proxy.models import CLOSED_BY, Connection, Node
 
 RECENT_ROWS = 2_000
@@ -22,6 +23,18 @@ class ListFilter(admin.SimpleListFilter):
     """A menu above the list: what is chosen shows, the choices open."""
 
     template = "admin/proxy/filter.html"
+
+
+class UserFilter(ListFilter):
+    """One user's rows alone, while a search finds all whose ids begin so. Offered once it is asked for."""
+
+    title = parameter_name = "user"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(self.value() or "", visible(self.value() or ""))] if self.value() else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(user_id=self.value()) if self.value() else queryset
 
 
 class LiveFilter(ListFilter):
@@ -100,19 +113,26 @@ class RunningFilter(ListFilter):
         return queryset.filter(stopped_at__isnull=self.value() != "stopped")
 
 
-class CauseFilter(RecentValuesFilter):
+class CauseFilter(ListFilter):
+    """Why connections have ended: all causes there are, since live ones, which come first, have none."""
+
     title = parameter_name = "cause"
 
-    def in_words(self, cause: str) -> str:
-        return words_of(cause)
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        own = [(cause.value, WORDS[cause]) for cause in Cause]
+        other = self.value() and self.value() not in set(Cause)
+        return [*own, (str(self.value()), str(self.value()))] if other else own
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        """Closed ones, as those with a cause are: else PostgreSQL does not take the index for it."""
+        return queryset.filter(cause=self.value(), closed_at__isnull=False) if self.value() else queryset
+
+
+class RefusalCauseFilter(RecentValuesFilter):
+    title = parameter_name = "cause"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(value, self.in_words(value)) for value, _ in super().lookups(request, model_admin)]
-
-
-class RefusalCauseFilter(CauseFilter):
-    def in_words(self, cause: str) -> str:
-        return refused_words_of(cause)
+        return [(value, refused_words_of(value)) for value, _ in super().lookups(request, model_admin)]
 
 
 class ClosedByFilter(ListFilter):

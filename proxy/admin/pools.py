@@ -51,8 +51,8 @@ class PoolMemberAdmin(DrainButtons, CheckedAdmin):
         js = [Script("proxy/live.js", type="module")]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """To drain has a permission of its own, in the form as by the buttons of the list."""
-        return () if self.has_drain_permission(request) else ("draining", "move_seconds")
+        """The buttons of the list drain: they say what it does, ask for a reason, and have a permission."""
+        return ("draining", "move_seconds")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):

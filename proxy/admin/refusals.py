@@ -28,7 +28,7 @@ class RefusalAdmin(ShowsBlocks, ReadOnlyAdmin):
     """The last first. Every column and search stays on an index (docs/admin.md)."""
 
     list_display = ["at", "why", "who", "route_and_path", "address"]
-    list_filter = [filters.RefusalCauseFilter, filters.RouteFilter]
+    list_filter = [filters.UserFilter, filters.RefusalCauseFilter, filters.RouteFilter]
     sortable_by = ()
     search_fields = ["id"]  # get_search_results decides; this only shows the box
     search_help_text = "The start of a user id or e-mail address, or a whole IP address or request id."

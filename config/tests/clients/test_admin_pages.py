@@ -22,7 +22,7 @@ PAGES = (
         f"/admin/proxy/{page}"
         for page in (
             "connection/",
-            "connection/?q=ada",
+            "connection/?user=ada",
             "connection/long/change/",
             "refusal/",
             "refusal/long/change/",

@@ -115,7 +115,7 @@ def test_a_connection_leads_to_its_users_others_to_a_block_and_to_those_that_hol
     over = Block.objects.create(user_id="a&b", until=timezone.now())
 
     page = page_of(admin_client, connection)
-    assert "?q=a%26b" in page
+    assert "?user=a%26b" in page
     (block_link,) = re.findall('href="([^"]+)">Block…', page)
     assert 'value="a&amp;b"' in admin_client.get(block_link).content.decode()
     holding = [int(each) for each in re.findall(r"/admin/proxy/block/(\d+)/change/", page)]

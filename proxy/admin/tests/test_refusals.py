@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from proxy.models import Block
-from proxy.tests.rows import add_node, add_refusal
+from proxy.tests.rows import add_connection, add_node, add_refusal
 
 LIST = "/admin/proxy/refusal/"
 
@@ -56,6 +56,17 @@ def test_the_list_is_filtered_by_cause_and_route(admin_client: Client) -> None:
     assert ("ada" in page, "bob" in page, "carol" in page) == (True, False, False)
 
 
+def test_of_one_user_no_other_is_shown_whose_id_begins_so(admin_client: Client) -> None:
+    for user in ("7", "70"):
+        add_refusal(f"r{user}", user_id=user, email=f"{user}@example.com")
+        add_connection(f"c{user}", user_id=user, email=f"{user}@example.com")
+    for page in (LIST, "/admin/proxy/connection/"):
+        shown = admin_client.get(page, {"user": "7"}).content.decode()
+        assert "7@example.com" in shown
+        assert "70@example.com" not in shown
+        assert "User: <strong>7</strong>" in shown
+
+
 def test_one_in_full_says_what_the_client_does_and_which_block_holds(admin_client: Client) -> None:
     add_node()
     add_refusal("a", user_id="ada", cause="blocked", status=403, close_code=4003)
@@ -63,7 +74,7 @@ def test_one_in_full_says_what_the_client_does_and_which_block_holds(admin_clien
     page = admin_client.get(f"{LIST}a/change/").content.decode()
     assert "a block of staff keeps it out" in page
     assert f"/admin/proxy/block/{block.pk}/change/" in page
-    assert "/admin/proxy/connection/?q=ada" in page
+    assert "/admin/proxy/connection/?user=ada" in page
     assert "/admin/proxy/block/add/?user_id=ada" in page
 
 
