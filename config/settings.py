@@ -249,7 +249,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
 }
 
-# For ALLOWED_ORIGINS (proxy/http/cors.py). No cookie opens the API.
+# For ALLOWED_ORIGINS (proxy/http/cors.py), without cookies: a session of staff in admin buys tickets.
+CORS_ALLOW_CREDENTIALS = False
 CORS_URLS_REGEX = "^/api/"
 CORS_ALLOW_METHODS = ["GET", "POST", "DELETE"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type"]

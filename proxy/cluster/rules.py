@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 
 from django.conf import settings
 from django.db import transaction
@@ -22,7 +23,7 @@ from django.db.models.functions import Now
 from django.db.models.signals import post_delete, post_save
 
 from proxy.cluster.ending import end_link, hold_against
-from proxy.cluster.revocation_watch import RevocationWatch
+from proxy.cluster.revocation_watch import OVERLAP_SECONDS, RevocationWatch, renew
 from proxy.cluster.signals import ALL_NODES, RULES, send_to_topic_sync
 from proxy.core import closes
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 # A handshake waits this long for the first look at the rows, then goes on without.
 FIRST_LOOK_SECONDS = 2.0
+# A transaction that takes longer would hide what it takes back from nodes, which look for what is new.
+LATE_SECONDS = OVERLAP_SECONDS / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +218,16 @@ def _on_change(**_: object) -> None:
 
 def announce_on_commit() -> None:
     """Tell all nodes that rows have changed, once they are committed. Without Redis, only this process."""
-    waiting = transaction.get_connection().run_on_commit
-    if all(call is not _announce for _, call, _ in waiting):  # once a transaction, whatever it changes
-        transaction.on_commit(_announce)
+    waiting = (call for _, call, _ in transaction.get_connection().run_on_commit)
+    if all(getattr(call, "func", None) is not _announce for call in waiting):  # once a transaction
+        transaction.on_commit(partial(_announce, monotonic()))
 
 
-def _announce() -> None:
+def _announce(changed_at: float) -> None:
+    """`changed_at`: when the first of it was written, in seconds of the monotonic clock."""
     try:
+        if (since_seconds := monotonic() - changed_at) > LATE_SECONDS:
+            renew(within_seconds=since_seconds + 1)
         send_to_topic_sync(ALL_NODES, {"type": RULES})
     except Exception as error:  # noqa: BLE001  nodes look by themselves; staff's change must not fail for it
         logger.warning("rules: not announced, nodes will see by themselves", extra={"why": repr(error)})

@@ -63,7 +63,8 @@ def take_back(user_ids: Iterable[str], *, change: str, reason: str) -> None:
     count, first = 0, list[str]()
     with transaction.atomic():
         while some := list(islice(rest, _ROWS_AT_ONCE)):
-            Revocation.objects.filter(user_id__in=some, source=SOURCE, reason=reason).delete()
+            earlier = Revocation.objects.filter(user_id__in=some, source=SOURCE, reason=reason)
+            earlier.filter(issued_before__lte=before).delete()  # not what a host whose clock is ahead wrote
             Revocation.objects.bulk_create(
                 Revocation(user_id=user_id, issued_before=before, reason=reason, source=SOURCE)
                 for user_id in some

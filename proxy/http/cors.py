@@ -1,6 +1,6 @@
 """Pages of other sites may call the API where they may open sockets; django-cors-headers says so to browsers.
 
-No cookie counts there, so a page can do no more than whose token or key it has.
+Browsers send no cookie there (CORS_ALLOW_CREDENTIALS): a page can do no more than whose token or key it has.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,8 @@ from proxy.tables.token_permissions import rights_of_user
 from proxy.tables.token_users import token_user_id
 from proxy.tokens import access_claims, token_verifier
 
+log = logging.getLogger(__name__)
+
 SCHEMES = "Api-Key, Bearer"
 BEARER = "Bearer"
 _NOBODY = (
@@ -33,8 +36,10 @@ _NO_SUCH_KEY = "That is no API key of this gateway, or it was revoked: `manage.p
 
 
 _CALLS = UserRate(lambda: settings.API_RATE_PER_USER)
+_CALLS_OF_STAFF = UserRate(lambda: settings.API_RATE_PER_USER)  # who may be called as some player is
 _NO_USER = "This needs `Authorization: Bearer TOKEN`, with the token of a user."
 _NO_USER_NOR_STAFF = f"{_NO_USER[:-1]}; or a session of staff, with its CSRF token."
+_OTHER_USERS = "The users of tokens are not Django's here (REVOKE_ON=none): this needs the token of a user."
 _NO_KEY = "No token can be signed here (JWT_SIGNING_KEY): this needs the token of a user."
 # A link on such a token is closed with 4010 once it has expired, as on any other.
 STAFF_TOKEN_SECONDS = 900
@@ -113,26 +118,31 @@ class TokenOrStaff(UserToken):
 
     Raises:
         AuthenticationFailed and others: as UserToken.
-        PermissionDenied: no CSRF token came with the session, or no token can be signed here.
+        PermissionDenied: no CSRF token came with the session, no token can be signed here, or the users of
+            tokens are not Django's.
     """
 
     def authenticate(self, request: Request) -> tuple[User | Caller, Any]:
-        if request.headers.get("Authorization"):
-            return super().authenticate(request)[0], _shown(request)[1]
         user: Any = request._request.user
+        if _shown(request)[0] == "bearer":
+            return super().authenticate(request)[0], _shown(request)[1]
         if not (user.is_active and user.is_staff):
             raise AuthenticationFailed(_NO_USER_NOR_STAFF)
         SessionAuthentication().enforce_csrf(request)
-        _CALLS.take(token_user_id(user))
+        _CALLS_OF_STAFF.take(str(user.pk))
         token = _token_of(user)
         return _let_in(_verified(token), request.META.get("REMOTE_ADDR", "")), token
 
 
 def _token_of(staff: Any) -> str:
-    """A token of our own for a member of staff. Raises PermissionDenied: none can be signed here."""
+    """A token of our own for a member of staff. Raises PermissionDenied: there can be none here."""
+    if not settings.REVOKE_ON:
+        raise PermissionDenied(_OTHER_USERS)
     if not settings.JWT_SIGNING_KEY:
         raise PermissionDenied(_NO_KEY)
-    claims = access_claims(token_user_id(staff), seconds=STAFF_TOKEN_SECONDS, email=staff.email)
+    user_id = token_user_id(staff)
+    log.info("token signed for a session of staff", extra={"user": user_id, "staff": str(staff)})
+    claims = access_claims(user_id, seconds=STAFF_TOKEN_SECONDS, email=staff.email)
     return token_verifier().backend.encode(claims)
 
 

@@ -120,7 +120,7 @@ async def test_a_page_whose_gateway_is_gone_says_so_within_five_seconds_and_heal
         await expect(page.get_by_text("no answer for")).to_be_visible(timeout=5000)
         await expect(page.locator(".gateway-stale .gateway-live").first).to_be_visible()
         gateway.start()
-        await expect(page.get_by_text("updated")).to_be_visible()
+        await expect(page.get_by_text("updated")).to_be_visible(timeout=20_000)
 
 
 async def test_a_connections_page_shows_its_end_as_it_comes(

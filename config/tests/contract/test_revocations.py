@@ -129,6 +129,9 @@ async def test_a_node_that_redis_does_not_reach_closes_all_the_same(
                     revoked = asyncio.to_thread(far.manage, "revoke", "--jti", "lost", "--json")
                     asking = asyncio.create_task(revoked, name="revoke")
                     assert await closed(client, within_seconds=20) == (4011, "token revoked")
+                    age = "SELECT extract(epoch FROM now() - created_at) AS ago FROM proxy_revocation"
+                    (row,) = far.rows(age)
+                    assert row["ago"] < 5, "a look every two seconds, and what a busy machine takes"
                     assert json.loads((await asking).stdout).keys() == {"jti", "until"}
                     assert await echoes(other)
         finally:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from proxy.cluster.revocation_watch import (
     OVERLAP_SECONDS,
     WHOLE_SECONDS,
     RevocationWatch,
+    _tell_of_long_lives,
     is_revoked,
     shown_by,
 )
@@ -92,6 +95,48 @@ async def test_the_second_look_reads_no_more_than_what_is_new(
     for user_id in ("ada", "bob"):
         with pytest.raises(TokenRevoked):
             watch.check(user_id, shown_by(principal(user_id, iat=int(time.time()) - 1)))
+
+
+async def test_all_of_many_are_remembered(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.cluster.revocation_watch.ROWS_AT_ONCE", 2)
+    watch = RevocationWatch(executor, links=tuple)
+    for user_id in "abcde":
+        await executor.run(revoke, user=user_id)
+    await watch.look()
+    for user_id in "abcde":
+        with pytest.raises(TokenRevoked):
+            watch.check(user_id, shown_by(principal(user_id, iat=int(time.time()) - 1)))
+
+
+async def test_what_a_long_transaction_takes_back_is_new_when_it_is_committed(
+    executor: DatabaseExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 3 * OVERLAP_SECONDS])  # when it is written, when it is committed
+    monkeypatch.setattr("proxy.cluster.rules.monotonic", partial(next, clock))
+    monkeypatch.setattr("proxy.cluster.rules.send_to_topic_sync", lambda *_: None)
+    watch = RevocationWatch(executor, links=tuple)
+    await watch.look()
+
+    def revoke_in_a_long_transaction() -> None:
+        with transaction.atomic():
+            row = revoke(user="ada")
+            long_ago = datetime.now(UTC) - timedelta(seconds=2 * OVERLAP_SECONDS)
+            Revocation.objects.filter(pk=row.pk).update(created_at=long_ago)
+
+    await executor.run(revoke_in_a_long_transaction)
+    await watch.look()
+    with pytest.raises(TokenRevoked):
+        watch.check("ada", shown_by(principal("ada", iat=int(time.time()) - 1)))
+
+
+async def test_tokens_that_live_longer_than_said_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    _tell_of_long_lives.cache_clear()
+    now = int(time.time())
+    for days in (29, 31, 90):
+        shown_by(Principal(user_id="ada", claims={"iat": now}, expires_at=now + days * 86_400))
+    assert sum("JWT_LIFETIME_SECONDS" in line for line in caplog.messages) == 1
 
 
 async def test_a_row_that_was_committed_late_and_one_that_is_over_are_seen_in_the_end(

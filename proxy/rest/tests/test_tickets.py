@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,7 @@ def test_who_is_no_user_of_a_good_token_gets_none(by: Callable[[], str], status:
 
 def test_a_user_gets_no_more_than_the_rate_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_CALLS", UserRate(lambda: Rate(2, 60)))
+    monkeypatch.setattr(access, "_CALLS_OF_STAFF", UserRate(lambda: Rate(2, 60)))
     client = staff()
     assert [post(GAME, by=token("7"), path=PATH)[0] for _ in range(3)] == [201, 201, 429]
     assert [post_as(client, **csrf(client))[0] for _ in range(3)] == [201, 201, 429]
@@ -159,6 +161,30 @@ def test_a_session_of_staff_buys_one_that_stands_for_a_short_token_of_ours() -> 
     assert (principal.user_id, principal.email) == ("ada", "ada@example.org")
     assert principal.expires_at is not None
     assert 0 < principal.expires_at - datetime.now(UTC).timestamp() <= access.STAFF_TOKEN_SECONDS
+
+
+def test_staff_and_a_player_of_their_name_keep_each_other_from_no_call(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "_CALLS", UserRate(lambda: Rate(1, 60)))
+    client = staff()
+    assert [post(GAME, by=token("ada"), path=PATH)[0] for _ in range(2)] == [201, 429]
+    with caplog.at_level(logging.INFO):
+        assert post_as(client, **csrf(client))[0] == 201
+    signed = [vars(each) for each in caplog.records if "session of staff" in each.message]
+    assert [(each["user"], each["staff"]) for each in signed] == [("ada", "ada")]
+
+
+def test_a_proxys_own_login_in_front_of_admin_leaves_the_session_what_it_is() -> None:
+    client = staff()
+    assert post_as(client, Authorization="Basic YTpi", **csrf(client))[0] == 201
+
+
+def test_where_tokens_are_of_other_users_a_session_of_staff_buys_none(settings: Any) -> None:
+    settings.REVOKE_ON = frozenset()
+    client = staff()
+    status, told = post_as(client, **csrf(client))
+    assert (status, "REVOKE_ON" in told["message"]) == (403, True)
 
 
 def test_a_session_buys_nothing_without_its_csrf_token_nor_for_who_is_no_staff() -> None:
