@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from proxy import metrics
 from proxy.core.samples import DIAL_BOUNDS, Counts, Sample, added
 
-_BOUNDS = (*DIAL_BOUNDS, math.inf)
 _ANY: Mapping[str, str] = {}
 
 
@@ -40,10 +37,12 @@ class Sampler:
         before, began = read_totals(), int(time.time())
         while True:
             await asyncio.sleep(1 - time.time() % 1)
-            at, totals = int(time.time()), read_totals()
-            if at > began:
-                self._tell(sample_of(before, totals, at=began, seconds=at - began))
-                before, began = totals, at
+            at = int(time.time())
+            if at == began:  # a timer may be early by a moment: what takes longer than that is done later
+                continue
+            totals, seconds = read_totals(), max(1, at - began)  # the clock may have been set back
+            self._tell(sample_of(before, totals, at=at - seconds, seconds=seconds))
+            before, began = totals, at
 
 
 def sample_of(before: Totals, totals: Totals, *, at: int, seconds: int) -> Sample:
@@ -82,28 +81,32 @@ def _more(before: Counts, now: Counts) -> dict[str, int]:
     return added([now, {word: -count for word, count in before.items()}])
 
 
-def _counted(metric: Any, by: str, *, only: Mapping[str, str] = _ANY) -> dict[str, int]:
+def _counted(metric: Counter | Gauge, by: str, *, only: Mapping[str, str] = _ANY) -> dict[str, int]:
     """What a metric's children say, added up by one label; those alone whose labels are as `only` has."""
-    ending = "_total" if isinstance(metric, Counter) else ""  # a counter says when it was made, too
-    told = _told(metric, ending)
-    return added({labels[by]: int(value)} for labels, value in told if only.items() <= labels.items())
+    place = metric._labelnames.index(by)
+    wanted = [(metric._labelnames.index(name), value) for name, value in only.items()]
+    counted: dict[str, int] = {}
+    for labels, child in _children(metric):
+        if all(labels[each] == value for each, value in wanted):
+            counted[labels[place]] = counted.get(labels[place], 0) + int(child._value.get())
+    return {word: count for word, count in counted.items() if count}
 
 
-def _told(metric: Any, ending: str = "") -> Iterator[tuple[dict[str, str], float]]:
-    """Labels and values of what a metric tells by names of that ending."""
-    for family in metric.collect():
-        for sample in family.samples:
-            if sample.name.endswith(ending):
-                yield sample.labels, sample.value
+def _children(metric: Counter | Gauge | Histogram) -> list[tuple[Sequence[str], Any]]:
+    """With their labels' values. `collect` makes three objects of each number, which holds the loop up for
+    20 ms on a node with a hundred members; this reads what that reads, of the pinned release.
+    """
+    return list(metric._metrics.items())
 
 
 def _value(gauge: Gauge) -> float:
-    return next((value for _, value in _told(gauge)), 0.0)
+    value: float = gauge._value.get()
+    return value
 
 
 def _dials() -> tuple[int, ...]:
     """How many there were of all members together, each by the least bound that it did not exceed."""
-    up_to = [0] * len(_BOUNDS)
-    for labels, value in _told(metrics.DIAL_SECONDS, "_bucket"):
-        up_to[_BOUNDS.index(float(labels["le"]))] += int(value)
-    return tuple(more - less for less, more in pairwise([0, *up_to]))
+    counts = [
+        [int(bucket.get()) for bucket in child._buckets] for _, child in _children(metrics.DIAL_SECONDS)
+    ]
+    return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * (len(DIAL_BOUNDS) + 1)
