@@ -6,6 +6,9 @@ A connection is *busy* from its request to the end of the answer. Upgrades leave
 number of slow requests keeps them out. All together have a bound of their own, which is what the server keeps
 files for: there the oldest that is busy gives way, if none waits.
 
+Answers that are streams of events are counted apart from their first byte on: pages that listen all day would
+leave no room for requests.
+
 An application counts until it ends, whether or not its client still waits: who counted connections would run
 any number of applications, and threads, for a client that asks and hangs up.
 """
@@ -102,6 +105,7 @@ class HttpRequests:
         self._options = options
         self._probes = Buckets(Rate(options.probes_per_second_per_address, 1))
         self._running: Counter[str] = Counter()
+        self._streams = 0
 
     def refusal(self, address: str) -> TooMany | Overloaded | None:
         """Why the client at `address` may have no more now; "" is nobody's, and has no share to use up."""
@@ -125,6 +129,18 @@ class HttpRequests:
         self._running[key] -= 1
         if not self._running[key]:
             del self._running[key]
+
+    def began_stream(self, address: str) -> bool:
+        """In place of a request that `began`. False where there are too many: it stays a request."""
+        if self._streams >= self._options.max_http_streams:
+            return False
+        self._streams += 1
+        self.ended(address)
+        return True
+
+    def ended_stream(self) -> None:
+        """To be called once for each that could begin."""
+        self._streams -= 1
 
     def _key(self, address: str) -> str:
         return share_key(address, self._options.trusted_proxies)

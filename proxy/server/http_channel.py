@@ -111,7 +111,7 @@ class GatewayChannel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         self.factory.connections.ended_request(self)
-        self._unsent_bytes_before = self._unsent_bytes()
+        self._unsent_bytes_before = self.unsent_bytes()
         super().requestDone(request)
         if not self.persistent:  # Twisted would wait for good for who does not read the answer
             self.setTimeout(self.factory.timeOut)
@@ -121,13 +121,13 @@ class GatewayChannel(HTTPChannel):
             self.transport.abortConnection()
         elif self._in_request:
             self._refuse(408, "The request did not come in time.", counted="late")
-        elif 0 < self._unsent_bytes() < self._unsent_bytes_before:
-            self._unsent_bytes_before = self._unsent_bytes()
+        elif 0 < self.unsent_bytes() < self._unsent_bytes_before:
+            self._unsent_bytes_before = self.unsent_bytes()
             self.setTimeout(self.factory.timeOut)  # slow, but it reads
         else:
             super().timeoutConnection()
 
-    def _unsent_bytes(self) -> int:
+    def unsent_bytes(self) -> int:
         """What of the answers is still ours to send; 0 on TLS, where nobody says."""
         transport = self.transport
         if not isinstance(transport, tcp.Connection):

@@ -15,8 +15,10 @@ from proxy.core.heads import CONTROL_BYTES
 from proxy.core.refusals import RefusalAnswer, refusal, refusal_of
 from proxy.server import access_log, upgrade
 from proxy.server.counting import count_refusal
+from proxy.server.event_streams import EventStream
 
 _NOT_FROM_CLIENTS = b"Daphne-Root-Path"
+_EVENTS = b"text/event-stream"
 
 
 class GatewayRequest(WebRequest):
@@ -24,6 +26,8 @@ class GatewayRequest(WebRequest):
 
     client: Any
     host: Any
+    # Of an answer that is a stream of events: how much of it had gone out when some last did.
+    _stream: EventStream | None = None
 
     def process(self) -> Any:
         self.requestHeaders.removeHeader(_NOT_FROM_CLIENTS)
@@ -96,6 +100,33 @@ class GatewayRequest(WebRequest):
         headers = [*refused.headers, (b"content-security-policy", b"default-src 'none'"), length]
         self.handle_reply({"type": "http.response.start", "status": refused.status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": refused.body})
+
+    def handle_reply(self, message: Any) -> None:
+        super().handle_reply(message)
+        if message["type"] != "http.response.start" or self.is_probe or not self._says_events():
+            return
+        if self.server.http_requests.began_stream(self.client_address):
+            self._stream = EventStream(self.server.options, now=self.server.loop.time())
+
+    def _says_events(self) -> bool:
+        types = self.responseHeaders.getRawHeaders(b"content-type", ())
+        return any(bytes(each).startswith(_EVENTS) for each in types)
+
+    def uncount(self) -> None:
+        """Its application has ended."""
+        if self._stream is None:
+            self.server.http_requests.ended(self.client_address)
+        else:
+            self.server.http_requests.ended_stream()
+
+    def check_timeouts(self) -> None:
+        """A stream takes as long as it likes, if its client reads."""
+        if self._stream is None:
+            super().check_timeouts()
+        elif self.channel is not None:
+            unsent_bytes = self.channel.unsent_bytes()
+            if self._stream.is_stalled(self.sentLength, unsent_bytes, now=self.server.loop.time()):
+                self.channel.give_way()
 
     def handle_exception(self, exception: BaseException) -> None:
         """A 500, or, when the answer has begun, its end in the middle: nobody may take it for whole."""

@@ -47,6 +47,9 @@ class ServerOptions:
     `max_http_connections` bounds connections without a request, `max_http_requests` applications that work
     on one, whether or not anybody waits for it; upgrades count as neither. `trusted_proxies` have no bound
     per address: the requests that they pass on count for the clients that they name.
+    `max_http_streams` bounds answers of Server-Sent Events that are under way beside those: they take as long
+    as they like, but end when their client has read nothing of what waits for `stream_stall_seconds`, or more
+    than `max_stream_bytes` wait.
     Under `body_paths` a request may have a body. `probe_paths` are answered from memory, so that an answer
     costs hardly more than a refusal: those are served however many requests are under way, but no faster than
     `probes_per_second_per_address`; more of them wait for their turn. Paths are as the client wrote them.
@@ -59,6 +62,9 @@ class ServerOptions:
     max_http_requests: int = 200
     max_http_requests_per_address: int = 50
     probes_per_second_per_address: float = 50.0
+    max_http_streams: int = 100
+    max_stream_bytes: int = 4 << 20
+    stream_stall_seconds: float = 15.0
     trusted_proxies: tuple[Network, ...] = ()
     drain_seconds: float = 30.0
     head_timeout_seconds: float = 10.0

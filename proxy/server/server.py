@@ -218,13 +218,13 @@ class GatewayServer(Server):
         running = self.connections.get(protocol, {}).get("application_instance")
         if running is not None:
             if isinstance(protocol, GatewayRequest) and not protocol.is_probe:
-                self._count(running, protocol.client_address)
+                self._count(running, protocol)
             running.add_done_callback(lambda _: self._on_http_application_end(protocol))
         return queue
 
-    def _count(self, running: asyncio.Future[Any], client_address: str) -> None:
-        self.http_requests.began(client_address)
-        running.add_done_callback(lambda _: self.http_requests.ended(client_address))
+    def _count(self, running: asyncio.Future[Any], request: GatewayRequest) -> None:
+        self.http_requests.began(request.client_address)
+        running.add_done_callback(lambda _: request.uncount())
 
     def _on_http_application_end(self, protocol: Any) -> None:
         """At once what Daphne's application_checker would do up to a second later."""

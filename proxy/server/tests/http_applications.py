@@ -85,6 +85,20 @@ async def http_stream(scope, receive, send, query):
     await asyncio.Event().wait()
 
 
+async def http_events(scope, receive, send, query):
+    """A stream of events, the first of them so large, until its client is gone."""
+    count("events")
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"x" * int(query.get("first", 0)), "more_body": True})
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+            await asyncio.sleep(0.1)
+    finally:
+        count("events_ended")
+
+
 async def http_begin_and_raise(scope, receive, send, query):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"first", "more_body": True})

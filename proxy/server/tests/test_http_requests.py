@@ -10,8 +10,14 @@ from proxy.server.options import ServerOptions
 
 
 def book(*, proxies: tuple[Network, ...] = ()) -> HttpRequests:
-    options = ServerOptions(max_http_requests=3, max_http_requests_per_address=2, trusted_proxies=proxies)
-    return HttpRequests(options)
+    return HttpRequests(
+        ServerOptions(
+            max_http_requests=3,
+            max_http_requests_per_address=2,
+            max_http_streams=2,
+            trusted_proxies=proxies,
+        )
+    )
 
 
 def refused(requests: HttpRequests, address: str) -> str | None:
@@ -48,6 +54,19 @@ def test_a_proxy_that_names_nobody_and_a_unix_socket_have_no_share_of_their_own(
         assert refused(requests, address) is None
         requests.began(address)
     assert refused(requests, "10.0.0.1") == refused(requests, "") == "overloaded"
+
+
+def test_a_stream_is_no_request_from_its_beginning_on_as_long_as_there_are_few() -> None:
+    requests, address = book(), "192.0.2.1"
+    for began in (True, True, False):
+        requests.began(address)
+        assert requests.began_stream(address) is began
+    assert refused(requests, address) is None
+    requests.began(address)
+    assert refused(requests, address) == "too_many_http_per_ip"  # the one that is still a request, and this
+    requests.ended_stream()
+    assert requests.began_stream(address)
+    assert refused(requests, address) is None
 
 
 def test_probes_beyond_the_rate_wait_until_there_is_room_for_more_than_one() -> None:
