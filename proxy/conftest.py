@@ -32,6 +32,7 @@ WRITTEN = (
         "proxy_waitingevent",
         "proxy_outgoingevent",
         "proxy_turn",
+        "proxy_minute",
         "proxy_apikey",
     ),
     *("django_admin_log", "django_session", "auth_user", "auth_group", "axes_accessattempt"),

@@ -22,6 +22,7 @@ from proxy.cluster.asking import Answering
 from proxy.cluster.catching_up import CatchingUp
 from proxy.cluster.closing import Closings, end_if_live, tell_replaced
 from proxy.cluster.comings import Comings
+from proxy.cluster.figures import Figures
 from proxy.cluster.kick_watch import KickWatch
 from proxy.cluster.presence import Roll
 from proxy.cluster.publishing import encode_event
@@ -117,6 +118,7 @@ class GatewayNode:
         self.hub = self._make_hub()
         self.catching_up = CatchingUp(get_channel_layer(), self.hub)
         self.subscriber, self.commands = _redis_for_all(settings.REDIS_URL)
+        self.figures = self._make_figures()
         self.tracing = _tracing(self.node_id) if settings.TRACES_ENDPOINT else None
 
     def _make_recorder(self) -> Recorder:
@@ -158,6 +160,16 @@ class GatewayNode:
             replace=self._replace,
             replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
             run_script=_script_in_redis() if settings.REDIS_URL else None,
+        )
+
+    def _make_figures(self) -> Figures:
+        return Figures(
+            self.commands,
+            settings.REDIS_URL,
+            self.database,
+            node_id=self.node_id,
+            name=self.heart.name,
+            state=lambda: "draining" if self.door.draining else "running",
         )
 
     async def start(self) -> None:
@@ -205,6 +217,7 @@ class GatewayNode:
     def _work_with_nodes(self) -> Iterator[tuple[str, Work]]:
         """What speaks to others, by the channel layer or the Redis."""
         yield "hub", self.hub.run
+        yield from self.figures.work()
         yield "answers", self.answering.run
         if self.comings.is_wanted:
             yield "comings", self.comings.run

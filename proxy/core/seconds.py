@@ -31,6 +31,8 @@ class NodeSample:
         end = self.sample.at + self.sample.seconds
         if abs(heard_at - end) > CLOCKS_DIFFER_SECONDS:
             end = int(heard_at)
+        elif self.sample.seconds == 1:
+            return self
         return replace(self, sample=replace(self.sample, at=end - 1, seconds=1))
 
     def told(self) -> dict[str, Any]:

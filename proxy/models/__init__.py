@@ -3,6 +3,7 @@
 from proxy.models.connections import CLOSED_BY, Connection, Node, Refusal
 from proxy.models.keeping_out import Block, Kick, KickReport, Revocation, remembered_until
 from proxy.models.keys import ApiKey
+from proxy.models.minutes import Minute
 from proxy.models.pool_members import MemberReport, PoolMember
 from proxy.models.waiting import OutgoingEvent, Turn, WaitingEvent
 
@@ -14,6 +15,7 @@ __all__ = [
     "Kick",
     "KickReport",
     "MemberReport",
+    "Minute",
     "Node",
     "OutgoingEvent",
     "PoolMember",

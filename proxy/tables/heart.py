@@ -56,6 +56,11 @@ class NodeHeart:
         self._reap_after = 0.0
 
     @property
+    def name(self) -> str:
+        """By which staff know the node."""
+        return str(self._node)
+
+    @property
     def beating(self) -> bool:
         """True while the database takes our heartbeats; False before the first, and when one is overdue."""
         if self._beaten_at is None or self._away:
