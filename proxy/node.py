@@ -246,6 +246,7 @@ class GatewayNode:
     async def stop(self, *, deadline_seconds: float = 8.0) -> None:
         """Wait for links that are ending, write what the record still lacks, and leave."""
         self.door.draining = True
+        self.figures.live.end()
         if not await self._links_end_within(deadline_seconds / 2):
             logger.warning("links do not end and are cut", extra={"links": len(self.links)})
             for link in tuple(self.links.values()):

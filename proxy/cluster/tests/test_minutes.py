@@ -1,14 +1,18 @@
-"""Each minute is one row, whoever writes it and however many nodes there are."""
+"""Each minute is one row, whoever writes it and however many nodes there are; charts go on where rows end."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from config.testing.servers import ValkeyServer
+from proxy.cluster.charts import Charts
+from proxy.cluster.live import LiveSeconds
 from proxy.cluster.minutes import TURN, MinuteWriter
 from proxy.cluster.samples import RedisSamples
 from proxy.cluster.tests.telling import samples_in, tell
@@ -64,3 +68,20 @@ async def test_rows_are_written_over_and_a_month_of_them_is_kept(executor: Datab
     assert [row.bytes_in for row in await executor.run(written)] == [1, 3]
     assert await executor.run(minutes.newest) == at
     await executor.run(minutes.write, [])
+
+
+async def test_a_chart_goes_on_where_the_rows_end(
+    samples: RedisSamples, executor: DatabaseExecutor, valkey: ValkeyServer, began: int
+) -> None:
+    hour = began - 3_000
+    await executor.run(minutes.write, [Sample(at=hour + 60 * each, opens={"game": 7}) for each in range(51)])
+    tell(valkey, range(began, began + 180), opens=2)  # the first minute is a row already
+    live = LiveSeconds(samples)
+    running = asyncio.create_task(live.run(), name="live")
+    await live.caught_up(within_seconds=20)
+    series = await Charts(live).series("1h")
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    opens = dict(zip(series["at"], series["opens"], strict=True))
+    assert [opens[began + 60 * each] for each in (-1, 0, 1, 2, 3)] == [7, 7, 240, 240, None]
