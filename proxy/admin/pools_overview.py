@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import transaction
 
@@ -53,6 +54,12 @@ class MemberView:
     @property
     def css_class(self) -> str:
         return _CSS.get(self.state, "gateway-late")
+
+    @property
+    def down_since(self) -> datetime | None:
+        """Since when the first node that sees it down does; None where no node says."""
+        down = (report for report in self.reports if _CSS.get(report.state) == "gateway-down")
+        return min((report.since for report in down if report.since is not None), default=None)
 
     @property
     def takes_new_links(self) -> bool:

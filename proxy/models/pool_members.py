@@ -61,6 +61,8 @@ class MemberReport(models.Model):
     pool = models.CharField(max_length=64)
     url = models.CharField(max_length=255)
     state = models.CharField(max_length=16)
+    # Since when that is so, by the database; None: nodes of the release before do not say.
+    since = models.DateTimeField(null=True)
     breaker = models.CharField(max_length=16)
     links = models.PositiveIntegerField(default=0)
     dial_ms = models.FloatField(null=True)

@@ -19,7 +19,7 @@ REPORT_SECONDS = 2.0
 STEADY_SECONDS = 10.0
 GONE_SECONDS = 3 * STEADY_SECONDS
 FAILING, NOT_TRIED = "failing", "not tried yet"
-_FIELDS = ["state", "breaker", "links", "dial_ms", "last_error", "updated_at"]
+_FIELDS = ["state", "since", "breaker", "links", "dial_ms", "last_error", "updated_at"]
 
 
 class MemberReporter:
@@ -73,7 +73,16 @@ def _values(row: MemberReport) -> tuple[object, ...]:
 def write_reports(rows: list[MemberReport]) -> None:
     """Upsert `rows`, and delete what nobody has confirmed for a while."""
     if rows:
+        _keep_since(rows)
         MemberReport.objects.bulk_create(
             rows, update_conflicts=True, unique_fields=["node", "pool", "url"], update_fields=_FIELDS
         )
     MemberReport.objects.filter(updated_at__lt=Now() - timedelta(seconds=GONE_SECONDS)).delete()
+
+
+def _keep_since(rows: list[MemberReport]) -> None:
+    """A state that is what it was is so since when it was; any other, since now."""
+    before = MemberReport.objects.filter(node=rows[0].node_id).values_list("pool", "url", "state", "since")
+    known = {(pool, url, state): since for pool, url, state, since in before}
+    for row in rows:
+        row.since = known.get((row.pool, row.url, row.state)) or Now()
