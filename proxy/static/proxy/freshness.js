@@ -1,0 +1,84 @@
+// How old the page is that somebody looks at: asks for it again, and says when nobody answers.
+export const ASK_MS = 2000;
+const ASK_AT_LEAST_MS = 3000; // so that who kills a gateway reads it on its pages within five seconds
+const OPEN_MS = 2500; // so long an answer may take before the page is called stale
+const ABORT_MS = 10_000;
+const TIMES_AS_LONG = 10; // as an answer takes, is waited before the next: a page that is dear is asked for less often
+
+export const pauseAfter = (tookMs) => Math.min(ASK_AT_LEAST_MS, Math.max(ASK_MS, TIMES_AS_LONG * tookMs));
+
+/** What a page says of its age: in `line`, of `templates/admin/proxy/freshness.html`. */
+export class Freshness {
+  #held;
+  #heardAt = Date.now();
+  #askedAt = Infinity; // while an answer is due
+  #trouble = ""; // what the last answer was, if it was none
+  #waiting = 0;
+  #said = "";
+
+  /** `held` answers how many rows somebody has ticked, so that none moves. */
+  constructor(line, { showWaiting, held = () => 0 }) {
+    this.#held = held;
+    [this.age, this.more, this.spoken] = line.children;
+    this.more.addEventListener("click", showWaiting);
+    setInterval(() => this.draw(), 500);
+    this.draw();
+  }
+
+  asked() {
+    this.#askedAt = Date.now();
+  }
+
+  heard(waiting) {
+    [this.#heardAt, this.#askedAt, this.#trouble, this.#waiting] = [Date.now(), Infinity, "", waiting];
+    this.draw();
+  }
+
+  failed(trouble) {
+    [this.#askedAt, this.#trouble] = [Infinity, trouble];
+    this.draw();
+  }
+
+  get isStale() {
+    return Date.now() - this.#askedAt > OPEN_MS || this.#trouble !== "";
+  }
+
+  draw() {
+    const seconds = Math.round((Date.now() - this.#heardAt) / 1000);
+    const held = this.#held();
+    const pause = held && !this.isStale ? `, rows stay in place while ${held} ${held === 1 ? "is" : "are"} ticked` : "";
+    const trouble = this.#trouble || (this.isStale ? "no answer" : "");
+    this.age.textContent = trouble ? `${trouble} for ${seconds} s` : `updated ${seconds} s ago${pause}`;
+    this.more.hidden = this.#waiting === 0 || this.isStale;
+    this.more.textContent = `${this.#waiting} new`;
+    document.body.classList.toggle("gateway-stale", this.isStale);
+    this.#say(trouble);
+  }
+
+  /** To who listens, only what has changed: not each second. */
+  #say(trouble) {
+    const now = trouble || (this.#waiting ? `${this.#waiting} new` : "");
+    if (now === this.#said) return;
+    this.spoken.textContent = now || "up to date";
+    this.#said = now;
+  }
+}
+
+const whatIsWrong = (answer) => {
+  if (answer.redirected && new URL(answer.url).pathname.endsWith("/login/")) return "logged out";
+  if (answer.redirected) return "moved";
+  return answer.ok ? "" : `answered ${answer.status}`;
+};
+
+/** This page as it is now, or what is wrong. */
+export async function fetched() {
+  try {
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(ABORT_MS) });
+    const trouble = whatIsWrong(answer);
+    if (trouble) return { trouble };
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return page.querySelector("#gateway-freshness") ? { page } : { trouble: "not answered by this page" };
+  } catch {
+    return { trouble: "no answer" };
+  }
+}
