@@ -169,7 +169,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 # --- Django -----
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "proxy.site.GatewayAdminConfig",  # django.contrib.admin, with pages of the gateway
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

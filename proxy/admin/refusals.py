@@ -136,4 +136,8 @@ def lately(*, minutes: int) -> dict[str, Any]:
     rows = Refusal.objects.filter(refused_at__gte=since).order_by().values_list("cause")
     counted = sorted(rows.annotate(times=Sum("times")), key=lambda row: -row[1])
     causes = [(cause, refused_words_of(cause), times) for cause, times in counted]
-    return {"times": sum(times for *_, times in causes), "causes": causes[:MOST_CAUSES]}
+    return {
+        "times": sum(times for *_, times in causes),
+        "causes": causes[:MOST_CAUSES],
+        "by_cause": dict(counted),
+    }

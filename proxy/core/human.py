@@ -48,6 +48,12 @@ def milliseconds(seconds: float) -> str:
     return f"{amount:.1f} ms" if amount < 10 else f"{amount:,.0f} ms"
 
 
+def rate(a_second: float) -> str:
+    """How many a second: `0/s`, `0.04/s`, `3.1/s`, `1,200/s`."""
+    digits = 0 if a_second >= 10 else 1 if a_second >= 1 else 2
+    return f"{a_second:,.{digits}f}/s" if a_second else "0/s"
+
+
 # What turns the direction of the text around it, or shows as nothing at all. Joiners stay: emoji need them.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 

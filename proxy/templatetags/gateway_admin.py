@@ -8,7 +8,8 @@ from django import template
 from django.utils import timezone
 
 from proxy.admin.pages import foreign
-from proxy.core.human import duration
+from proxy.core.human import duration as in_words
+from proxy.core.human import rate as rate_in_words
 
 register = template.Library()
 
@@ -16,10 +17,28 @@ register = template.Library()
 @register.filter
 def age(at: datetime) -> str:
     """How long ago `at` was: `3m 07s`."""
-    return duration((timezone.now() - at).total_seconds())
+    return in_words((timezone.now() - at).total_seconds())
 
 
 @register.filter(name="foreign")
 def show_foreign(text: str, otherwise: str = "-") -> str:
     """Text that a client or a token chose."""
     return foreign(text, otherwise=otherwise)
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    """`3m 07s`."""
+    return in_words(seconds)
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """`12,345`."""
+    return f"{number:,}"
+
+
+@register.filter
+def rate(a_second: float) -> str:
+    """`3.1/s`."""
+    return rate_in_words(a_second)

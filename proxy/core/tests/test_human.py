@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.core.human import counted, duration, one_line, size, visible
+from proxy.core.human import counted, duration, one_line, rate, size, visible
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,14 @@ from proxy.core.human import counted, duration, one_line, size, visible
 )
 def test_sizes_read_short(size_bytes: int, text: str) -> None:
     assert size(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("a_second", "text"),
+    [(0, "0/s"), (0.043, "0.04/s"), (3.14, "3.1/s"), (10, "10/s"), (1200.4, "1,200/s")],
+)
+def test_rates_read_short(a_second: float, text: str) -> None:
+    assert rate(a_second) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""Live, the first page of admin: a verdict, figures, charts; who came, who left and who was turned away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from proxy.admin.live_facts import facts_of, node_views
+from proxy.admin.live_figures import in_words, look
+from proxy.admin.live_marks import marks_since
+from proxy.admin.live_rows import Range, just_left, on_now, totals, turned_away
+from proxy.admin.pools_overview import pool_views
+from proxy.admin.refusals import lately
+from proxy.core.causes import REFUSED, WORDS
+from proxy.core.verdict import Facts, Level, verdict
+
+MINUTES = 5
+SPANS = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+}
+# As staff know states by colours from the other pages.
+_DOTS = {Level.WELL: "gateway-live", Level.LOOK: "gateway-late", Level.BAD: "gateway-down"}
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Needs `proxy.view_connection`; refusals, nodes and members have permissions of their own.
+
+    What is counted of all is shown to all who see the page. Eight queries, whatever there is to show.
+    """
+    if not request.user.has_perm("proxy.view_connection"):
+        raise PermissionDenied
+    chosen = _range(request)
+    seen, nodes, pools, refused = look(), node_views(), pool_views(), lately(minutes=MINUTES)
+    facts = facts_of(nodes, pools, refused["by_cause"], minutes=MINUTES, seen=seen)
+    names = {node.id: node.name for node in nodes}
+    context = {
+        **admin.site.each_context(request),
+        "title": "Live",
+        "zone": timezone.get_current_timezone_name(),
+        "spans": list(SPANS),
+        "words": {"closes": WORDS, "refusals": REFUSED},
+        "range": chosen,
+        "nodes": nodes,
+        "pools": [pool for pool in pools if pool.members],
+        "refused": refused,
+        "minutes": MINUTES,
+        "totals": totals(),
+        "figures": in_words(seen.second),
+        **_verdict(facts),
+        "on_now": on_now(chosen, names),
+        "just_left": just_left(chosen, names),
+        "turned_away": turned_away(chosen) if request.user.has_perm("proxy.view_refusal") else [],
+    }
+    return TemplateResponse(request, "admin/proxy/live/page.html", context)
+
+
+def marks(request: HttpRequest) -> HttpResponse:
+    """`{"marks": [{"at", "kind", "words"}]}`: what happened in `?span=`, the first first."""
+    if not request.user.has_perm("proxy.view_connection"):
+        raise PermissionDenied
+    span = SPANS.get(request.GET.get("span", "15m"))
+    if span is None:
+        raise BadRequest(f"span is one of {', '.join(SPANS)}")
+    found = marks_since(timezone.now() - span, may=request.user.has_perm)
+    return JsonResponse({"marks": [mark.told() for mark in found]})
+
+
+def _verdict(facts: Facts) -> dict[str, Any]:
+    found = verdict(facts)
+    first, *others = found.sentences
+    return {"level": found.level.word, "dot": _DOTS[found.level], "first": first, "others": others}
+
+
+def _range(request: HttpRequest) -> Range | None:
+    """What time was chosen on a chart, in whole Unix seconds. Raises BadRequest for half of a range."""
+    said = [request.GET[name] for name in ("since", "until") if name in request.GET]
+    if not said:
+        return None
+    try:
+        since, until = (datetime.fromtimestamp(int(each), UTC) for each in said)
+    except (ValueError, OverflowError, OSError):
+        raise BadRequest("since and until are Unix seconds") from None
+    return Range(min(since, until), max(since, until))
