@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
@@ -15,6 +17,7 @@ from proxy.admin.live_facts import facts_of, node_views
 from proxy.admin.live_figures import in_words, look
 from proxy.admin.live_marks import marks_since
 from proxy.admin.live_rows import Range, just_left, on_now, totals, turned_away
+from proxy.admin.live_shared import Shared
 from proxy.admin.pools_overview import pool_views
 from proxy.admin.refusals import lately
 from proxy.core.causes import REFUSED, WORDS
@@ -27,6 +30,12 @@ SPANS = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
 }
+# What scripts send with what they ask for again: they need no navigation around it.
+ASKED_AGAIN = "X-Asked-Again"
+_PAGE, _BARE = "admin/proxy/live/page.html", "admin/proxy/live/bare.html"
+# Whoever may see the same gets the same; nothing on the page is of one person.
+_PERMISSIONS = ("proxy.view_refusal", "proxy.view_node", "proxy.view_poolmember")
+_shared = Shared()
 # As staff know states by colours from the other pages.
 _DOTS = {Level.WELL: "gateway-live", Level.LOOK: "gateway-late", Level.BAD: "gateway-down"}
 
@@ -38,12 +47,22 @@ def page(request: HttpRequest) -> HttpResponse:
     """
     if not request.user.has_perm("proxy.view_connection"):
         raise PermissionDenied
-    chosen = _range(request)
+    chosen, has_perm = _range(request), request.user.has_perm
+    if ASKED_AGAIN not in request.headers:
+        context = {**admin.site.each_context(request), **_context(chosen, has_perm)}
+        return TemplateResponse(request, _PAGE, {**context, "frame": "admin/base_site.html"})
+
+    def make() -> str:
+        return render_to_string(_PAGE, {**_context(chosen, has_perm), "frame": _BARE}, request)
+
+    key = tuple(has_perm(each) for each in _PERMISSIONS)
+    return HttpResponse(make() if chosen else _shared.get(key, make))
+
+
+def _context(chosen: Range | None, has_perm: Callable[[str], bool]) -> dict[str, Any]:
     seen, nodes, pools, refused = look(), node_views(), pool_views(), lately(minutes=MINUTES)
-    facts = facts_of(nodes, pools, refused["by_cause"], minutes=MINUTES, seen=seen)
     names = {node.id: node.name for node in nodes}
-    context = {
-        **admin.site.each_context(request),
+    return {
         "title": "Live",
         "zone": timezone.get_current_timezone_name(),
         "spans": list(SPANS),
@@ -55,12 +74,11 @@ def page(request: HttpRequest) -> HttpResponse:
         "minutes": MINUTES,
         "totals": totals(),
         "figures": in_words(seen.second),
-        **_verdict(facts),
+        **_verdict(facts_of(nodes, pools, refused["by_cause"], minutes=MINUTES, seen=seen)),
         "on_now": on_now(chosen, names),
         "just_left": just_left(chosen, names),
-        "turned_away": turned_away(chosen) if request.user.has_perm("proxy.view_refusal") else [],
+        "turned_away": turned_away(chosen) if has_perm("proxy.view_refusal") else [],
     }
-    return TemplateResponse(request, "admin/proxy/live/page.html", context)
 
 
 def marks(request: HttpRequest) -> HttpResponse:

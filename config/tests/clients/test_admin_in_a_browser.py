@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 from websockets.asyncio.server import ServerConnection
 
 from config.testing.gateway import Gateway, issue
@@ -20,6 +20,8 @@ from django.contrib.auth.models import User
 User.objects.create_superuser("ada", password="{PASSWORD}")
 """
 CONNECTIONS = "/admin/proxy/connection/"
+LIVE = "/admin/proxy/live/"
+SOON_MS = 30_000  # where how soon is not the question
 
 pytestmark = pytest.mark.clients
 
@@ -142,3 +144,101 @@ async def test_who_is_logged_out_is_told_that(browser: Browser, gateway: Gateway
         await expect(page.get_by_text("updated")).to_be_visible()
         await page.context.clear_cookies()
         await expect(page.get_by_text("logged out for")).to_be_visible()
+
+
+def part(page: Page, name: str) -> Locator:
+    """The rows of one of the tables of the Live page."""
+    return page.locator(f"table[data-rows={name}] tbody tr[data-key]:not([data-key=none])")
+
+
+def figure(page: Page, name: str) -> Locator:
+    return page.locator(f"#gateway-figures [data-figure={name}]")
+
+
+async def test_the_live_page_shows_who_comes_and_leaves_and_draws_it(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    async with at(browser, gateway, LIVE) as page:
+        await expect(page.locator("#gateway-verdict")).to_contain_text("Healthy", timeout=SOON_MS)
+        await expect(figure(page, "memory")).to_contain_text("MB", timeout=SOON_MS)
+        await players.comes("first")
+        await expect(part(page, "on-now")).to_contain_text(["first"], timeout=SOON_MS)
+        await expect(figure(page, "links")).to_have_text("1", timeout=SOON_MS)
+
+        links = page.locator("[data-chart=links]")
+        await expect(links.locator("canvas")).to_be_visible(timeout=SOON_MS)
+        await expect(links.get_by_role("button", name="experience 1")).to_be_visible(timeout=SOON_MS)
+        await links.get_by_text("As a table").click()
+        await expect(links.locator("tbody tr")).to_have_count(180, timeout=SOON_MS)
+
+        await players.leave()
+        await expect(part(page, "just-left")).to_contain_text(["the client closed it"], timeout=SOON_MS)
+        await expect(part(page, "on-now")).to_have_count(0, timeout=SOON_MS)
+
+
+async def test_the_live_page_of_a_dead_gateway_has_no_green_dot_and_heals(
+    browser: Browser, gateway: Gateway
+) -> None:
+    async with at(browser, gateway, LIVE) as page:
+        await expect(figure(page, "memory")).to_contain_text("MB", timeout=SOON_MS)
+        gateway.program.kill()
+        await expect(page.get_by_text("no answer for")).to_be_visible(timeout=5000)
+        dots = await page.evaluate(DOTS)
+        assert dots
+        assert set(dots) == {"rgba(0, 0, 0, 0)"}
+        gateway.start()
+        await expect(page.get_by_text("updated")).to_be_visible(timeout=SOON_MS)
+        await expect(page.locator("#gateway-verdict")).to_contain_text("is gone since", timeout=SOON_MS)
+
+
+DOTS = """() => [...document.querySelectorAll(".gateway-live, .gateway-late, .gateway-down")]
+  .map((dot) => getComputedStyle(dot, "::before").backgroundColor)"""
+
+
+async def test_a_range_of_a_chart_filters_what_is_below_by_mouse_and_by_keys(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    await players.comes("first")
+    async with at(browser, gateway, LIVE) as page:
+        await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
+        plot = page.locator("[data-chart=links] .u-over")
+        await plot.scroll_into_view_if_needed()
+        box = await plot.bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        await page.mouse.move(box["x"] + 20, middle)
+        await page.mouse.down()
+        await page.mouse.move(box["x"] + 90, middle, steps=3)
+        await page.mouse.up()
+        await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
+        await expect(part(page, "on-now")).to_have_count(0, timeout=SOON_MS)
+        assert "since=" in page.url
+
+        chart = page.get_by_role("img", name="Links by route")
+        await chart.press("Escape")
+        await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
+        for _ in range(3):
+            await chart.press("Shift+ArrowLeft")
+        await chart.press("Enter")
+        await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
+        await page.reload()
+        await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
+
+
+async def test_without_scripts_the_live_page_has_its_verdict_its_figures_and_its_tables(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    await players.comes("first")
+    await gateway.wait_for_records("user_id = 'first'")
+    async with at(browser, gateway, LIVE, java_script_enabled=False) as page:
+        await expect(page.locator("#gateway-verdict")).to_contain_text("Healthy", timeout=SOON_MS)
+        await expect(figure(page, "memory")).to_contain_text("MB", timeout=SOON_MS)
+        await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
+        await expect(page.locator("#gateway-charts")).to_be_hidden(timeout=SOON_MS)
+
+
+async def test_who_is_logged_out_of_the_live_page_is_told_that(browser: Browser, gateway: Gateway) -> None:
+    async with at(browser, gateway, LIVE) as page:
+        await expect(figure(page, "memory")).to_contain_text("MB", timeout=SOON_MS)
+        await page.context.clear_cookies()
+        await expect(page.get_by_text("logged out for")).to_be_visible(timeout=SOON_MS)

@@ -21,6 +21,7 @@ PAGES = (
     *(
         f"/admin/proxy/{page}"
         for page in (
+            "live/",
             "connection/",
             "connection/?user=ada",
             "connection/long/change/",

@@ -13,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from proxy.admin.live import ASKED_AGAIN
 from proxy.admin.live_facts import clock
 from proxy.admin.live_figures import Seen, in_words
+from proxy.admin.live_shared import KEPT_SECONDS, Shared
 from proxy.core.samples import Sample
 from proxy.models import Connection, MemberReport, PoolMember, Refusal
 from proxy.tests.rows import add_connection, add_node, add_refusal, connection
@@ -204,3 +206,28 @@ def test_a_second_is_told_in_the_words_of_the_page() -> None:
         "lag": "0.4 ms",
         "memory": "80 MB",
     }
+
+
+@pytest.mark.django_db
+def test_what_scripts_ask_for_again_is_made_once_a_second_for_who_may_see_the_same(
+    admin_client: Client, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("proxy.admin.live._shared", Shared(clock=lambda: now))
+    viewer = User.objects.create_user("viewer", password="v", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    client.force_login(viewer)
+
+    def asked(who: Client) -> str:
+        return who.get(LIVE, headers={ASKED_AGAIN: "1"}).content.decode()
+
+    assert rows(asked(admin_client), "on-now") == rows(asked(client), "on-now") == []
+    add_connection("c1")
+    add_refusal("r1")
+    assert rows(asked(admin_client), "on-now") == []
+    now = KEPT_SECONDS
+    assert rows(asked(admin_client), "on-now") == rows(asked(client), "on-now") == ["c1"]
+    assert (rows(asked(admin_client), "turned-away"), rows(asked(client), "turned-away")) == (["r1"], [])
+    assert "nav-sidebar" not in asked(admin_client)
+    client.logout()
+    assert client.get(LIVE, headers={ASKED_AGAIN: "1"}).status_code == 302

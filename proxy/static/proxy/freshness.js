@@ -70,10 +70,10 @@ const whatIsWrong = (answer) => {
   return answer.ok ? "" : `answered ${answer.status}`;
 };
 
-/** This page as it is now, or what is wrong. */
-export async function fetched() {
+/** This page as it is now, or what is wrong; `headers` go with the question. */
+export async function fetched(headers = {}) {
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(ABORT_MS) });
+    const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(ABORT_MS) });
     const trouble = whatIsWrong(answer);
     if (trouble) return { trouble };
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
