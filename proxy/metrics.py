@@ -205,6 +205,11 @@ RECORD_QUEUE_LENGTH = Gauge(
 LOOP_LAG_SECONDS = Gauge(
     _PREFIX + "loop_lag_seconds", "How late the event loop is.", multiprocess_mode="livemax"
 )
+LOOP_BEATEN_AT = Gauge(
+    _PREFIX + "loop_beaten_at_seconds",
+    "When the event loop last had its turn, as Unix time; of several workers each for itself.",
+    multiprocess_mode="liveall",
+)
 SLOW_TURNS_TOTAL = Counter(
     _PREFIX + "slow_turns_total", "Turns of the event loop that took longer than SLOW_TURN_SECONDS."
 )

@@ -39,6 +39,8 @@ def of_code() -> dict[str, set[str]]:
         if isinstance(metric, Counter | Gauge | Histogram):
             (family,) = metric.describe()
             labels, name = set(metric._labelnames), family.name
+            if getattr(metric, "_multiprocess_mode", "").endswith("all"):
+                labels.add("pid")
             if family.type == "histogram":
                 series |= {f"{name}_bucket": labels | {"le"}, f"{name}_count": labels, f"{name}_sum": labels}
             else:
