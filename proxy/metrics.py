@@ -86,6 +86,13 @@ ERRORS_TOTAL = Counter(
 REJECTIONS_TOTAL = Counter(
     _PREFIX + "rejections_total", "Refused handshakes by route and reason.", labelnames=("route", "reason")
 )
+REFUSED_CLIENTS = Gauge(
+    _PREFIX + "refused_clients",
+    "Clients that were refused within the last ten minutes, by route and cause, however often each; 5,000 of "
+    "a process at most. Who comes to several processes is counted by each.",
+    labelnames=("route", "cause"),
+    multiprocess_mode="livesum",
+)
 AUTH_FAILURES_TOTAL = Counter(
     _PREFIX + "auth_failures_total",
     "Tokens that were missing or not valid, by reason.",

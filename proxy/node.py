@@ -300,6 +300,7 @@ class GatewayNode:
         """Bring the gauges up to date until cancelled."""
         while True:
             metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length + self.refusals.queue_length)
+            self.refusals.measure()
             self._measure_itself()
             streams = (link.stream for link in self.links.values())
             metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))
