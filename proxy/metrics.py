@@ -237,6 +237,9 @@ DRAINING_SECONDS = Gauge(
     "For how long this process has drained; 0 while it does not.",
     multiprocess_mode="livemax",
 )
+WORKER_ENDS_TOTAL = Counter(
+    _PREFIX + "worker_ends_total", "Workers that ended, or could not be started, and that nobody had stopped."
+)
 BACKGROUND_CRASHES_TOTAL = Counter(
     _PREFIX + "background_crashes_total", "Restarts of background work.", labelnames=("work",)
 )

@@ -24,9 +24,13 @@ MONITORING = BASE_DIR / "deploy/monitoring"
 RULES: dict[str, Any] = yaml.safe_load((MONITORING / "rules.yml").read_text())
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
-# Of Prometheus itself, by the scrape and the rules.
-ITS_OWN = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate"}}
-_SELECTOR = re.compile(r"\b(gateway_websocket_\w+|up|ALERTS)\b(?:\{([^}]*)\})?")
+# Of Prometheus itself, by the scrape and the rules, and of its library.
+ITS_OWN = {
+    "up": {"job", "instance"},
+    "ALERTS": {"alertname", "alertstate"},
+    "process_start_time_seconds": {"job", "instance"},
+}
+_SELECTOR = re.compile(rf"\b(gateway_websocket_\w+|{'|'.join(ITS_OWN)})\b(?:\{{([^}}]*)\}})?")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"')
 _GROUPED = re.compile(r"\b(?:by|without|on)\s*\(([^)]*)\)")
 _ENDS = re.compile(r"_(bucket|count|sum)$")

@@ -20,8 +20,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import mark_process_dead
 
+from proxy import metrics
 from proxy.core.backoff import delays, jittered
 from proxy.engine.calls import wait_at_most
 
@@ -68,6 +70,7 @@ class Master:
         given = os.environ.get(METRICS_VARIABLE)
         self._metrics_dir = Path(given or tempfile.mkdtemp(prefix="sluicegate-metrics-"))
         self._metrics_dir.mkdir(exist_ok=True)
+        self._ends = Ends(self._metrics_dir)
         try:
             async with asyncio.TaskGroup() as slots:
                 kept = [
@@ -76,6 +79,7 @@ class Master:
                 ]
             return 0 if all(task.result() == 0 for task in kept) else 1
         finally:
+            self._ends.close()
             if not given:
                 shutil.rmtree(self._metrics_dir, ignore_errors=True)
 
@@ -99,6 +103,7 @@ class Master:
                 return 0
             if loop.time() - began > STEADY_SECONDS:
                 waits = delays(FIRST_DELAY_SECONDS, longest_seconds=LONGEST_DELAY_SECONDS)
+            self._ends.count()
             seconds = jittered(next(waits), fraction=0.2, random=random.random())  # noqa: S311  a jitter
             log.error("worker ended", extra={"slot": slot, "exit_code": code, "restart_in_seconds": seconds})
             await self._pause(seconds)
@@ -192,6 +197,26 @@ class Master:
             if process.returncode is None:
                 log.error("worker did not drain in time", extra={"slot": slot, "worker_pid": process.pid})
                 process.kill()
+
+
+class Ends:
+    """Counts the ends that nobody asked for, among the workers' metrics: each tells the sum of all files.
+
+    The file is the master's own, written as the library writes counters: the library itself knows of no
+    directory here, since there was none at its import.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        (counter,) = metrics.WORKER_ENDS_TOTAL.describe()
+        self._key = mmap_key(counter.name, f"{counter.name}_total", [], [], counter.documentation)
+        self._file = MmapedDict(str(directory / "counter_master.db"))  # type: ignore[no-untyped-call]
+
+    def count(self) -> None:
+        so_far, _ = self._file.read_value(self._key)  # type: ignore[no-untyped-call]
+        self._file.write_value(self._key, so_far + 1, 0.0)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self._file.close()  # type: ignore[no-untyped-call]
 
 
 class Line:

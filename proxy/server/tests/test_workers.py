@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.multiprocess import MultiProcessCollector
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -63,6 +64,7 @@ async def test_a_killed_worker_comes_back_and_its_siblings_links_stay(workers: R
     async with asyncio.timeout(20):
         clients = await clients_of(workers, both)
         doomed = min(both)
+        assert ends(metrics) == 0
         stale = metrics / f"gauge_livesum_{doomed}.db"
         stale.touch()
         os.kill(doomed, signal.SIGKILL)
@@ -72,6 +74,13 @@ async def test_a_killed_worker_comes_back_and_its_siblings_links_stay(workers: R
     assert len(successors - both) == 1
     assert alive == both - {doomed}
     assert not os.access(stale, os.F_OK)
+    assert ends(metrics) == 1
+
+
+def ends(metrics: Path) -> float:
+    """How many ends of workers a scrape tells."""
+    families = MultiProcessCollector.merge([str(each) for each in metrics.glob("*.db")])
+    return {each.name: each.samples for each in families}["gateway_websocket_worker_ends"][0].value
 
 
 async def clients_of(server: RunningServer, pids: frozenset[int]) -> dict[int, ClientConnection]:
