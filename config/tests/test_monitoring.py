@@ -18,7 +18,9 @@ from config.testing import documents, log_fields
 from config.testing.starts import BASE_DIR
 from experience.sessions.relay import RedisAway, RedisSlow
 from proxy import metrics
+from proxy.core.causes import Cause
 from proxy.core.errors import TOKEN_REASONS, GatewayError, TooMany
+from proxy.core.tickets import TICKET_REASONS
 
 MONITORING = BASE_DIR / "deploy/monitoring"
 RULES: dict[str, Any] = yaml.safe_load((MONITORING / "rules.yml").read_text())
@@ -130,9 +132,22 @@ def test_reasons_that_alerts_look_for_are_some_that_the_code_gives() -> None:
     assert (RedisAway.code, RedisSlow.code) == ("redis_away", "redis_timeout")
     known = {*codes(GatewayError), *TOKEN_REASONS, TooMany("per_ip", limit=1, retry_after_seconds=1).outcome}
     text = (MONITORING / "rules.yml").read_text()
-    asked = {each for found in re.findall(r'reason[=!]~?"([^"]+)"', text) for each in found.split("|")}
+    asked = {
+        each
+        for found in re.findall(r'(?:reason|cause)[=!]~?"([^"(]+)"', text)
+        for each in found.split("|")
+        if each != Cause.GATEWAY_FAILED
+    }
     assert len(asked) > 5
     assert [each for each in sorted(asked) if not any(re.fullmatch(each, code) for code in known)] == []
+
+
+def test_each_reason_of_a_token_or_ticket_is_looked_for_or_left_to_its_client() -> None:
+    """A new one has to be decided on."""
+    of_its_client = {"missing", "conflicting", "expired", "revoked", *TICKET_REASONS}
+    looked_for = re.findall(r'cause=~"token_\(([^)]+)\)"', (MONITORING / "rules.yml").read_text())
+    assert len(set(looked_for)) == 1
+    assert sorted([*looked_for[0].split("|"), *of_its_client]) == sorted([*TOKEN_REASONS, *TICKET_REASONS])
 
 
 def test_each_alert_has_its_section_in_the_runbook_and_its_row_in_the_table() -> None:
