@@ -13,6 +13,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 TOLD = Rate(6, 60)
 _MOST_FRAMES = 4
-# One that lasts is told of before its end.
+# One that lasts is told of before its end, too.
 _LASTS_SECONDS = 5.0
 _END_SECONDS = 1.0
 _LIBRARIES = tuple(
@@ -32,8 +33,17 @@ _LIBRARIES = tuple(
 )
 
 
+@dataclass(slots=True)
+class Beat:
+    """When the loop had its turn, and what its thread had computed by then. `then`: the next, if it came."""
+
+    at: float
+    cpu_seconds: float
+    then: Beat | None = None
+
+
 class SlowTurns:
-    """Logs turns that took longer than `seconds`, at most six in a minute, and counts all of them.
+    """Logs turns that took longer than `seconds`, at most six lines a minute, and counts all of them.
 
     The loop beats twice in that time. Those of twice `seconds` are always seen, and of shorter ones some.
     """
@@ -41,7 +51,6 @@ class SlowTurns:
     def __init__(self, *, seconds: float, lasts_seconds: float = _LASTS_SECONDS) -> None:
         self._seconds, self._lasts_seconds = seconds, lasts_seconds
         self._beat_seconds = seconds / 2
-        self._beaten_at = 0.0
         self._told = Bucket(TOLD)
         self._untold = 0
 
@@ -49,7 +58,9 @@ class SlowTurns:
         """Beat until cancelled. The thread that watches ends with it."""
         ended = threading.Event()
         loop_thread = threading.get_ident()
-        self._beaten_at = time.monotonic()
+        # Asked for here, since the thread is there for sure; a clock of one that has ended is an OSError.
+        self._cpu_clock = time.pthread_getcpuclockid(loop_thread)
+        self._beat = self._now()
         watching = threading.Thread(
             target=self._watch, args=(loop_thread, ended), name="slow-turns", daemon=True
         )
@@ -57,35 +68,42 @@ class SlowTurns:
         try:
             while True:
                 await asyncio.sleep(self._beat_seconds)
-                self._beaten_at = time.monotonic()
+                self._beat.then = beat = self._now()
+                self._beat = beat
         finally:
             ended.set()
             watching.join(_END_SECONDS)
 
+    def _now(self) -> Beat:
+        return Beat(time.monotonic(), time.clock_gettime(self._cpu_clock))
+
     def _watch(self, loop_thread: int, ended: threading.Event) -> None:
         """In the thread: `ended` wakes it for good."""
         while not ended.wait(self._beat_seconds):
-            cpu_before, beaten_at = time.process_time(), self._beaten_at
-            if self._overdue_seconds(beaten_at) > self._seconds:
-                at = where(loop_thread)
-                self._wait_for_the_end(beaten_at, ended)
-                self._tell(at, self._overdue_seconds(beaten_at), time.process_time() - cpu_before)
+            beat = self._beat
+            if self._since(beat)[0] > self._seconds:
+                metrics.SLOW_TURNS_TOTAL.inc()
+                self._follow(beat, where(loop_thread), ended)
 
-    def _overdue_seconds(self, beaten_at: float) -> float:
-        """How much later than asked the loop has beaten since, or beats not yet."""
-        until = time.monotonic() if self._beaten_at == beaten_at else self._beaten_at
-        return until - beaten_at - self._beat_seconds
-
-    def _wait_for_the_end(self, beaten_at: float, ended: threading.Event) -> None:
-        while self._beaten_at == beaten_at and self._overdue_seconds(beaten_at) < self._lasts_seconds:
-            if ended.wait(self._beat_seconds):
-                return
-
-    def _tell(self, at: str, seconds: float, cpu_seconds: float) -> None:
-        metrics.SLOW_TURNS_TOTAL.inc()
-        if self._told.take(time.monotonic()) > 0:
+    def _follow(self, beat: Beat, at: str, ended: threading.Event) -> None:
+        """Tell of the turn behind `beat` at its end, and once before if it lasts."""
+        lasts = told = False
+        while beat.then is None and not ended.wait(self._beat_seconds):
+            if not lasts and self._since(beat)[0] > self._lasts_seconds:
+                lasts, told = True, self._tell(at, *self._since(beat))
+        if not self._tell(at, *self._since(beat)) and not told:
             self._untold += 1
-            return
+
+    def _since(self, beat: Beat) -> tuple[float, float]:
+        """How much later than asked the next beat came, or does not come yet; and what was computed in it."""
+        until = beat.then or self._now()
+        late_seconds = until.at - beat.at - self._beat_seconds
+        return late_seconds, min(until.cpu_seconds - beat.cpu_seconds, late_seconds)
+
+    def _tell(self, at: str, seconds: float, cpu_seconds: float) -> bool:
+        """Whether there was room for a line."""
+        if self._told.take(time.monotonic()) > 0:
+            return False
         fields = {
             "milliseconds": round(seconds * 1000),
             "cpu_milliseconds": round(cpu_seconds * 1000),
@@ -94,6 +112,7 @@ class SlowTurns:
         }
         logger.warning("a turn of the event loop was slow", extra=fields)
         self._untold = 0
+        return True
 
 
 def where(thread: int) -> str:
