@@ -116,7 +116,8 @@ BUFFERED_BYTES = Gauge(
 )
 UPSTREAM_HEALTHY = Gauge(
     _PREFIX + "upstream_healthy",
-    "Members of a pool that can be dialled.",
+    "Members of a pool that are well, by probe and breaker, and have room; where none is, those that only "
+    "probes call ill are dialled all the same.",
     labelnames=("backend",),
     multiprocess_mode="livemin",
 )

@@ -29,7 +29,7 @@ from proxy.cluster.publishing import encode_event
 from proxy.cluster.rules import StaffRules
 from proxy.cluster.shipping import Shipper, tend_forever
 from proxy.core.causes import Cause
-from proxy.core.errors import GatewayError
+from proxy.core.errors import GatewayError, UpstreamUnavailable
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
 from proxy.core.topics import EVERYONE, check_topic, node_topic
@@ -186,6 +186,8 @@ class GatewayNode:
         for name in self.served:
             metrics.child(metrics.CLOSES_TOTAL, name, Cause.GATEWAY_FAILED.value)
             metrics.child(metrics.REJECTIONS_TOTAL, name, GatewayError.code)
+        for pool in self.pools():
+            metrics.child(metrics.ERRORS_TOTAL, UpstreamUnavailable.code, pool.name)
 
     def _work(self) -> Iterator[tuple[str, Work]]:
         """The node's own background work, by the name that logs and metrics know it by."""
