@@ -63,6 +63,8 @@ _LOGGERS: dict[str, Any] = {
     # Complain at each attempt; proxy/outgoing/sender.py does once an outage.
     "aio_pika": {"level": "CRITICAL"},
     "aiormq": {"level": "CRITICAL"},
+    # Complains of each batch, names the URL, and quotes headers; proxy/engine/tracing.py does once an outage.
+    "opentelemetry": {"level": "CRITICAL"},
     "axes": {"level": "ERROR"},  # proxy/admin/logins.py logs each failure in one line
     "daphne": {"level": "WARNING"},
     "gateway.access": {"filters": ["answered_probes"]},

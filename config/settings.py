@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config import logging as gateway_logging
-from config import parsers, product
+from config import parsers, product, traces
 from config.keys import read_token_keys
 from proxy.core.origins import OriginPattern
 from proxy.env import SettingError, env
@@ -111,9 +111,31 @@ MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
 # --- Traces -----
-env.leaves_to_others("OTEL_")
+env.leaves_to_others(*traces.OTHERS)
 _is_disabled = env.flag("OTEL_SDK_DISABLED", False)
-OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "sluicegate")
+OTEL_RESOURCE_ATTRIBUTES = env.text("OTEL_RESOURCE_ATTRIBUTES")
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", traces.service_in(OTEL_RESOURCE_ATTRIBUTES) or "sluicegate")
+_HEADERS = "headers as NAME=VALUE, separated by commas"
+OTEL_EXPORTER_OTLP_HEADERS = env.read(
+    "OTEL_EXPORTER_OTLP_HEADERS", {}, traces.headers, expected=_HEADERS, secret=True
+)
+OTEL_EXPORTER_OTLP_TRACES_HEADERS = env.read(
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    OTEL_EXPORTER_OTLP_HEADERS,
+    traces.headers,
+    expected=_HEADERS,
+    secret=True,
+)
+OTEL_EXPORTER_OTLP_TIMEOUT = env.seconds("OTEL_EXPORTER_OTLP_TIMEOUT", 10)
+OTEL_EXPORTER_OTLP_TRACES_TIMEOUT = env.seconds(
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", OTEL_EXPORTER_OTLP_TIMEOUT
+)
+OTEL_TRACES_SAMPLER = env.choice("OTEL_TRACES_SAMPLER", "parentbased_always_on", traces.SAMPLERS)
+OTEL_TRACES_SAMPLER_ARG = env.read(
+    "OTEL_TRACES_SAMPLER_ARG", 1.0, traces.share, expected="a share from 0 to 1, such as 0.01"
+)
+OTEL_BSP_MAX_QUEUE_SIZE = env.integer("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
+OTEL_BSP_SCHEDULE_DELAY = env.integer("OTEL_BSP_SCHEDULE_DELAY", 5000)
 TRACES_ENDPOINT = parsers.traces_endpoint(env) if not _is_disabled else ""
 TRACEPARENT_FROM_PROXIES = env.flag("TRACEPARENT_FROM_PROXIES", False)
 

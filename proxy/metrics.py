@@ -226,6 +226,7 @@ RESIDENT_BYTES = Gauge(
     "Memory of the process, of the largest of a node's.",
     multiprocess_mode="livemax",
 )
+SPANS_LOST_TOTAL = Counter(_PREFIX + "spans_lost_total", "Spans of traces that no collector took.")
 RECORDS_DROPPED_TOTAL = Counter(_PREFIX + "records_dropped_total", "Record snapshots that were given up.")
 DATABASE_REFUSED_TOTAL = Counter(
     _PREFIX + "database_refused_total", "Calls that were refused because too many wait for the database."

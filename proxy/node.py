@@ -352,10 +352,22 @@ class GatewayNode:
 
 
 def _tracing(node_id: str) -> Tracing:
-    """What makes spans. Its packages are an extra, and imported only here."""
-    from proxy.engine.tracing import Tracing
+    """What makes spans. Its packages are an extra, and imported only here and by the doctor."""
+    from proxy.engine.tracing import Collector, Tracing, sampler
 
-    return Tracing(endpoint=settings.TRACES_ENDPOINT, service=settings.OTEL_SERVICE_NAME, node_id=node_id)
+    collector = Collector(
+        url=settings.TRACES_ENDPOINT,
+        headers=settings.OTEL_EXPORTER_OTLP_TRACES_HEADERS,
+        timeout_seconds=settings.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
+    )
+    return Tracing(
+        collector,
+        service=settings.OTEL_SERVICE_NAME,
+        node_id=node_id,
+        sampler=sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
+        most_waiting=settings.OTEL_BSP_MAX_QUEUE_SIZE,
+        delay_milliseconds=settings.OTEL_BSP_SCHEDULE_DELAY,
+    )
 
 
 def _redis_for_all(url: str) -> tuple[Subscriber | None, RedisCommands | None]:

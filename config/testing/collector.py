@@ -41,12 +41,17 @@ class Received:
 
 
 class Collector:
-    """`bodies` are what was posted, `services` who sent it. While `answers` is not set, it hangs."""
+    """`bodies` are what was posted, `services` who sent it, `keys` what they showed as `x-api-key`.
+
+    While `answers` is not set, it hangs. Of another `status` than 200 it takes nothing.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.spans: list[Received] = []
         self.services: set[str] = set()
+        self.keys: set[str | None] = set()
+        self.status = 200
         self.answers = threading.Event()
         self.answers.set()
         collector = self
@@ -57,8 +62,10 @@ class Collector:
                 collector.answers.wait(timeout=60)
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                collector._take(self.path, body)
-                self.send_response(200)
+                collector.keys.add(self.headers["x-api-key"])
+                if collector.status == 200:
+                    collector._take(self.path, body)
+                self.send_response(collector.status)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None: ...
@@ -68,7 +75,7 @@ class Collector:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def _take(self, path: str, body: bytes) -> None:
-        assert path == "/v1/traces"
+        assert path.partition("?")[0] == "/v1/traces"
         self.bodies.append(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             said = {each.key: each.value.string_value for each in resource.resource.attributes}

@@ -187,6 +187,15 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"OTEL_SDK_DISABLED": "perhaps"}, "true or false"),
     ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "a URL that begins with http:// or https://"),
     ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "grpc://c:4317"}, "a URL that begins with http:// or https://"),
+    ({"OTEL_EXPORTER_OTLP_HEADERS": f"Authorization {MARK}"}, "headers as NAME=VALUE"),
+    ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"a=b,Authorization {MARK}"}, "headers as NAME=VALUE"),
+    ({"OTEL_EXPORTER_OTLP_TIMEOUT": "0"}, "a number of seconds from 0.001"),
+    ({"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "10s"}, "a number of seconds from 0.001"),
+    ({"OTEL_TRACES_SAMPLER": "ratio"}, "one of always_on, always_off, traceidratio"),
+    ({"OTEL_TRACES_SAMPLER_ARG": "1%"}, "a share from 0 to 1"),
+    ({"OTEL_TRACES_SAMPLER_ARG": "50"}, "a share from 0 to 1"),
+    ({"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "a whole number of 1 or more"),
+    ({"OTEL_BSP_SCHEDULE_DELAY": "0"}, "a whole number of 1 or more"),
     ({"TRACEPARENT_FROM_PROXIES": "nginx"}, "true or false"),
     ({"DRAIN_SECONDS": "-1"}, "a number of seconds from 0 "),
     ({"SLOW_TURN_SECONDS": "-1"}, "a number of seconds from 0 "),
@@ -211,7 +220,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"SECURE_HSTS_SECONDS": "1h"}, "a whole number of 0 or more"),
     ({"CSRF_TRUSTED_ORIGINS": "admin.example.com"}, "origins separated by commas"),
 ]  # fmt: skip
-ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE", "V2_CLAIM", "OTEL_SERVICE_NAME"}
+ANY_TEXT = {"JWT_ISSUER", "JWT_AUDIENCE", "V2_CLAIM", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"}
 
 RIGHT: list[dict[str, str]] = [
     {},
@@ -225,6 +234,7 @@ RIGHT: list[dict[str, str]] = [
     {"DATABASE_URL": "postgres://user:p%40ss@host:5432/name", "REDIS_URL": "rediss://:p@host:6379/1"},
     {"DATABASE_URL": "postgres://%2Fvar%2Frun%2Fpostgresql/name", "REDIS_URL": "unix:///run/valkey.sock"},
     {"DATABASE_URL": "sqlite:////tmp/gateway.sqlite3"},
+    {"OTEL_EXPORTER_OTLP_HEADERS": "a=b%3D, Authorization=Bearer x", "OTEL_TRACES_SAMPLER": "Always_On"},
     {"AMQP_URL": "amqps://user:p%2Fss@host:5671/%2F", "NATS_URL": "nats://nats:4222"},
     {"JWT_USER_ID_CLAIM": "https://id.example.com/claims/user"},
     {"ALLOWED_HOSTS": "*", "ALLOWED_ORIGINS": "*", "CSRF_TRUSTED_ORIGINS": "https://*.example.com"},

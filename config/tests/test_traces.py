@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 
@@ -159,7 +160,7 @@ async def test_a_collector_that_hangs_holds_up_no_client_and_no_end(
     make_gateway: MakeGateway, collector: Collector
 ) -> None:
     collector.answers.clear()
-    gateway, service = make_gateway(**traced_to(collector), OTEL_BSP_MAX_QUEUE_SIZE="512"), Service()
+    gateway, service = make_gateway(**traced_to(collector), OTEL_BSP_MAX_QUEUE_SIZE="100"), Service()
     async with gateway.serving(service), asyncio.timeout(60):
         for _ in range(200):  # four spans each: more than may wait
             await come_in(gateway, issue())
@@ -168,6 +169,44 @@ async def test_a_collector_that_hangs_holds_up_no_client_and_no_end(
         assert await asyncio.to_thread(gateway.stop) == 0
         assert loop.time() - began < 15
     assert len(service.traceparents) == 200
+
+
+async def test_a_collector_that_takes_nothing_is_told_of_once_and_so_is_its_return(
+    make_gateway: MakeGateway, collector: Collector
+) -> None:
+    """Without its URL and headers, which may hold what nobody may see; each span is counted."""
+    env = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces?key=s3cret-in-url",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-api-key=s3cret%20key",
+        "OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=ours",
+    }
+    gateway, service = make_gateway(**env, OTEL_BSP_SCHEDULE_DELAY="50", LOG_FORMAT="json"), Service()
+    collector.status = 400
+    async with gateway.serving(service), asyncio.timeout(60):
+        for number in range(1, 4):
+            await come_in(gateway, issue())
+            while await lost_spans(gateway) < 4 * number:
+                await asyncio.sleep(0.05)
+        collector.status = 200
+        await come_in(gateway, issue())
+        back = await line_of(gateway, "spans are taken again")
+
+    (away,) = lines(gateway, "spans are not taken by the collector")
+    assert (away["level"], back["dropped"]) == ("warning", 12)
+    assert not [
+        line for line in gateway.program.output.splitlines() if "s3cret" in line or "opentelem" in line
+    ]
+    assert (collector.keys, collector.services) == ({"s3cret key"}, {"ours"})
+
+
+async def lost_spans(gateway: Gateway) -> float:
+    _, told = await gateway.get("/metrics")
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(told)
+        for sample in family.samples
+        if sample.name == "gateway_websocket_spans_lost_total"
+    )
 
 
 async def test_without_an_endpoint_nobody_is_told_of_a_trace(make_gateway: MakeGateway) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from django.conf import settings
+
 from proxy import trials as product
 from proxy.core.findings import Finding, ok
-from proxy.doctor import configured, database, host, redis, tokens, upstreams
+from proxy.doctor import configured, database, host, redis, tokens, traces, upstreams
 from proxy.doctor.trial import Trial, clean, try_all
 from proxy.env import env
 
@@ -31,6 +33,7 @@ async def try_everything(*, token: str | None, seconds: float) -> list[Finding]:
         Trial(part=database.PART, look=look_at_database, hint=database.HINT, needs=("DATABASE_URL",)),
         Trial(part=redis.PART, look=redis.look, hint=redis.HINT, needs=("REDIS_URL",)),
         *_of_tokens(token),
+        *_of_traces(),
         *_of_the_product(),
     ]
     found = [*settings_say, *await try_all(first, seconds=seconds)]
@@ -50,6 +53,11 @@ def _of_tokens(token: str | None) -> Iterator[Trial]:
     if token is not None:
         look = partial(tokens.look_at_token, token)
         yield Trial(part=tokens.TOKEN, look=look, hint=tokens.HINT, needs=tokens.NEEDS)
+
+
+def _of_traces() -> Iterator[Trial]:
+    if settings.TRACES_ENDPOINT:
+        yield Trial(part=traces.PART, look=traces.look, hint=traces.HINT, needs=traces.NEEDS)
 
 
 def _of_the_product() -> Iterator[Trial]:

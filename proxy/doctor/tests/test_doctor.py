@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from config.testing import migrated
+from config.testing.collector import Collector
 from config.testing.issuer import Issuer
 from config.testing.plugin import Spawn
 from config.testing.program import free_port
@@ -361,6 +362,22 @@ def test_checks_are_told_and_warnings_alone_are_no_failure(environment: Environm
     told = only(found, "settings")
     assert (told[0], told[1].startswith("(gateway.W017) ALLOWED_HOSTS holds *")) == ("warning", True)
     assert "it has no probe" in only(found, "kb")[1]
+
+
+def test_the_collector_of_traces_is_asked_with_what_it_wants_to_be_shown(environment: Environment) -> None:
+    collector = Collector()
+    at = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"x-api-key={PASSWORD}",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "100",
+    }
+    (taken,) = doctor(environment | at)["traces"]
+    collector.status = 401
+    (refused,) = doctor(environment | at)["traces"]
+    collector.close()
+    (away,) = doctor(environment | at)["traces"]
+    assert [each["outcome"] for each in (taken, refused, away)] == ["ok", "warning", "warning"]
+    assert (collector.keys, collector.spans) == ({PASSWORD}, [])
 
 
 def test_a_port_that_something_else_has_is_told(environment: Environment) -> None:
