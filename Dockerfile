@@ -1,8 +1,13 @@
 # Hash-pinned wheels are installed in one stage; the other holds only them and the product, and runs as nobody special.
 FROM python:3.11-slim-bookworm AS build
-COPY requirements/base.txt /tmp/base.txt
+# What the image has beside base.txt: nothing, or otel.
+ARG EXTRA=
+COPY requirements/base.txt requirements/otel.txt /tmp/requirements/
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r /tmp/base.txt
+ && for name in base ${EXTRA}; do \
+      /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
+        -r /tmp/requirements/$name.txt || exit 1; \
+    done
 
 FROM python:3.11-slim-bookworm
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

@@ -215,3 +215,17 @@ def test_what_is_documented_names_variables_that_exist(page: str) -> None:
     of_make_run = {service.port_variable for service in development_services(Env({}))}
 
     assert named - settings_read() - of_compose - of_make_run - {"NAME_FILE"} == set()
+
+
+def test_the_image_takes_the_extra_that_the_env_file_names_and_has_its_requirements() -> None:
+    """A container of a setting that wants more could not start, and nobody can install into one."""
+    for service in compose_services(own_image=True).values():
+        assert service["build"]["args"] == {"EXTRA": "${EXTRA:-}"}
+    copied = re.findall(
+        r"requirements/(\w+)\.txt", re.findall(r"^COPY requirements/.*$", DOCKERFILE, re.M)[0]
+    )
+    assert copied == ["base", "otel"]
+    assert "ARG EXTRA=\n" in DOCKERFILE
+    assert "for name in base ${EXTRA}; do" in DOCKERFILE
+    let_through = (BASE_DIR / ".dockerignore").read_text().splitlines()
+    assert {f"!requirements/{name}.txt" for name in copied} <= set(let_through)
