@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.core.blocking import parse_network
 from proxy.core.origins import OriginPattern
+from proxy.core.webhooks import secret_key
 from proxy.env import Env, SettingError, text_if
 
 _HOST = re.compile(r"\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]|\*")
@@ -85,6 +86,16 @@ def traces_endpoint(env: Env) -> str:
     if endpoint and not is_package("opentelemetry.exporter.otlp.proto.http"):
         raise SettingError(own_name if own else name, "unset, or requirements/otel.txt installed")
     return endpoint
+
+
+def webhook(env: Env) -> tuple[str, bytes]:
+    """Where events of the gateway go, and the key that they are signed with; "" where they go nowhere."""
+    url = read_url(env, "WEBHOOK_URL", ("http", "https"))
+    expected = "whsec_ and 24 to 64 bytes in base64, to sign with what WEBHOOK_URL is sent"
+    key = env.read("WEBHOOK_SECRET", b"", secret_key, expected=expected, secret=True)
+    if url and not key:
+        raise SettingError("WEBHOOK_SECRET", expected)
+    return url, key
 
 
 def _has_bare_password(url: str) -> bool:

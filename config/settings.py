@@ -15,6 +15,7 @@ from config import logging as gateway_logging
 from config import parsers, product, traces
 from config.keys import read_token_keys
 from proxy.core.origins import OriginPattern
+from proxy.core.webhooks import EventType
 from proxy.env import SettingError, env
 from proxy.tables.database_settings import database
 
@@ -138,6 +139,15 @@ OTEL_BSP_MAX_QUEUE_SIZE = env.integer("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
 OTEL_BSP_SCHEDULE_DELAY = env.integer("OTEL_BSP_SCHEDULE_DELAY", 5000)
 TRACES_ENDPOINT = parsers.traces_endpoint(env) if not _is_disabled else ""
 TRACEPARENT_FROM_PROXIES = env.flag("TRACEPARENT_FROM_PROXIES", False)
+
+# --- A webhook -----
+WEBHOOK_URL, WEBHOOK_KEY = parsers.webhook(env)
+WEBHOOK_EVENTS = env.several(
+    "WEBHOOK_EVENTS",
+    EventType,
+    default=tuple(EventType),
+    expected=f"some of {', '.join(EventType)}, separated by commas",
+)
 
 # --- The product -----
 ROUTES = product.routes(env)

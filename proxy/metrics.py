@@ -242,6 +242,11 @@ DRAINING_SECONDS = Gauge(
 WORKER_ENDS_TOTAL = Counter(
     _PREFIX + "worker_ends_total", "Workers that ended, or could not be started, and that nobody had stopped."
 )
+WEBHOOK_EVENTS_TOTAL = Counter(
+    _PREFIX + "webhook_events_total",
+    "Events for the webhook by outcome: delivered; refused by it for good; dropped, since too many waited.",
+    labelnames=("outcome",),
+)
 BACKGROUND_CRASHES_TOTAL = Counter(
     _PREFIX + "background_crashes_total", "Restarts of background work.", labelnames=("work",)
 )

@@ -32,12 +32,14 @@ from proxy.core.causes import Cause
 from proxy.core.errors import GatewayError, UpstreamUnavailable
 from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
+from proxy.core.refusal_records import RefusalRecord
 from proxy.core.topics import EVERYONE, check_topic, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.door import Door
 from proxy.engine.admission.shared_caps import SCRIPT, RunScript
 from proxy.engine.background import Background, Work
+from proxy.engine.batch_writer import BatchWriter
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
 from proxy.engine.links.link import Link
@@ -52,6 +54,7 @@ from proxy.engine.redis.subscriber import Subscriber
 from proxy.engine.refusal_recorder import RefusalRecorder
 from proxy.engine.slow_turns import SlowTurns
 from proxy.env import env
+from proxy.outgoing.webhook import Target, Webhook
 from proxy.served import serve_routes
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper
@@ -104,6 +107,7 @@ class GatewayNode:
         self.refusals = RefusalRecorder(
             partial(REFUSALS.record, database=self.database, node_id=self.node_id)
         )
+        self.webhook = _webhook(self.node_id) if settings.WEBHOOK_URL else None
         self.comings = Comings(registry.topic_kinds(), self.links)
         self._reaper, self.lag = Reaper(on_lost=self.comings.lost), LoopLag()
         self.heart = self._make_heart()
@@ -202,6 +206,9 @@ class GatewayNode:
             yield f"probes:{pool.name}", partial(probe_forever, pool)
         if self.verifier.jwks is not None:
             yield "jwks", self.verifier.jwks.run
+        if self.webhook is not None:
+            yield "webhook", self.webhook.run
+            yield "webhook:members", partial(self.webhook.watch, self.pools)
 
     def _work_on_tables(self) -> Iterator[tuple[str, Work]]:
         yield "node", self.heart.run
@@ -257,9 +264,10 @@ class GatewayNode:
         await self.background.stop()
         if self.admission.shared is not None:
             await self.admission.shared.leave()
-        await asyncio.gather(
-            self.recorder.close(deadline_seconds / 2), self.refusals.close(deadline_seconds / 2)
-        )
+        writers: tuple[BatchWriter[Any], ...] = (self.recorder, self.refusals)
+        if self.webhook is not None:
+            writers += (self.webhook,)
+        await asyncio.gather(*(each.close(deadline_seconds / 2) for each in writers))
         await self.heart.stop()
         if self.tracing is not None:
             await self.tracing.stop()
@@ -291,12 +299,22 @@ class GatewayNode:
         self.rules.enforce(link)
         self.kicks.opened(link)
         self.comings.opened(link)
+        if self.webhook is not None:
+            self.webhook.opened(link.record)
 
     def closed(self, link: Link) -> None:
         self.links.pop(link.id, None)
         self.comings.closed(link)
+        if self.webhook is not None:
+            self.webhook.closed(link.record)
         if not self.links:
             self.no_links.set()
+
+    def refused(self, record: RefusalRecord) -> None:
+        """A client was not let in."""
+        self.refusals.note(record)
+        if self.webhook is not None:
+            self.webhook.refused(record)
 
     async def _measure(self) -> NoReturn:
         """Bring the gauges up to date until cancelled."""
@@ -368,6 +386,11 @@ def _tracing(node_id: str) -> Tracing:
         most_waiting=settings.OTEL_BSP_MAX_QUEUE_SIZE,
         delay_milliseconds=settings.OTEL_BSP_SCHEDULE_DELAY,
     )
+
+
+def _webhook(node_id: str) -> Webhook:
+    target = Target(settings.WEBHOOK_URL, settings.WEBHOOK_KEY, settings.WEBHOOK_EVENTS)
+    return Webhook(target, node_id=node_id)
 
 
 def _redis_for_all(url: str) -> tuple[Subscriber | None, RedisCommands | None]:

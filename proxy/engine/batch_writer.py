@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import random
 from typing import Generic, Protocol, TypeVar
 
+from prometheus_client import Counter
+
 from proxy import metrics
 from proxy.core.backoff import delays, jittered
 from proxy.engine.calls import call_within
@@ -51,7 +53,8 @@ class BatchWriter(Generic[T]):
     """Brings `pending` to `write`, which must write all that it is given or raise.
 
     Batches are written one after another and in order. A `write` that is cancelled may still take effect
-    later, as long as it does so before the next one. `name` begins each line in the log.
+    later, as long as it does so before the next one. `name` begins each line in the log, `place` is where it
+    writes to, and `dropped_total` counts what is given up at the end.
     """
 
     def __init__(
@@ -60,11 +63,14 @@ class BatchWriter(Generic[T]):
         write: Write[T],
         *,
         name: str,
+        place: str = "the database",
+        dropped_total: Counter = metrics.RECORDS_DROPPED_TOTAL,
         batch_rows: int = 100,
         flush_seconds: float = 1.0,
         write_timeout_seconds: float = 15.0,
     ) -> None:
         self._pending, self._write, self._name = pending, write, name
+        self._place, self._dropped_total = place, dropped_total
         self._batch_rows = batch_rows
         self._flush_seconds = flush_seconds
         self._write_timeout_seconds = write_timeout_seconds
@@ -104,8 +110,8 @@ class BatchWriter(Generic[T]):
                     await self._flush_until_written(first_seconds=0.1)
         except TimeoutError:
             self._unwritten += self._pending.count
-            metrics.RECORDS_DROPPED_TOTAL.inc(self._pending.count)
-            log.error("%s: gave up %d, the database is away", self._name, self._pending.count)
+            self._dropped_total.inc(self._pending.count)
+            log.error("%s: gave up %d, %s is away", self._name, self._pending.count, self._place)
         return self._pending.count
 
     async def _write_batch(self, batch: Sequence[T]) -> None:

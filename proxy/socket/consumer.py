@@ -121,7 +121,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             logger.error("a route's hook failed", extra=fields, exc_info=error)
         status = status_of(error, unauthenticated_status=route.unauthenticated_status)
         log_refused(self.scope, error, route=route.name, status=status, started=self._started)
-        node.refusals.note(refusal_record(self.scope, error, route=route.name, status=status))
+        node.refused(refusal_record(self.scope, error, route=route.name, status=status))
         await refuse(self.scope, self.base_send, error, unauthenticated_status=route.unauthenticated_status)
 
     def _traced(self, record: ConnectionRecord) -> str:
@@ -150,5 +150,5 @@ class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]
         metrics.child(metrics.REJECTIONS_TOTAL, metrics.NO_ROUTE, error.code).inc()
         log_refused(scope, error, route=metrics.NO_ROUTE, status=error.status, started=started)
         node = await running_node()
-        node.refusals.note(refusal_record(scope, error, route=metrics.NO_ROUTE, status=error.status))
+        node.refused(refusal_record(scope, error, route=metrics.NO_ROUTE, status=error.status))
         await refuse(scope, send, error)

@@ -167,7 +167,7 @@ class Composition(Hooks):
         return self.node.door.refusal(links)
 
     def refused(self, record: RefusalRecord) -> None:
-        self.node.refusals.note(record)
+        self.node.refused(record)
 
     async def others_accept(self) -> bool:
         return self._line is not None and await self._line.others_accept(for_good=self._drained_by_staff)
