@@ -33,7 +33,7 @@ class BlockForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if "user_id" in self.fields:  # an id may end with a blank, and is another's without
             self.fields["user_id"].strip = False  # type: ignore[attr-defined]
-        if "lasts" in self.fields:  # not for who may only look
+        if "until" in self.fields:  # not for who may only look
             self.fields["lasts"].initial = _TIME if self.instance.until else _FOR_GOOD
             for part, widget in zip(("date", "time"), self.fields["until"].widget.widgets, strict=True):
                 widget.attrs["aria-label"] = f"Until, {part}"

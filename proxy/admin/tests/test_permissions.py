@@ -1,0 +1,240 @@
+"""Who may open and post to each page of admin, and do what its buttons and menus offer, in a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import URLPattern, URLResolver
+
+from proxy.admin.tests.groups import log_in_as, play_migrations
+from proxy.models import ApiKey, Block, OutgoingEvent, PoolMember, Revocation
+from proxy.tests.rows import add_connection, add_node, add_refusal
+
+pytestmark = pytest.mark.django_db
+
+# Each may what those before it may; "never" is not even a superuser's.
+ROLES = ("nobody", "staff", "Viewers", "Support", "Operators", "superuser")
+
+# A page, who may get it, and who may post to it.
+PAGES = """
+login/                              nobody      nobody
+logout/                             nobody      nobody
+(?P<url>.*)$                        staff       staff
+index                               staff       staff
+jsi18n/                             staff       staff
+password_change/                    staff       staff
+password_change/done/               staff       staff
+autocomplete/                       never       staff
+r/KIND/ID/                          staff       staff
+^(?P<app_label>APPS)/$              staff       staff
+
+proxy/apikey/                       Operators   Operators
+proxy/apikey/add/                   never       never
+proxy/apikey/ID/                    staff       staff
+proxy/apikey/ID/change/             Operators   never
+proxy/apikey/ID/delete/             never       never
+proxy/apikey/ID/history/            Operators   Operators
+
+proxy/block/                        Viewers     Viewers
+proxy/block/add/                    Support     Support
+proxy/block/ID/                     staff       staff
+proxy/block/ID/change/              Viewers     Support
+proxy/block/ID/delete/              Support     Support
+proxy/block/ID/history/             Viewers     Viewers
+
+proxy/connection/                   Viewers     Viewers
+proxy/connection/add/               never       never
+proxy/connection/ID/                staff       staff
+proxy/connection/ID/change/         Viewers     never
+proxy/connection/ID/delete/         never       never
+proxy/connection/ID/history/        Viewers     Viewers
+
+proxy/node/                         Viewers     Viewers
+proxy/node/add/                     never       never
+proxy/node/ID/                      staff       staff
+proxy/node/ID/change/               Viewers     never
+proxy/node/ID/delete/               never       never
+proxy/node/ID/history/              Viewers     Viewers
+
+proxy/outgoingevent/                Operators   Operators
+proxy/outgoingevent/add/            never       never
+proxy/outgoingevent/ID/             staff       staff
+proxy/outgoingevent/ID/change/      Operators   never
+proxy/outgoingevent/ID/delete/      never       never
+proxy/outgoingevent/ID/history/     Operators   Operators
+
+proxy/poolmember/                   Viewers     Operators
+proxy/poolmember/add/               Operators   Operators
+proxy/poolmember/ID/                staff       staff
+proxy/poolmember/ID/change/         Viewers     Operators
+proxy/poolmember/ID/delete/         Operators   Operators
+proxy/poolmember/ID/history/        Viewers     Viewers
+
+proxy/refusal/                      Viewers     Viewers
+proxy/refusal/add/                  never       never
+proxy/refusal/ID/                   staff       staff
+proxy/refusal/ID/change/            Viewers     never
+proxy/refusal/ID/delete/            never       never
+proxy/refusal/ID/history/           Viewers     Viewers
+
+proxy/revocation/                   Viewers     Viewers
+proxy/revocation/add/               Support     Support
+proxy/revocation/ID/                staff       staff
+proxy/revocation/ID/change/         Viewers     never
+proxy/revocation/ID/delete/         never       never
+proxy/revocation/ID/history/        Viewers     Viewers
+
+auth/user/                          superuser   superuser
+auth/user/add/                      superuser   superuser
+auth/user/ID/                       staff       staff
+auth/user/ID/change/                superuser   superuser
+auth/user/ID/delete/                superuser   superuser
+auth/user/ID/history/               superuser   superuser
+auth/user/ID/password/              superuser   superuser
+
+auth/group/                         superuser   superuser
+auth/group/add/                     superuser   superuser
+auth/group/ID/                      staff       staff
+auth/group/ID/change/               superuser   superuser
+auth/group/ID/delete/               superuser   superuser
+auth/group/ID/history/              superuser   superuser
+"""
+# A page, what it offers, and who may do that.
+ACTIONS = """
+proxy/apikey/                       revoke              Operators
+proxy/block/                        delete_selected     Support
+proxy/connection/                   kick_links          Support
+proxy/connection/                   kick_users          Support
+proxy/connection/ID/change/         kick_links          Support
+proxy/connection/ID/change/         kick_users          Support
+proxy/outgoingevent/                try_again           Operators
+proxy/poolmember/                   drain               Operators
+proxy/poolmember/                   move                Operators
+proxy/poolmember/                   undrain             Operators
+auth/group/                         delete_selected     superuser
+auth/user/                          delete_selected     superuser
+"""
+OURS = ("proxy", "auth")
+OFFERED = re.compile(r'<button[^>]* name="action" value="(\w+)"|<option value="(\w+)"')
+MENU = re.compile(r'<select name="action".*?</select>', re.DOTALL)
+
+
+def parsed(table: str) -> Iterator[list[str]]:
+    yield from (line.split() for line in table.splitlines() if line)
+
+
+def paths(patterns: Any, before: str = "") -> Iterator[str]:
+    for each in patterns:
+        path = before + str(each.pattern)
+        if isinstance(each, URLResolver):
+            yield from paths(each.url_patterns, path)
+        elif isinstance(each, URLPattern):
+            yield path
+
+
+def named(path: str) -> str:
+    """A pattern as the tables have it."""
+    path = re.sub(r"<(path:object_id|id)>", "ID", path).replace("<path:content_type_id>", "KIND")
+    return re.sub(r"app_label>[\w|]+", "app_label>APPS", path) or "index"
+
+
+@pytest.fixture
+def rows(db: None) -> dict[str, str]:
+    """The id of one row of each table that has pages."""
+    play_migrations()
+    PoolMember.objects.create(pool="studio", url="ws://b:1/", draining=True)
+    made = [
+        add_node("n1"),
+        add_connection("a", user_id="7", client_address="192.0.2.7"),
+        add_refusal("r"),
+        ApiKey.objects.create(id="k", name="game", digest=""),
+        Block.objects.create(user_id="7"),
+        OutgoingEvent.objects.create(subject="s", key="", body="", size_bytes=0, refused="too large"),
+        PoolMember.objects.create(pool="studio", url="ws://a:1/"),
+        Revocation.objects.create(jti="j"),
+        User.objects.create_user("bob"),
+        Group.objects.create(name="g"),
+    ]
+    return {f"{row._meta.app_label}/{row._meta.model_name}": str(row.pk) for row in made}
+
+
+def url(page: str, rows: dict[str, str]) -> str:
+    """The address of a page of the tables, of the row that there is."""
+    if page.startswith("^"):
+        return "/admin/proxy/"
+    path = {"index": "", "r/KIND/ID/": "r/1/1/", "(?P<url>.*)$": "no such page"}.get(page, page)
+    kind = "/".join(path.split("/")[:2])
+    return "/admin/" + (path.replace("ID", rows[kind]) if kind in rows else path)
+
+
+def is_refused(answer: Any) -> bool:
+    to_login = bool(answer.status_code == 302 and answer.url.startswith("/admin/login/"))
+    return answer.status_code == 403 or to_login
+
+
+def is_done(answer: Any) -> bool:
+    """Whether an action was done, or asks first; Django tells who may not have it that none was chosen."""
+    if answer.status_code == 302 and not is_refused(answer):
+        return all(str(said) != "No action selected." for said in get_messages(answer.wsgi_request))
+    return "confirmation" in str(getattr(answer, "template_name", ""))
+
+
+def may(role: str, least: str) -> bool:
+    return least != "never" and ROLES.index(role) >= ROLES.index(least)
+
+
+def offered(client: Client, at: str) -> set[str]:
+    """What the buttons and the menu of a page do."""
+    page = client.get(at).content.decode()
+    buttons = (button for button, _ in OFFERED.findall(page))
+    menu = (option for each in MENU.findall(page) for _, option in OFFERED.findall(each))
+    return {*buttons, *menu} - {""}
+
+
+def test_every_page_of_admin_is_in_the_table() -> None:
+    found = {named(path) for path in paths(admin.site.urls[0])}
+    ours = {path for path in found if path.count("/") < 2 or path.startswith((*OURS, "password", "r/"))}
+    assert ours == {page for page, *_ in parsed(PAGES)}
+
+
+def test_every_button_and_action_is_in_the_table(rows: dict[str, str]) -> None:
+    client = log_in_as("superuser")
+    found = {(page, each) for page, *_ in parsed(PAGES) for each in offered(client, url(page, rows))}
+    assert found == {(page, action) for page, action, _ in parsed(ACTIONS)}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_may_open_and_post_to_each_page(rows: dict[str, str], role: str) -> None:
+    for page, *least in parsed(PAGES):
+        at = url(page, rows)
+        for ask, who in zip(("get", "post"), least, strict=True):
+            client = log_in_as(role)  # each time: one page logs out
+            assert is_refused(getattr(client, ask)(at)) is not may(role, who), (page, ask)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_may_do_what_pages_offer(rows: dict[str, str], role: str) -> None:
+    client = log_in_as(role)
+    member = {"pool": "studio", "url": "ws://a:1/"}
+    for page, action, least in parsed(ACTIONS):
+        at, kind = url(page, rows), "/".join(page.split("/")[:2])
+        assert (action in offered(client, at)) is may(role, least), (page, action)
+        form = {"action": action, "_selected_action": rows[kind], **member}
+        answer = client.post(f"/admin/{kind}/", form)
+        assert is_done(answer) is may(role, least), (page, action)
+
+
+@pytest.mark.parametrize("role", ["staff", "Viewers", "Support", "Operators"])
+def test_the_pages_of_products_are_nobodys_until_they_are_given(rows: dict[str, str], role: str) -> None:
+    client = log_in_as(role)
+    others = [model._meta for model in admin.site._registry if model._meta.app_label not in OURS]
+    assert others
+    for each in others:
+        assert client.get(f"/admin/{each.app_label}/{each.model_name}/").status_code == 403
