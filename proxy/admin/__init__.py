@@ -1,6 +1,7 @@
 """Django admin: who is connected, through what, how it is doing; and ending it. docs/admin.md tells staff."""
 
 from proxy.admin.api_keys import ApiKeyAdmin
+from proxy.admin.audit import DeedAdmin
 from proxy.admin.blocks import BlockAdmin
 from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
@@ -14,6 +15,7 @@ __all__ = [
     "ApiKeyAdmin",
     "BlockAdmin",
     "ConnectionAdmin",
+    "DeedAdmin",
     "NodeAdmin",
     "OutgoingEventAdmin",
     "PoolMemberAdmin",

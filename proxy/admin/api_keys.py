@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.core.human import counted
 from proxy.models import ApiKey
+from proxy.tables.deeds import note_deed
+
+_LATELY = timedelta(days=1)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(AsksFirst, ReadOnlyAdmin):
     """`manage.py issue_api_key` makes them; one that is revoked opens nothing from then on."""
 
     list_display = ["who", "state", "topics", "may", "issued", "last_used"]
@@ -27,22 +33,25 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("proxy.change_apikey")
 
-    @admin.action(description="Revoke the selected keys", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, selected: QuerySet[ApiKey]) -> None:
+    @admin.action(description="Revoke the selected keys…", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, selected: QuerySet[ApiKey]) -> TemplateResponse | None:
+        keys, form = list(selected.filter(revoked_at=None)), answered(ReasonForm, request)
+        if not keys:
+            self.message_user(request, "None of them is valid: nothing to revoke.", messages.WARNING)
+            return None
+        if not form.is_valid():
+            return self.ask(request, _question(keys), form)
         now = timezone.now()
-        revoked = [
-            key
-            for key in selected
-            if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
-        ]
-        LogEntry.objects.log_actions(
-            request.user.pk,  # type: ignore[arg-type]  # staff are logged in
-            revoked,
-            CHANGE,
-            change_message="Revoked",
+        valid = ApiKey.objects.filter(revoked_at=None)
+        revoked = [key for key in keys if valid.filter(pk=key.pk).update(revoked_at=now)]
+        count = counted(len(revoked), "key")
+        said = f"Revoked {count}: {form.cleaned_data['reason']} ({', '.join(map(str, revoked))})"
+        object_id = revoked[0].pk if len(revoked) == 1 else ""
+        note_deed(
+            request.user, ApiKey, said, about=str(revoked[0]) if object_id else count, object_id=object_id
         )
-        level = messages.SUCCESS if revoked else messages.WARNING
-        self.message_user(request, f"{counted(len(revoked), 'key')} revoked.", level)
+        self.message_user(request, f"{count} revoked.", messages.SUCCESS if revoked else messages.WARNING)
+        return None
 
     @admin.display(description="Used by", ordering="name")
     def who(self, key: ApiKey) -> str:
@@ -79,3 +88,16 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
         return moment(key.last_used_at)
+
+
+def _question(keys: list[ApiKey]) -> Question:
+    lately = sum(key.last_used_at is not None and timezone.now() - key.last_used_at < _LATELY for key in keys)
+    count = counted(len(keys), "key")
+    return Question(
+        title="Revoke keys",
+        says=[
+            f"{count} will open nothing any more, from the next request on: {', '.join(map(str, keys))}.",
+            f"{lately} of them {'was' if lately == 1 else 'were'} used in the last day.",
+        ],
+        do=f"Revoke {count}",
+    )

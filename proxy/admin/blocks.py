@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from proxy.admin.blocking import Hit, NoQuestion, WordForm
 from proxy.admin.blocks_form import BlockForm
 from proxy.admin.pages import CheckedAdmin, foreign, moment
+from proxy.core.human import counted
 from proxy.models import Block
 
 _OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
@@ -94,7 +95,15 @@ class BlockAdmin(CheckedAdmin):
         }
         return TemplateResponse(request, "admin/proxy/block/block_confirmation.html", context)
 
+    def construct_change_message(self, request: Any, form: Any, formsets: Any, add: bool = False) -> Any:
+        """What it says, since the row may be deleted."""
+        block = form.instance
+        until = "for good" if block.until is None else f"until {block.until:%Y-%m-%d %H:%M %Z}"
+        said = f"{'Blocked' if add else 'Changed'} {until}, {counted(form.hit, 'live link')}"
+        return f"{said}: {block.reason or 'no reason given'}"
+
     def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
         if not change:
             obj.created_by = request.user  # type: ignore[assignment]  # staff are logged in
+        form.hit = Hit.of(obj).links  # before they end
         super().save_model(request, obj, form, change)

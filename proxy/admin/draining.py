@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from proxy.admin.asking import ReasonForm
 from proxy.admin.pools_overview import MemberView, PoolView, pool_views, set_draining
 from proxy.models import PoolMember
 
@@ -20,16 +20,6 @@ _DONE = {
     "move": f"Draining {{}}: its links end over the next {MOVE_SECONDS} seconds.",
     "undrain": "Brought back {}.",
 }
-
-
-class ReasonForm(forms.Form):
-    """Why staff do something, for other staff."""
-
-    reason = forms.CharField(
-        max_length=200,
-        help_text="For the log of what staff did; clients are not told.",
-        widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True}),
-    )
 
 
 class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]

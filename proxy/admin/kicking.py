@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from proxy.admin.asking import selection_of
 from proxy.cluster.kicks import KickNotSent, kick
 from proxy.core.closes import KICKED, MAX_REASON_BYTES
 from proxy.models import Connection
@@ -143,7 +144,8 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
     def _kick(self, request: HttpRequest, target: Target, *, reason: str) -> None:
         asked_at = timezone.now()
         try:
-            kicked = kick(**target.arguments, reason=reason, by=request.user)  # type: ignore[arg-type]
+            whom, found_by = target.arguments, selection_of(request)
+            kicked = kick(**whom, reason=reason, by=request.user, found_by=found_by)  # type: ignore[arg-type]
         except KickNotSent as error:
             self.message_user(request, f"Nobody may have been kicked: {error}.", messages.ERROR)
             return

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
+from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered, selection_of
 from proxy.admin.pages import ReadOnlyAdmin, foreign_field, moment
 from proxy.core.human import counted
 from proxy.models import OutgoingEvent
+from proxy.tables.deeds import note_deed
 from proxy.tables.outgoing_events import send_again
+
+# So many an entry of what staff did names.
+MOST_NAMED = 20
 
 
 @admin.register(OutgoingEvent)
-class OutgoingEventAdmin(ReadOnlyAdmin):
+class OutgoingEventAdmin(AsksFirst, ReadOnlyAdmin):
     """Only those that were set aside: others wait for seconds. docs/events-out.md tells what is refused."""
 
     list_display = ["shown_subject", "why", "size_bytes", "written"]
@@ -33,19 +38,34 @@ class OutgoingEventAdmin(ReadOnlyAdmin):
     def has_try_again_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("proxy.change_outgoingevent")
 
-    @admin.action(description="Send the selected events again", permissions=["try_again"])
-    def try_again(self, request: HttpRequest, selected: QuerySet[OutgoingEvent]) -> None:
-        events = list(selected)
-        LogEntry.objects.log_actions(
-            request.user.pk,  # type: ignore[arg-type]  # staff are logged in
-            events,
-            CHANGE,
-            change_message="Sent again",
-        )
-        count = send_again([event.pk for event in events])
-        level = messages.SUCCESS if count else messages.WARNING
-        self.message_user(request, f"{counted(count, 'event')} will be sent again.", level)
+    @admin.action(description="Send the selected events again…", permissions=["try_again"])
+    def try_again(self, request: HttpRequest, selected: QuerySet[OutgoingEvent]) -> TemplateResponse | None:
+        events, form = list(selected), answered(ReasonForm, request)
+        if not form.is_valid():
+            return self.ask(request, _question(events), form)
+        count = counted(send_again([event.pk for event in events]), "event")
+        named = ", ".join(str(event) for event in events[:MOST_NAMED])
+        said = f"Sent {count} again: {form.cleaned_data['reason']} ({named}{_more(request, events)})"
+        note_deed(request.user, OutgoingEvent, said, about=count)
+        self.message_user(request, f"{count} will be sent again.")
+        return None
 
     @admin.display(description="Written", ordering="created_at")
     def written(self, event: OutgoingEvent) -> str:
         return moment(event.created_at)
+
+
+def _question(events: list[OutgoingEvent]) -> Question:
+    count, subjects = counted(len(events), "event"), {event.subject for event in events}
+    sent = f"{count} of {counted(len(subjects), 'subject')} will be sent to the broker once more."
+    return Question(
+        title="Send events again",
+        says=[f"{sent} One that it refuses again comes back to this list."],
+        do=f"Send {count} again",
+    )
+
+
+def _more(request: HttpRequest, events: list[OutgoingEvent]) -> str:
+    more = f" and {len(events) - MOST_NAMED} more" if len(events) > MOST_NAMED else ""
+    found_by = selection_of(request)
+    return more + (f"; found by {found_by}" if found_by else "")

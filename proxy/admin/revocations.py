@@ -78,6 +78,10 @@ class RevocationAdmin(ReadOnlyAdmin):
         super().save_model(request, obj, form, change)
         log_revoked(obj)
 
+    def construct_change_message(self, request: Any, form: Any, formsets: Any, add: bool = False) -> Any:
+        """With the reason, which outlives the row here."""
+        return f"Revoked: {form.instance.reason}"
+
     @admin.display(description="Revoked", ordering="user_id")
     def whose(self, row: Revocation) -> str:
         if row.jti:

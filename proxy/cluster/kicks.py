@@ -17,9 +17,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
-from django.contrib.contenttypes.models import ContentType
 from django.db import Error, connection
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -28,8 +26,10 @@ from proxy.cluster.memory_layer import MemoryChannelLayer
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.signals import ALL_NODES, KICKS, Closing, Signal, send_to_topic
 from proxy.core.closes import KICKED, ClosedBy, clip_reason
+from proxy.core.human import counted
 from proxy.core.topics import EVERYONE, connection_topic, group_name, user_topic
 from proxy.models import Connection, Kick, KickReport
+from proxy.tables.deeds import note_deed
 from proxy.tables.heart import running_nodes
 
 log = logging.getLogger(__name__)
@@ -72,11 +72,12 @@ def kick(
     everyone: bool = False,
     reason: str = "",
     by: AbstractBaseUser | str = "a shell",
+    found_by: str = "",
 ) -> Kicked:
     """End the links of users, single links, or all, with 4001 and `reason` (clipped to 123 bytes).
 
     Waits up to three seconds for the nodes to say how many links they ended. `by` stands in the log; where it
-    is a user, each link that the record knows of is noted in Django's admin log. For code that is not async.
+    is a user, the kick is noted in Django's admin log, with what found the links. For code that is not async.
 
     Raises:
         ValueError: nobody is named, or an id is no text.
@@ -88,7 +89,7 @@ def kick(
     reason = clip_reason(" ".join(reason.split())) or KICKED.reason
     row = Kick(id=uuid.uuid4().hex, everyone=everyone, reason=reason, **whom)
     log.info("kick", extra=fields_of(row) | {"by": str(by)})
-    return _carry_out(row, by)
+    return _carry_out(row, by, found_by)
 
 
 def _checked(ids: Iterable[str]) -> list[str]:
@@ -102,7 +103,7 @@ def _checked(ids: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _carry_out(row: Kick, by: AbstractBaseUser | str) -> Kicked:
+def _carry_out(row: Kick, by: AbstractBaseUser | str, found_by: str) -> Kicked:
     began, is_connected = time.monotonic(), connection.connection is not None
     closing = Closing(close=KICKED.saying(row.reason), by=ClosedBy.STAFF, kick=row.id)
     is_taken = _tell([(topic, closing.signal()) for topic in _topics(row)])
@@ -118,7 +119,7 @@ def _carry_out(row: Kick, by: AbstractBaseUser | str) -> Kicked:
     if is_taken:
         _tell([(ALL_NODES, {"type": KICKS})])
     if not isinstance(by, str):
-        _note_in_admin_log(row, by=by, seconds_ago=time.monotonic() - began)
+        _note_in_admin_log(row, by=by, found_by=found_by, seconds_ago=time.monotonic() - began)
     try:
         return _reports(row.id, keeps_connection=is_connected)
     except Error as error:
@@ -193,8 +194,8 @@ def _reports(kick_id: str, *, keeps_connection: bool) -> Kicked:
         time.sleep(_POLL_SECONDS)
 
 
-def _note_in_admin_log(row: Kick, *, by: Any, seconds_ago: float) -> None:
-    """Name the links that were live when the kick was sent.
+def _note_in_admin_log(row: Kick, *, by: Any, found_by: str, seconds_ago: float) -> None:
+    """One entry, which counts the links that were live when the kick was sent, and names the first.
 
     Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
     """
@@ -203,20 +204,23 @@ def _note_in_admin_log(row: Kick, *, by: Any, seconds_ago: float) -> None:
     meant = Q() if row.everyone else Q(pk__in=row.connection_ids) | Q(user_id__in=row.user_ids)
     was_live = Q(closed_at=None) | Q(closed_at__gte=closed_since)
     try:
-        kind = ContentType.objects.get_for_model(Connection)
-        links = Connection.objects.filter(meant, was_live, opened_at__lte=opened_until)
-        entries = [_entry(link, kind, user_id=by.pk, said=f"Kicked: {row.reason}") for link in links]
-        LogEntry.objects.bulk_create(entries, batch_size=500)
+        links = Connection.objects.filter(meant, was_live, opened_at__lte=opened_until).order_by("pk")
+        hit, some = links.count(), list(links[:MOST_LOGGED])
+        named = ", ".join(link.pk for link in some) + (" and more" if hit > len(some) else "")
+        found = f"; found by {found_by}" if found_by else ""
+        said = f"Kicked {counted(hit, 'connection')}: {row.reason} ({named or 'none'}{found})"
+        object_id = row.connection_ids[0] if len(row.connection_ids) == 1 else ""
+        note_deed(by, Connection, said, about=_whom(row, some), object_id=object_id)
     except Error as error:
         log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
 
 
-def _entry(link: Connection, kind: ContentType, *, user_id: Any, said: str) -> LogEntry:
-    return LogEntry(
-        user_id=user_id,
-        content_type=kind,
-        object_id=link.pk,
-        object_repr=f"{link.user_id or link.client_address} on {link.route} ({link.pk})"[:200],
-        action_flag=CHANGE,
-        change_message=said,
-    )
+def _whom(row: Kick, links: list[Connection]) -> str:
+    """Whom a kick was for, as far as a line holds it."""
+    if row.everyone:
+        return "everyone"
+    if row.user_ids:
+        return ", ".join(row.user_ids)
+    if len(row.connection_ids) == len(links) == 1:
+        return f"{links[0].user_id or links[0].client_address} on {links[0].route} ({links[0].pk})"
+    return counted(len(row.connection_ids), "connection")

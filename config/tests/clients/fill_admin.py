@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from proxy.models import ApiKey, Block, Connection, MemberReport, Node, OutgoingEvent, PoolMember, Refusal
+from proxy.tables.deeds import note_deed
 
 LONG = "W" * 255
 RTL = "\u202eadministrator\u202d " + "שלום" * 20
@@ -13,7 +14,7 @@ EMOJI = "👩‍👩‍👧‍👦" * 30
 NAMES = {"long": LONG, "rtl": RTL[:255], "emoji": EMOJI[:255], "ada": "ada"}
 
 now = timezone.now()
-User.objects.create_superuser("ada", password="of these tests alone")
+ada = User.objects.create_superuser("ada", password="of these tests alone")
 Node.objects.create(id="long", host="h" * 255, pid=4_194_304, started_at=now, heartbeat_at=now)
 for number, (key, name) in enumerate(NAMES.items()):
     told = {
@@ -44,6 +45,7 @@ for number, (key, name) in enumerate(NAMES.items()):
         id=key, refused_at=now, cause="too_many_rate_per_ip", reason=name, status=429, times=123_456, **told
     )
     Block.objects.create(user_id=name, network="2001:db8:1234:5678:9abc:def0:1234:5678/128", reason=name)
+    note_deed(ada, Connection, f"Kicked 20 connections: {name} ({LONG})", about=name)
     OutgoingEvent.objects.create(subject=name * 2, key=name, body=name, size_bytes=255, refused=name)
     ApiKey.objects.create(id=key, name=name[:64], digest="", publish=["everyone", "user", "experience"])
 for place in range(3):

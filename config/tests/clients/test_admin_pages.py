@@ -27,6 +27,7 @@ PAGES = (
             "connection/long/change/",
             "refusal/",
             "refusal/long/change/",
+            "deed/",
             "block/",
             "block/add/?user_id=ada",
             "node/",

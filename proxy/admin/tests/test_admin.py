@@ -257,7 +257,7 @@ def test_a_confirmed_kick_is_sent_told_and_logged(staff: Client, sent: dict[str,
     assert sent["connection:a"]["reason"] == "be nice"
     entry = LogEntry.objects.get()
     assert (entry.user.get_username(), entry.object_id) == ("ada", "a")
-    assert entry.change_message == "Kicked: be nice"
+    assert entry.change_message == "Kicked 1 connection: be nice (a)"
 
 
 def test_the_list_that_follows_a_kick_shows_its_links_as_closed(
@@ -299,6 +299,7 @@ def test_everything_that_a_filter_finds_can_be_kicked(staff: Client, sent: dict[
 
     assert len(sent) == 120
     assert "connection:other" not in sent
+    assert "found by route=game" in LogEntry.objects.get().change_message
 
 
 def test_closed_connections_cannot_be_kicked(staff: Client, sent: dict[str, Any]) -> None:

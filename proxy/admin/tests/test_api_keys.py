@@ -17,7 +17,7 @@ LIST = "/admin/proxy/apikey/"
 
 def revoke(client: Client, *shown: str) -> str:
     ids = [key.split("_")[1] for key in shown]
-    form = {"action": "revoke", "_selected_action": ids}
+    form = {"action": "revoke", "_selected_action": ids, "confirmed": "yes", "reason": "it leaked"}
     return client.post(LIST, form, follow=True).content.decode()
 
 
@@ -25,6 +25,9 @@ def test_a_revoked_key_opens_nothing_and_the_log_says_who_revoked_it(client: Cli
     staff = log_in(client, "view_apikey", "change_apikey")
     first, second = (issue("game", Rights(publish=("user:*",), kick=True)) for _ in range(2))
 
+    asked = staff.post(LIST, {"action": "revoke", "_selected_action": first.split("_")[1]}).content.decode()
+    assert "1 key will open nothing any more" in asked
+    assert "0 of them were used in the last day." in asked
     assert "1 key revoked." in revoke(staff, first)
     assert (find(first), find(second) is None) == (None, False)
     revoked_at = ApiKey.objects.get(revoked_at__isnull=False).revoked_at
@@ -33,8 +36,13 @@ def test_a_revoked_key_opens_nothing_and_the_log_says_who_revoked_it(client: Cli
 
     assert ApiKey.objects.get(pk=first.split("_")[1]).revoked_at == revoked_at
     noted = LogEntry.objects.values_list("object_id", "change_message", "user__username")
-    assert set(noted) == {(key.split("_")[1], "Revoked", "ada") for key in (first, second)}
-    assert len(noted) == 2
+    names = [f"game ({key.split('_')[1]})" for key in (first, second)]
+    said = {
+        (key.split("_")[1], f"Revoked 1 key: it leaked ({name})", "ada")
+        for key, name in zip((first, second), names, strict=True)
+    }
+    assert set(noted) == said
+    assert "nothing to revoke" in revoke(staff, first)
 
 
 def test_the_pages_show_rights_and_no_hash(client: Client) -> None:

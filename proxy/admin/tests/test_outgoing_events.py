@@ -20,7 +20,12 @@ def add(subject: str, refused: str = "") -> int:
 
 
 def try_again(client: Client, *ids: int) -> str:
-    form = {"action": "try_again", "_selected_action": ids}
+    form = {
+        "action": "try_again",
+        "_selected_action": ids,
+        "confirmed": "yes",
+        "reason": "more room",
+    }
     return client.post(LIST, form, follow=True).content.decode()
 
 
@@ -33,9 +38,14 @@ def test_what_was_refused_is_shown_with_the_reason_and_sent_again(client: Client
         assert "chat.&lt;large&gt;" in text
         assert "message size exceeds maximum allowed" in text
         assert "chat.waits" not in text
+    asked = staff.post(LIST, {"action": "try_again", "_selected_action": refused}).content.decode()
+    assert "1 event of 1 subject will be sent" in asked
+    assert OutgoingEvent.objects.exclude(refused="").exists()
     assert "1 event will be sent again." in try_again(staff, refused)
     assert not OutgoingEvent.objects.exclude(refused="").exists()
-    assert list(LogEntry.objects.values_list("object_id", "change_message")) == [(str(refused), "Sent again")]
+    (noted,) = LogEntry.objects.values_list("object_repr", "change_message")
+    said = f"Sent 1 event again: more room (chat.<large>: {refused})"
+    assert noted == ("1 event", said)
 
 
 def test_who_may_look_may_not_have_it_sent_again(client: Client) -> None:

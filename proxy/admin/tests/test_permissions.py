@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
 from proxy.admin.tests.groups import log_in_as, play_migrations
-from proxy.models import ApiKey, Block, OutgoingEvent, PoolMember, Revocation
+from proxy.models import ApiKey, Block, Deed, OutgoingEvent, PoolMember, Revocation
 from proxy.tests.rows import add_connection, add_node, add_refusal
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +56,14 @@ proxy/connection/ID/                staff       staff
 proxy/connection/ID/change/         Viewers     never
 proxy/connection/ID/delete/         never       never
 proxy/connection/ID/history/        Viewers     Viewers
+
+proxy/deed/                         Operators   Operators
+proxy/deed/export/                  Operators   Operators
+proxy/deed/add/                     never       never
+proxy/deed/ID/                      staff       staff
+proxy/deed/ID/change/               Operators   never
+proxy/deed/ID/delete/               never       never
+proxy/deed/ID/history/              Operators   Operators
 
 proxy/node/                         Viewers     Viewers
 proxy/node/add/                     never       never
@@ -159,6 +168,7 @@ def rows(db: None) -> dict[str, str]:
         OutgoingEvent.objects.create(subject="s", key="", body="", size_bytes=0, refused="too large"),
         PoolMember.objects.create(pool="studio", url="ws://a:1/"),
         Revocation.objects.create(jti="j"),
+        Deed.objects.create(user=User.objects.create_user("eve"), object_repr="a row", action_flag=DELETION),
         User.objects.create_user("bob"),
         Group.objects.create(name="g"),
     ]
@@ -192,7 +202,7 @@ def may(role: str, least: str) -> bool:
 
 def offered(client: Client, at: str) -> set[str]:
     """What the buttons and the menu of a page do."""
-    page = client.get(at).content.decode()
+    page = getattr(client.get(at), "content", b"").decode()  # one page is a file, and streamed
     buttons = (button for button, _ in OFFERED.findall(page))
     menu = (option for each in MENU.findall(page) for _, option in OFFERED.findall(each))
     return {*buttons, *menu} - {""}

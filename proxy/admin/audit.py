@@ -1,0 +1,129 @@
+"""The audit: everything that staff did in admin, of rows that are gone, too; and all of it as a file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib import admin
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.views.defaults import bad_request
+
+from proxy.admin import audit_filters
+from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
+from proxy.core.csv_lines import csv_line
+from proxy.models import Deed
+
+MOST_EXPORTED = 100_000
+_ROWS_AT_ONCE = 1_000
+_DONE = {ADDITION: "Added.", CHANGE: "Changed.", DELETION: "Deleted."}
+_COLUMNS = ("when", "who", "kind", "id", "what", "did")
+
+
+@admin.register(Deed)
+class DeedAdmin(ReadOnlyAdmin):
+    """The last first."""
+
+    list_display = ["at", "who", "what", "did"]
+    list_select_related = ["user", "content_type"]
+    list_filter = [
+        audit_filters.WhoFilter,
+        audit_filters.KindFilter,
+        audit_filters.DoneFilter,
+        audit_filters.WhenFilter,
+    ]
+    sortable_by = ()
+    search_fields = ["object_repr", "change_message", "object_id"]
+    search_help_text = "What was done, with its reason, or to what: any part of it."
+    fields = ["done_at", "who", "kind", "named", "shown_id", "row", "did"]
+    named = foreign_field("object_repr", "To what")
+
+    def get_urls(self) -> list[URLPattern]:
+        export = path("export/", self.admin_site.admin_view(self.export), name="proxy_deed_export")
+        return [export, *super().get_urls()]
+
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """What the list has with the same filters, as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            found = self.get_changelist_instance(request).queryset
+        except (DisallowedModelAdminLookup, IncorrectLookupParameters) as error:
+            return bad_request(request, error)
+        answer = StreamingHttpResponse(_lines(found), content_type="text/csv; charset=utf-8")
+        answer.headers["Content-Disposition"] = 'attachment; filename="audit.csv"'
+        return answer
+
+    @admin.display(description="When")
+    def at(self, deed: Deed) -> str:
+        return moment(deed.action_time)
+
+    @admin.display(description="When")
+    def done_at(self, deed: Deed) -> str:
+        return format_html("{} ({})", exact(deed.action_time), moment(deed.action_time))
+
+    @admin.display(description="Who")
+    def who(self, deed: Deed) -> str:
+        return foreign(deed.user.get_username())
+
+    @admin.display(description="What")
+    def what(self, deed: Deed) -> str:
+        return format_html("{}{}", foreign(deed.object_repr), small(_kind(deed)))
+
+    @admin.display(description="Kind")
+    def kind(self, deed: Deed) -> str:
+        return _kind(deed)
+
+    @admin.display(description="Its id")
+    def shown_id(self, deed: Deed) -> str:
+        return foreign(deed.object_id or "")
+
+    @admin.display(description="Its page")
+    def row(self, deed: Deed) -> str:
+        url = deed.get_admin_url() if deed.action_flag != DELETION else None
+        return format_html('<a href="{}">open</a>, if it is still there', url) if url else "-"
+
+    @admin.display(description="Did")
+    def did(self, deed: Deed) -> str:
+        return foreign(_did(deed))
+
+
+def _kind(deed: Deed) -> str:
+    return deed.content_type.name if deed.content_type else ""
+
+
+def _did(deed: Deed) -> str:
+    return deed.get_change_message() or _DONE.get(deed.action_flag, "")
+
+
+async def _lines(found: QuerySet[Any]) -> AsyncIterator[str]:
+    """A heading, then the rows, some at a time: nobody waits for the last, and nothing holds them all."""
+    yield csv_line(_COLUMNS)
+    rows, left, before = found.order_by("-pk"), MOST_EXPORTED, None
+    while left > 0:
+        some = rows if before is None else rows.filter(pk__lt=before)
+        lines, before = await sync_to_async(_read)(some[: min(_ROWS_AT_ONCE, left)])
+        left -= len(lines)
+        yield "".join(lines)
+        if not lines:
+            return
+
+
+def _read(rows: QuerySet[Any]) -> tuple[list[str], Any]:
+    """Lines, and the last of their keys."""
+    deeds = list(rows)
+    return [csv_line(_cells(deed)) for deed in deeds], deeds[-1].pk if deeds else None
+
+
+def _cells(deed: Deed) -> list[str]:
+    at = deed.action_time.isoformat(timespec="seconds")
+    row = (deed.object_id or "", deed.object_repr)
+    return [at, deed.user.get_username(), _kind(deed), *row, _did(deed)]
