@@ -47,8 +47,14 @@ export interface ConversationChanged {
   conversation_id: string;
   participants: string[];
 }
-/** What the service says. */
+/** What staff say, as plain text, for people to read. */
+export interface StaffMessage {
+  type: "staff.message";
+  text: string;
+}
+/** What the service says, and staff. */
 export type Said =
+  | StaffMessage
   | MessageCreated
   | MessageRead
   | ConversationTyping

@@ -14,6 +14,7 @@ from proxy import registry
 from proxy.admin import filters
 from proxy.admin.blocking import ShowsBlocks
 from proxy.admin.kicking import KickActions
+from proxy.admin.messaging import MessageActions
 from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
 from proxy.core.addresses import parse_address
 from proxy.core.causes import words_of
@@ -26,7 +27,7 @@ _OURS = {ClosedBy.GATEWAY, ClosedBy.STAFF}
 
 
 @admin.register(Connection)
-class ConnectionAdmin(KickActions, ShowsBlocks, ReadOnlyAdmin):
+class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
     """Live connections first. Every column and search stays on an index (docs/admin.md)."""
 
     list_display = [
@@ -39,6 +40,7 @@ class ConnectionAdmin(KickActions, ShowsBlocks, ReadOnlyAdmin):
         "address_and_node",
     ]
     list_display_links = ["state", "who"]
+    actions = [*KickActions.actions, *MessageActions.actions]  # type: ignore[assignment]  # of either
     list_filter = [
         filters.LiveFilter,
         filters.UserFilter,
@@ -105,6 +107,7 @@ class ConnectionAdmin(KickActions, ShowsBlocks, ReadOnlyAdmin):
         context = {
             **(extra_context or {}),
             "can_kick": live and self.has_kick_permission(request),
+            "can_message": live and self.has_message_permission(request),
             "can_block": request.user.has_perm("proxy.add_block"),
         }
         return super().change_view(request, object_id, form_url, context)

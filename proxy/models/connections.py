@@ -79,7 +79,11 @@ class Connection(models.Model):
                 for field in ("topic", "route", "node", "cause")
             ),
         ]
-        permissions = [("kick_connection", "Can kick connections")]
+        permissions = [
+            ("kick_connection", "Can kick connections"),
+            ("message_connection", "Can send messages to connections"),
+            ("broadcast_connection", "Can send messages to everyone"),
+        ]
 
     def __str__(self) -> str:
         return self.id

@@ -25,6 +25,7 @@ PAGES = (
             "connection/",
             "connection/?user=ada",
             "connection/long/change/",
+            "connection/broadcast/",
             "refusal/",
             "refusal/long/change/",
             "deed/",
@@ -43,6 +44,9 @@ PAGES = (
 SIZES = [(1280, 800), (375, 700)]
 CUT = """() => [document.documentElement, ...document.querySelectorAll(".results")]
   .map((part) => part.scrollWidth - part.clientWidth)"""
+# Of its room, what a record takes: buttons that float beside it can squeeze it to a line of letters.
+WIDTH = """() => { const record = document.querySelector("#gateway-record");
+  return record ? record.offsetWidth / document.querySelector("#content").clientWidth : 1; }"""
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
@@ -79,6 +83,7 @@ async def test_nothing_is_cut_and_axe_finds_nothing_serious(
                 content="* { transition: none !important }"
             )  # colours on their way are none
             assert await page.evaluate(CUT) == [0] * len(await page.evaluate(CUT)), path
+            assert await page.evaluate(WIDTH) > 0.8, path
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
                 assert await serious(page) == [], (path, scheme)

@@ -52,6 +52,7 @@ proxy/block/ID/history/             Viewers     Viewers
 
 proxy/connection/                   Viewers     Viewers
 proxy/connection/add/               never       never
+proxy/connection/broadcast/         Operators   Operators
 proxy/connection/ID/                staff       staff
 proxy/connection/ID/change/         Viewers     never
 proxy/connection/ID/delete/         never       never
@@ -121,7 +122,10 @@ proxy/apikey/                       revoke              Operators
 proxy/block/                        delete_selected     Support
 proxy/connection/                   kick_links          Support
 proxy/connection/                   kick_users          Support
+proxy/connection/                   message_links       Support
+proxy/connection/                   message_users       Support
 proxy/connection/ID/change/         kick_links          Support
+proxy/connection/ID/change/         message_users       Support
 proxy/connection/ID/change/         kick_users          Support
 proxy/outgoingevent/                try_again           Operators
 proxy/poolmember/                   drain               Operators

@@ -2,7 +2,7 @@
 import { Chat } from "../sluicegate-client/chat.js";
 import { Connection } from "./connection.js";
 import { ConversationList } from "./list.js";
-import { element, isPhone, problem, tokenOf } from "./parts.js";
+import { element, isPhone, notice, problem, tokenOf } from "./parts.js";
 import { Thread } from "./thread.js";
 
 const KEPT = "sluicegate-chat-token"; // of this tab alone
@@ -71,6 +71,7 @@ function listen(chat, list, thread) {
   chat.addEventListener("state", ({ detail }) => detail === "open" && list.load());
   chat.addEventListener("missed", () => list.load());
   chat.addEventListener("message", ({ detail }) => {
+    if (detail.type === "staff.message") return notice(detail.text);
     list.hear(detail);
     thread.hear(detail);
   });

@@ -21,6 +21,13 @@ export function problem(text) {
   hiding = setTimeout(() => (shown.hidden = true), PROBLEM_SECONDS * 1000);
 }
 
+/** What staff say stays until it was read. */
+export function notice(text) {
+  const read = made("button", { type: "button", className: "quiet" }, "Close");
+  read.addEventListener("click", () => element("notice").replaceChildren());
+  element("notice").replaceChildren(made("span", {}, text), read);
+}
+
 /** The user id in a token; null for what is none. The gateway checks it, this only shows it. */
 export function tokenOf(token) {
   try {

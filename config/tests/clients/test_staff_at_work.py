@@ -1,0 +1,74 @@
+"""What staff do, in Chromium, and what comes of it at the clients."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from websockets.asyncio.client import ClientConnection
+
+from config.testing.gateway import Gateway, issue
+from config.tests.clients.browser import chromium
+from config.tests.clients.test_admin_in_a_browser import CONNECTIONS, MAKE_ADA, at, quiet_service
+from config.tests.conftest import MakeGateway
+
+pytestmark = pytest.mark.clients
+
+
+@pytest.fixture
+async def gateway(make_gateway: MakeGateway) -> AsyncIterator[Gateway]:
+    gateway = make_gateway(HTTPS_ONLY="false")
+    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
+    async with gateway.serving(quiet_service):
+        yield gateway
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+async def heard(client: ClientConnection) -> dict[str, str]:
+    async with asyncio.timeout(5):
+        said: dict[str, str] = json.loads(await client.recv())
+        return said
+
+
+async def say(page: Page, text: str) -> None:
+    await page.get_by_label("Text").fill(text)
+    await page.get_by_label("Reason").fill("an upgrade")
+    await page.get_by_role("button", name="Send").click()
+
+
+async def test_staff_say_something_to_one_user_and_to_everyone_and_the_audit_has_both(
+    browser: Browser, gateway: Gateway
+) -> None:
+    bob, eve = gateway.url(token=issue("bob")), gateway.url(token=issue("eve"))
+    async with gateway.connect(bob) as bobs, gateway.connect(eve) as eves:
+        async with at(browser, gateway, CONNECTIONS) as page:
+            await page.get_by_role("link", name="bob").click()
+            await page.get_by_role("button", name="Message…").click()
+            await expect(page.get_by_text("of which 1 is live now")).to_be_visible()
+            await say(page, "<b>Hi</b> 👋")
+            await expect(page.get_by_text("Sent to 1 connection.")).to_be_visible()
+            assert await heard(bobs) == {"type": "staff.message", "text": "<b>Hi</b> 👋"}
+
+            await page.get_by_role("link", name="Broadcast…").click()
+            await page.get_by_label("To:").select_option(label="everyone (2 live connections)")
+            await say(page, "We restart\nat noon")
+            await expect(page.get_by_text("Sent to 2 connections.")).to_be_visible()
+            told = {"type": "staff.message", "text": "We restart\nat noon"}
+            assert [await heard(bobs), await heard(eves)] == [told, told]
+
+            await page.get_by_role("link", name="Audit entries").first.click()
+            await expect(page.locator("#result_list tbody tr")).to_have_count(2)
+            async with page.expect_download() as download:
+                await page.get_by_role("link", name="Export as CSV").click()
+            rows = list(csv.reader(io.StringIO((await (await download.value).path()).read_text())))
+            assert [row[4] for row in rows[1:]] == ["everyone", "bob"]

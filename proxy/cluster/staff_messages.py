@@ -1,0 +1,57 @@
+"""What staff say to those who are connected: published to their links, and noted once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from proxy.cluster.kicks import MOST_LOGGED
+from proxy.cluster.publishing import Delivered, Publication, publish_many
+from proxy.core.human import counted
+from proxy.core.staff_messages import staff_message
+from proxy.core.topics import EVERYONE, connection_topic, user_topic
+from proxy.models import Connection
+from proxy.tables.deeds import note_deed
+
+log = logging.getLogger(__name__)
+
+
+def tell(
+    text: str,
+    *,
+    user_ids: Sequence[str] = (),
+    connection_ids: Sequence[str] = (),
+    everyone: bool = False,
+    reason: str,
+    by: Any,
+    found_by: str = "",
+) -> Delivered:
+    """Say `text` to all links of users, to single links, or to everyone, at most once; noted for `by`.
+
+    Waits for the nodes to say how many links took it, a second for each thousand of whom it names. For code
+    that is not async.
+
+    Raises:
+        ValueError: the text is none that can be said.
+        LayerAway: Redis is away, or does not answer: some may have been told.
+    """
+    event = staff_message(text)
+    ids = [*user_ids, *connection_ids]
+    topics = [*map(user_topic, user_ids), *map(connection_topic, connection_ids)]
+    told = _sum(publish_many([Publication(topic, event) for topic in ([EVERYONE] if everyone else topics)]))
+    named = ", ".join(ids[:MOST_LOGGED]) + (" and more" if len(ids) > MOST_LOGGED else "")
+    whom = f"; to {named}" if ids else ""
+    found = f"; found by {found_by}" if found_by else ""
+    said = f"Told {counted(told.links, 'connection')} “{event['text']}”: {reason}{whom}{found}"
+    log.info("message of staff", extra={"by": str(by), "reason": reason, "links": told.links})
+    note_deed(by, Connection, said, about="everyone" if everyone else named)
+    return told
+
+
+def _sum(delivered: Iterable[Delivered]) -> Delivered:
+    """Links in all. Nodes may be the same ones, so the most that one topic has are told."""
+    all_of_it = list(delivered)
+    nodes = max((each.nodes for each in all_of_it), default=0)
+    silent = max((each.silent for each in all_of_it), default=0)
+    return Delivered(nodes, sum(each.links for each in all_of_it), silent)
