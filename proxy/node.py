@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -134,6 +134,7 @@ class GatewayNode:
             self._heart_database,
             node_id=self.node_id,
             is_draining=lambda: self.door.draining,
+            on_told_to_drain=self._told_to_drain,
             on_returned=self.recorder.note_all,
             may_reap=self._reaper.wake,
         )
@@ -153,7 +154,7 @@ class GatewayNode:
             self._closings,
         ):
             party.listen(hub)
-        hub.receive(signals.DRAIN, self._drain)
+        hub.receive(signals.DRAIN, lambda *_: self._told_to_drain())
         hub.on_gap(partial(hub.deliver, EVERYONE, RESYNC))
         return hub
 
@@ -357,7 +358,7 @@ class GatewayNode:
             link.update_record(now=datetime.now(UTC), loop_time=clock())  # walked over seconds
             yield link.record
 
-    def _drain(self, _: Mapping[str, Any], __: Iterable[Link]) -> None:
+    def _told_to_drain(self) -> None:
         logger.info("told to drain")
         self.door.drain()
 

@@ -14,13 +14,14 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin.filters import RunningFilter
+from proxy.admin.node_draining import NodeDraining
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.models import Connection, Node
 from proxy.tables.heart import LOST_AFTER_SECONDS
 
 
 @admin.register(Node)
-class NodeAdmin(ReadOnlyAdmin):
+class NodeAdmin(NodeDraining, ReadOnlyAdmin):
     """Running nodes; those that have stopped behind a filter."""
 
     list_display = ["name", "state", "live_links", "started", "heartbeat", "stopped"]
@@ -50,6 +51,8 @@ class NodeAdmin(ReadOnlyAdmin):
             return format_html('<span class="gateway-closed">{}</span>', "stopped")
         if timezone.now() - node.heartbeat_at > timedelta(seconds=LOST_AFTER_SECONDS):
             return format_html('<span class="gateway-late">{}</span>', "silent")
+        if node.told_to_drain_at is not None and not node.draining:
+            return format_html('<span class="gateway-late">{}</span>', "told to drain")
         return format_html('<span class="gateway-live">{}</span>', "draining" if node.draining else "running")
 
     @admin.display(description="Live connections")

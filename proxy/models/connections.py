@@ -19,9 +19,12 @@ class Node(models.Model):
     heartbeat_at = models.DateTimeField(db_index=True)
     stopped_at = models.DateTimeField(null=True, blank=True)
     draining = models.BooleanField(default=False)
+    # When staff told it to: a node that no message reaches sees it as it beats.
+    told_to_drain_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-started_at"]
+        permissions = [("drain_node", "Can drain nodes")]
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"

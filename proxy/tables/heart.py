@@ -31,7 +31,8 @@ _LOST_BEFORE = Now() - timedelta(seconds=LOST_AFTER_SECONDS)
 class NodeHeart:
     """Registers this process as a node, and beats.
 
-    All times are the database's, so clocks do not matter. `is_draining` is asked at each beat. `on_returned`
+    All times are the database's, so clocks do not matter. `is_draining` is asked at each beat; while it is
+    not, `on_told_to_drain` is called on the event loop where our row says that staff have. `on_returned`
     is called on the event loop whenever our row had to be written anew (at the start, and after others took
     us for lost) and after an outage: all live links must be noted again. `may_reap` is called after each
     beat, but for a while after an outage: it silenced every node, and the others need time to beat before we
@@ -44,6 +45,7 @@ class NodeHeart:
         *,
         node_id: str,
         is_draining: Callable[[], bool] = lambda: False,
+        on_told_to_drain: Callable[[], None] = lambda: None,
         on_returned: Callable[[], None] = lambda: None,
         may_reap: Callable[[], None] = lambda: None,
         beat_seconds: float = BEAT_SECONDS,
@@ -51,6 +53,7 @@ class NodeHeart:
         self._executor, self._beat_seconds = executor, beat_seconds
         self._node = Node(id=node_id, host=socket.gethostname(), pid=os.getpid())
         self._is_draining, self._on_returned, self._may_reap = is_draining, on_returned, may_reap
+        self._on_told_to_drain = on_told_to_drain
         self._away = False
         self._beaten_at: float | None = None
         self._reap_after = 0.0
@@ -90,7 +93,7 @@ class NodeHeart:
         Raises django.db.Error or TimeoutError when the database is away.
         """
         self._node.draining = self._is_draining()
-        registered = await self._executor.run(_beat, self._node)
+        registered, is_told_to_drain = await self._executor.run(_beat_and_look, self._node)
         # A beat that we gave up may have taken effect unseen, so that an outage counts as a return, too.
         if registered or self._away:
             self._on_returned()
@@ -100,6 +103,8 @@ class NodeHeart:
         self._beaten_at = asyncio.get_running_loop().time()
         if self._beaten_at >= self._reap_after:
             self._may_reap()
+        if is_told_to_drain and not self._is_draining():
+            self._on_told_to_drain()
         return registered
 
     async def stop(self) -> None:
@@ -155,6 +160,12 @@ class Reaper:
         if nodes_lost:
             self._on_lost()
         return nodes_lost, closed
+
+
+def _beat_and_look(node: Node) -> tuple[bool, bool]:
+    """Answers whether our row had to be written anew, and whether it says that we are to drain."""
+    told = Node.objects.filter(pk=node.pk, told_to_drain_at__isnull=False)
+    return _beat(node), not node.draining and told.exists()
 
 
 def _beat(node: Node) -> bool:

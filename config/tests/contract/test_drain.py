@@ -14,6 +14,7 @@ from websockets.server import ServerProtocol
 
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import ValkeyServer
+from config.tests.conftest import MakeGateway
 
 
 async def echo(upstream: ServerConnection) -> None:
@@ -21,10 +22,10 @@ async def echo(upstream: ServerConnection) -> None:
         await upstream.send(message)
 
 
-async def drained(node: Gateway, start: list[str] | None) -> None:
+async def drained(node: Gateway, start: list[str] | None, *, redis: bool | None = True) -> None:
     """Drain `node` under twenty links in traffic, by a command or by SIGTERM; all must end as told."""
     async with node.serving(echo), asyncio.timeout(50), AsyncExitStack() as stack:
-        await node.wait_until_ready(redis=True, database=True)
+        await node.wait_until_ready(redis=redis, database=True)
         clients = [
             await stack.enter_async_context(node.connect(node.url(token=issue(f"drained-{number}"))))
             for number in range(20)
@@ -94,3 +95,15 @@ async def test_the_shell_drains_one_node_and_leaves_the_other_alone(nodes: tuple
     assert name, unknown.stderr
     await drained(first, ["drain", name[0]])
     assert second.program.running
+
+
+async def test_a_node_without_redis_that_staff_drain_sees_it_by_its_row(make_gateway: MakeGateway) -> None:
+    node = make_gateway()
+    drain = f"""
+from django.contrib.auth.models import User
+from proxy.cluster.node_draining import drain_node
+from proxy.models import Node
+node = Node.objects.get(pid={node.program.pid})
+print("told", drain_node(node, reason="a new kernel", by=User.objects.create_user("ada")))
+"""
+    await drained(node, ["shell", "-v0", "-c", drain], redis=None)

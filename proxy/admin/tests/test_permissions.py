@@ -71,6 +71,7 @@ proxy/node/add/                     never       never
 proxy/node/ID/                      staff       staff
 proxy/node/ID/change/               Viewers     never
 proxy/node/ID/delete/               never       never
+proxy/node/ID/drain/                Operators   Operators
 proxy/node/ID/history/              Viewers     Viewers
 
 proxy/outgoingevent/                Operators   Operators

@@ -216,3 +216,22 @@ async def test_a_beat_that_is_overdue_is_no_beat(
     monkeypatch.setattr("proxy.tables.heart.OVERDUE_SECONDS", -0.01)
     assert not heart.beating
     assert heart.has_beaten
+
+
+async def test_a_node_that_its_row_tells_to_drain_does_so_as_it_beats_and_once(
+    executor: DatabaseExecutor,
+) -> None:
+    told: list[bool] = []
+    heart = NodeHeart(
+        executor,
+        node_id="me",
+        is_draining=lambda: bool(told),
+        on_told_to_drain=lambda: told.append(True),
+    )
+    await heart.beat()
+    assert not told
+    await executor.run(Node.objects.update, told_to_drain_at=Now())
+    for _ in range(2):
+        await heart.beat()
+    assert told == [True]
+    assert await executor.run(lambda: Node.objects.get().draining)
