@@ -66,6 +66,9 @@ proxy/deed/ID/change/               Operators   never
 proxy/deed/ID/delete/               never       never
 proxy/deed/ID/history/              Operators   Operators
 
+proxy/live/                         Viewers     Viewers
+proxy/live/marks/                   Viewers     Viewers
+
 proxy/node/                         Viewers     Viewers
 proxy/node/add/                     never       never
 proxy/node/ID/                      staff       staff

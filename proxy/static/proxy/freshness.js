@@ -1,7 +1,8 @@
 // How old the page is that somebody looks at: asks for it again, and says when nobody answers.
 export const ASK_MS = 2000;
-const ASK_AT_LEAST_MS = 3000; // so that who kills a gateway reads it on its pages within five seconds
-const OPEN_MS = 2500; // so long an answer may take before the page is called stale
+// Together less than five seconds: so soon a page says that its gateway is gone, also when its port is still open.
+const ASK_AT_LEAST_MS = 2500;
+const OPEN_MS = 2000; // so long an answer may take before the page is called stale
 const ABORT_MS = 10_000;
 const TIMES_AS_LONG = 10; // as an answer takes, is waited before the next: a page that is dear is asked for less often
 
@@ -25,8 +26,10 @@ export class Freshness {
     this.draw();
   }
 
+  /** An answer is due from now on, if none was yet. */
   asked() {
-    this.#askedAt = Date.now();
+    this.#askedAt = Math.min(this.#askedAt, Date.now());
+    setTimeout(() => this.draw(), OPEN_MS);
   }
 
   heard(waiting) {
@@ -40,7 +43,7 @@ export class Freshness {
   }
 
   get isStale() {
-    return Date.now() - this.#askedAt > OPEN_MS || this.#trouble !== "";
+    return Date.now() - this.#askedAt >= OPEN_MS || this.#trouble !== "";
   }
 
   draw() {

@@ -67,10 +67,11 @@ class Page {
   }
 
   async ask(mayMove = false) {
-    if (document.hidden || this.#isAsking) return;
+    if (document.hidden) return;
+    if (!this.stream.isFresh) this.freshness.asked();
+    if (this.#isAsking) return;
     const began = performance.now();
     this.#isAsking = true;
-    if (!this.stream.isFresh) this.freshness.asked();
     const { page, trouble } = await fetched({ "X-Asked-Again": "1" });
     [this.#isAsking, this.#trouble] = [false, trouble ?? ""];
     const now = performance.now();
