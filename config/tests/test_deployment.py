@@ -49,7 +49,7 @@ def test_something_reads_every_setting() -> None:
     name that is put together, such as a route's, stands nowhere."""
     djangos = {"ALLOWED_HOSTS", "DEBUG", "SECRET_KEY", "SECURE_HSTS_SECONDS", "CSRF_TRUSTED_ORIGINS"}
     where_they_are_read = {"MAX_CONNECTIONS_PER_IP", "MAX_CONNECTIONS_PER_USER", "CONNECT_RATE_PER_IP"}
-    where_they_are_read |= {"OTEL_SDK_DISABLED", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    where_they_are_read |= {"OTEL_SDK_DISABLED", "OTEL_EXPORTER_OTLP_ENDPOINT", "WEBHOOK_SECRET"}
     where_they_are_read |= {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}  # both are one setting of ours
     paths = [path for room in ("config", "experience", "proxy") for path in (BASE_DIR / room).rglob("*.py")]
     code = "\n".join(path.read_text() for path in paths if "tests" not in path.parts)

@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from config.testing.gateway import Gateway
+from config.testing.servers import ValkeyServer
 from proxy.cluster.live import MOST_LISTENERS
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.long]
@@ -91,6 +92,12 @@ async def until(seconds: AsyncIterator[Event], wanted: Any, *, within_seconds: f
             if wanted(second):
                 return second
     raise AssertionError("the stream has ended")
+
+
+@pytest.fixture
+def valkey(own_valkey: ValkeyServer) -> ValkeyServer:
+    """Gateways that other tests share tell theirs to the one that all share."""
+    return own_valkey
 
 
 async def echo(socket: ServerConnection) -> None:
