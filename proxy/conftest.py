@@ -23,6 +23,8 @@ WRITTEN = (
     *(
         "proxy_connection",
         "proxy_refusal",
+        "proxy_linkevent",
+        "proxy_staffnote",
         "proxy_node",
         "proxy_block",
         "proxy_poolmember",

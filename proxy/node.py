@@ -39,9 +39,10 @@ from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.door import Door
 from proxy.engine.admission.shared_caps import SCRIPT, RunScript
 from proxy.engine.background import Background, Work
-from proxy.engine.batch_writer import BatchWriter
+from proxy.engine.batch_writer import BatchWriter, Write
 from proxy.engine.hub import Hub
 from proxy.engine.lag import LoopLag
+from proxy.engine.link_event_recorder import LinkEventRecorder
 from proxy.engine.links.link import Link
 from proxy.engine.links.traffic import count_forever
 from proxy.engine.memory import resident_bytes
@@ -59,7 +60,7 @@ from proxy.served import serve_routes
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper
 from proxy.tables.member_rows import MemberReporter
-from proxy.tables.record_rows import CONNECTIONS, REFUSALS
+from proxy.tables.record_rows import CONNECTIONS, LINK_EVENTS, REFUSALS, R, RecordTable
 from proxy.tables.retention import Retention
 from proxy.tokens import token_verifier
 from proxy.work import Workplace
@@ -103,10 +104,9 @@ class GatewayNode:
         self.background = Background()
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
         self.database, self._heart_database = DatabaseExecutor(), DatabaseExecutor()
-        self.recorder = self._make_recorder()
-        self.refusals = RefusalRecorder(
-            partial(REFUSALS.record, database=self.database, node_id=self.node_id)
-        )
+        self.recorder = Recorder(self._writer_of(CONNECTIONS), progress=self._progress)
+        self.refusals = RefusalRecorder(self._writer_of(REFUSALS))
+        self.link_events = LinkEventRecorder(self._writer_of(LINK_EVENTS))
         self.webhook = _webhook(self.node_id) if settings.WEBHOOK_URL else None
         self.comings = Comings(registry.topic_kinds(), self.links)
         self._reaper, self.lag = Reaper(on_lost=self.comings.lost), LoopLag()
@@ -125,9 +125,9 @@ class GatewayNode:
         self.figures = self._make_figures()
         self.tracing = _tracing(self.node_id) if settings.TRACES_ENDPOINT else None
 
-    def _make_recorder(self) -> Recorder:
-        write = partial(CONNECTIONS.record, database=self.database, node_id=self.node_id)
-        return Recorder(write, progress=self._progress)
+    def _writer_of(self, table: RecordTable[R]) -> Write[R]:
+        """What writes records of this node to that table."""
+        return partial(table.record, database=self.database, node_id=self.node_id)
 
     def _make_heart(self) -> NodeHeart:
         return NodeHeart(
@@ -216,6 +216,7 @@ class GatewayNode:
         yield "reaper", self._reaper.run
         yield "recorder", self.recorder.run
         yield "refusals", self.refusals.run
+        yield "link events", self.link_events.run
         yield "rules", self.rules.run
         yield "kicks", self.kicks.run
         yield "members", self.reporter.run
@@ -265,7 +266,7 @@ class GatewayNode:
         await self.background.stop()
         if self.admission.shared is not None:
             await self.admission.shared.leave()
-        writers: tuple[BatchWriter[Any], ...] = (self.recorder, self.refusals)
+        writers: tuple[BatchWriter[Any], ...] = (self.recorder, self.refusals, self.link_events)
         if self.webhook is not None:
             writers += (self.webhook,)
         await asyncio.gather(*(each.close(deadline_seconds / 2) for each in writers))
@@ -320,7 +321,8 @@ class GatewayNode:
     async def _measure(self) -> NoReturn:
         """Bring the gauges up to date until cancelled."""
         while True:
-            metrics.RECORD_QUEUE_LENGTH.set(self.recorder.queue_length + self.refusals.queue_length)
+            recorders = (self.recorder, self.refusals, self.link_events)
+            metrics.RECORD_QUEUE_LENGTH.set(sum(each.queue_length for each in recorders))
             self.refusals.measure()
             self._measure_itself()
             streams = (link.stream for link in self.links.values())
@@ -353,10 +355,16 @@ class GatewayNode:
 
     def _progress(self) -> Iterator[ConnectionRecord]:
         """Every live link's record, its counters brought up to date."""
-        clock = asyncio.get_running_loop().time
         for link in tuple(self.links.values()):
-            link.update_record(now=datetime.now(UTC), loop_time=clock())  # walked over seconds
+            self.update_record(link)  # walked over seconds
             yield link.record
+
+    def update_record(self, link: Link) -> None:
+        """Bring its counters up to date, and note what was dropped."""
+        now = datetime.now(UTC)
+        dropped = link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
+        if dropped:
+            self.link_events.dropped_messages(link.record, dropped, at=now)
 
     def _told_to_drain(self) -> None:
         logger.info("told to drain")

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 
 from proxy.admin.blocking import Hit, NoQuestion, WordForm
 from proxy.admin.blocks_form import BlockForm
+from proxy.admin.noting import NotesBlocks
 from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.core.human import counted
 from proxy.models import Block
@@ -21,7 +22,7 @@ _OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
 
 
 @admin.register(Block)
-class BlockAdmin(CheckedAdmin):
+class BlockAdmin(NotesBlocks, CheckedAdmin):
     """A new one ends matching links on every node and refuses new ones, until it expires or is deleted."""
 
     list_display = ["who", "state", "why", "since", "created_by"]

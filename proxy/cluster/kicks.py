@@ -21,6 +21,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import Error, connection
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from proxy.cluster.memory_layer import MemoryChannelLayer
 from proxy.cluster.questions import LayerAway
@@ -31,6 +32,7 @@ from proxy.core.topics import EVERYONE, connection_topic, group_name, user_topic
 from proxy.models import Connection, Kick, KickReport
 from proxy.tables.deeds import note_deed
 from proxy.tables.heart import running_nodes
+from proxy.tables.staff_notes import note_kick
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ def _carry_out(row: Kick, by: AbstractBaseUser | str, found_by: str) -> Kicked:
         return Kicked(ended=None)
     if is_taken:
         _tell([(ALL_NODES, {"type": KICKS})])
+    _note_by_user(row, by=by, seconds_ago=time.monotonic() - began)
     if not isinstance(by, str):
         _note_in_admin_log(row, by=by, found_by=found_by, seconds_ago=time.monotonic() - began)
     try:
@@ -192,6 +195,14 @@ def _reports(kick_id: str, *, keeps_connection: bool) -> Kicked:
         if not keeps_connection:
             connection.close()
         time.sleep(_POLL_SECONDS)
+
+
+def _note_by_user(row: Kick, *, by: object, seconds_ago: float) -> None:
+    """Where the stories of its users are told, as of when it was sent: links ended later."""
+    try:
+        note_kick(row, by=by, at=timezone.now() - timedelta(seconds=seconds_ago))
+    except Error as error:
+        log.warning("kick: not noted by user, the database is away", extra={"why": repr(error)})
 
 
 def _note_in_admin_log(row: Kick, *, by: Any, found_by: str, seconds_ago: float) -> None:

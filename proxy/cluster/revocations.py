@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from proxy.models import Revocation
+from proxy.tables.staff_notes import note_revocation
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def revoke(
 
 
 def log_revoked(row: Revocation) -> None:
-    """Say so, once it is so: its transaction may fail yet."""
+    """Say so, once it is so: its transaction may fail yet; and note it where its user's story is told."""
+    note_revocation(row)
     fields = row.named() | {"reason": row.reason, "by": row.source}
     transaction.on_commit(partial(log.info, "tokens revoked", extra=fields))

@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from proxy.cluster.rules import announce_on_commit
 from proxy.models import Revocation
+from proxy.tables.staff_notes import note_taken_back
 from proxy.tables.token_users import token_user_id, token_user_ids
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def take_back(user_ids: Iterable[str], *, change: str, reason: str) -> None:
                 Revocation(user_id=user_id, issued_before=before, reason=reason, source=SOURCE)
                 for user_id in some
             )
+            note_taken_back(some, reason=reason, by=SOURCE)
             count, first = count + len(some), first or some[:20]
         if count:
             fields = {"users": first, "users_in_all": count, "reason": reason, "by": SOURCE}

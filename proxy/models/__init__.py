@@ -5,6 +5,7 @@ from proxy.models.deeds import Deed
 from proxy.models.keeping_out import Block, Kick, KickReport, Revocation, remembered_until
 from proxy.models.keys import ApiKey
 from proxy.models.minutes import Minute
+from proxy.models.people import LinkEvent, Person, StaffNote
 from proxy.models.pool_members import MemberReport, PoolMember
 from proxy.models.waiting import OutgoingEvent, Turn, WaitingEvent
 
@@ -16,13 +17,16 @@ __all__ = [
     "Deed",
     "Kick",
     "KickReport",
+    "LinkEvent",
     "MemberReport",
     "Minute",
     "Node",
     "OutgoingEvent",
+    "Person",
     "PoolMember",
     "Refusal",
     "Revocation",
+    "StaffNote",
     "Turn",
     "WaitingEvent",
     "remembered_until",

@@ -43,8 +43,8 @@ class Connection(models.Model):
     path = models.CharField(max_length=255, blank=True, default="", db_default="")
     # The column has the name by which nodes of the release before write it.
     topic = models.CharField(max_length=128, blank=True, db_column="experience")
-    user_id = models.CharField("user", max_length=255, blank=True, db_index=True)
-    email = models.CharField(max_length=254, blank=True, db_index=True)
+    user_id = models.CharField("user", max_length=255, blank=True)
+    email = models.CharField(max_length=254, blank=True)
     client_address = models.GenericIPAddressField("address", null=True, blank=True, db_index=True)
     user_agent = models.CharField(max_length=255, blank=True)
     subprotocol = models.CharField("sub-protocol", max_length=128, blank=True)
@@ -70,6 +70,17 @@ class Connection(models.Model):
             models.Index(fields=["-closed_at", "-opened_at", "id"], name="connection_listing"),
             models.Index(fields=["node"], name="connection_node"),
             models.Index(fields=["path"], name="connection_path", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["request_id"], name="connection_request_id"),
+            *(  # a user's by when they opened; and by how they begin
+                models.Index(
+                    fields=[field, "-opened_at"],
+                    name=f"connection_{name}_opened",
+                    opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+                )
+                for field, name in (("user_id", "user"), ("email", "email"))
+            ),
+            # Those that live first.
+            models.Index(fields=["user_id", "-closed_at"], name="connection_user_closed"),
             models.Index(
                 fields=["node", "-opened_at"], name="connection_live", condition=models.Q(closed_at=None)
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -132,13 +131,16 @@ class Life:
         if isinstance(self.route.upstream, LegPerLink):
             self.lease.leg.refreshed(principal)
 
-    def lost_member(self, next_member: str) -> None:
-        """An outage is over, and the link leads to `next_member` now: the same one, if no other was found."""
+    def lost_member(self, next_member: str, *, is_found: bool) -> None:
+        """An outage is over. The link leads to `next_member` now, unless none was found."""
         self._count_error("upstream_lost")
         if self._phase is _Phase.LIVE:
+            record, lost = self.link.record, self.link.record.upstream
             self._count_live(-1)
-            self.link.record.upstream = next_member
+            record.upstream = next_member
             self._count_live(1)
+            if is_found:
+                self.node.link_events.carried_over(record, lost=lost, at=datetime.now(UTC))
 
     def control(self, text: str) -> str:
         """The answer to one of the client's control messages. Never raises: beyond it are link and loop."""
@@ -206,9 +208,10 @@ class Life:
 
     def _record_end(self, close: Close, by: ClosedBy, *, now: datetime) -> None:
         link = self.link
-        link.update_record(now=now, loop_time=asyncio.get_running_loop().time())
+        self.node.update_record(link)
         link.record.end(close, by=by, at=now)
         self.node.recorder.note(link.record)
+        self.node.link_events.ended(link.record)
 
     def _count_end(self, close: Close, by: ClosedBy, *, lived_seconds: float) -> None:
         self._count_live(-1)

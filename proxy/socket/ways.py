@@ -221,7 +221,7 @@ class ResumeWay(RelayWay):
         assert isinstance(lease, RenewableLease)  # noqa: S101  it is what dial() answers
 
         def observe(outcome: Reconnected) -> None:
-            life.lost_member(lease.member)
+            life.lost_member(lease.member, is_found=outcome is Reconnected.CONNECTED)
             metrics.child(metrics.RECONNECTS_TOTAL, route.name, outcome.value).inc()
 
         return ResumingLeg(lease, limits=self._opening.served.limits, tell=route.tell_resume, observe=observe)

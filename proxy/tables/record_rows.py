@@ -12,9 +12,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from django.db import DataError, connection, models, transaction
 
 from proxy import metrics
+from proxy.core.link_events import LinkEventRecord
 from proxy.core.records import ConnectionRecord
 from proxy.core.refusal_records import RefusalRecord
-from proxy.models import Connection, Refusal
+from proxy.models import Connection, LinkEvent, Refusal
 from proxy.tables.executor import DatabaseExecutor
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ R = TypeVar("R", bound=Record)
 
 
 class RecordTable(Generic[R]):
-    """The table of `model`, whose records bring all its fields but `node`.
+    """The table of `model`, whose records bring all its fields but `node`, if it has that.
 
     Not model instances: building and compiling instances takes three times as long as the database does.
     """
@@ -186,3 +187,4 @@ _FITS: tuple[tuple[type[Any], Callable[..., Any]], ...] = (
 )
 CONNECTIONS = RecordTable[ConnectionRecord](Connection)
 REFUSALS = RecordTable[RefusalRecord](Refusal)
+LINK_EVENTS = RecordTable[LinkEventRecord](LinkEvent)

@@ -17,7 +17,8 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from proxy.models import Connection, Kick, Node, Refusal, Revocation
+from proxy.core.people import NoteKind
+from proxy.models import Connection, Kick, LinkEvent, Node, Refusal, Revocation, StaffNote
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import running_nodes
 
@@ -37,10 +38,13 @@ MOST_REFUSALS = 1_000_000
 def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     """What there is to delete: a name, and a call that deletes some and says how many; 0 when it is done."""
     before = timezone.now() - timedelta(days=days)
+    deeds = StaffNote.objects.exclude(kind=NoteKind.NOTE.value)
     held = Connection.objects.filter(node=OuterRef("pk"))
     return [
         ("connections", lambda: _delete_some(Connection.objects.filter(closed_at__lt=before))),
         ("refusals", lambda: _delete_some(_old_refusals(before))),
+        ("events of links", lambda: _delete_some(LinkEvent.objects.filter(at__lt=before))),
+        ("staff's deeds", lambda: _delete_some(deeds.filter(at__lt=before))),
         ("nodes", lambda: _delete_some(Node.objects.filter(~Exists(held), stopped_at__lt=before))),
         ("kicks", lambda: _delete_some(Kick.objects.filter(created_at__lt=timezone.now() - KICKS_KEPT))),
         ("revocations", lambda: _delete_some(Revocation.objects.filter(until__lt=timezone.now()))),

@@ -193,14 +193,19 @@ class Link:
         if self.slot != NOT_DUE:
             running_wheel().forget(self)
 
-    def update_record(self, *, now: datetime, loop_time: float) -> None:
-        """Bring the record's counters up to date; `now` and `loop_time` are the same moment."""
+    def update_record(self, *, now: datetime, loop_time: float) -> int:
+        """Bring the record's counters up to date; `now` and `loop_time` are the same moment.
+
+        Answers how many messages were dropped since it was last.
+        """
         record, counters = self.record, self.counters
+        dropped = counters.messages_dropped - record.messages_dropped
         record.messages_in, record.bytes_in = counters.messages_in, counters.bytes_in
         record.messages_out, record.bytes_out = counters.messages_out, counters.bytes_out
         record.messages_dropped = counters.messages_dropped
         if counters.last_activity:
             record.last_activity_at = now - timedelta(seconds=loop_time - counters.last_activity)
+        return dropped
 
     def expire_in(self, seconds: float) -> None:
         """End with 4010 after `seconds`, in place of any earlier expiry."""

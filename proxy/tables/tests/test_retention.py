@@ -13,7 +13,8 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from proxy.models import Connection, Kick, KickReport, Node, Refusal, Revocation
+from proxy.core.people import NoteKind
+from proxy.models import Connection, Kick, KickReport, LinkEvent, Node, Refusal, Revocation, StaffNote
 from proxy.tables import retention
 from proxy.tables.retention import Retention, forget
 from proxy.tests.rows import add_connection, add_node, add_refusal
@@ -35,6 +36,10 @@ def add_old_rows() -> None:
         )
     for jti, left in (("over", -1), ("remembered", 1)):
         Revocation.objects.create(jti=jti, until=timezone.now() + timedelta(days=left))
+    for row_id, at in (("old", long_ago), ("new", timezone.now())):
+        LinkEvent.objects.create(id=row_id, connection_id="old but live", kind="failover", at=at)
+        for kind in (NoteKind.KICKED, NoteKind.NOTE):
+            StaffNote.objects.create(id=f"{row_id} {kind}", user_id="ada", kind=kind.value, at=at, by="vera")
     for kick_id, age in (("long ago", 2), ("today", 0)):
         kick = Kick.objects.create(id=kick_id, everyone=True, created_at=Now() - timedelta(days=age))
         KickReport.objects.create(kick=kick, node_id="n1", links=1)
@@ -47,10 +52,20 @@ def kept() -> list[set[str]]:
         set(Session.objects.values_list("pk", flat=True)),
         set(KickReport.objects.values_list("kick_id", flat=True)),
         set(Revocation.objects.values_list("jti", flat=True)),
+        set(LinkEvent.objects.values_list("pk", flat=True)),
+        set(StaffNote.objects.values_list("pk", flat=True)),
     ]
 
 
-KEPT = [{"old but live", "closed today"}, {"n1"}, {"valid"}, {"today"}, {"remembered"}]
+KEPT = [
+    {"old but live", "closed today"},
+    {"n1"},
+    {"valid"},
+    {"today"},
+    {"remembered"},
+    {"new"},
+    {"new kicked", "new note", "old note"},
+]
 
 
 def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +77,8 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
     assert forget(30) == {
         "connections": 2,
         "refusals": 1,
+        "events of links": 1,
+        "staff's deeds": 1,
         "nodes": 1,
         "kicks": 1,
         "revocations": 1,
@@ -89,6 +106,8 @@ def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is
     assert forget(0) == {
         "connections": 1,
         "refusals": 0,
+        "events of links": 0,
+        "staff's deeds": 0,
         "nodes": 1,
         "kicks": 0,
         "revocations": 0,
@@ -116,6 +135,8 @@ async def test_the_node_that_has_run_longest_forgets_all_that_is_old_and_no_othe
     assert forgotten == {
         "connections": 2,
         "refusals": 0,
+        "events of links": 1,
+        "staff's deeds": 1,
         "nodes": 1,
         "kicks": 1,
         "revocations": 1,
@@ -160,7 +181,8 @@ def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) ->
     call_command("prune_connections")
     assert (
         capsys.readouterr().out
-        == "1 connections, 0 refusals, 1 nodes, 1 kicks, 1 revocations, 1 sessions deleted\n"
+        == "1 connections, 0 refusals, 1 events of links, 1 staff's deeds, 1 nodes, 1 kicks, 1 revocations,"
+        " 1 sessions deleted\n"
     )
     with pytest.raises(CommandError, match="--days"):
         call_command("prune_connections", "--days=-1")
