@@ -6,6 +6,7 @@ from proxy.admin.blocks import BlockAdmin
 from proxy.admin.connections import ConnectionAdmin
 from proxy.admin.nodes import NodeAdmin
 from proxy.admin.outgoing_events import OutgoingEventAdmin
+from proxy.admin.people.page import PersonAdmin
 from proxy.admin.pools import PoolMemberAdmin
 from proxy.admin.refusals import RefusalAdmin
 from proxy.admin.revocations import RevocationAdmin
@@ -18,6 +19,7 @@ __all__ = [
     "DeedAdmin",
     "NodeAdmin",
     "OutgoingEventAdmin",
+    "PersonAdmin",
     "PoolMemberAdmin",
     "RefusalAdmin",
     "RevocationAdmin",

@@ -11,6 +11,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
+from proxy.admin.leading_back import came_from
+
 CONFIRMED = "confirmed"
 _Form = TypeVar("_Form", bound=forms.Form)
 
@@ -41,7 +43,7 @@ class AsksFirst(admin.ModelAdmin):  # type: ignore[type-arg]
     def ask(
         self, request: HttpRequest, question: Question, form: forms.Form, *, back: str = ""
     ) -> TemplateResponse:
-        """The page that asks; *Cancel* leads to `back`, or to the page that it was asked from."""
+        """The page that asks; *Cancel* leads to `back`, or to where one came from."""
         own = {"csrfmiddlewaretoken", CONFIRMED, *form.fields}
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
@@ -53,7 +55,7 @@ class AsksFirst(admin.ModelAdmin):  # type: ignore[type-arg]
             "posted": [
                 (name, value) for name, values in request.POST.lists() if name not in own for value in values
             ],
-            "cancel_url": back or request.get_full_path(),
+            "cancel_url": back or came_from(request) or request.get_full_path(),
         }
         return TemplateResponse(request, "admin/proxy/question_confirmation.html", context)
 

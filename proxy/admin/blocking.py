@@ -70,18 +70,18 @@ class Hit:
 def blocks_of(user_id: str, address: str) -> tuple[list[Block], bool]:
     """Those that keep out a client of that user from that address now, and whether that may not be all.
 
-    The user's own are all looked at, of those of networks alone the newest `MOST_BLOCKS`.
+    Of all that might, at most `MOST_BLOCKS` are looked at: the user's own, then the newest of networks alone.
     """
     now = timezone.now()
-    holding = Block.objects.filter(Q(until=None) | Q(until__gt=now)).select_related("created_by")
-    own = list(holding.filter(user_id=user_id)) if user_id else []
-    networks = list(holding.filter(user_id="")[: MOST_BLOCKS + 1])
+    holding = Block.objects.filter(Q(until=None) | Q(until__gt=now), user_id__in={user_id, ""})
+    own_first = holding.select_related("created_by").order_by("-user_id", "-created_at", "-id")
+    rows = list(own_first[: MOST_BLOCKS + 1])
     matching = [
         block
-        for block in sorted(own + networks[:MOST_BLOCKS], key=attrgetter("pk"), reverse=True)
+        for block in sorted(rows[:MOST_BLOCKS], key=attrgetter("pk"), reverse=True)
         if Blocklist([_rule(block)]).blocks(user_id=user_id, address=address, now=now.timestamp())
     ]
-    return matching, len(networks) > MOST_BLOCKS
+    return matching, len(rows) > MOST_BLOCKS
 
 
 def since(block: Block) -> str:

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 
 from proxy.admin.blocking import Hit, NoQuestion, WordForm
 from proxy.admin.blocks_form import BlockForm
+from proxy.admin.leading_back import LeadsBack, came_from
 from proxy.admin.noting import NotesBlocks
 from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.core.human import counted
@@ -22,7 +23,7 @@ _OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
 
 
 @admin.register(Block)
-class BlockAdmin(NotesBlocks, CheckedAdmin):
+class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
     """A new one ends matching links on every node and refuses new ones, until it expires or is deleted."""
 
     list_display = ["who", "state", "why", "since", "created_by"]
@@ -30,6 +31,7 @@ class BlockAdmin(NotesBlocks, CheckedAdmin):
     search_fields = ["user_id__startswith", "network__startswith"]
     search_help_text = "The start of a user id or of an address."
     form = BlockForm
+    change_form_template = "admin/proxy/block/change_form.html"
     fields = ["user_id", "network", "lasts", "until", "reason"]
 
     class Media:
@@ -92,7 +94,7 @@ class BlockAdmin(NotesBlocks, CheckedAdmin):
             "hit": hit,
             "form": asked,
             "posted": [(name, request.POST[name]) for name in request.POST if name not in _OF_THE_QUESTION],
-            "cancel_url": request.get_full_path(),
+            "cancel_url": came_from(request) or request.get_full_path(),
         }
         return TemplateResponse(request, "admin/proxy/block/block_confirmation.html", context)
 

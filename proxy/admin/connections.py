@@ -20,8 +20,10 @@ from proxy.core.addresses import parse_address
 from proxy.core.causes import words_of
 from proxy.core.closes import Close, ClosedBy
 from proxy.core.human import duration, size, visible
+from proxy.core.link_events import in_words
 from proxy.models import Connection, Node
 from proxy.tables.heart import running_nodes
+from proxy.tables.people import events_of
 
 _OURS = {ClosedBy.GATEWAY, ClosedBy.STAFF}
 
@@ -60,7 +62,17 @@ class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
         ("Way", {"fields": ["route", "shown_path", "shown_topic", "upstream", "protocol", "node_link"]}),
         (
             "Traffic",
-            {"fields": ["opened", "lasted", "last_activity", "sent_in_full", "dropped", "received_in_full"]},
+            {
+                "fields": [
+                    "opened",
+                    "lasted",
+                    "last_activity",
+                    "sent_in_full",
+                    "dropped",
+                    "received_in_full",
+                    "events",
+                ]
+            },
         ),
         ("End", {"fields": ["closed", "why", "closed_by", "close_code", "comes_back", "reason"]}),
         ("Identifiers", {"fields": ["id", "request_id"]}),
@@ -193,6 +205,13 @@ class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
     def dropped(self, connection: Connection) -> str:
         dropped = connection.messages_dropped
         return f"{dropped:,} messages from client, over its rate" if dropped else "none"
+
+    @admin.display(description="Events")
+    def events(self, connection: Connection) -> str:
+        lines = (
+            (moment(each.at), *in_words(each.kind, each.words, each.times)) for each in events_of(connection)
+        )
+        return format_html_join("", "<div>{}: {} <small>{}</small></div>", lines) or "none"
 
     @admin.display(description="To client")
     def received_in_full(self, connection: Connection) -> str:

@@ -13,11 +13,12 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from proxy.admin.asking import selection_of
+from proxy.admin.leading_back import came_from
 from proxy.cluster.kicks import KickNotSent, kick
 from proxy.core.closes import KICKED, MAX_REASON_BYTES
 from proxy.models import Connection
@@ -107,23 +108,22 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
         return request.user.has_perm("proxy.kick_connection")
 
     @admin.action(description="Kick the selected connections…", permissions=["kick"])
-    def kick_links(self, request: HttpRequest, selected: QuerySet[Connection]) -> TemplateResponse | None:
+    def kick_links(self, request: HttpRequest, selected: QuerySet[Connection]) -> HttpResponse | None:
         return self._confirm_or_kick(request, Target.of_links(selected), action="kick_links")
 
     @admin.action(description="Kick all connections of the selected users…", permissions=["kick"])
-    def kick_users(self, request: HttpRequest, selected: QuerySet[Connection]) -> TemplateResponse | None:
+    def kick_users(self, request: HttpRequest, selected: QuerySet[Connection]) -> HttpResponse | None:
         return self._confirm_or_kick(request, Target.of_users(selected), action="kick_users")
 
-    def _confirm_or_kick(
-        self, request: HttpRequest, target: Target, *, action: str
-    ) -> TemplateResponse | None:
+    def _confirm_or_kick(self, request: HttpRequest, target: Target, *, action: str) -> HttpResponse | None:
+        back = HttpResponseRedirect(came_from(request)) if came_from(request) else None
         if not target.live:
             self.message_user(request, "None of them is live: nobody to kick.", messages.WARNING)
-            return None
+            return back
         form = KickForm(request.POST if "confirmed" in request.POST else None)
         if form.is_valid():
             self._kick(request, target, reason=form.cleaned_data["reason"])
-            return None
+            return back
         context = self._confirmation(request, target, action=action) | {"form": form}
         return TemplateResponse(request, "admin/proxy/connection/kick_confirmation.html", context)
 
@@ -137,7 +137,8 @@ class KickActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "action": action,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
             "selected_ids": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "cancel_url": request.get_full_path(),
+            "came_from": came_from(request),
+            "cancel_url": came_from(request) or request.get_full_path(),
             "select_across": request.POST.get("select_across", "0"),
         }
 

@@ -9,10 +9,10 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered, selection_of
+from proxy.admin.leading_back import came_from
 from proxy.admin.pages import BoundedPaginator
 from proxy.cluster.publishing import Delivered
 from proxy.cluster.questions import LayerAway
@@ -72,14 +72,14 @@ class MessageActions(AsksFirst):
         return [path("broadcast/", page, name="proxy_connection_broadcast"), *super().get_urls()]
 
     @admin.action(description="Send a message to the selected connections…", permissions=["message"])
-    def message_links(self, request: HttpRequest, selected: QuerySet[Connection]) -> TemplateResponse | None:
+    def message_links(self, request: HttpRequest, selected: QuerySet[Connection]) -> HttpResponse | None:
         live = selected.filter(closed_at=None)
         ids = list(live.order_by("pk").values_list("pk", flat=True)[: MOST_TOLD + 1])
         whom = counted(len(ids), "live connection")
         return self._ask_or_tell(request, {"connection_ids": ids}, whom)
 
     @admin.action(description="Send a message to the selected users…", permissions=["message"])
-    def message_users(self, request: HttpRequest, selected: QuerySet[Connection]) -> TemplateResponse | None:
+    def message_users(self, request: HttpRequest, selected: QuerySet[Connection]) -> HttpResponse | None:
         named = selected.order_by().exclude(user_id="").values_list("user_id", flat=True).distinct()
         ids = list(named[: MOST_TOLD + 1])
         live = Connection.objects.filter(closed_at=None, user_id__in=ids).count()
@@ -89,18 +89,19 @@ class MessageActions(AsksFirst):
 
     def _ask_or_tell(
         self, request: HttpRequest, whom: dict[str, list[str]], said: str
-    ) -> TemplateResponse | None:
+    ) -> HttpResponse | None:
+        back = HttpResponseRedirect(came_from(request)) if came_from(request) else None
         count = sum(map(len, whom.values()))
         if not 0 < count <= MOST_TOLD:
             why = "Nobody of them is connected." if not count else f"More than {MOST_TOLD:,}: broadcast it."
             self.message_user(request, why, messages.WARNING)
-            return None
+            return back
         form = answered(MessageForm, request)
         if not form.is_valid():
             question = Question(title="Send a message", says=[f"It goes to {said}."], do="Send")
             return self.ask(request, question, form)
         self._tell(request, form, found_by=selection_of(request), **whom)
-        return None
+        return back
 
     def broadcast(self, request: HttpRequest) -> HttpResponse:
         """The page that says something to everyone, or to all of a route."""

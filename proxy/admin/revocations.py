@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin.blocking import WORD
+from proxy.admin.leading_back import LeadsBack
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.cluster.revocations import log_revoked
 from proxy.models import Revocation
@@ -47,7 +48,7 @@ class RevocationForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Revocation)
-class RevocationAdmin(ReadOnlyAdmin):
+class RevocationAdmin(LeadsBack, ReadOnlyAdmin):
     """A new one ends the links of such tokens on every node, and refuses them until they expire."""
 
     list_display = ["whose", "before", "why", "since", "who", "state"]

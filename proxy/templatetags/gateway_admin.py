@@ -8,8 +8,10 @@ from django import template
 from django.utils import timezone
 
 from proxy.admin.pages import foreign
+from proxy.admin.people.urls import person_url
 from proxy.core.human import duration as in_words
 from proxy.core.human import rate as rate_in_words
+from proxy.core.human import size
 
 register = template.Library()
 
@@ -42,3 +44,21 @@ def thousands(number: int) -> str:
 def rate(a_second: float) -> str:
     """`3.1/s`."""
     return rate_in_words(a_second)
+
+
+@register.filter(name="person_url")
+def show_person_url(user_id: str) -> str:
+    """The page of that user."""
+    return person_url(user_id)
+
+
+@register.filter
+def in_size(size_bytes: int) -> str:
+    """`1.4 KB`."""
+    return size(size_bytes)
+
+
+@register.filter
+def a_second(number: int, since: datetime) -> str:
+    """So many a second, on average since then: `3.2/s`."""
+    return rate_in_words(number / max(1.0, (timezone.now() - since).total_seconds()))

@@ -5,7 +5,18 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from proxy.models import ApiKey, Block, Connection, MemberReport, Node, OutgoingEvent, PoolMember, Refusal
+from proxy.models import (
+    ApiKey,
+    Block,
+    Connection,
+    LinkEvent,
+    MemberReport,
+    Node,
+    OutgoingEvent,
+    PoolMember,
+    Refusal,
+    StaffNote,
+)
 from proxy.tables.deeds import note_deed
 
 LONG = "W" * 255
@@ -44,6 +55,9 @@ for number, (key, name) in enumerate(NAMES.items()):
     Refusal.objects.create(
         id=key, refused_at=now, cause="too_many_rate_per_ip", reason=name, status=429, times=123_456, **told
     )
+    between = f"from ws://{'m' * 250} to ws://{'m' * 250}"
+    LinkEvent.objects.create(id=key, connection_id=key, user_id=name, at=now, kind="failover", words=between)
+    StaffNote.objects.create(user_id=name, at=now, kind="note", text=name * 3, by="B" * 128)
     Block.objects.create(user_id=name, network="2001:db8:1234:5678:9abc:def0:1234:5678/128", reason=name)
     note_deed(ada, Connection, f"Kicked 20 connections: {name} ({LONG})", about=name)
     OutgoingEvent.objects.create(subject=name * 2, key=name, body=name, size_bytes=255, refused=name)

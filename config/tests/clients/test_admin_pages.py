@@ -36,6 +36,10 @@ PAGES = (
             "poolmember/",
             "poolmember/add/",
             "apikey/",
+            "person/",
+            "person/?q=2001:db8:1234:5678::",
+            f"person/{'W' * 255}/",
+            "person/ada/",
             "outgoingevent/",
         )
     ),
