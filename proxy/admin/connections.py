@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -14,6 +14,7 @@ from proxy import registry
 from proxy.admin import filters
 from proxy.admin.blocking import ShowsBlocks
 from proxy.admin.kicking import KickActions
+from proxy.admin.live_rows import totals
 from proxy.admin.messaging import MessageActions
 from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
 from proxy.core.addresses import parse_address
@@ -102,10 +103,7 @@ class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        live = Connection.objects.filter(closed_at=None).aggregate(
-            links=Count("pk"), users=Count("user_id", distinct=True)
-        )
-        context = {"live": live, "nodes_running": running_nodes().count()}
+        context = {"live": totals(), "nodes_running": running_nodes().count()}
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def change_view(

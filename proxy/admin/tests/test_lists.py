@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import override_settings
 
+from proxy.admin.pages import BoundedPaginator
 from proxy.models import Node
 from proxy.tests.rows import add_connection, add_node
 
@@ -49,3 +50,15 @@ def test_a_filter_that_no_list_has_is_a_400_of_the_gateways_own(admin_client: Cl
         answer = admin_client.get(f"{LIST}?email__regex=(")
     assert answer.status_code == 400
     assert b"an unknown filter" in answer.content
+
+
+@pytest.mark.parametrize("page", [LIST, "/admin/proxy/live/"])
+def test_live_links_are_counted_no_further_than_a_list_is_paged(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setattr(BoundedPaginator, "MOST_ROWS", 2)
+    for number in range(2):
+        add_connection(f"c{number}", user_id=f"u{number}")
+    assert "2+" not in admin_client.get(page).content.decode()
+    add_connection("c2", user_id="u2")
+    assert admin_client.get(page).content.decode().count("2+") == 2
