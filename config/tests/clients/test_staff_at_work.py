@@ -59,6 +59,7 @@ async def test_staff_say_something_to_one_user_and_to_everyone_and_the_audit_has
             await expect(page.get_by_text("Sent to 1 connection.")).to_be_visible()
             assert await heard(bobs) == {"type": "staff.message", "text": "<b>Hi</b> 👋"}
 
+            await page.goto(page.url.partition(CONNECTIONS)[0] + CONNECTIONS)
             await page.get_by_role("link", name="Broadcast…").click()
             await page.get_by_label("To:").select_option(label="everyone (2 live connections)")
             await say(page, "We restart\nat noon")
