@@ -51,6 +51,8 @@ export interface ConversationChanged {
 export interface StaffMessage {
   type: "staff.message";
   text: string;
+  /** It is of none. */
+  conversation_id?: undefined;
 }
 /** What the service says, and staff. */
 export type Said =
