@@ -31,6 +31,12 @@ async def reading(samples: Samples) -> AsyncIterator[LiveSeconds]:
 
 
 @pytest.fixture
+def valkey(own_valkey: ValkeyServer) -> ValkeyServer:
+    """Gateways that other tests keep running tell theirs to the one that all share."""
+    return own_valkey
+
+
+@pytest.fixture
 async def live(valkey: ValkeyServer) -> AsyncIterator[LiveSeconds]:
     async with AsyncExitStack() as ends:
         samples = await ends.enter_async_context(samples_in(valkey))

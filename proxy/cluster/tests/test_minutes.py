@@ -25,6 +25,12 @@ pytestmark = pytest.mark.usefixtures("any_database")
 
 
 @pytest.fixture
+def valkey(own_valkey: ValkeyServer) -> ValkeyServer:
+    """Gateways that other tests keep running tell theirs to the one that all share."""
+    return own_valkey
+
+
+@pytest.fixture
 async def samples(valkey: ValkeyServer) -> AsyncIterator[RedisSamples]:
     async with samples_in(valkey) as samples:
         yield samples
