@@ -8,12 +8,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from redis.asyncio import Redis
 
 from proxy import metrics, registry
 from proxy import work as product_work
@@ -30,14 +29,12 @@ from proxy.cluster.rules import StaffRules
 from proxy.cluster.shipping import Shipper, tend_forever
 from proxy.core.causes import Cause
 from proxy.core.errors import GatewayError, UpstreamUnavailable
-from proxy.core.limits import LinkLimits
 from proxy.core.records import ConnectionRecord
 from proxy.core.refusal_records import RefusalRecord
 from proxy.core.topics import EVERYONE, check_topic, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
 from proxy.engine.admission.door import Door
-from proxy.engine.admission.shared_caps import SCRIPT, RunScript
 from proxy.engine.background import Background, Work
 from proxy.engine.batch_writer import BatchWriter, Write
 from proxy.engine.hub import Hub
@@ -45,17 +42,14 @@ from proxy.engine.lag import LoopLag
 from proxy.engine.link_event_recorder import LinkEventRecorder
 from proxy.engine.links.link import Link
 from proxy.engine.links.traffic import count_forever
-from proxy.engine.memory import resident_bytes
 from proxy.engine.pools.pool import Pool
 from proxy.engine.pools.probes import probe_forever
 from proxy.engine.recorder import Recorder
-from proxy.engine.redis.address import RedisAddress
-from proxy.engine.redis.commands import RedisCommands
-from proxy.engine.redis.subscriber import Subscriber
 from proxy.engine.refusal_recorder import RefusalRecorder
 from proxy.engine.slow_turns import SlowTurns
 from proxy.env import env
-from proxy.outgoing.webhook import Target, Webhook
+from proxy.equipment import link_limits, redis_for_all, script_in_redis, tracing_of, webhook_of
+from proxy.gauges import Gauges
 from proxy.served import serve_routes
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper
@@ -65,28 +59,10 @@ from proxy.tables.retention import Retention
 from proxy.tokens import token_verifier
 from proxy.work import Workplace
 
-if TYPE_CHECKING:  # an extra
-    from proxy.engine.tracing import Tracing
-
 logger = logging.getLogger(__name__)
 
 _CUT_SECONDS = 1.0
-_MEASURE_SECONDS = 2.0
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
-
-
-def link_limits() -> LinkLimits:
-    """The bounds on every link, from settings."""
-    return LinkLimits(
-        dial_timeout_seconds=settings.DIAL_TIMEOUT_SECONDS,
-        idle_timeout_seconds=settings.WS_TIMEOUT_SECONDS,
-        slow_consumer_seconds=settings.SLOW_CONSUMER_SECONDS,
-        # From when handshakes refuse the token: one that was just accepted must not be closed at once.
-        token_grace_seconds=settings.JWT_LEEWAY_SECONDS + settings.TOKEN_GRACE_SECONDS,
-        reconnect_seconds=settings.RECONNECT_SECONDS,
-        max_message_bytes=settings.MAX_MESSAGE_BYTES,
-        outbox_bytes=settings.OUTBOX_BYTES,
-    )
 
 
 class GatewayNode:
@@ -99,7 +75,6 @@ class GatewayNode:
         self.no_links = asyncio.Event()
         self.no_links.set()
         self.door = Door(most_links=settings.MAX_CONNECTIONS)
-        self._draining_since: float | None = None
         self.verifier = token_verifier()
         self.background = Background()
         # A heartbeat waits for no slow query of another kind: the node would be taken for lost.
@@ -107,7 +82,7 @@ class GatewayNode:
         self.recorder = Recorder(self._writer_of(CONNECTIONS), progress=self._progress)
         self.refusals = RefusalRecorder(self._writer_of(REFUSALS))
         self.link_events = LinkEventRecorder(self._writer_of(LINK_EVENTS))
-        self.webhook = _webhook(self.node_id) if settings.WEBHOOK_URL else None
+        self.webhook = webhook_of(self.node_id) if settings.WEBHOOK_URL else None
         self.comings = Comings(registry.topic_kinds(), self.links)
         self._reaper, self.lag = Reaper(on_lost=self.comings.lost), LoopLag()
         self.heart = self._make_heart()
@@ -121,9 +96,9 @@ class GatewayNode:
         self.shipper = Shipper(get_channel_layer().store, self.database, node_id=self.node_id)
         self.hub = self._make_hub()
         self.catching_up = CatchingUp(get_channel_layer(), self.hub)
-        self.subscriber, self.commands = _redis_for_all(settings.REDIS_URL)
+        self.subscriber, self.commands = redis_for_all(settings.REDIS_URL)
         self.figures = self._make_figures()
-        self.tracing = _tracing(self.node_id) if settings.TRACES_ENDPOINT else None
+        self.tracing = tracing_of(self.node_id) if settings.TRACES_ENDPOINT else None
 
     def _writer_of(self, table: RecordTable[R]) -> Write[R]:
         """What writes records of this node to that table."""
@@ -164,7 +139,7 @@ class GatewayNode:
             node_id=self.node_id,
             replace=self._replace,
             replace_oldest=settings.CONNECTION_CAP_POLICY == "replace_oldest",
-            run_script=_script_in_redis() if settings.REDIS_URL else None,
+            run_script=script_in_redis() if settings.REDIS_URL else None,
         )
 
     def _make_figures(self) -> Figures:
@@ -201,7 +176,7 @@ class GatewayNode:
         yield "lag", self.lag.run
         if settings.SLOW_TURN_SECONDS:
             yield "slow turns", SlowTurns(seconds=settings.SLOW_TURN_SECONDS).run
-        yield "gauges", self._measure
+        yield "gauges", self._gauges().run
         yield "traffic", partial(count_forever, self.links.values)
         for pool in self.pools():
             yield f"probes:{pool.name}", partial(probe_forever, pool)
@@ -288,6 +263,19 @@ class GatewayNode:
         except TimeoutError:
             return False
 
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            writers=(self.recorder, self.refusals, self.link_events),
+            refusals=self.refusals,
+            door=self.door,
+            lag=self.lag,
+            heart=self.heart,
+            hub=self.hub if settings.REDIS_URL else None,
+            jwks=self.verifier.jwks,
+            links=self.links.values,
+            pools=self.pools,
+        )
+
     def pools(self) -> tuple[Pool, ...]:
         """The pools of all registered routes."""
         return tuple(dict.fromkeys(each.pool for each in self.served.values() if each.pool is not None))
@@ -318,41 +306,6 @@ class GatewayNode:
         if self.webhook is not None:
             self.webhook.refused(record)
 
-    async def _measure(self) -> NoReturn:
-        """Bring the gauges up to date until cancelled."""
-        while True:
-            recorders = (self.recorder, self.refusals, self.link_events)
-            metrics.RECORD_QUEUE_LENGTH.set(sum(each.queue_length for each in recorders))
-            self.refusals.measure()
-            self._measure_itself()
-            streams = (link.stream for link in self.links.values())
-            metrics.BUFFERED_BYTES.set(sum(stream.buffered_bytes for stream in streams if stream is not None))
-            for pool in self.pools():
-                if pool.members or pool.upstream.editable:  # others are not configured, and nobody's to mend
-                    metrics.child(metrics.UPSTREAM_HEALTHY, pool.name).set(pool.available)
-                    members = sum(not member.draining for member in pool.all_members())
-                    metrics.child(metrics.UPSTREAM_MEMBERS, pool.name).set(members)
-            await asyncio.sleep(_MEASURE_SECONDS)
-
-    def _measure_itself(self) -> None:
-        """The process, and what `/ready` says of keys and stores."""
-        metrics.LOOP_LAG_SECONDS.set(self.lag.seconds)
-        metrics.RESIDENT_BYTES.set(resident_bytes())
-        metrics.MOST_CONNECTIONS.set(self.door.most_links)
-        metrics.DRAINING_SECONDS.set(self._draining_seconds())
-        metrics.child(metrics.STORE_CONNECTED, "database").set(self.heart.beating)
-        if settings.REDIS_URL:
-            metrics.child(metrics.STORE_CONNECTED, "redis").set(self.hub.connected)
-        if self.verifier.jwks is not None:
-            metrics.KEYS_AGE_SECONDS.set(self.verifier.jwks.age_seconds)
-
-    def _draining_seconds(self) -> float:
-        if not self.door.draining:
-            return 0.0
-        now = asyncio.get_running_loop().time()
-        self._draining_since = self._draining_since or now
-        return now - self._draining_since
-
     def _progress(self) -> Iterator[ConnectionRecord]:
         """Every live link's record, its counters brought up to date."""
         for link in tuple(self.links.values()):
@@ -376,42 +329,6 @@ class GatewayNode:
             end_if_live(self.links, link_id)
         else:
             await tell_replaced(node_id, link_id)
-
-
-def _tracing(node_id: str) -> Tracing:
-    """What makes spans. Its packages are an extra, and imported only here and by the doctor."""
-    from proxy.engine.tracing import Collector, Tracing, sampler
-
-    collector = Collector(
-        url=settings.TRACES_ENDPOINT,
-        headers=settings.OTEL_EXPORTER_OTLP_TRACES_HEADERS,
-        timeout_seconds=settings.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
-    )
-    return Tracing(
-        collector,
-        service=settings.OTEL_SERVICE_NAME,
-        node_id=node_id,
-        sampler=sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
-        most_waiting=settings.OTEL_BSP_MAX_QUEUE_SIZE,
-        delay_milliseconds=settings.OTEL_BSP_SCHEDULE_DELAY,
-    )
-
-
-def _webhook(node_id: str) -> Webhook:
-    target = Target(settings.WEBHOOK_URL, settings.WEBHOOK_KEY, settings.WEBHOOK_EVENTS)
-    return Webhook(target, node_id=node_id)
-
-
-def _redis_for_all(url: str) -> tuple[Subscriber | None, RedisCommands | None]:
-    """One connection each for all in this process that subscribe, and that tell Redis something."""
-    return (Subscriber(RedisAddress.parse(url)), RedisCommands(url)) if url else (None, None)
-
-
-def _script_in_redis() -> RunScript:
-    """Runs the admission's script in the Redis of the settings, also after that has forgotten it."""
-    options: dict[str, Any] = dict(settings.REDIS_HOST)
-    redis: Any = Redis.from_url(options.pop("address"), **options)
-    return partial(redis.register_script(SCRIPT), ())
 
 
 _nodes: WeakKeyDictionary[asyncio.AbstractEventLoop, GatewayNode] = WeakKeyDictionary()

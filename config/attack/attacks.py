@@ -161,17 +161,17 @@ SECTIONS: dict[str, tuple[Attack, ...]] = {
         Attack(
             "`alg: none`",
             "401",
-            "proxy/tests/test_tokens.py::test_a_token_cannot_choose_to_have_no_signature",
+            "proxy/tests/test_forged_tokens.py::test_a_token_cannot_choose_to_have_no_signature",
         ),
         Attack(
             "The public key as an HMAC secret",
             "401",
-            "proxy/tests/test_tokens.py::test_the_public_key_is_no_hmac_secret",
+            "proxy/tests/test_forged_tokens.py::test_the_public_key_is_no_hmac_secret",
         ),
         Attack(
             "Keys and addresses of keys inside the token (`jwk`, `jku`, `x5u`)",
             "not looked at",
-            "proxy/tests/test_tokens.py::test_keys_and_addresses_of_keys_inside_a_token_are_not_looked_at",
+            "proxy/tests/test_forged_tokens.py::test_keys_and_addresses_of_keys_inside_a_token_are_not_looked_at",
         ),
         Attack(
             "Signed tokens with absurd claims: huge, nested, infinite, in milliseconds",

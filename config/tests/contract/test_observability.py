@@ -62,6 +62,7 @@ async def test_metrics_count_links_messages_and_refusals(gateway: Gateway) -> No
 
 
 async def test_what_alerts_look_for_is_told_before_it_happens(gateway: Gateway) -> None:
+    await gateway.wait_until_ready()  # stock Daphne's node starts when first asked for
     status, told = await gateway.get("/metrics")
     assert status == 200
     for series in (
@@ -76,6 +77,7 @@ async def test_what_alerts_look_for_is_told_before_it_happens(gateway: Gateway) 
 async def test_gauges_tell_what_ready_tells(gateway: Gateway) -> None:
     wanted = ('store_connected{store="database"} 1.0', 'store_connected{store="redis"} 1.0')
     async with gateway.serving(echo), asyncio.timeout(15):
+        await gateway.wait_until_ready()
         while wanted[0] not in (told := (await gateway.get("/metrics"))[1]) or wanted[1] not in told:
             await asyncio.sleep(0.1)
     told_values = (line.rpartition(" ") for line in told.splitlines() if not line.startswith("#"))

@@ -21,8 +21,9 @@ from proxy.checks import start
 from proxy.core.errors import GatewayError
 from proxy.core.refusal_records import RefusalRecord
 from proxy.engine.background import end_for_sure
+from proxy.equipment import link_limits
 from proxy.http import node_operations
-from proxy.node import GatewayNode, link_limits, start_node
+from proxy.node import GatewayNode, start_node
 from proxy.server import listening
 from proxy.server.options import Hooks, ServerOptions
 from proxy.server.workers import Line, Master

@@ -14,7 +14,8 @@ from proxy.core.principal import Principal
 from proxy.core.records import ConnectionRecord
 from proxy.core.routes import LegPerLink, Route, Subject, Upstream
 from proxy.engine.links.link import Link
-from proxy.node import GatewayNode, link_limits
+from proxy.equipment import link_limits
+from proxy.node import GatewayNode
 from proxy.socket.life import Life
 from proxy.socket.own_leg import OwnLease, OwnLeg
 from proxy.tests.tokens import issue
