@@ -149,6 +149,11 @@ EVENTS_TOTAL = Counter(
     "And events that waited too long to be shipped, and what was in a history and no event.",
     labelnames=("source", "outcome"),
 )
+EVENT_DELIVERY_SECONDS = Histogram(
+    _PREFIX + "event_delivery_seconds",
+    "Time from when an event was published, by its publisher's clock, until all links of this node had it.",
+    buckets=_QUICK_BUCKETS,
+)
 RECOVERIES_TOTAL = Counter(
     _PREFIX + "recoveries_total",
     "Clients that said what they heard of topics with a history, by route and whether they got the rest",

@@ -9,14 +9,14 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from proxy.core.human import milliseconds, rate, size
-from proxy.core.samples import Counts, Sample, dial_seconds
+from proxy.core.samples import Counts, Sample, taken_seconds
 from proxy.node import node_here
 
 # Seconds are read while somebody asks for them: who comes first waits a little, and may see none.
 _WAIT_SECONDS = 0.5
 _LATELY_SECONDS = 10
 UNKNOWN = "-"
-_NAMES = ("opens", "closes", "refusals", "messages", "bytes", "dial", "lag", "memory")
+_NAMES = ("opens", "closes", "refusals", "messages", "bytes", "dial", "delivery", "lag", "memory")
 
 
 class Seen(NamedTuple):
@@ -45,7 +45,7 @@ def in_words(second: Sample | None) -> dict[str, str]:
     """By the names that the page has for them; scripts say the same (`live_page/figures.js`)."""
     if second is None:
         return dict.fromkeys(_NAMES, UNKNOWN)
-    seconds, dial = second.seconds, dial_seconds(second.dials, 0.95)
+    seconds = second.seconds
 
     def each(counts: Counts) -> str:
         return rate(sum(counts.values()) / seconds)
@@ -58,7 +58,12 @@ def in_words(second: Sample | None) -> dict[str, str]:
         "refusals": each(second.refusals),
         "messages": "{} in, {} out".format(*messages),
         "bytes": "{} in, {} out".format(*traffic),
-        "dial": UNKNOWN if dial is None else milliseconds(dial),
+        "dial": _delay(taken_seconds(second.dials, 0.95)),
+        "delivery": _delay(taken_seconds(second.deliveries, 0.99)),
         "lag": milliseconds(second.loop_lag_seconds),
         "memory": size(second.resident_bytes),
     }
+
+
+def _delay(seconds: float | None) -> str:
+    return UNKNOWN if seconds is None else milliseconds(seconds)

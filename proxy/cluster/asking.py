@@ -14,7 +14,7 @@ from typing import NoReturn
 from channels.layers import get_channel_layer
 
 from proxy.cluster.questions import Answers, LayerAway, Place, Question
-from proxy.cluster.signals import EVENT, Signal, event_of
+from proxy.cluster.signals import EVENT, Signal, event_of, published_at
 from proxy.cluster.store import Store
 from proxy.core.history import History
 from proxy.core.topics import check_topic, group_name
@@ -74,7 +74,7 @@ class Answering:
         """Hear events, bring them to their links, and answer how many those are."""
 
         def hear(signal: Signal, links: Sequence[Listener]) -> None:
-            hub.give(event_of(signal), links)
+            hub.give(event_of(signal), links, published_at=published_at(signal))
             self.answer(signal, str(len(links)))
 
         hub.receive(EVENT, hear)

@@ -7,6 +7,7 @@ missing.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +37,14 @@ Signal = Mapping[str, Any]
 
 
 def event(text: str) -> Signal:
-    """`text` is the one JSON text that clients read."""
-    return {"type": EVENT, "text": text}
+    """`text` is the one JSON text that clients read. It is published now."""
+    return {"type": EVENT, "text": text, "at": time.time()}
+
+
+def published_at(signal: Signal) -> float | None:
+    """When an event was, in Unix seconds; None: by a node of before, or by who does not say."""
+    at = signal.get("at")
+    return at if isinstance(at, float) else None
 
 
 def event_of(signal: Signal, *, source: str = "layer") -> Event:

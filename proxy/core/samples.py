@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-# Of a dial, in seconds: a dial belongs to the first that it does not exceed, or to one more behind the last.
-DIAL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# In seconds: what takes time belongs to the first that it does not exceed, or to one more behind the last.
+TIME_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+NOTHING_TIMED = (0,) * (len(TIME_BOUNDS) + 1)
 
 Counts = Mapping[str, int]
 
@@ -28,8 +30,9 @@ class Sample:
     """What one node, or all of them, did in the `seconds` from `at` (Unix seconds) on.
 
     `links` by route, as they stood at its end; all else but the last three is what came in that time: `opens`
-    by route, `closes` and `refusals` by cause, messages and payload bytes from and to clients, `dials` by the
-    bound that they did not exceed. Loop lag is the worst, memory the sum of what processes hold.
+    by route, `closes` and `refusals` by cause, messages and payload bytes from and to clients, `dials` and
+    `deliveries` of events by the bound that they did not exceed. Loop lag is the worst, memory the sum of
+    what processes hold.
     """
 
     at: int
@@ -42,7 +45,8 @@ class Sample:
     messages_out: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    dials: tuple[int, ...] = (0,) * (len(DIAL_BOUNDS) + 1)
+    dials: tuple[int, ...] = NOTHING_TIMED
+    deliveries: tuple[int, ...] = NOTHING_TIMED
     loop_lag_seconds: float = 0.0
     resident_bytes: int = 0
 
@@ -53,7 +57,7 @@ class Sample:
     def _filled(self) -> Iterable[tuple[str, Any]]:
         for name in _PARTS:
             value = getattr(self, name)
-            if any(value) if name == "dials" else value:
+            if any(value) if name in _TIMED else value:
                 yield name, value
 
     @classmethod
@@ -65,19 +69,19 @@ class Sample:
         try:
             at, seconds, told = json.loads(text)
             parts = {name: told[name] for name in _PARTS if name in told}
-            if "dials" in parts:
-                parts["dials"] = _dials(parts["dials"])
+            parts |= {name: _timed(parts[name]) for name in _TIMED & parts.keys()}
             return cls(at=int(at), seconds=int(seconds), **parts)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"no sample: {error}") from None
 
 
 _PARTS = tuple(name for name in Sample.__slots__ if name not in {"at", "seconds"})
+_TIMED = {"dials", "deliveries"}
 
 
-def _dials(told: Sequence[int]) -> tuple[int, ...]:
+def _timed(told: Sequence[int]) -> tuple[int, ...]:
     """Of a release with other bounds they would be told of the wrong ones."""
-    return tuple(told) if len(told) == len(DIAL_BOUNDS) + 1 else (0,) * (len(DIAL_BOUNDS) + 1)
+    return tuple(told) if len(told) == len(NOTHING_TIMED) else NOTHING_TIMED
 
 
 def of_nodes(samples: Sequence[Sample]) -> Sample:
@@ -103,7 +107,8 @@ def _together(samples: Sequence[Sample], *, links: Counts, resident_bytes: int) 
         at=at,
         seconds=max(each.at + each.seconds for each in samples) - at,
         links=links,
-        dials=tuple(map(sum, zip(*(each.dials for each in samples), strict=True))),
+        dials=_sums(each.dials for each in samples),
+        deliveries=_sums(each.deliveries for each in samples),
         loop_lag_seconds=max(each.loop_lag_seconds for each in samples),
         resident_bytes=resident_bytes,
         opens=added(each.opens for each in samples),
@@ -116,16 +121,20 @@ def _together(samples: Sequence[Sample], *, links: Counts, resident_bytes: int) 
     )
 
 
-def dial_seconds(dials: Sequence[int], share: float) -> float | None:
-    """How long that share of the dials took at most, read between bounds on a line; None of no dials.
+def _sums(timed: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*timed, strict=True)))
 
-    Those beyond the last bound are told as that bound.
+
+def taken_seconds(timed: Sequence[int], share: float) -> float | None:
+    """How long that share of what was timed took at most, read between bounds on a line; None of nothing.
+
+    What is beyond the last bound is told as that bound.
     """
-    wanted, below, lower = share * sum(dials), 0, 0.0
-    if not any(dials):
+    wanted, below, lower = share * sum(timed), 0, 0.0
+    if not any(timed):
         return None
-    for count, upper in zip(dials, (*DIAL_BOUNDS, math.inf), strict=True):
+    for count, upper in zip(timed, (*TIME_BOUNDS, math.inf), strict=True):
         if count and below + count >= wanted:
             return lower if upper == math.inf else lower + (upper - lower) * max(0.0, wanted - below) / count
         below, lower = below + count, upper
-    return DIAL_BOUNDS[-1]
+    return TIME_BOUNDS[-1]

@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from proxy.core.samples import Sample, dial_seconds, of_nodes, of_time
+from proxy.core.samples import Sample, of_nodes, of_time, taken_seconds
 
 # What a node tells still counts so long after the first that told of the same second.
 LATE_SECONDS = 2.0
@@ -73,7 +73,8 @@ class Second:
             "messages_out": total.messages_out,
             "bytes_in": total.bytes_in,
             "bytes_out": total.bytes_out,
-            "dial_p95_seconds": dial_seconds(total.dials, 0.95),
+            "dial_p95_seconds": taken_seconds(total.dials, 0.95),
+            "delivery_p99_seconds": taken_seconds(total.deliveries, 0.99),
             "loop_lag_seconds": round(total.loop_lag_seconds, 4),
             "resident_bytes": total.resident_bytes,
             "nodes": [node.told() for node in self.nodes],

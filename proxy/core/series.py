@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from proxy.core.samples import Counts, Sample, added, dial_seconds, of_time
+from proxy.core.samples import Counts, Sample, added, of_time, taken_seconds
 
 T = TypeVar("T")
 
@@ -62,7 +62,8 @@ def series(span: Span, samples: Iterable[Sample], *, now: int) -> dict[str, Any]
         "opens": _line(whole, lambda step: sum(step.opens.values())),
         "closes": _lines(whole, attrgetter("closes")),
         "refusals": _lines(whole, attrgetter("refusals")),
-        "dial_p95_seconds": _line(seen, lambda step: dial_seconds(step.dials, 0.95)),
+        "dial_p95_seconds": _line(seen, lambda step: taken_seconds(step.dials, 0.95)),
+        "delivery_p99_seconds": _line(seen, lambda step: taken_seconds(step.deliveries, 0.99)),
         **{name: _line(seen, attrgetter(name)) for name in ("loop_lag_seconds", "resident_bytes")},
         **{
             name: _line(whole, attrgetter(name))

@@ -28,6 +28,7 @@ from proxy.core.topics import TopicKind, group_name
 from proxy.core.wording import in_words
 from proxy.engine.calls import call_within
 from proxy.engine.deliveries import Deliveries, Listener
+from proxy.engine.delivery_times import LastListener
 from proxy.engine.rounds import Rounds, Tell
 
 logger = logging.getLogger(__name__)
@@ -256,9 +257,15 @@ class Hub:
         links = {link for topic in topics for link in self._links_of(topic)}
         self.give(Event(text, source="local"), tuple(links))
 
-    def give(self, event: Event, links: Sequence[Listener]) -> None:
-        """Give each of `links` an event, behind all that the hub was to give it before."""
-        self._deliveries.give(event, links)
+    def give(self, event: Event, links: Sequence[Listener], *, published_at: float | None = None) -> None:
+        """Give each of `links` an event, behind all that the hub was to give it before.
+
+        With `published_at`, in Unix seconds, it is measured how long that took.
+        """
+        hearers = links
+        if links and published_at is not None:
+            hearers = (*links, LastListener(published_at))
+        self._deliveries.give(event, hearers)
         metrics.child(metrics.EVENTS_TOTAL, event.source, "delivered").inc(len(links))
 
     def hurry(self, link: Listener) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 from prometheus_client import Counter, Gauge, Histogram
 
 from proxy import metrics
-from proxy.core.samples import DIAL_BOUNDS, Counts, Sample, added
+from proxy.core.samples import NOTHING_TIMED, Counts, Sample, added
 
 _ANY: Mapping[str, str] = {}
 
@@ -24,6 +24,7 @@ class Totals(NamedTuple):
     messages: Counts  # by direction
     size: Counts
     dials: tuple[int, ...]
+    deliveries: tuple[int, ...]
 
 
 class Sampler:
@@ -59,7 +60,8 @@ def sample_of(before: Totals, totals: Totals, *, at: int, seconds: int) -> Sampl
         messages_out=messages.get("out", 0),
         bytes_in=size.get("in", 0),
         bytes_out=size.get("out", 0),
-        dials=tuple(now - then for then, now in zip(before.dials, totals.dials, strict=True)),
+        dials=_more_timed(before.dials, totals.dials),
+        deliveries=_more_timed(before.deliveries, totals.deliveries),
         loop_lag_seconds=_value(metrics.LOOP_LAG_SECONDS),
         resident_bytes=int(_value(metrics.RESIDENT_BYTES)),
     )
@@ -73,12 +75,17 @@ def read_totals() -> Totals:
         refusals=_counted(metrics.REJECTIONS_TOTAL, "reason"),
         messages=_counted(metrics.MESSAGES_TOTAL, "direction"),
         size=_counted(metrics.BYTES_TOTAL, "direction"),
-        dials=_dials(),
+        dials=_timed(metrics.DIAL_SECONDS),
+        deliveries=_timed(metrics.EVENT_DELIVERY_SECONDS),
     )
 
 
 def _more(before: Counts, now: Counts) -> dict[str, int]:
     return added([now, {word: -count for word, count in before.items()}])
+
+
+def _more_timed(before: Sequence[int], now: Sequence[int]) -> tuple[int, ...]:
+    return tuple(later - then for then, later in zip(before, now, strict=True))
 
 
 def _counted(metric: Counter | Gauge, by: str, *, only: Mapping[str, str] = _ANY) -> dict[str, int]:
@@ -104,9 +111,8 @@ def _value(gauge: Gauge) -> float:
     return value
 
 
-def _dials() -> tuple[int, ...]:
-    """How many there were of all members together, each by the least bound that it did not exceed."""
-    counts = [
-        [int(bucket.get()) for bucket in child._buckets] for _, child in _children(metrics.DIAL_SECONDS)
-    ]
-    return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * (len(DIAL_BOUNDS) + 1)
+def _timed(metric: Histogram) -> tuple[int, ...]:
+    """How many there were, whatever their labels, each by the least bound that it did not exceed."""
+    children = (child for _, child in _children(metric)) if metric._labelnames else (metric,)
+    counts = [[int(bucket.get()) for bucket in child._buckets] for child in children]
+    return tuple(map(sum, zip(*counts, strict=True))) if counts else NOTHING_TIMED

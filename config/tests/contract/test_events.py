@@ -144,3 +144,25 @@ async def test_the_shell_publishes_to_clients(gateway: Gateway) -> None:
     async with gateway.serving(echo), asyncio.timeout(15), gateway.connect(url) as client:
         await asyncio.to_thread(gateway.manage, "publish", "user:shell", '{"type":"quest.updated"}')
         assert await client.recv() == '{"type":"quest.updated"}'
+
+
+async def test_how_long_events_took_is_measured_from_their_publisher_to_the_sockets(gateway: Gateway) -> None:
+    url = gateway.url(token=issue("timed"))
+    async with gateway.serving(echo), asyncio.timeout(30), gateway.connect(url) as client:
+        before = await _deliveries(gateway)
+        await asyncio.to_thread(gateway.manage, "publish", "user:timed", '{"type":"quest.updated"}')
+        await client.recv()
+        while (after := await _deliveries(gateway))[0] == before[0]:  # timed when it was given to the socket
+            await asyncio.sleep(0.05)
+    assert after[0] == before[0] + 1
+    assert 0 < after[1] - before[1] < 10
+
+
+async def _deliveries(gateway: Gateway) -> tuple[float, float]:
+    """How many there were, and the seconds that they took together."""
+    _, told = await gateway.get("/metrics")
+    count, seconds = (
+        told.partition(f"\ngateway_websocket_event_delivery_seconds_{name} ")[2].partition("\n")[0]
+        for name in ("count", "sum")
+    )
+    return float(count), float(seconds)

@@ -17,7 +17,7 @@ from proxy.admin.live import ASKED_AGAIN
 from proxy.admin.live_facts import clock
 from proxy.admin.live_figures import Seen, in_words
 from proxy.admin.live_shared import KEPT_SECONDS, Shared
-from proxy.core.samples import Sample
+from proxy.core.samples import TIME_BOUNDS, Sample
 from proxy.models import Connection, MemberReport, PoolMember, Refusal
 from proxy.tests.rows import add_connection, add_node, add_refusal, connection
 
@@ -195,6 +195,7 @@ def test_a_second_is_told_in_the_words_of_the_page() -> None:
     second = Sample(
         at=0, seconds=2, opens={"studio": 3}, refusals={"blocked": 1}, messages_in=20, messages_out=2400,
         bytes_in=2048, bytes_out=30 << 20, loop_lag_seconds=0.0004, resident_bytes=80 << 20,
+        deliveries=tuple(int(bound == 0.01) for bound in (*TIME_BOUNDS, None)),
     )  # fmt: skip
     assert in_words(second) == {
         "opens": "1.5/s",
@@ -203,6 +204,7 @@ def test_a_second_is_told_in_the_words_of_the_page() -> None:
         "messages": "10/s in, 1,200/s out",
         "bytes": "1.0 KB/s in, 15 MB/s out",
         "dial": "-",
+        "delivery": "10.0 ms",
         "lag": "0.4 ms",
         "memory": "80 MB",
     }

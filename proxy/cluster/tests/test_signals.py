@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from proxy.cluster.signals import Closing, event, event_of
+from proxy.cluster.signals import EVENT, Closing, event, event_of, published_at
 from proxy.core.closes import KICKED, REPLACED, Close, ClosedBy
 
 
@@ -42,3 +44,9 @@ def test_what_an_older_or_a_foreign_sender_leaves_out_or_mistakes_is_not_made_up
 def test_an_event_keeps_its_text_as_it_is() -> None:
     text = '{"type":"quest.updated","n":1}'
     assert event_of({**event(text), "topic": "user:42"}).text == text
+
+
+def test_who_publishes_says_when_and_a_node_of_before_does_not() -> None:
+    assert time.time() - 5 < (published_at(event("{}")) or 0) <= time.time()
+    assert published_at({"type": EVENT, "text": "{}"}) is None
+    assert published_at({"at": "now"}) is None

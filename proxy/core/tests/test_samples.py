@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.samples import DIAL_BOUNDS, Sample, dial_seconds, of_nodes, of_time
+from proxy.core.samples import TIME_BOUNDS, Sample, of_nodes, of_time, taken_seconds
 
 counts = st.dictionaries(st.sampled_from(["studio", "chat", "kicked"]), st.integers(1, 10**9), max_size=3)
 naturals = st.integers(0, 2**53)
@@ -71,17 +71,17 @@ def test_seconds_add_up_to_a_minute_that_ends_with_the_links_of_its_last() -> No
 def test_a_larger_share_of_dials_took_no_less(dials: list[int], one: float, other: float) -> None:
     less, more = sorted((one, other))
     if not any(dials):
-        assert dial_seconds(dials, one) is None
+        assert taken_seconds(dials, one) is None
         return
-    first, second = dial_seconds(dials, less), dial_seconds(dials, more)
+    first, second = taken_seconds(dials, less), taken_seconds(dials, more)
     assert first is not None
     assert second is not None
-    assert 0 <= first <= second <= DIAL_BOUNDS[-1]
+    assert 0 <= first <= second <= TIME_BOUNDS[-1]
 
 
 def test_a_share_is_read_between_the_bounds() -> None:
     dials = [0] * 14
-    dials[DIAL_BOUNDS.index(0.1)] = 100  # from 50 to 100 ms
-    assert dial_seconds(dials, 0.5) == pytest.approx(0.075)
+    dials[TIME_BOUNDS.index(0.1)] = 100  # from 50 to 100 ms
+    assert taken_seconds(dials, 0.5) == pytest.approx(0.075)
     dials[-1] = 100
-    assert dial_seconds(dials, 0.95) == DIAL_BOUNDS[-1]
+    assert taken_seconds(dials, 0.95) == TIME_BOUNDS[-1]

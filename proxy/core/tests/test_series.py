@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.samples import DIAL_BOUNDS, Sample
+from proxy.core.samples import TIME_BOUNDS, Sample
 from proxy.core.series import MOST_WORDS, OTHER, SETTLED_SECONDS, SPANS, Span, series
 
 NOW = 1_800_000_000
@@ -79,7 +79,7 @@ def test_links_are_those_at_the_end_of_a_step_and_the_least_words_are_one() -> N
 
 
 def test_a_step_under_way_says_how_things_stand_and_counts_nothing() -> None:
-    dials = tuple(int(bound == 0.1) for bound in (*DIAL_BOUNDS, None))
+    dials = tuple(int(bound == 0.1) for bound in (*TIME_BOUNDS, None))
     sample = Sample(at=NOW, links={"game": 3}, opens={"game": 1}, dials=dials)
     told = series(MINUTES, [sample], now=NOW + 30)
     assert (told["links"]["game"][-1], told["opens"][-1]) == (3, None)

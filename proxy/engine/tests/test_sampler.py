@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 from proxy import metrics
-from proxy.core.samples import DIAL_BOUNDS, Sample, dial_seconds, of_time
+from proxy.core.samples import TIME_BOUNDS, Sample, of_time, taken_seconds
 from proxy.engine.sampler import Sampler, read_totals, sample_of
 
 
@@ -20,6 +20,7 @@ def count_something() -> None:
     metrics.child(metrics.BYTES_TOTAL, "sampled", "out").inc(700)
     for seconds in (0.04, 0.04, 99.0):
         metrics.child(metrics.DIAL_SECONDS, "sampled").observe(seconds)
+        metrics.EVENT_DELIVERY_SECONDS.observe(seconds / 2)
 
 
 def test_what_was_counted_between_two_readings_is_the_sample() -> None:
@@ -34,9 +35,11 @@ def test_what_was_counted_between_two_readings_is_the_sample() -> None:
     )
     assert (sample.messages_in, sample.messages_out, sample.bytes_in, sample.bytes_out) == (7, 0, 0, 700)
     assert sum(sample.dials) == 3
-    assert sample.dials[DIAL_BOUNDS.index(0.05)] == 2
+    assert sample.dials[TIME_BOUNDS.index(0.05)] == 2
     assert sample.dials[-1] == 1
-    assert dial_seconds(sample.dials, 0.5) == 0.025 + 0.025 * 0.75
+    assert taken_seconds(sample.dials, 0.5) == 0.025 + 0.025 * 0.75
+    assert sample.deliveries[TIME_BOUNDS.index(0.025)] == 2
+    assert sum(sample.deliveries) == 3
 
 
 async def test_each_second_is_told_once_and_none_is_left_out() -> None:

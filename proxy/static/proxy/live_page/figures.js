@@ -23,6 +23,7 @@ export function figuresOf(second) {
     messages: `${each(second.messages_in)} in, ${each(second.messages_out)} out`,
     bytes: `${size(second.bytes_in / second.seconds)}/s in, ${size(second.bytes_out / second.seconds)}/s out`,
     dial: delay(second.dial_p95_seconds),
+    delivery: delay(second.delivery_p99_seconds),
     lag: delay(second.loop_lag_seconds),
     memory: size(second.resident_bytes),
   };
