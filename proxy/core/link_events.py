@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from proxy.core.coalescing import Coalescing
 
 # Lines a link; the last of them counts all that come after.
 MOST_OF_A_LINK = 20
@@ -42,28 +42,16 @@ class _Lines:
     count: int = 1
 
 
-class PendingLinkEvents:
+class PendingLinkEvents(Coalescing[LinkEventRecord]):
     """Those that wait to be written. Links without any cost nothing; of others it keeps their last line.
 
     When `most` wait, the oldest are given up; `dropped` says how many. Every operation is O(1) an event.
     """
 
     def __init__(self, *, most: int = 5_000) -> None:
-        self._most = most
-        self._waiting: OrderedDict[str, LinkEventRecord] = OrderedDict()
-        self._writing: dict[str, LinkEventRecord] = {}
+        super().__init__(most=most)
         self._lines: dict[str, _Lines] = {}
         self.dropped = 0
-
-    @property
-    def count(self) -> int:
-        """All lines, those being written included."""
-        return len(self._waiting) + len(self._writing)
-
-    @property
-    def waiting(self) -> int:
-        """Lines that are not part of the batch being written."""
-        return len(self._waiting)
 
     def note(self, event: LinkEventRecord) -> None:
         """Keep `event` as a line of its own, or count it where it belongs to the last one."""
@@ -86,32 +74,8 @@ class PendingLinkEvents:
         """The link has ended: nothing more happens to it."""
         self._lines.pop(connection_id, None)
 
-    def take(self, most: int) -> list[LinkEventRecord]:
-        """The next batch, the oldest; it counts as being written until `written` or `put_back`."""
-        if self._writing:
-            raise RuntimeError("a batch is being written already")
-        while self._waiting and len(self._writing) < most:
-            event_id, event = self._waiting.popitem(last=False)
-            self._writing[event_id] = event
-        return list(self._writing.values())
-
-    def written(self) -> None:
-        """The batch reached the database."""
-        self._writing = {}
-
-    def put_back(self) -> None:
-        """The batch did not reach the database: keep of it what has not counted on meanwhile."""
-        batch, self._writing = self._writing, {}
-        for event in reversed(batch.values()):
-            if event.id not in self._waiting:
-                self._waiting[event.id] = event
-                self._waiting.move_to_end(event.id, last=False)
-
-    def _wait(self, event: LinkEventRecord) -> None:
-        self._waiting[event.id] = copy(event)  # it may count on while it is written
-        while self.count > self._most and self._waiting:
-            self._waiting.popitem(last=False)
-            self.dropped += 1
+    def _gave_up(self, event: LinkEventRecord) -> None:
+        self.dropped += 1
 
 
 def _is_same_time(lines: _Lines, event: LinkEventRecord) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from proxy.core.addresses import address_key, site_key
+from proxy.core.coalescing import Coalescing
 
 MINUTE_SECONDS = 60.0
 
@@ -68,7 +68,7 @@ class RefusalBounds:
     all: int = 1_000
 
 
-class PendingRefusals:
+class PendingRefusals(Coalescing[RefusalRecord]):
     """Those that wait to be written: so many of one client a minute, further ones are counted together.
 
     Whatever comes, a minute has room for `bounds.all` records, and beyond for one of each cause on each
@@ -78,9 +78,8 @@ class PendingRefusals:
     """
 
     def __init__(self, *, most: int = 10_000, bounds: RefusalBounds | None = None) -> None:
-        self._most, self._bounds = most, bounds or RefusalBounds()
-        self._waiting: OrderedDict[str, RefusalRecord] = OrderedDict()
-        self._writing: dict[str, RefusalRecord] = {}
+        super().__init__(most=most)
+        self._bounds = bounds or RefusalBounds()
         self._written_times: dict[str, int] = {}  # of those that count on
         self.dropped = 0
         self._minute = 0.0
@@ -91,16 +90,6 @@ class PendingRefusals:
         self._kept_of: Counter[tuple[str, ...]] = Counter()
         self._together: dict[tuple[str, ...], RefusalRecord] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
-
-    @property
-    def count(self) -> int:
-        """All records, those being written included."""
-        return len(self._waiting) + len(self._writing)
-
-    @property
-    def waiting(self) -> int:
-        """Records that are not part of the batch being written."""
-        return len(self._waiting)
 
     def note(self, record: RefusalRecord) -> None:
         """Keep `record`, or count it where it stands with others like it."""
@@ -126,12 +115,7 @@ class PendingRefusals:
                 return copies[record_id].times
         return self._written_times.get(record_id, 0)
 
-    def _wait(self, record: RefusalRecord) -> None:
-        self._waiting[record.id] = copy(record)  # it may count on while it is written
-        while self.count > self._most and self._waiting:
-            self._drop(self._waiting.popitem(last=False)[1])
-
-    def _drop(self, record: RefusalRecord) -> None:
+    def _gave_up(self, record: RefusalRecord) -> None:
         """It counts no further: what is like it makes another record."""
         key = self._keys.pop(record.id, None)
         counted = self._together.pop(key) if key is not None else record
@@ -175,15 +159,6 @@ class PendingRefusals:
             together.times += 1
         return together
 
-    def take(self, most: int) -> list[RefusalRecord]:
-        """The next batch, the oldest; it counts as being written until `written` or `put_back`."""
-        if self._writing:
-            raise RuntimeError("a batch is being written already")
-        while self._waiting and len(self._writing) < most:
-            record_id, record = self._waiting.popitem(last=False)
-            self._writing[record_id] = record
-        return list(self._writing.values())
-
     def written(self) -> None:
         """The batch reached the database."""
         counting = {each: record.times for each, record in self._writing.items() if each in self._keys}
@@ -192,12 +167,4 @@ class PendingRefusals:
             for each, times in (self._written_times | counting).items()
             if each in self._keys or each in self._waiting
         }
-        self._writing = {}
-
-    def put_back(self) -> None:
-        """The batch did not reach the database: keep of it what has not counted on meanwhile."""
-        batch, self._writing = self._writing, {}
-        for record in reversed(batch.values()):
-            if record.id not in self._waiting:
-                self._waiting[record.id] = record
-                self._waiting.move_to_end(record.id, last=False)
+        super().written()
