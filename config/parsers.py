@@ -19,12 +19,19 @@ _QUOTED = "/ as %2F, ? as %3F, # as %23, @ as %40"
 NOBODYS_CLAIMS = ("exp", "nbf", "iat", "jti", "iss", "aud", "token_type")
 # What of a Django user takes its tokens back (proxy/cluster/user_changes.py).
 CHANGES_OF_USERS = ("deactivated", "deleted", "password", "permission", "logout")
+# What stands beside a secret in messages that staff look at (proxy/core/secrets_in_text.py).
+NAMES_OF_SECRETS = (
+    *("token", "password", "passwd", "passphrase", "passcode", "secret", "authorization", "credential"),
+    *("cookie", "session_key", "session_id", "api_key", "access_key", "private_key", "signature", "ticket"),
+    *("jwt", "bearer", "otp", "cvv", "card_number"),
+)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 host_pattern = text_if(_HOST.fullmatch)  # as Django's ALLOWED_HOSTS takes them
 site = text_if(lambda word: OriginPattern.parse(word).origin)  # as Django's CSRF_TRUSTED_ORIGINS takes them
 long_token = text_if(lambda raw: len(raw) >= 16)
 change_of_user = text_if(lambda word: word in {*CHANGES_OF_USERS, "none"})
+name_of_secret = text_if(lambda word: sum(map(str.isalnum, word)) >= 2)
 users_claim = text_if(lambda raw: raw not in NOBODYS_CLAIMS)
 start_of_path = text_if(re.compile(r"/[A-Za-z0-9._~%/-]*").fullmatch)
 dotted_path = text_if(re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+").fullmatch)

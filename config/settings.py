@@ -111,6 +111,14 @@ DIAL_TIMEOUT_SECONDS = env.seconds("DIAL_TIMEOUT_SECONDS", 5)
 MAX_CONCURRENT_DIALS = env.integer("MAX_CONCURRENT_DIALS", 100)
 TOKEN_GRACE_SECONDS = env.seconds("TOKEN_GRACE_SECONDS", 5)
 
+# --- What staff see of messages -----
+TAP_REDACT = env.several(
+    "TAP_REDACT",
+    parsers.name_of_secret,
+    default=parsers.NAMES_OF_SECRETS,
+    expected="names separated by commas, each with 2 letters or figures or more, such as token, api_key",
+)
+
 # --- Traces -----
 env.leaves_to_others(*traces.OTHERS)
 _is_disabled = env.flag("OTEL_SDK_DISABLED", False)

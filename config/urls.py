@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from proxy.http import live, views
+from proxy.http import live, tapping, views
 from proxy.registry import served
 
 _with_pages = [app for app in settings.EXTRA_APPS if find_spec(f"{app}.urls") is not None]
@@ -20,6 +20,7 @@ urlpatterns = [
     path("", views.landing, name="landing"),
     path("admin/proxy/live/events/", live.events, name="live-events"),
     path("admin/proxy/live/series/", live.series, name="live-series"),
+    path("admin/proxy/tap/<str:tap_id>/events/", tapping.events, name="tap-events"),
     path("admin/", admin.site.urls),
     path("api/", include("proxy.rest.urls")),
     *(path("", include(f"{app}.urls")) for app in _with_pages),

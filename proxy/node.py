@@ -27,10 +27,12 @@ from proxy.cluster.presence import Roll
 from proxy.cluster.publishing import encode_event
 from proxy.cluster.rules import StaffRules
 from proxy.cluster.shipping import Shipper, tend_forever
+from proxy.cluster.taps import Taps
 from proxy.core.causes import Cause
 from proxy.core.errors import GatewayError, UpstreamUnavailable
 from proxy.core.records import ConnectionRecord
 from proxy.core.refusal_records import RefusalRecord
+from proxy.core.secrets_in_text import Secrets
 from proxy.core.topics import EVERYONE, check_topic, node_topic
 from proxy.core.wire.control_messages import encode
 from proxy.engine.admission.caps import Admission
@@ -93,6 +95,7 @@ class GatewayNode:
         self.admission = self._make_admission()
         self._closings = Closings(links=self.links, admission=self.admission, kicks=self.kicks)
         self.answering = Answering(get_channel_layer().store)
+        self.taps = self._make_taps()
         self.shipper = Shipper(get_channel_layer().store, self.database, node_id=self.node_id)
         self.hub = self._make_hub()
         self.catching_up = CatchingUp(get_channel_layer(), self.hub)
@@ -127,11 +130,22 @@ class GatewayNode:
             self.rules,
             self.kicks,
             self._closings,
+            self.taps,
         ):
             party.listen(hub)
         hub.receive(signals.DRAIN, lambda *_: self._told_to_drain())
         hub.on_gap(partial(hub.deliver, EVERYONE, RESYNC))
         return hub
+
+    def _make_taps(self) -> Taps:
+        return Taps(
+            self.links,
+            self.answering,
+            self.database,
+            store=get_channel_layer().store,
+            secrets=Secrets(settings.TAP_REDACT),
+            is_draining=lambda: self.door.draining,
+        )
 
     def _make_admission(self) -> Admission:
         """What counts the links of this node; in Redis, too, where there is one."""
@@ -205,6 +219,7 @@ class GatewayNode:
         yield "hub", self.hub.run
         yield from self.figures.work()
         yield "answers", self.answering.run
+        yield "taps", self.taps.run
         if self.comings.is_wanted:
             yield "comings", self.comings.run
         if self.admission.shared is not None:
@@ -294,6 +309,7 @@ class GatewayNode:
 
     def closed(self, link: Link) -> None:
         self.links.pop(link.id, None)
+        self.taps.closed(link)
         self.comings.closed(link)
         if self.webhook is not None:
             self.webhook.closed(link.record)

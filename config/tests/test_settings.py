@@ -201,6 +201,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"WEBHOOK_URL": "https://a.test", "WEBHOOK_SECRET": "whsec_c2hvcnQ="}, "whsec_ and 24 to"),
     ({"WEBHOOK_EVENTS": "connection.moved"}, "some of connection.opened"),
     ({"DRAIN_SECONDS": "-1"}, "a number of seconds from 0 "),
+    ({"TAP_REDACT": "token, -"}, "names separated by commas, each with 2 letters"),
     ({"SLOW_TURN_SECONDS": "-1"}, "a number of seconds from 0 "),
     ({"DIAL_TIMEOUT_SECONDS": "5s"}, "a number of seconds from 0.001"),
     ({"MAX_CONCURRENT_DIALS": "1.5"}, "a whole number of 1 or more"),

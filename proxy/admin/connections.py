@@ -17,6 +17,7 @@ from proxy.admin.kicking import KickActions
 from proxy.admin.live_rows import totals
 from proxy.admin.messaging import MessageActions
 from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
+from proxy.admin.tapping import Tapping, taps_of
 from proxy.core.addresses import parse_address
 from proxy.core.causes import words_of
 from proxy.core.closes import Close, ClosedBy
@@ -26,11 +27,12 @@ from proxy.models import Connection, Node
 from proxy.tables.heart import running_nodes
 from proxy.tables.people import events_of
 
+_WHO = ["user", "mail", "client_address", "agent", "kept_out"]
 _OURS = {ClosedBy.GATEWAY, ClosedBy.STAFF}
 
 
 @admin.register(Connection)
-class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
+class ConnectionAdmin(KickActions, MessageActions, Tapping, ShowsBlocks, ReadOnlyAdmin):
     """Live connections first. Every column and search stays on an index (docs/admin.md)."""
 
     list_display = [
@@ -59,7 +61,10 @@ class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
         "The start of a user id or e-mail address, of a path (/ws/…), or a whole IP address or connection id."
     )
     fieldsets = [
-        (None, {"fields": ["state_in_full", "user", "mail", "client_address", "agent", "kept_out"]}),
+        (
+            None,
+            {"fields": ["state_in_full", "looked_at", *_WHO]},
+        ),
         ("Way", {"fields": ["route", "shown_path", "shown_topic", "upstream", "protocol", "node_link"]}),
         (
             "Traffic",
@@ -117,6 +122,7 @@ class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
         context = {
             **(extra_context or {}),
             "can_kick": live and self.has_kick_permission(request),
+            "can_tap": live and self.has_tap_permission(request),
             "can_message": live and self.has_message_permission(request),
             "can_block": request.user.has_perm("proxy.add_block"),
         }
@@ -125,7 +131,9 @@ class ConnectionAdmin(KickActions, MessageActions, ShowsBlocks, ReadOnlyAdmin):
     @admin.display(description="State")
     def state(self, connection: Connection) -> str:
         if connection.closed_at is None:
-            return format_html('<span class="gateway-live">{}</span>', "live")
+            tapped = taps_of(connection)
+            live = format_html('<span class="gateway-live">{}</span>', "live")
+            return format_html('{}<br><small class="quiet">{}</small>', live, tapped) if tapped else live
         reason = visible(connection.close_reason) or "no reason given"
         return format_html(
             '<span class="gateway-closed" title="{}">closed</span><br><small class="quiet">{} by {}</small>',

@@ -24,6 +24,7 @@ from proxy.cluster.questions import (
     Question,
     places,
 )
+from proxy.cluster.scrolls import BEGINNING, Entry, MemoryScrolls
 from proxy.cluster.shipments import Shipment
 from proxy.core.history import Found, History, Position
 from proxy.engine.calls import wait_at_most
@@ -81,7 +82,7 @@ class MemoryStore:
         self._streams: dict[int, dict[str, _Stream]] = {KEPT_SECONDS: {}, ONCE_SECONDS: {}}
         self._asking: set[asyncio.Event] = set()
         self._history = MemoryHistory()
-        self._kept = _Kept()
+        self._kept, self._scrolls = _Kept(), MemoryScrolls()
 
     async def ask(self, questions: Sequence[Question]) -> list[Answers]:
         """Whoever has no room for a question in its queue is silent."""
@@ -147,6 +148,15 @@ class MemoryStore:
 
     async def take(self, key: str) -> bytes | None:
         return self._kept.take(key)
+
+    async def append(self, key: str, text: str, *, most: int, seconds: int) -> None:
+        self._scrolls.append(key, text, most=most, seconds=seconds)
+
+    async def read(self, key: str, behind: str, *, wait_seconds: float) -> list[Entry]:
+        return await self._scrolls.wait(key, behind, seconds=wait_seconds)
+
+    def read_sync(self, key: str) -> list[Entry]:
+        return self._scrolls.read(key, BEGINNING)
 
     def nudge_sync(self, group: str, signal: Mapping[str, object]) -> None:
         """Who is nudged looks by itself, too, and soon: nothing here is worth a thread's way to its loop."""

@@ -32,6 +32,7 @@ from proxy.cluster.questions import (
     memory_of,
     places,
 )
+from proxy.cluster.scrolls import AT_ONCE, BEGINNING, FIELD, Entry, entries_of
 from proxy.cluster.shipments import Shipment, ending_turn, shipping, taking_turn
 from proxy.core.history import Found, Position
 from proxy.core.wording import in_words
@@ -113,6 +114,17 @@ class RedisStore:
     async def take(self, key: str) -> bytes | None:
         taken: bytes | None = await self._carry_out(("eval", (_TAKE, 1, key)))
         return taken
+
+    async def append(self, key: str, text: str, *, most: int, seconds: int) -> None:
+        await self._carry_out(("xadd", (key, "MAXLEN", most, "*", FIELD, text)))
+        await self._carry_out(("expire", (key, seconds)))
+
+    async def read(self, key: str, behind: str, *, wait_seconds: float) -> list[Entry]:
+        wait_ms = int(wait_seconds * 1000) or None
+        return entries_of(await self._carry_out(("xread", ({key: behind}, AT_ONCE, wait_ms))))
+
+    def read_sync(self, key: str) -> list[Entry]:
+        return entries_of(without_waiting(self._carry_out_blocking(("xread", ({key: BEGINNING},)))))
 
     def nudge_sync(self, group: str, signal: Mapping[str, Any]) -> None:
         if time.monotonic() < self._mute_until:

@@ -31,6 +31,7 @@ WAITING = "gateway.waiting"  # there are new rows of events
 WHO = "gateway.who"  # asks who is on a topic
 MOVED = "gateway.moved"  # who has joined or left a topic, for its clients
 LOOK_AROUND = "gateway.look_around"  # words of that kind may be lost
+TAP = "gateway.tap"  # look at what goes over a link, go on looking, or stop
 ALL_NODES = node_topic("all")
 
 Signal = Mapping[str, Any]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from proxy.cluster.histories import Asked
 from proxy.cluster.questions import Answers, Place, Question
+from proxy.cluster.scrolls import Entry
 from proxy.cluster.shipments import Shipment
 from proxy.core.history import Found, Position
 
@@ -49,6 +50,15 @@ class Store(Protocol):
 
     async def take(self, key: str) -> bytes | None:
         """What is kept there, and no more from now on; None: nothing is, or another was first."""
+
+    async def append(self, key: str, text: str, *, most: int, seconds: int) -> None:
+        """Add a text to a scroll: it keeps as many as `most`, the last ones, for so long behind the last."""
+
+    async def read(self, key: str, behind: str, *, wait_seconds: float) -> list[Entry]:
+        """What stands in a scroll behind a position ("0-0": all), if need be after waiting so long for it."""
+
+    def read_sync(self, key: str) -> list[Entry]:
+        """All that stands in a scroll; for code that is not async."""
 
     def nudge_sync(self, group: str, signal: Mapping[str, Any]) -> None:
         """Send a signal that may be lost, for code that must not wait. Never raises; none in an outage."""

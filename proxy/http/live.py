@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
-from django.conf import settings
 from django.db import Error
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
 from proxy.cluster.live import Full, Listener
 from proxy.core.series import SPANS
+from proxy.http.event_answers import (
+    HEARTBEAT,
+    HELLO,
+    LOGGED_OUT,
+    STREAM_HEADERS,
+    answer,
+    away,
+    session_key_of,
+)
 from proxy.node import GatewayNode, running_node
 from proxy.tables.staff import may_see_connections
 
-# A page whose stream broke comes back after so long.
-RETRY_MS = 2_000
-RETRY_SECONDS = 5
 HEARTBEAT_SECONDS = 10.0
 # Who has logged out, or may see this no more, hears nothing from then on, so much later at most.
 CHECK_SECONDS = 30.0
-STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-_HELLO = b"retry: %d\n\n" % RETRY_MS
-_HEARTBEAT = b": nothing new\n\n"
-_LOGGED_OUT = b'event: end\ndata: {"why":"logged_out"}\n\n'
 
 
 @require_GET
@@ -35,12 +35,12 @@ async def events(request: HttpRequest) -> HttpResponseBase:
 
     503 where too many listen already: they ask for series now and then.
     """
-    node, session_key = await running_node(), _session_key(request)
+    node, session_key = await running_node(), session_key_of(request)
     if (refusal := await _refusal(node, session_key)) is not None:
         return refusal
     await node.figures.live.caught_up()
     if node.figures.live.is_full:
-        return _away("too many pages listen here, or this node stops")
+        return away("too many pages listen here, or this node stops")
     told = _events(node, session_key, _last_at(request))
     return StreamingHttpResponse(told, content_type="text/event-stream", headers=STREAM_HEADERS)
 
@@ -49,24 +49,24 @@ async def events(request: HttpRequest) -> HttpResponseBase:
 async def series(request: HttpRequest) -> HttpResponseBase:
     """The series of a span: `?span=15m`, `1h`, `24h` or `7d`."""
     node, span = await running_node(), request.GET.get("span", "15m")
-    if (refusal := await _refusal(node, _session_key(request))) is not None:
+    if (refusal := await _refusal(node, session_key_of(request))) is not None:
         return refusal
     if span not in SPANS:
-        return _answer(400, "bad_request", f"span is one of {', '.join(SPANS)}")
+        return answer(400, "bad_request", f"span is one of {', '.join(SPANS)}")
     try:
         return JsonResponse(await node.figures.charts.series(span), headers={"Cache-Control": "no-store"})
     except (Error, TimeoutError):
-        return _away("the database is away")
+        return away("the database is away")
 
 
 async def _events(node: GatewayNode, session_key: str, last_at: int | None) -> AsyncIterator[bytes]:
-    yield _HELLO
+    yield HELLO
     try:
         with node.figures.live.listening(last_at) as listener:
             async for told in _heard(listener):
                 if told is None:
                     if not await _may_go_on(node, session_key):
-                        yield _LOGGED_OUT
+                        yield LOGGED_OUT
                         return
                 else:
                     yield told
@@ -80,7 +80,7 @@ async def _heard(listener: Listener) -> AsyncIterator[bytes | None]:
     check_at = clock() + CHECK_SECONDS
     while not listener.is_left_behind:
         patience = max(0.0, min(HEARTBEAT_SECONDS, check_at - clock()))
-        yield await listener.events(within_seconds=patience) or _HEARTBEAT
+        yield await listener.events(within_seconds=patience) or HEARTBEAT
         if clock() >= check_at:
             yield None
             check_at = clock() + CHECK_SECONDS
@@ -92,8 +92,8 @@ async def _refusal(node: GatewayNode, session_key: str) -> JsonResponse | None:
         if await node.database.run(may_see_connections, session_key):
             return None
     except (Error, TimeoutError):
-        return _away("the database is away")
-    return _answer(403, "not_permitted", "Log in as staff that may see connections.")
+        return away("the database is away")
+    return answer(403, "not_permitted", "Log in as staff that may see connections.")
 
 
 async def _may_go_on(node: GatewayNode, session_key: str) -> bool:
@@ -104,21 +104,6 @@ async def _may_go_on(node: GatewayNode, session_key: str) -> bool:
         return True
 
 
-def _session_key(request: HttpRequest) -> str:
-    return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-
-
 def _last_at(request: HttpRequest) -> int | None:
     told = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
     return int(told) if told.isascii() and told.isdigit() and len(told) < 12 else None
-
-
-def _away(why: str) -> JsonResponse:
-    answer = _answer(503, "unavailable", f"Not now: {why}.")
-    answer["Retry-After"] = str(RETRY_SECONDS)
-    return answer
-
-
-def _answer(status: int, code: str, message: str) -> JsonResponse:
-    told: dict[str, Any] = {"code": code, "message": message}
-    return JsonResponse(told, status=status, headers={"Cache-Control": "no-store"})

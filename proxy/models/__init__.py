@@ -7,6 +7,7 @@ from proxy.models.keys import ApiKey
 from proxy.models.minutes import Minute
 from proxy.models.people import LinkEvent, Person, StaffNote
 from proxy.models.pool_members import MemberReport, PoolMember
+from proxy.models.taps import Tap
 from proxy.models.waiting import OutgoingEvent, Turn, WaitingEvent
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Refusal",
     "Revocation",
     "StaffNote",
+    "Tap",
     "Turn",
     "WaitingEvent",
     "remembered_until",

@@ -97,6 +97,7 @@ class Connection(models.Model):
             ("kick_connection", "Can kick connections"),
             ("message_connection", "Can send messages to connections"),
             ("broadcast_connection", "Can send messages to everyone"),
+            ("tap_connection", "Can look at what goes over connections"),
         ]
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ from proxy.models import (
     PoolMember,
     Refusal,
     StaffNote,
+    Tap,
 )
 from proxy.tables.deeds import note_deed
 
@@ -76,3 +77,6 @@ for place in range(3):
         last_error="E" * 255,
         updated_at=now,
     )
+seen = {"route": "experience", "node_id": "long", "user_id": LONG}
+tapped = Connection.objects.create(id="tapped", opened_at=now, **seen)
+Tap.objects.create(id="tapped", connection=tapped, by=ada, until=now + timedelta(minutes=5))

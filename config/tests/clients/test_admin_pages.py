@@ -26,6 +26,8 @@ PAGES = (
             "connection/?user=ada",
             "connection/long/change/",
             "connection/broadcast/",
+            "connection/tapped/tap/",
+            "connection/tapped/tap/tapped/",
             "refusal/",
             "refusal/long/change/",
             "deed/",

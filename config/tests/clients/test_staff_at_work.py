@@ -16,6 +16,7 @@ from config.testing.gateway import Gateway, issue
 from config.tests.clients.browser import chromium
 from config.tests.clients.test_admin_in_a_browser import CONNECTIONS, MAKE_ADA, at, quiet_service
 from config.tests.conftest import MakeGateway
+from config.tests.test_taps import echo
 
 pytestmark = pytest.mark.clients
 
@@ -73,3 +74,30 @@ async def test_staff_say_something_to_one_user_and_to_everyone_and_the_audit_has
                 await page.get_by_role("link", name="Export as CSV").click()
             rows = list(csv.reader(io.StringIO((await (await download.value).path()).read_text())))
             assert [row[4] for row in rows[1:]] == ["everyone", "bob"]
+
+
+async def test_one_of_staff_looks_at_what_goes_over_a_connection_and_another_sees_that(
+    browser: Browser, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(HTTPS_ONLY="false")
+    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
+    odd = '{"password":"hunter2","text":"<b>bold</b> \u202e"}'
+    async with gateway.serving(echo), gateway.connect(gateway.url(token=issue("bob"))) as bobs:
+        async with at(browser, gateway, CONNECTIONS) as page:
+            await page.get_by_role("link", name="bob").click()
+            connection = page.url
+            await page.get_by_role("link", name="Look at messages…").click()
+            await page.get_by_label("Reason").fill("a complaint")
+            await page.get_by_role("button", name="Look").click()
+            await expect(page.get_by_text("Looking.", exact=True)).to_be_visible()
+            await bobs.send(odd)
+            assert await bobs.recv() == odd
+            seen = page.locator("#gateway-seen li pre")
+            shown = '{"password":"[redacted]","text":"<b>bold</b> ⟨U+202E⟩"}'
+            await expect(seen).to_have_text([shown, shown])
+            async with at(browser, gateway, CONNECTIONS) as other:
+                await expect(other.get_by_text("tapped by ada until")).to_be_visible()
+            await page.get_by_role("button", name="Stop").click()
+            await expect(page.get_by_text("Nobody looks at this connection any more.")).to_be_visible()
+            assert page.url == connection
+            await expect(page.get_by_text("by nobody")).to_be_visible()

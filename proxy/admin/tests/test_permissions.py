@@ -57,6 +57,9 @@ proxy/connection/ID/                staff       staff
 proxy/connection/ID/change/         Viewers     never
 proxy/connection/ID/delete/         never       never
 proxy/connection/ID/history/        Viewers     Viewers
+proxy/connection/ID/tap/            Operators   Operators
+proxy/connection/ID/tap/TAP/        Operators   Operators
+proxy/connection/ID/tap/TAP/stop/   Operators   Operators
 
 proxy/deed/                         Operators   Operators
 proxy/deed/export/                  Operators   Operators
@@ -163,6 +166,7 @@ def paths(patterns: Any, before: str = "") -> Iterator[str]:
 
 def named(path: str) -> str:
     """A pattern as the tables have it."""
+    path = path.replace("<str:tap_id>", "TAP")
     path = re.sub(r"<(path:object_id|path:key|id)>", "ID", path).replace("<path:content_type_id>", "KIND")
     return re.sub(r"app_label>[\w|]+", "app_label>APPS", path) or "index"
 

@@ -138,6 +138,11 @@ class Scanner(FrameReader):
         return not self._payload_left and (self._kinds is not IN_MESSAGE or self._partial is not None)
 
     @property
+    def payload_left(self) -> int:
+        """How much is still to come of the frame in which the bytes last returned have ended."""
+        return self._payload_left
+
+    @property
     def heard(self) -> int:
         """Differs after anything was read."""
         taken = self.messages + self.payload_bytes + self.control_frames

@@ -52,6 +52,7 @@ class MessageScanner(FrameReader):
 
     __slots__ = ("_apply_mask", "_held", "_needed_bytes")
     between_frames = between_messages = True  # what is returned is whole
+    payload_left = 0
 
     def __init__(
         self,

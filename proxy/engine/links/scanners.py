@@ -14,6 +14,7 @@ try:
 except ImportError:  # the library was built without its C extension
     from websockets.utils import apply_mask
 
+__all__ = ["PONG_PREFIX", "apply_mask", "scanner"]
 
 # What our pings carry and their pongs begin with. Random, so that gateways in a row swallow their own pongs
 # only.

@@ -12,6 +12,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 
 from proxy.http import live
+from proxy.http.event_answers import HELLO
 from proxy.node import GatewayNode
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.staff import may_see_connections
@@ -88,4 +89,4 @@ async def test_a_stream_ends_with_its_process(node: GatewayNode) -> None:
     async with asyncio.timeout(5):
         await waiting
         assert [event async for event in told] == []
-        assert [event async for event in live._events(node, session_key, None)] == [live._HELLO]
+        assert [event async for event in live._events(node, session_key, None)] == [HELLO]

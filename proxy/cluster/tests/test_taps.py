@@ -1,0 +1,223 @@
+"""A node looks on at a link that it is asked to, tells what it sees, and ends it; over Redis, too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from proxy.cluster import taps as taps_module
+from proxy.cluster.asking import ask, question
+from proxy.cluster.questions import LayerAway
+from proxy.cluster.scrolls import BEGINNING
+from proxy.cluster.signals import TAP, send_to_topic
+from proxy.cluster.taps import MOST_TAPS, Taps, scroll_of
+from proxy.cluster.tests.answering import Node, StartNode
+from proxy.cluster.tests.ends import link as link_of
+from proxy.core.closes import ClosedBy
+from proxy.core.secrets_in_text import Secrets
+from proxy.core.tapping import TapEnd
+from proxy.core.topics import connection_topic
+from proxy.engine.links import tap as tap_module
+from proxy.engine.links.link import Link
+from proxy.engine.links.relay import Relay
+from proxy.engine.links.tests.splicing import terms, until
+from proxy.engine.links.tests.test_relay_policy import ScriptedLeg
+
+
+class Rows:
+    """In place of a database: which taps were written to have ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    async def run(self, _: Callable[..., None], tap_id: str) -> None:
+        self.ended.append(tap_id)
+
+
+class World:
+    """One node, its taps and its links."""
+
+    def __init__(self, node: Node, layer: Any) -> None:
+        self.node, self.layer, self.rows = node, layer, Rows()
+        self.links: dict[str, Link] = {}
+        self.draining = False
+        self.taps = Taps(
+            self.links,
+            node._answering,
+            self.rows,  # type: ignore[arg-type]
+            store=layer.store,
+            secrets=Secrets(["token"]),
+            is_draining=lambda: self.draining,
+        )
+        self.taps.listen(node.hub)
+
+    async def link(self, name: str) -> ScriptedLeg:
+        """A live link of that name; what is put into `client.heard` went to its client."""
+        client = ScriptedLeg(close=None, by=ClosedBy.CLIENT)
+        relay = Relay(client, ScriptedLeg(close=None, by=ClosedBy.UPSTREAM), terms())
+        link, _ = link_of(name, "ada")
+        link.stream = relay
+        self.links[name] = link
+        await self.node.hub.join(link, [connection_topic(name)])
+        return client
+
+    async def ask(self, name: str, tap_id: str) -> dict[str, Any]:
+        signal = {"type": TAP, "tap": tap_id, "do": "begin", "by": "ada", "reason": "a complaint"}
+        (answers,) = await ask([question(connection_topic(name), signal)])
+        assert not answers.silent
+        return {key: value for said in answers.said for key, value in json.loads(said).items()}
+
+    async def say(self, name: str, message: str) -> None:
+        await self.links[name].stream._downstream.send(message)  # type: ignore[union-attr]
+
+    async def told(self, tap_id: str, *, until_ended: bool = True) -> list[dict[str, Any]]:
+        """All entries of its scroll up to its end, or up to the first with lines."""
+        position, found = BEGINNING, list[dict[str, Any]]()
+        while True:
+            for entry in await self.layer.store.read(scroll_of(tap_id), position, wait_seconds=1.0):
+                position = entry.position
+                found.append(json.loads(entry.text))
+                if found[-1]["ended"] or (found[-1]["lines"] and not until_ended):
+                    return found
+
+
+@pytest.fixture
+async def world(
+    start_node: StartNode, make_layer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    layer = make_layer()
+    for module in ("asking", "signals"):
+        monkeypatch.setattr(f"proxy.cluster.{module}.get_channel_layer", lambda: layer)
+    monkeypatch.setattr(taps_module, "TELL_SECONDS", 0.02)
+    made = World(await start_node("n1", layer), layer)
+    running = asyncio.create_task(made.taps.run())
+    yield made
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_what_goes_over_a_link_is_told_until_it_closes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with asyncio.timeout(60):
+        client = await world.link("a")
+        assert await world.ask("a", "t1") == {"tap": "t1"}
+        assert await world.ask("a", "t1") == {"tap": "t1"}, "asked twice, it is one"
+        await world.say("a", '{"token":"hunter2"}')
+        assert client.heard == ['{"token":"hunter2"}']
+        (seen,) = await world.told("t1", until_ended=False)
+        assert [line["text"] for line in seen["lines"]] == ['{"token":"[redacted]"}']
+        world.taps.closed(world.links.pop("a"))
+        told = await world.told("t1")
+        await until(lambda: world.rows.ended == ["t1"])
+    assert told[-1]["ended"] == TapEnd.LINK_CLOSED
+    began, ended = (record for record in caplog.records if record.message.startswith("tap "))
+    assert (began.message, began.by, began.reason) == ("tap began", "ada", "a complaint")  # type: ignore[attr-defined]
+    assert (ended.message, ended.why, ended.messages_shown) == ("tap ended", TapEnd.LINK_CLOSED, 1)  # type: ignore[attr-defined]
+    assert began.tap_id == ended.tap_id == "t1"  # type: ignore[attr-defined]
+    assert "hunter2" not in caplog.text
+
+
+async def test_it_is_not_looked_at_by_two_nor_too_many_nor_where_nobody_is(world: World) -> None:
+    async with asyncio.timeout(60):
+        for number in range(MOST_TAPS + 1):
+            await world.link(f"l{number}")
+        assert await world.ask("nobody", "t") in ({}, {"silent": 1})
+        for number in range(MOST_TAPS):
+            assert await world.ask(f"l{number}", f"t{number}") == {"tap": f"t{number}"}
+        assert await world.ask("l0", "other") == {"why": "somebody looks at it already"}
+        assert "others are looked at" in (await world.ask(f"l{MOST_TAPS}", "more"))["why"]
+        world.draining = True
+        assert (await world.told("t0"))[-1]["ended"] == TapEnd.NODE_STOPS
+        assert await world.ask("l0", "late") == {"why": "its node drains"}
+
+
+@pytest.mark.parametrize("why", [TapEnd.STOPPED, TapEnd.NOBODY_LOOKS, TapEnd.TIME])
+async def test_it_ends_when_it_is_to(world: World, why: TapEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    if why is TapEnd.TIME:
+        monkeypatch.setattr(tap_module, "TAP_SECONDS", 0.2)
+    async with asyncio.timeout(60):
+        await world.link("a")
+        before = world.links["a"].stream._downstream  # type: ignore[union-attr]
+        assert await world.ask("a", "t") == {"tap": "t"}
+        tap = world.taps._taps["a"]
+        signal = {"type": TAP, "tap": "t", "do": "stay"}
+        tap._looked_at = 0.0
+        await send_to_topic(connection_topic("a"), {**signal, "tap": "another"})
+        if why is not TapEnd.NOBODY_LOOKS:
+            tap.looked_at()
+        if why is TapEnd.STOPPED:
+            await send_to_topic(connection_topic("a"), signal)
+            await send_to_topic(connection_topic("a"), {**signal, "do": "stop"})
+        assert (await world.told("t"))[-1]["ended"] == why
+        assert world.links["a"].stream._downstream is before  # type: ignore[union-attr]
+        assert not world.taps._taps
+
+
+async def test_while_redis_is_away_what_is_seen_is_left_out_and_the_link_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise LayerAway("Redis is away")
+
+    async with asyncio.timeout(60):
+        client = await world.link("a")
+        await world.ask("a", "t")
+        with monkeypatch.context() as patched:
+            patched.setattr(world.layer.store, "append", away)
+            await world.say("a", "lost")
+            tap = world.taps._taps["a"]
+            await until(lambda: tap.left_out == 1)
+        await world.say("a", "told")
+        (seen,) = await world.told("t", until_ended=False)
+    assert ([line["text"] for line in seen["lines"]], seen["left_out"]) == (["told"], 1)
+    assert client.heard == ["lost", "told"]
+
+
+async def test_pages_that_read_are_few(world: World) -> None:
+    from contextlib import ExitStack
+
+    with ExitStack() as reading:
+        for _ in range(taps_module.MOST_READERS):
+            reading.enter_context(world.taps.reading())
+        with pytest.raises(taps_module.TooManyReaders), world.taps.reading():
+            raise AssertionError("one too many")
+    with world.taps.reading():
+        pass
+
+
+async def test_a_node_that_ends_puts_links_back_and_says_so(
+    start_node: StartNode, make_layer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = make_layer()
+    for module in ("asking", "signals"):
+        monkeypatch.setattr(f"proxy.cluster.{module}.get_channel_layer", lambda: layer)
+    world = World(await start_node("n1", layer), layer)
+    running = asyncio.create_task(world.taps.run())
+    async with asyncio.timeout(60):
+        await world.link("a")
+        before = world.links["a"].stream._downstream  # type: ignore[union-attr]
+        await world.ask("a", "t")
+        running.cancel()
+        assert (await world.told("t"))[-1]["ended"] == TapEnd.NODE_STOPS
+    assert world.links["a"].stream._downstream is before  # type: ignore[union-attr]
+
+
+async def test_a_scroll_keeps_the_last_ones_and_wakes_who_waits(make_layer: Callable[[], Any]) -> None:
+    store, key = make_layer().store, scroll_of("scroll test")
+    async with asyncio.timeout(60):
+        waiting = asyncio.create_task(store.read(key, BEGINNING, wait_seconds=30))
+        await asyncio.sleep(0)
+        for number in range(5):
+            await store.append(key, str(number), most=3, seconds=60)
+        assert (await waiting)[0].text in "01234"
+        kept = await store.read(key, BEGINNING, wait_seconds=0)
+        assert [entry.text for entry in kept] == ["2", "3", "4"]
+        assert await store.read(key, kept[-1].position, wait_seconds=0.01) == []
+        assert await asyncio.to_thread(store.read_sync, key) == kept

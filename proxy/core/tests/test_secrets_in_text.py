@@ -1,0 +1,120 @@
+"""Secrets that stand beside their names do not come out, however a message says them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.secrets_in_text import HIDDEN, UNKNOWN, Secrets
+
+SECRETS = Secrets(["token", "pass-word", "secret", "authorization", "API_KEY", "cookie", "passcode"])
+R = "[redacted]"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ('{"token":"abc","n":1}', f'{{"token":"{R}","n":1}}'),
+        ('{"accessToken" : 12345, "x":[1,2]}', f'{{"accessToken" : {R}, "x":[1,2]}}'),
+        ('{"secret":{"a":"}","b":[1]},"z":"ok"}', f'{{"secret":{R},"z":"ok"}}'),
+        ('{"tokens":["a","b"],"k":1}', f'{{"tokens":{R},"k":1}}'),
+        ('42["login",{"api-key":"ab\\"cd","u":"bob"}]', f'42["login",{{"api-key":"{R}","u":"bob"}}]'),
+        (
+            r'{"body":"{\"password\":\"x\\\"y\",\"k\":\"v\"}"}',
+            rf'{{"body":"{{\"password\":\"{R}\",\"k\":\"v\"}}"}}',
+        ),
+        (r'{"\u0074oken":"abc"}', rf'{{"\u0074oken":"{R}"}}'),
+        ('{"token":"ab', f'{{"token":"{R}'),
+        ('{"a":["b"],",token":"abc"}', f'{{"a":["b"],",token":"{R}"}}'),
+        ('5" {"token":"abc"}', f'5" {{"token":"{R}"}}'),
+        ("{'token': 'abc', 'x': 1}", f"{{'token': '{R}', 'x': 1}}"),
+        ("a=1&token=abc&x=2", f"a=1&token={R}&x=2"),
+        ("Authorization: Basic YTpi\r\nX: y", f"Authorization: {R}\r\nX: y"),
+        ("CONNECT\npasscode:abc\n\n\0", f"CONNECT\npasscode:{R}\n\n\0"),
+        ("<a><password x='1'>abc</password><b>1</b></a>", f"<a><password x='1'>{R}</password><b>1</b></a>"),
+        ('[["Authorization","Bearer x"],["a","b"]]', f'[["Authorization","{R}"],["a","b"]]'),
+        ('{"name":"Cookie","value":"a=b","x":"y"}', f'{{"name":"Cookie","value":"{R}","x":"y"}}'),
+        ("it is Bearer abcdefghij", f"it is {R}"),
+        ('{"n":null,"password":null,"m":true}', f'{{"n":null,"password":{R},"m":true}}'),
+    ],
+)
+def test_a_secret_goes_and_the_rest_stays(said: str, shown: str) -> None:
+    assert SECRETS.without(said) == shown
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "hello", '{"msg":"my token is lost"}', '{"a":[1,{"b":"c, d"}],"e":"f=g"}', "12:30 <b>x</b>", '"'],
+)
+def test_what_names_no_secret_is_as_it_was(said: str) -> None:
+    assert SECRETS.without(said) == said
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    before=VALUES, after=VALUES, quoted=st.integers(0, 2), cut=st.integers(0, 30), ascii_only=st.booleans()
+)
+def test_a_secret_goes_wherever_it_stands_in_json(
+    before: object, after: object, quoted: int, cut: int, ascii_only: bool
+) -> None:
+    said = json.dumps(
+        {"b": before, "x": {"user_token": "hunter2hunter2"}, "a": after}, ensure_ascii=ascii_only
+    )
+    for _ in range(quoted):
+        said = json.dumps({"body": said}, ensure_ascii=ascii_only)
+    assert "hunter2" not in SECRETS.without(said[: len(said) - cut])
+
+
+@given(st.text(alphabet='{}[]":,\\ntoken=<>&; \u00e9\n' + UNKNOWN, max_size=300))
+def test_no_text_is_too_odd(said: str) -> None:
+    assert UNKNOWN not in SECRETS.without(said)
+
+
+def test_what_may_be_a_secret_since_its_name_is_not_known_is_hidden() -> None:
+    gone = UNKNOWN * 10
+    assert SECRETS.without(f'{gone}hunter2","n":2,"token":"x"}}') == (
+        f'········{HIDDEN}"n":2,"token":"{R}"}}'
+    )
+    assert (
+        SECRETS.without(f'{{"n":2,"t{gone}":"hunter2","m":"ok"}}') == f'{{"n":2,"t········{HIDDEN}"m":"ok"}}'
+    )
+    assert SECRETS.without(f"login {gone} hunter2") == f"login ········{HIDDEN}"
+    assert SECRETS.without(f"all of it{gone}") == "all of it········"
+
+
+@pytest.mark.parametrize(
+    "piece", ['"', "\\", '\\"', '"token":"', "a:", "token:", '{"', "<token", ":,", "token=[{", UNKNOWN + '"']
+)
+@pytest.mark.timing
+def test_no_client_can_write_a_text_that_takes_long(piece: str) -> None:
+    said = (piece * 2048)[:2040] + "token"
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        SECRETS.without(said)
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.05
+
+
+def test_binary_is_shown_up_to_the_first_name_of_a_secret() -> None:
+    assert SECRETS.first_in(b"\x85\xa5Token\xa3abc") == 7
+    assert SECRETS.first_in(b"\x01t\x00o\x00k\x00e\x00n\x00a\x00") == 10
+    assert SECRETS.first_in(b"\x01\x02plain") == 7
+    assert SECRETS.first_in(b"\x01\x02eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl") == 2
+
+
+def test_without_names_only_tokens_go() -> None:
+    nothing = Secrets([])
+    assert nothing.without('{"password":"x"}') == '{"password":"x"}'
+    assert nothing.without("?token=abc") == f"?token={R}"
+    assert nothing.first_in(b"token") == 5

@@ -1,0 +1,125 @@
+"""What goes over one link, for the page of whoever has tapped it: as Server-Sent Events while it happens.
+
+As long as a page hears them, the node is told that somebody looks on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+
+from channels.layers import get_channel_layer
+from django.db import Error
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from proxy.cluster.questions import LayerAway
+from proxy.cluster.scrolls import BEGINNING, Entry
+from proxy.cluster.store import Store
+from proxy.cluster.tapping import go_on
+from proxy.cluster.taps import TooManyReaders, scroll_of
+from proxy.core.tapping import TapEnd
+from proxy.http.event_answers import (
+    HEARTBEAT,
+    HELLO,
+    LOGGED_OUT,
+    STREAM_HEADERS,
+    answer,
+    away,
+    session_key_of,
+)
+from proxy.node import GatewayNode, running_node
+from proxy.tables.staff import WatchedTap, watched_tap
+
+# So often the node is told, and the session looked at.
+GO_ON_SECONDS = 5.0
+AWAY_SECONDS = 1.0
+# After its time, a tap whose node has gone says nothing more.
+LATE_SECONDS = 5.0
+_POSITION = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
+
+
+@require_GET
+async def events(request: HttpRequest, tap_id: str) -> HttpResponseBase:
+    """What the tap tells: from `after` or `Last-Event-ID` on, or from its beginning.
+
+    403 for all but who has begun it; 503 where too many pages read already.
+    """
+    node, session_key = await running_node(), session_key_of(request)
+    try:
+        tap = await node.database.run(watched_tap, session_key, tap_id)
+    except (Error, TimeoutError):
+        return away("the database is away")
+    if tap is None:
+        return answer(403, "not_permitted", "A tap is for whoever has begun it, and may still.")
+    told = _events(node, session_key, tap_id, tap, _position_of(request))
+    return StreamingHttpResponse(told, content_type="text/event-stream", headers=STREAM_HEADERS)
+
+
+async def _events(
+    node: GatewayNode, session_key: str, tap_id: str, tap: WatchedTap | None, position: str
+) -> AsyncIterator[bytes]:
+    yield HELLO
+    try:
+        with node.taps.reading():
+            while tap is not None:
+                async for entry in _round(tap_id, tap, position):
+                    position = entry.position if entry is not None else position
+                    yield HEARTBEAT if entry is None else _event_of(entry)
+                    if entry is not None and has_ended(entry.text):
+                        return
+                tap = await _looked_up(node, session_key, tap_id, tap)
+            yield LOGGED_OUT
+    except TooManyReaders:
+        return
+
+
+async def _round(tap_id: str, tap: WatchedTap, position: str) -> AsyncIterator[Entry | None]:
+    """What comes in some seconds; None where nothing does."""
+    store: Store = get_channel_layer().store
+    clock = asyncio.get_running_loop().time
+    until, is_first = clock() + GO_ON_SECONDS, True
+    try:
+        await go_on(tap_id, tap.connection_id)
+        while is_first or clock() < until:
+            is_first = False
+            entries = await store.read(scroll_of(tap_id), position, wait_seconds=max(0.05, until - clock()))
+            for entry in entries:
+                position = entry.position
+                yield entry
+        if not entries:
+            is_late = (timezone.now() - tap.until).total_seconds() > LATE_SECONDS
+            yield Entry(position, gone_text()) if is_late else None
+    except LayerAway:
+        yield None
+        await asyncio.sleep(AWAY_SECONDS)
+
+
+def gone_text() -> str:
+    """What is told in place of a tap that cannot tell any more: it was not seen how it ended."""
+    return json.dumps({"lines": [], "left_out": None, "ended": TapEnd.TIME.value})
+
+
+def has_ended(text: str) -> bool:
+    """Whether that is the last that a tap has told."""
+    return json.loads(text)["ended"] is not None
+
+
+async def _looked_up(node: GatewayNode, session_key: str, tap_id: str, tap: WatchedTap) -> WatchedTap | None:
+    """While the database is away, nobody can log out."""
+    try:
+        return await node.database.run(watched_tap, session_key, tap_id)
+    except (Error, TimeoutError):
+        return tap
+
+
+def _event_of(entry: Entry) -> bytes:
+    return f"id: {entry.position}\nevent: seen\ndata: {entry.text}\n\n".encode()
+
+
+def _position_of(request: HttpRequest) -> str:
+    said = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
+    return said if _POSITION.fullmatch(said) else BEGINNING
