@@ -13,10 +13,12 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from proxy.core import closes
 from proxy.core.closes import ClosedBy
 from proxy.core.events import Event
+from proxy.core.limits import MessageLimits, OverRate, Rate
+from proxy.core.message_gate import MessageGates
 from proxy.core.records import ConnectionRecord
 from proxy.core.secrets_in_text import Secrets
 from proxy.core.tapping import MESSAGES_AT_ONCE, Direction, TapEnd
-from proxy.core.wire.headers import CONT, TEXT
+from proxy.core.wire.headers import CONT, PING, TEXT
 from proxy.core.wire.tests.frames import encode_frame
 from proxy.engine.links import tap as tap_module
 from proxy.engine.links import tapping
@@ -311,3 +313,23 @@ async def test_what_is_wrong_with_looking_is_nothing_to_the_link(caplog: pytest.
     eye._show = lambda seen: bool(shown.insert(0, seen))  # type: ignore[func-returns-value]
     eye.message("two")
     await until(lambda: len(shown) == 1)
+
+
+@on_both_loops
+async def test_what_is_dropped_for_the_rate_is_not_seen_and_what_goes_on_is() -> None:
+    """Its scanner leaves messages out, and the tap begins in the middle of such a one."""
+    limits = MessageLimits(messages_per_connection=Rate(1, 3600), over=OverRate.DROP)
+    gate = MessageGates(limits).open("7")
+    async with gateway_to(echo, gate=gate) as gateway, raw_client(gateway) as client:
+        splice = await gateway.joined.get()
+        dropped = masked(TEXT, b"dropped" * 100)
+        await client.send(masked(TEXT, b"first") + dropped[:300])
+        await until(lambda: splice.terms.counters.messages_dropped == 1)
+        tap = tapped(splice)
+        seen = Seen(tap)
+        await client.send(dropped[300:] + masked(PING, b"marker"))
+        kinds: list[tuple[str, str]] = []
+        while ("in", "ping") not in kinds:
+            await asyncio.sleep(0)
+            kinds = [(way, kind) for way, kind, _ in await seen.lines_of(0)]
+        assert "dropped" not in str([line["text"] for line in seen.lines if line["way"] == "in"])
