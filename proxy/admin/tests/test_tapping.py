@@ -1,0 +1,171 @@
+"""The pages of a tap: what is asked, what becomes of it, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import Error
+from django.test import Client
+from django.utils import timezone
+
+from proxy.admin.tap_lines import head_of
+from proxy.admin.tests.test_admin import log_in
+from proxy.cluster import tapping
+from proxy.cluster.questions import Answers, LayerAway, Question
+from proxy.cluster.taps import scroll_of
+from proxy.models import Tap
+from proxy.tests.rows import add_connection, add_node
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/proxy/connection/a/change/"
+ASK = "/admin/proxy/connection/a/tap/"
+SURE = {"confirmed": "yes", "reason": "a complaint"}
+
+
+class Nodes:
+    """What nodes answer, and what they were told."""
+
+    def __init__(self) -> None:
+        self.says: list[dict[str, str]] | Exception = [{}, {"tap": "yes"}]
+        self.silent = 0
+        self.told: list[dict[str, Any]] = []
+
+    def ask(self, questions: Sequence[Question]) -> list[Answers]:
+        (asked,) = questions
+        self.told.append(dict(asked.signal))
+        if isinstance(self.says, Exception):
+            raise self.says
+        said = [{**each, "tap": asked.signal["tap"]} if "tap" in each else each for each in self.says]
+        return [Answers(tuple(map(json.dumps, said)), self.silent)]
+
+    def send(self, topic: str, signal: dict[str, Any]) -> None:
+        assert topic == "connection:a"
+        self.told.append(signal)
+
+    @property
+    def did(self) -> list[str]:
+        return [each["do"] for each in self.told]
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    nodes = Nodes()
+    monkeypatch.setattr(tapping, "ask_sync", nodes.ask)
+    monkeypatch.setattr(tapping, "send_to_topic_sync", nodes.send)
+    return nodes
+
+
+@pytest.fixture
+def staff(client: Client, nodes: Nodes) -> Client:
+    add_node("n1")
+    add_connection("a", user_id="joe")
+    return log_in(client, "view_connection", "tap_connection")
+
+
+def told(client: Client, path: str, form: dict[str, str] | None = None) -> str:
+    answer = client.get(path) if form is None else client.post(path, form, follow=True)
+    return answer.content.decode()
+
+
+def test_it_is_asked_first_and_takes_a_reason(staff: Client, nodes: Nodes) -> None:
+    assert ASK in told(staff, PAGE)
+    assert "for at most 5 minutes" in told(staff, ASK)
+    assert "This field is required." in told(staff, ASK, SURE | {"reason": " "})
+    assert nodes.told == []
+    assert not Tap.objects.exists()
+
+
+def test_it_begins_is_noted_once_and_old_ones_are_forgotten(staff: Client, nodes: Nodes) -> None:
+    long_ago = timezone.now() - timedelta(days=2)
+    Tap.objects.create(id="old", connection_id="a", by=User.objects.get(), until=long_ago)
+    answer = staff.post(ASK, SURE)
+    tap = Tap.objects.get()
+    assert answer.headers["location"] == f"{ASK}{tap.pk}/"
+    begin = nodes.told[0]
+    assert (begin["do"], begin["tap"], begin["by"], begin["reason"]) == (
+        "begin",
+        tap.pk,
+        "ada",
+        "a complaint",
+    )
+    entry = LogEntry.objects.get()
+    assert entry.change_message == "Tapped for at most 5 minutes: a complaint"
+    assert (entry.object_id, entry.object_repr) == ("a", "joe on game (a)")
+    for page in (PAGE, "/admin/proxy/connection/"):
+        assert "tapped by <bdi>ada</bdi> until" in told(staff, page)
+    assert "Looking, as of when this page was loaded." in told(staff, f"{ASK}{tap.pk}/")
+    assert nodes.did == ["begin", "stay"], "a page that is loaded again says that somebody looks on"
+    assert "Nobody looks at this connection any more." in told(staff, f"{ASK}{tap.pk}/stop/", {"x": ""})
+    assert nodes.did == ["begin", "stay", "stop"]
+    assert "tapped by" not in told(staff, PAGE)
+    assert "Over: it is over." in told(staff, f"{ASK}{tap.pk}/")
+
+
+@pytest.mark.parametrize(
+    ("says", "silent", "shown"),
+    [
+        ([], 0, "it has ended"),
+        ([{}], 0, "it has ended"),
+        ([{}], 1, "its node does not answer"),
+        ([{"why": "its node drains"}], 0, "its node drains"),
+        (LayerAway("Redis is away"), 0, "Redis is away"),
+    ],
+)
+def test_where_nobody_looks_on_nothing_is_noted(
+    staff: Client, nodes: Nodes, says: Any, silent: int, shown: str
+) -> None:
+    nodes.says, nodes.silent = says, silent
+    assert f"Nobody looks on: {shown}." in told(staff, ASK, SURE)
+    assert not Tap.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_what_cannot_be_noted_is_not_looked_at(
+    staff: Client, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise Error("the database is away")
+
+    monkeypatch.setattr(tapping, "note_deed", away)
+    with pytest.raises(Error):
+        staff.post(ASK, SURE)
+    assert nodes.did == ["begin", "stop"]
+    assert not Tap.objects.exists()
+
+
+def test_a_connection_that_is_closed_is_not_looked_at(staff: Client, nodes: Nodes) -> None:
+    add_connection("b", closed=True)
+    assert "Look at messages" not in told(staff, "/admin/proxy/connection/b/change/")
+    assert "not live any more" in told(staff, "/admin/proxy/connection/b/tap/", SURE)
+    assert nodes.told == []
+
+
+def test_what_was_seen_is_shown_as_text_and_only_the_last_of_it(staff: Client, nodes: Nodes) -> None:
+    tap = Tap.objects.create(
+        connection_id="a", by=User.objects.get(), until=timezone.now() + timedelta(seconds=60)
+    )
+    line = {"at": 1.5, "way": "in", "kind": "text", "size": 1, "wire": 0, "cut": False, "left_out": 0}
+    lines = [{**line, "text": f"<i>{number}</i>"} for number in range(600)]
+    layer_store = get_channel_layer().store
+    layer_store._scrolls.append(  # of the memory's, which tests have
+        scroll_of(tap.pk), json.dumps({"lines": lines, "left_out": 1234, "ended": None}), most=9, seconds=60
+    )
+    page = told(staff, f"{ASK}{tap.pk}/")
+    assert "&lt;i&gt;599&lt;/i&gt;" in page
+    assert "&lt;i&gt;99&lt;/i&gt;" not in page
+    assert page.count("from client · text · 1 byte<") == 500
+    assert '<span id="gateway-left-out">1,234</span>' in page
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
+
+
+def test_a_line_says_when_which_way_what_and_how_much() -> None:
+    line = {"at": 3661.5, "way": "out", "kind": "text", "size": 5000, "wire": 1, "cut": True, "left_out": 2}
+    said = "01:01:01.500 · to client · text · 5,000 bytes · 1 byte compressed · cut · 2 left out before"
+    assert head_of(line) == said

@@ -1,0 +1,138 @@
+"""The stream of a tap: for whoever began it, as long as the session may, to the end that was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+from django.contrib.auth.models import Permission, User
+from django.utils import timezone
+
+from proxy.cluster.questions import LayerAway
+from proxy.cluster.scrolls import BEGINNING
+from proxy.cluster.taps import MOST_READERS, scroll_of
+from proxy.http import tapping
+from proxy.http.event_answers import HEARTBEAT, HELLO, LOGGED_OUT
+from proxy.http.tests.test_live import ENDS, log_in
+from proxy.models import Tap
+from proxy.node import GatewayNode
+from proxy.tables.staff import WatchedTap, watched_tap
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[GatewayNode]:
+    """One that was never started: nobody hears that somebody looks on."""
+    node = GatewayNode()
+    yield node
+    await node.stop()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tapping, "GO_ON_SECONDS", 0.05)
+    monkeypatch.setattr(tapping, "AWAY_SECONDS", 0.01)
+
+
+def made(*, seconds: float = 60) -> tuple[str, str]:
+    """The session of who has begun a tap, and that tap."""
+    session_key, ada = log_in(), User.objects.get()
+    ada.user_permissions.add(Permission.objects.get(codename="tap_connection"))
+    until = timezone.now() + timedelta(seconds=seconds)
+    return session_key, str(Tap.objects.create(connection_id="a", by=ada, until=until).pk)
+
+
+async def stream(node: GatewayNode, session_key: str, tap_id: str, **at: str) -> AsyncIterator[bytes]:
+    tap = await node.database.run(watched_tap, session_key, tap_id)
+    assert tap is not None
+    async for told in tapping._events(node, session_key, tap_id, tap, at.get("position", BEGINNING)):
+        yield told
+
+
+async def tell(tap_id: str, **values: Any) -> None:
+    text = json.dumps({"lines": [], "left_out": 0, "ended": None, **values})
+    await get_channel_layer().store.append(scroll_of(tap_id), text, most=10, seconds=60)
+
+
+async def test_it_tells_what_comes_up_to_the_end_and_again_from_where_a_page_was(node: GatewayNode) -> None:
+    session_key, tap_id = await node.database.run(made)
+    told = stream(node, session_key, tap_id)
+    async with asyncio.timeout(20):
+        assert [await anext(told), await anext(told)] == [HELLO, HEARTBEAT]
+        await tell(tap_id, left_out=1)
+        await tell(tap_id, left_out=2)
+        await tell(tap_id, ended="it was stopped")
+        events = [each async for each in told if each != HEARTBEAT]
+        assert [json.loads(each.split(b"data: ")[1])["left_out"] for each in events] == [1, 2, 0]
+        position = events[0].decode().splitlines()[0].removeprefix("id: ")
+        again = [each async for each in stream(node, session_key, tap_id, position=position)]
+    assert again == [HELLO, *events[1:]]
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+async def test_it_ends_soon_after_its_session(node: GatewayNode, end: Any) -> None:
+    session_key, tap_id = await node.database.run(made)
+    told = stream(node, session_key, tap_id)
+    async with asyncio.timeout(20):
+        assert await anext(told) == HELLO
+        await node.database.run(lambda: end() and None)
+        rest = [each async for each in told]
+    assert rest[-1] == LOGGED_OUT
+
+
+async def test_what_another_has_begun_is_nobody_elses(node: GatewayNode) -> None:
+    session_key, tap_id = await node.database.run(made)
+
+    def give_away() -> None:
+        Tap.objects.update(by=User.objects.create_user("bob"))
+
+    assert await node.database.run(watched_tap, session_key, tap_id) is not None
+    assert await node.database.run(watched_tap, session_key, "none") is None
+    await node.database.run(give_away)
+    assert await node.database.run(watched_tap, session_key, tap_id) is None
+
+
+async def test_a_tap_whose_node_is_gone_is_over_once_its_time_is(node: GatewayNode) -> None:
+    session_key, tap_id = await node.database.run(lambda: made(seconds=-60))
+    async with asyncio.timeout(20):
+        told = [each async for each in stream(node, session_key, tap_id)]
+    assert b'"ended": "its time is over"' in told[-1]
+
+
+async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
+    node: GatewayNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise LayerAway("Redis is away")
+
+    session_key, tap_id = await node.database.run(made)
+    await tell(tap_id, ended="it was stopped")
+    async with asyncio.timeout(20):
+        with ExitStack() as reading:
+            for _ in range(MOST_READERS):
+                reading.enter_context(node.taps.reading())
+            assert [each async for each in stream(node, session_key, tap_id)] == [HELLO]
+        told = stream(node, session_key, tap_id)
+        with monkeypatch.context() as patched:
+            patched.setattr(tapping, "go_on", away)
+            assert [await anext(told), await anext(told), await anext(told)] == [HELLO, HEARTBEAT, HEARTBEAT]
+        rest = [each async for each in told]
+    assert b"it was stopped" in rest[-1]
+
+
+async def test_while_the_database_is_away_nobody_can_log_out(
+    node: GatewayNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise TimeoutError
+
+    tap = WatchedTap("a", timezone.now())
+    monkeypatch.setattr(node.database, "run", away)
+    assert await tapping._looked_up(node, "s", "t", tap) == tap
