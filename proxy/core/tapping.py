@@ -18,6 +18,8 @@ TAP_SECONDS = 300.0
 # Of one message; of all that one tap shows, as it is told; and how many messages a second, and at once.
 MOST_SHOWN_BYTES = 2048
 MOST_TOLD_CHARS = 2_000_000
+# Of a binary message; and of a text, in which what cannot be seen is written out.
+MOST_HEX_BYTES, MOST_SHOWN_CHARS = 1024, 4096
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 25.0, 50.0
 # What is read of a compressed message to be able to read the next; what it may inflate to.
 MOST_COMPRESSED_BYTES = 64 * 1024
@@ -119,8 +121,9 @@ class Viewing:
     def _shown(self, said: Inflated, kind: str) -> str:
         payload, unknown = said.payload[:MOST_SHOWN_BYTES], said.unknown[:MOST_SHOWN_BYTES]
         if kind == "text" or _is_text(payload, unknown):
-            return _safe(self._secrets.without(_decoded(payload, unknown)))
-        return self._hex(payload, unknown)
+            text = _safe(self._secrets.without(_decoded(payload, unknown)))
+            return text if len(text) <= MOST_SHOWN_CHARS else f"{text[:MOST_SHOWN_CHARS]}…"
+        return self._hex(payload[:MOST_HEX_BYTES], unknown)
 
     def _hex(self, payload: bytes, unknown: bytes) -> str:
         """What stands behind something that is not known may be a secret, too, and nothing can tell where it

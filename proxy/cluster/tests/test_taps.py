@@ -148,12 +148,14 @@ async def test_it_ends_when_it_is_to(world: World, why: TapEnd, monkeypatch: pyt
         assert await world.ask("a", "t") == {"tap": "t"}
         tap = world.taps._taps["a"]
         signal = {"type": TAP, "tap": "t", "do": "stay"}
-        tap._looked_at = 0.0
-        await send_to_topic(connection_topic("a"), {**signal, "tap": "another"})
-        if why is not TapEnd.NOBODY_LOOKS:
-            tap.looked_at()
+        if why is TapEnd.NOBODY_LOOKS:
+            tap._looked_at = 0.0
         if why is TapEnd.STOPPED:
+            tap._looked_at = before_that = tap._looked_at - 5
+            await send_to_topic(connection_topic("a"), {**signal, "tap": "another", "do": "stop"})
             await send_to_topic(connection_topic("a"), signal)
+            await until(lambda: tap._looked_at > before_that)
+            assert tap.ended is None
             await send_to_topic(connection_topic("a"), {**signal, "do": "stop"})
         assert (await world.told("t"))[-1]["ended"] == why
         assert world.links["a"].stream._downstream is before  # type: ignore[union-attr]
