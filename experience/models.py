@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+
+from proxy.api import MOST_CAPACITY, MOST_MESSAGE_CHARS
 
 
 class PlayerState(models.Model):
@@ -30,3 +34,40 @@ class PlayerState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.experience}"
+
+
+def is_slug(text: str) -> None:
+    """Raises ValidationError for what no client asks for as it stands."""
+    if not text.isprintable() or text != text.strip():
+        raise ValidationError("Printable text, without blanks around it.")
+
+
+class Experience(models.Model):
+    """What staff say of one experience. Without a row it is open to as many as come."""
+
+    # As long as the record of a connection has room for its topic.
+    slug = models.CharField(
+        max_length=117, unique=True, validators=[is_slug], help_text="As clients ask for it: ?experience=…"
+    )
+    title = models.CharField(max_length=128, blank=True, help_text="For staff.")
+    enabled = models.BooleanField(default=True, editable=False)
+    # Of one that is disabled: the links that live end, too.
+    ends_links = models.BooleanField(default=False, editable=False)
+    maintenance_message = models.CharField(
+        max_length=MOST_MESSAGE_CHARS,
+        blank=True,
+        help_text="What clients are told while it is disabled. Empty: the gateway's own words.",
+    )
+    capacity = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_CAPACITY)],
+        help_text="How many connections there may be at a time, over all nodes. Empty: any number.",
+    )
+
+    class Meta:
+        ordering = ["slug"]
+        permissions = [("enable_experience", "Can enable and disable experiences")]
+
+    def __str__(self) -> str:
+        return self.slug

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experience import settings
+from experience import rules, settings
 from experience.actions.routes import EXPERIENCE_V2
 from experience.actions.share import Share
 from experience.chat import outgoing
@@ -38,5 +38,6 @@ EXPERIENCE = Route(
 
 ROUTES = (EXPERIENCE, EXPERIENCE_V2, STUDIO, STUDIO_SOCKETIO, CHAT, SESSIONS)
 
+rules.keep_on_every_node()
 bridges.run_on_every_node()
 outgoing.run_on_every_node()

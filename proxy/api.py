@@ -25,6 +25,7 @@ from proxy.cluster.publishing import (
     publish_on_commit,
 )
 from proxy.cluster.questions import LayerAway
+from proxy.cluster.topic_rules import tell_topic_rules
 from proxy.core.bridging.channels import BridgedChannel
 from proxy.core.bridging.subjects import BridgedSubject
 from proxy.core.buckets import Bucket
@@ -53,6 +54,7 @@ from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe, ProbeKind
 from proxy.core.principal import Principal, is_user_id
 from proxy.core.routes import ClientPath, Forward, LegPerLink, Overflow, Resume, Route, Subject, Upstream
+from proxy.core.topic_rules import MOST_CAPACITY, MOST_MESSAGE_CHARS, TopicRule
 from proxy.core.topics import EVERYONE, TopicKind, connection_topic, user_topic
 from proxy.engine.background import Background
 from proxy.engine.pools.probes import USER_AGENT as PROBE_USER_AGENT
@@ -74,24 +76,36 @@ from proxy.trials import tried_by_doctor
 from proxy.work import RunInDatabase, Workplace, run_on_every_node
 
 if TYPE_CHECKING:
+    from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered
+    from proxy.admin.deleting import AsksToDelete
+    from proxy.admin.live_links import LiveLinks
     from proxy.admin.pages import CheckedAdmin, ReadOnlyAdmin, foreign, foreign_field, moment
     from proxy.cluster.revocations import revoke
+    from proxy.cluster.rules import announce_topic_rules
     from proxy.http.operations import Answer, FixedPaths, prometheus
     from proxy.rest.fields import Body, Text
     from proxy.rest.rates import UserRate
     from proxy.rest.schema import BODY_ERRORS, ERRORS
     from proxy.rest.user_view import UserApiView, UserOrKeyApiView
+    from proxy.tables.deeds import note_deed
+    from proxy.tables.staff_groups import give_permission
     from proxy.tokens import TokenVerifier
 
 # What needs settings, and routes are imported before there are any: each is imported when it is asked for.
 _LATE = {
+    "proxy.admin.asking": ("AsksFirst", "Question", "ReasonForm", "answered"),
+    "proxy.admin.deleting": ("AsksToDelete",),
+    "proxy.admin.live_links": ("LiveLinks",),
     "proxy.admin.pages": ("CheckedAdmin", "ReadOnlyAdmin", "foreign", "foreign_field", "moment"),
     "proxy.cluster.revocations": ("revoke",),
+    "proxy.cluster.rules": ("announce_topic_rules",),
     "proxy.http.operations": ("Answer", "FixedPaths", "prometheus"),
     "proxy.rest.fields": ("Body", "Text"),
     "proxy.rest.rates": ("UserRate",),
     "proxy.rest.schema": ("BODY_ERRORS", "ERRORS"),
     "proxy.rest.user_view": ("UserApiView", "UserOrKeyApiView"),
+    "proxy.tables.deeds": ("note_deed",),
+    "proxy.tables.staff_groups": ("give_permission",),
 }
 
 __all__ = [
@@ -100,9 +114,13 @@ __all__ = [
     "ERRORS",
     "EVERYONE",
     "FORWARD",
+    "MOST_CAPACITY",
+    "MOST_MESSAGE_CHARS",
     "PROBE_USER_AGENT",
     "Amiss",
     "Answer",
+    "AsksFirst",
+    "AsksToDelete",
     "AuthenticationFailed",
     "Background",
     "BadRequest",
@@ -138,6 +156,7 @@ __all__ = [
     "LegPerLink",
     "LinkBounds",
     "LinkLog",
+    "LiveLinks",
     "MessageLimits",
     "NatsBroker",
     "NotFound",
@@ -154,8 +173,10 @@ __all__ = [
     "ProbeKind",
     "Publication",
     "PushingLeg",
+    "Question",
     "Rate",
     "ReadOnlyAdmin",
+    "ReasonForm",
     "RedisCommands",
     "Resume",
     "Route",
@@ -171,6 +192,7 @@ __all__ = [
     "ToRabbitMQ",
     "TokenExpired",
     "TopicKind",
+    "TopicRule",
     "Upstream",
     "UserApiView",
     "UserOrKeyApiView",
@@ -178,6 +200,8 @@ __all__ = [
     "Verdict",
     "Workplace",
     "amqp_server",
+    "announce_topic_rules",
+    "answered",
     "apresence",
     "apublish",
     "apublish_many",
@@ -189,12 +213,14 @@ __all__ = [
     "env",
     "foreign",
     "foreign_field",
+    "give_permission",
     "is_user_id",
     "listen",
     "moment",
     "nats_client",
     "nats_server",
     "nats_stream",
+    "note_deed",
     "one_line",
     "payload_bytes",
     "presence",
@@ -210,6 +236,7 @@ __all__ = [
     "serve_application",
     "sqlstate_of",
     "subject_token",
+    "tell_topic_rules",
     "token_verifier",
     "tried_by_doctor",
     "user_topic",

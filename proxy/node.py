@@ -89,10 +89,10 @@ class GatewayNode:
         self._reaper, self.lag = Reaper(on_lost=self.comings.lost), LoopLag()
         self.heart = self._make_heart()
         self.served = serve_routes(registry.served(), limits=self.limits)
-        self.rules = StaffRules(self.database, links=self.links.values, pools=self.pools())
+        self.admission = self._make_admission()
+        self.rules = self._make_rules()
         self.kicks = KickWatch(self.database, node_id=self.node_id, links=self.links.values)
         self.reporter = MemberReporter(self.database, node_id=self.node_id, pools=self.pools())
-        self.admission = self._make_admission()
         self._closings = Closings(links=self.links, admission=self.admission, kicks=self.kicks)
         self.answering = Answering(get_channel_layer().store)
         self.taps = self._make_taps()
@@ -145,6 +145,12 @@ class GatewayNode:
             store=get_channel_layer().store,
             secrets=Secrets(settings.TAP_REDACT),
             is_draining=lambda: self.door.draining,
+        )
+
+    def _make_rules(self) -> StaffRules:
+        """What keeps this node to what staff say."""
+        return StaffRules(
+            self.database, links=self.links.values, pools=self.pools(), hold=self.admission.hold_places
         )
 
     def _make_admission(self) -> Admission:

@@ -22,6 +22,7 @@ from proxy.core.closes import MEANINGS, ComeBack
 from proxy.core.errors import TOKEN_REASONS, GatewayError
 from proxy.core.principal import Principal
 from proxy.core.tickets import TICKET_REASONS, TicketRefused
+from proxy.core.topic_rules import Full
 from proxy.socket.scope import identity_headers
 
 DOCUMENT = documents.read("protocol.md")
@@ -176,7 +177,7 @@ def test_the_table_of_refusals_has_every_failure_and_no_other() -> None:
 
     rows = table(DOCUMENT, "status", "code", "when")
     shown = {(status, code) for statuses, code, _ in rows for status in statuses.split(", ")}
-    homes = {errors.__name__, TicketRefused.__module__}
+    homes = {errors.__name__, TicketRefused.__module__, Full.__module__}
     ours = {(str(kind.status), kind.code) for kind in kinds(GatewayError) if kind.__module__ in homes}
     assert shown - {("401", "service_refused")} == ours
 

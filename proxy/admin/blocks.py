@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -11,8 +12,10 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from proxy.admin.asking import Question
 from proxy.admin.blocking import Hit, NoQuestion, WordForm
 from proxy.admin.blocks_form import BlockForm
+from proxy.admin.deleting import MOST_NAMED
 from proxy.admin.leading_back import LeadsBack, came_from
 from proxy.admin.noting import NotesBlocks
 from proxy.admin.pages import CheckedAdmin, foreign, moment
@@ -36,6 +39,21 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
 
     class Media:
         css = {"all": ["proxy/admin.css"]}
+
+    deleted = "Lifted"
+
+    def question_to_delete(self, rows: Sequence[Block]) -> Question:
+        """Who may come in again; of those that are over nobody is kept out."""
+        named = ", ".join(map(str, rows[:MOST_NAMED]))
+        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+        over = sum(row.until is not None and row.until <= timezone.now() for row in rows)
+        again = "may come in again, on every node within two seconds, unless another block matches."
+        blocks = counted(len(rows), "block")
+        return Question(
+            title=f"Lift {'a block' if len(rows) == 1 else blocks}",
+            says=[f"{named}{more} {again}", *([f"Over by now: {over} of {blocks}."] if over else [])],
+            do="Lift",
+        )
 
     @admin.display(description="Blocked", ordering="user_id")
     def who(self, block: Block) -> str:

@@ -14,7 +14,7 @@ from proxy.admin.pools_overview import MemberView, PoolView, pool_views, set_dra
 from proxy.models import PoolMember
 
 MOVE_SECONDS = 30
-_TITLES = {"drain": "Drain a member", "move": "Move links", "undrain": ""}
+_TITLES = {"drain": "Drain a member", "move": "Move links", "undrain": "Bring back a member"}
 _DONE = {
     "drain": "Draining {}: it gets no new links.",
     "move": f"Draining {{}}: its links end over the next {MOVE_SECONDS} seconds.",
@@ -40,10 +40,10 @@ class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, "There is no such member any more.", messages.WARNING)
             return back
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-        if action != "undrain" and not form.is_valid():
+        if not form.is_valid():
             context = self._confirmation(request, *found, action=action) | {"form": form}
             return TemplateResponse(request, "admin/proxy/poolmember/drain_confirmation.html", context)
-        self._set(request, *found, action=action, reason=form.data.get("reason", ""))
+        self._set(request, *found, action=action, reason=form.cleaned_data["reason"])
         return back
 
     def _confirmation(
@@ -72,7 +72,7 @@ class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, "There is no such member any more.", messages.WARNING)
             return
         said = _DONE[action].format(member.url)
-        self.log_change(request, row, f"{said} {reason}".strip())
+        self.log_change(request, row, f"{said} {reason}")
         self.message_user(request, said)
 
 

@@ -1,5 +1,5 @@
-"""What staff set in admin, live on this node: who is blocked, whose tokens are revoked, and which members a
-pool has.
+"""What staff set in admin, live on this node: who is blocked, whose tokens are revoked, which members a pool
+has, and what products rule of topics.
 
 Rows are read when a change is announced, and every few seconds anyway, since an announcement may be lost;
 never for a handshake. While the database is away, the last rules hold.
@@ -25,6 +25,7 @@ from django.db.models.signals import post_delete, post_save
 from proxy.cluster.ending import end_link, hold_against
 from proxy.cluster.revocation_watch import OVERLAP_SECONDS, RevocationWatch, renew
 from proxy.cluster.signals import ALL_NODES, RULES, send_to_topic_sync
+from proxy.cluster.topic_rules import Hold, TopicWatch
 from proxy.core import closes
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
 from proxy.core.closes import ClosedBy
@@ -59,13 +60,19 @@ class StaffRules:
     """Keeps this node to the rules. `links` and `pools` are those of the node."""
 
     def __init__(
-        self, database: DatabaseExecutor, *, links: Callable[[], Iterable[Link]], pools: Iterable[Pool]
+        self,
+        database: DatabaseExecutor,
+        *,
+        links: Callable[[], Iterable[Link]],
+        pools: Iterable[Pool],
+        hold: Hold,
     ) -> None:
         self._database, self._links = database, links
         self._pools = {pool.name: pool for pool in pools if pool.upstream.editable}
         self._rules = Rules()
         self._blocklist = Blocklist()
         self.revocations = RevocationWatch(database, links=links)
+        self.topics = TopicWatch(database, links=links, hold=hold)
         self._announced, self._looked = asyncio.Event(), asyncio.Event()
         # True once the rows were read: until then nobody knows who is blocked, or what is revoked.
         self.known = False
@@ -92,7 +99,7 @@ class StaffRules:
                 async with asyncio.timeout(FIRST_LOOK_SECONDS):
                     await self._looked.wait()
             except TimeoutError:
-                logger.warning("blocks, revocations and pool members are not known yet; going on without")
+                logger.warning("what staff rule is not known yet; going on without")
                 self._looked.set()
 
     def check(self, *, user_id: str, address: str) -> None:
@@ -101,8 +108,9 @@ class StaffRules:
             raise Blocked("a block matches")
 
     def enforce(self, link: Link) -> bool:
-        """End the link if a rule keeps its client out, or its token is taken back; whether it has."""
-        return self._end_blocked(link) or self.revocations.enforce(link)
+        """End the link if a rule keeps its client out, its token is taken back, or it is in what is closed;
+        whether it has."""
+        return self._end_blocked(link) or self.revocations.enforce(link) or self.topics.enforce(link)
 
     def _end_blocked(self, link: Link) -> bool:
         user_id, address = link.record.user_id, link.record.client_address
@@ -121,6 +129,7 @@ class StaffRules:
             self._tell_replaced(rules.members)
         self._rules = rules
         await self.revocations.look()
+        await self.topics.look()
         self.known = True
         self._looked.set()
 
@@ -221,6 +230,9 @@ def announce_on_commit() -> None:
     waiting = (call for _, call, _ in transaction.get_connection().run_on_commit)
     if all(getattr(call, "func", None) is not _announce for call in waiting):  # once a transaction
         transaction.on_commit(partial(_announce, monotonic()))
+
+
+announce_topic_rules = announce_on_commit
 
 
 def _announce(changed_at: float) -> None:

@@ -37,6 +37,7 @@ class Cause(StrEnum):
     REPLACED = "replaced"
     OVERLOADED = "overloaded"
     DISABLED = "disabled"
+    MAINTENANCE = "maintenance"
     KICKED = "kicked"
     BLOCKED = "blocked"
     NODE_LOST = "node_lost"
@@ -69,6 +70,7 @@ WORDS = {
     Cause.REPLACED: "a newer connection of the user took its place",
     Cause.OVERLOADED: "the gateway or the service was full",
     Cause.DISABLED: "the route was switched off",
+    Cause.MAINTENANCE: "closed for maintenance by staff",
     Cause.KICKED: "staff kicked it",
     Cause.BLOCKED: "staff blocked it",
     Cause.NODE_LOST: "its node was lost",
@@ -92,6 +94,7 @@ _OWN = {
     closes.UPSTREAM_TIMEOUT: Cause.SERVICE_AWAY,
     closes.UPSTREAM_UNAVAILABLE: Cause.SERVICE_AWAY,
     closes.DISABLED: Cause.DISABLED,
+    closes.MAINTENANCE: Cause.MAINTENANCE,
 }
 # Others by their codes alone.
 _GATEWAY = {
@@ -163,6 +166,8 @@ REFUSED = {
     "overloaded": "the gateway was full",
     "draining": "the gateway was stopped, or restarted",
     "disabled": "WebSockets were switched off",
+    "closed_for_maintenance": "closed for maintenance by staff",
+    "full": "what it asked for was full",
     "internal_error": "the gateway failed",
 }
 

@@ -108,7 +108,7 @@ class Meaning:
 
 # The codes that the gateway itself closes with; others are the service's. docs/protocol.md shows this table.
 MEANINGS = {
-    1001: Meaning("the gateway or a member of the pool stops", ComeBack.WHEN_TOLD),
+    1001: Meaning("the gateway or a member of the pool stops; closed for maintenance", ComeBack.WHEN_TOLD),
     1002: Meaning("the client broke the WebSocket protocol", ComeBack.NO),
     1007: Meaning("a text message was not UTF-8", ComeBack.NO),
     1008: Meaning("not permitted; invalid data; message rate; slow consumer", ComeBack.NO),
@@ -120,7 +120,9 @@ MEANINGS = {
     4009: Meaning("replaced by a newer connection of the same user", ComeBack.NO),
     4010: Meaning("the token has expired; the ticket was used, or has expired", ComeBack.FRESH_TOKEN),
     4011: Meaning("the token was revoked, or all of its user's were", ComeBack.NO),
-    4013: Meaning("overloaded or switched off; too many connections", ComeBack.WHEN_TOLD),
+    4013: Meaning(
+        "overloaded, full or switched off; closed for maintenance; too many connections", ComeBack.WHEN_TOLD
+    ),
 }
 
 # Every close of the gateway's own. Nothing else in the house names a code; a reason may be said anew
@@ -130,6 +132,7 @@ LOST = Close(ABNORMAL, "")
 CLIENT_LOST = Close(1001, "client lost")
 DRAINING = Close(1001, "draining")
 GOING_AWAY = Close(1001, "going away")
+MAINTENANCE = Close(1001, "closed for maintenance")
 MEMBER_DRAINS = Close(1001, "member drains")
 RESTART = Close(1001, "restart")
 AUTHENTICATION_FAILED = Close(1008, "authentication failed")
@@ -153,7 +156,9 @@ REPLACED = Close(4009, "replaced by a newer connection")
 TICKET_REFUSED = Close(4010, "fetch a new ticket")
 TOKEN_EXPIRED = Close(4010, "token expired")
 TOKEN_REVOKED = Close(4011, "token revoked")
+CLOSED_FOR_MAINTENANCE = Close(4013, "closed for maintenance")
 DISABLED = Close(4013, "disabled")
+FULL = Close(4013, "full")
 OVERLOADED = Close(4013, "overloaded")
 SERVICE_BUSY = Close(4013, "service busy")
 TOO_MANY_CONNECTIONS = Close(4013, "too many connections")

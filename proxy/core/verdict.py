@@ -18,6 +18,8 @@ OURS = frozenset({
     "draining", "internal_error", "keys_unavailable", "overloaded", "service_busy", "tickets_unavailable",
     "upstream_refused", "upstream_timeout", "upstream_unavailable",
 })  # fmt: skip
+# And those that staff wish for: however many, they want nobody.
+WISHED = frozenset({"closed_for_maintenance"})
 # As many of clients' own doing within the minutes told may be a key that was changed, or an attack.
 MANY_REFUSALS = 50
 _MOST_CAUSES = 2
@@ -133,7 +135,7 @@ def _of_refusals(facts: Facts) -> Iterator[_Part]:
     total = sum(refused.values())
     if not total:
         return
-    is_ours, is_much = not OURS.isdisjoint(refused), total >= MANY_REFUSALS
+    is_ours, is_much = not OURS.isdisjoint(refused), _unwished(refused) >= MANY_REFUSALS
     most = sorted(refused.items(), key=lambda each: (each[0] not in OURS, -each[1], each[0]))
     causes = [
         refused_words_of(cause) + (f" ({times:,})" if len(most) > 1 else "")
@@ -142,3 +144,7 @@ def _of_refusals(facts: Facts) -> Iterator[_Part]:
     others = ["others"] if len(most) > _MOST_CAUSES else []
     words = f"{total:,} refused in {facts.minutes} min: {', '.join(causes + others)}"
     yield Level.LOOK if is_ours or is_much else Level.WELL, words
+
+
+def _unwished(refused: Mapping[str, int]) -> int:
+    return sum(times for cause, times in refused.items() if cause not in WISHED)

@@ -84,7 +84,8 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
                 await life.admit(link_id, address=address, user_id=user_id)
                 subject = subject_of(scope, route, connection_id=link_id)
                 await authorize(opening, subject)
-            topics = topics_of(route, subject)
+                topics = topics_of(route, subject)
+                await life.enter(topics)
             life.policy = policy_of(route, subject)
             with step(scope, "dial"):
                 life.hold(await way.open(subject))

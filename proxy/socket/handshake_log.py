@@ -10,6 +10,7 @@ from typing import Any
 from proxy.core.errors import AuthenticationFailed, Disabled, Draining, GatewayError, ServiceRefused
 from proxy.core.human import one_line
 from proxy.core.records import ConnectionRecord
+from proxy.core.topic_rules import ClosedForMaintenance, Full
 from proxy.socket.scope import header
 from proxy.socket.tracing import trace_fields
 
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 MOST_CHARS = 200
 # Refusals that somebody asked for: nothing is wrong with the gateway.
-_ASKED_FOR = (Draining, Disabled)
+_ASKED_FOR = (Draining, Disabled, ClosedForMaintenance, Full)
 # Tokens and tickets that every client has at some time or other; all other bad ones deserve a look.
 _ORDINARY = frozenset({"missing", "expired", "ticket_gone"})
 

@@ -83,6 +83,14 @@ class Life:
         caps = self.served.caps
         self.seat = await self.node.admission.admit(link_id, caps, address=address, user_id=user_id)
 
+    async def enter(self, topics: tuple[str, ...]) -> None:
+        """Take a place in each topic that has room for so many. Raises ClosedForMaintenance, Full."""
+        rules = self.node.rules.topics
+        rules.check(topics)
+        capacities = rules.capacities(topics)
+        if capacities and self.seat is not None:  # with which they are given back
+            await self.node.admission.places.take(self.seat.link_id, capacities)
+
     def hold(self, lease: Lease) -> None:
         """What is behind the link is open; from now on the life sees to its end."""
         self.lease = lease

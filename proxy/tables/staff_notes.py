@@ -39,10 +39,11 @@ def note_kick(kick: Kick, *, by: object, at: datetime) -> None:
     note(sorted(user_ids), NoteKind.KICKED, text=kick.reason, by=by, at=at)
 
 
-def note_block(block: Block, kind: NoteKind, *, by: object) -> None:
+def note_block(block: Block, kind: NoteKind, *, by: object, why_lifted: str = "") -> None:
     """A line for the user, if it names one."""
     if block.user_id:
-        note([block.user_id], kind, text=_terms(block), by=by)
+        lifted = f"; lifted: {why_lifted}" if why_lifted else ""
+        note([block.user_id], kind, text=_terms(block) + lifted, by=by)
 
 
 def note_revocation(row: Revocation) -> None:

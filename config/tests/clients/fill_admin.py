@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from experience.models import Experience
 from proxy.models import (
     ApiKey,
     Block,
@@ -60,6 +61,8 @@ for number, (key, name) in enumerate(NAMES.items()):
     LinkEvent.objects.create(id=key, connection_id=key, user_id=name, at=now, kind="failover", words=between)
     StaffNote.objects.create(user_id=name, at=now, kind="note", text=name * 3, by="B" * 128)
     Block.objects.create(user_id=name, network="2001:db8:1234:5678:9abc:def0:1234:5678/128", reason=name)
+    words = {"slug": name[:117], "title": name[:128], "maintenance_message": (name * 3)[:500]}
+    Experience.objects.create(**words, capacity=1_000_000, enabled=bool(number % 2), ends_links=True)
     note_deed(ada, Connection, f"Kicked 20 connections: {name} ({LONG})", about=name)
     OutgoingEvent.objects.create(subject=name * 2, key=name, body=name, size_bytes=255, refused=name)
     ApiKey.objects.create(id=key, name=name[:64], digest="", publish=["everyone", "user", "experience"])

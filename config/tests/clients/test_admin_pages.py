@@ -43,8 +43,10 @@ PAGES = (
             f"person/{'W' * 255}/",
             "person/ada/",
             "outgoingevent/",
+            "block/1/delete/",
         )
     ),
+    *(f"/admin/experience/experience/{page}" for page in ("", "add/", "1/change/", "1/delete/")),
 )
 # Beside the sidebar of a small laptop, and on a phone.
 SIZES = [(1280, 800), (375, 700)]

@@ -89,7 +89,10 @@ def test_a_drain_needs_its_permission_and_is_kept_for_every_node(rows: None) -> 
     assert not specs[B].draining
     drainer.post(PAGE, words | CONFIRMED | {"action": "move"})
     assert PoolMember.objects.get(url=A).move_seconds == 30
-    drainer.post(PAGE, words | {"action": "undrain"})
+    back = words | {"action": "undrain"}
+    assert "gets new links again" in drainer.post(PAGE, back).content.decode()
+    assert PoolMember.objects.get(url=A).draining
+    drainer.post(PAGE, back | CONFIRMED)
     assert not PoolMember.objects.get(url=A).draining
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from types import SimpleNamespace
@@ -12,17 +13,21 @@ from django.db import connection
 from django.db.migrations import RunPython
 from django.test import Client
 
-from proxy import migrations
-
 GROUPS = ("Viewers", "Support", "Operators")
 
 
 def play_migrations() -> None:
-    """What the migrations of groups do, again: other tests leave tables empty."""
-    for module in sorted(each.name for each in iter_modules(migrations.__path__) if each.name >= "0020"):
-        for operation in import_module(f"{migrations.__name__}.{module}").Migration.operations:
+    """What the migrations of groups do, again, those of products last: other tests leave tables empty."""
+    for operation in (*_of_groups("proxy", "0020"), *_of_groups("experience", "0004")):
+        operation.code(apps, SimpleNamespace(connection=connection))  # type: ignore[arg-type]
+
+
+def _of_groups(app: str, first: str) -> Iterator[RunPython]:
+    package = import_module(f"{app}.migrations")
+    for module in sorted(each.name for each in iter_modules(package.__path__) if each.name >= first):
+        for operation in import_module(f"{package.__name__}.{module}").Migration.operations:
             if isinstance(operation, RunPython):
-                operation.code(apps, SimpleNamespace(connection=connection))  # type: ignore[arg-type]
+                yield operation
 
 
 def log_in_as(role: str) -> Client:

@@ -67,12 +67,14 @@ def test_a_block_is_told_with_its_reason_and_count_also_when_it_is_gone(client: 
     add_connection("a", user_id="42")
     assert staff.post("/admin/proxy/block/add/", {"user_id": "42", "lasts": "good", "reason": "spam"})
     row = Block.objects.get()
-    staff.post(f"/admin/proxy/block/{row.pk}/delete/", {"post": "yes"})
+    lift = f"/admin/proxy/block/{row.pk}/delete/"
+    assert "This field is required." in staff.post(lift, {"confirmed": "yes"}).content.decode()
+    staff.post(lift, {"confirmed": "yes", "reason": "a mistake"})
 
     assert not Block.objects.exists()
     page = staff.get(LIST).content.decode()
     assert "Blocked for good, 1 live link: spam" in page
-    assert "Deleted." in page
+    assert "Lifted: a mistake" in page
     deed = Deed.objects.get(action_flag=DELETION)
     assert ">42<" in staff.get(f"{LIST}{deed.pk}/change/").content.decode()
 

@@ -10,6 +10,7 @@ from proxy.models import Block
 from proxy.tests.rows import add_connection
 
 BACK = "/admin/proxy/connection/c/change/"
+LIFTED = {"confirmed": "yes", "reason": "a mistake"}
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,7 @@ def test_what_is_saved_and_deleted_leads_back(admin_client: Client) -> None:
     block = f"/admin/proxy/block/{Block.objects.get().pk}"
     changed = admin_client.post(f"{block}/change/?next={BACK}", {"user_id": "ada", "lasts": "hour"})
     assert changed.headers["Location"] == BACK
-    assert admin_client.post(f"{block}/delete/?next={BACK}", {"post": "yes"}).headers["Location"] == BACK
+    assert admin_client.post(f"{block}/delete/?next={BACK}", LIFTED).headers["Location"] == BACK
     revoke = f"/admin/proxy/revocation/add/?next={BACK}"
     revoked = admin_client.post(revoke, {"user_id": "ada", "reason": "lost phone"})
     assert revoked.headers["Location"] == BACK

@@ -53,13 +53,13 @@ def test_members_that_staff_drain_and_bring_back_are_marked_and_other_changes_ar
     page = "/admin/proxy/poolmember/"
     drain = {"pool": "studio", "url": URL, "action": "drain", "confirmed": "yes", "reason": "a new release"}
     assert admin_client.post(page, drain).status_code == 302
-    assert admin_client.post(page, {**drain, "action": "undrain", "reason": ""}).status_code == 302
+    assert admin_client.post(page, {**drain, "action": "undrain", "reason": "it is done"}).status_code == 302
     row = PoolMember.objects.get()
     changed = {"pool": "studio", "url": URL, "weight": 3}
     assert admin_client.post(f"{page}{row.pk}/change/", changed).status_code == 302
     assert marked(admin_client) == [
         ("drain", f"Draining {URL}: it gets no new links. a new release (admin)"),
-        ("drain", f"Brought back {URL}. (admin)"),
+        ("drain", f"Brought back {URL}. it is done (admin)"),
     ]
 
 

@@ -24,6 +24,7 @@ from proxy.tables.staff_notes import note, note_kick
 from proxy.tests.rows import add_connection, add_refusal
 
 FIND = "/admin/proxy/person/"
+LIFTED = {"confirmed": "yes", "reason": "a mistake"}
 ADA = f"{FIND}ada/"
 ALL = (
     *("view_connection", "view_refusal", "view_block", "view_revocation", "view_staffnote"),
@@ -252,19 +253,19 @@ def test_a_block_is_told_from_its_beginning_to_its_end_and_leads_back(admin_clie
     change, delete = (f"/admin/proxy/block/{block.pk}/{page}/?next={ADA}" for page in ("change", "delete"))
     assert delete.replace("&", "&amp;").replace(f"={ADA}", "=") in page(admin_client)
     assert admin_client.post(change, {"user_id": "ada", "lasts": "hour"}).headers["Location"] == ADA
-    assert admin_client.post(delete, {"post": "yes"}).headers["Location"] == ADA
+    assert admin_client.post(delete, LIFTED).headers["Location"] == ADA
     lifted, changed, placed = told(page(admin_client))
     assert placed == "Blocked by admin for good: spam"
     assert re.fullmatch(r"Block changed by admin until \d{4}-\d\d-\d\d \d\d:\d\d UTC", changed)
-    assert lifted.startswith("Block lifted by admin until")
+    assert re.fullmatch(r"Block lifted by admin until .* UTC; lifted: a mistake", lifted)
 
 
 def test_blocks_deleted_from_the_list_are_told_as_well(admin_client: Client) -> None:
     for values in ({"user_id": "ada"}, {"network": "192.0.2.0/24"}):
         Block.objects.create(**values)
     chosen = {"action": "delete_selected", "_selected_action": [str(row.pk) for row in Block.objects.all()]}
-    admin_client.post("/admin/proxy/block/", chosen | {"post": "yes"})
-    assert told(page(admin_client)) == ["Block lifted by admin for good"]
+    admin_client.post("/admin/proxy/block/", chosen | LIFTED)
+    assert told(page(admin_client)) == ["Block lifted by admin for good; lifted: a mistake"]
 
 
 def test_a_revocation_leads_back_and_is_told_when_it_is_over(admin_client: Client) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import Group, User
@@ -111,6 +112,13 @@ proxy/revocation/ID/change/         Viewers     never
 proxy/revocation/ID/delete/         never       never
 proxy/revocation/ID/history/        Viewers     Viewers
 
+experience/experience/              Viewers     Viewers
+experience/experience/add/          Operators   Operators
+experience/experience/ID/           staff       staff
+experience/experience/ID/change/    Viewers     Operators
+experience/experience/ID/delete/    Operators   Operators
+experience/experience/ID/history/   Viewers     Viewers
+
 auth/user/                          superuser   superuser
 auth/user/add/                      superuser   superuser
 auth/user/ID/                       staff       staff
@@ -137,6 +145,10 @@ proxy/connection/                   message_users       Support
 proxy/connection/ID/change/         kick_links          Support
 proxy/connection/ID/change/         message_users       Support
 proxy/connection/ID/change/         kick_users          Support
+experience/experience/              delete_selected     Operators
+experience/experience/              disable             Operators
+experience/experience/              enable              Operators
+experience/experience/ID/change/    enable              Operators
 proxy/outgoingevent/                try_again           Operators
 proxy/person/ID/                    kick_users          Support
 proxy/person/ID/                    message_users       Support
@@ -146,7 +158,7 @@ proxy/poolmember/                   undrain             Operators
 auth/group/                         delete_selected     superuser
 auth/user/                          delete_selected     superuser
 """
-OURS = ("proxy", "auth")
+OURS = ("proxy", "auth", "experience")
 OFFERED = re.compile(r'<button[^>]* name="action" value="(\w+)"|<option value="(\w+)"')
 MENU = re.compile(r'<select name="action".*?</select>', re.DOTALL)
 
@@ -188,6 +200,7 @@ def rows(db: None) -> dict[str, str]:
         Deed.objects.create(user=User.objects.create_user("eve"), object_repr="a row", action_flag=DELETION),
         User.objects.create_user("bob"),
         Group.objects.create(name="g"),
+        apps.get_model("experience", "Experience").objects.create(slug="old-mill", enabled=False),
     ]
     ids = {f"{row._meta.app_label}/{row._meta.model_name}": str(row.pk) for row in made}
     return ids | {"proxy/person": "7"}

@@ -26,9 +26,12 @@ class Ends:
         return len(self.ends) == 1
 
 
-def link(link_id: str, user_id: str, *, age_seconds: float = 60) -> tuple[Link, Ends]:
+def link(
+    link_id: str, user_id: str, *, age_seconds: float = 60, topics: tuple[str, ...] = ()
+) -> tuple[Link, Ends]:
     opened_at = datetime.now(UTC) - timedelta(seconds=age_seconds)
-    made = Link(ConnectionRecord(id=link_id, route="game", opened_at=opened_at, user_id=user_id), topics=())
+    record = ConnectionRecord(id=link_id, route="game", opened_at=opened_at, user_id=user_id)
+    made = Link(record, topics=topics)
     stream = Ends()
     made.begin(stream)
     return made, stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -31,7 +32,7 @@ async def test_a_row_that_no_form_has_checked_switches_off_no_other_block(
     executor: DatabaseExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     await executor.run(block, {"network": "300.1.2.3"}, {"user_id": "mallory"})
-    rules = StaffRules(executor, links=tuple, pools=())
+    rules = StaffRules(executor, links=tuple, pools=(), hold=Mock())
     await look(rules)
     with pytest.raises(Blocked):
         rules.check(user_id="mallory", address="192.0.2.1")
@@ -47,7 +48,7 @@ async def test_a_link_that_cannot_be_ended_keeps_no_other_of_a_block_open(
 
     (broken, stream), (other, ended), (third, stays) = link("a", "42"), link("b", "42"), link("c", "7")
     monkeypatch.setattr(stream, "end", fail)
-    rules = StaffRules(executor, links=lambda: [broken, other, third], pools=())
+    rules = StaffRules(executor, links=lambda: [broken, other, third], pools=(), hold=Mock())
     await executor.run(block, {"user_id": "42"})
     for _ in range(2):
         await look(rules)
@@ -69,7 +70,7 @@ async def test_many_links_are_held_against_a_block_in_turns_and_others_have_thei
             turns += 1 if 0 < sum(len(stream.ends) for _, stream in links) < 50 else 0
             await asyncio.sleep(0)
 
-    rules = StaffRules(executor, links=lambda: [made for made, _ in links], pools=())
+    rules = StaffRules(executor, links=lambda: [made for made, _ in links], pools=(), hold=Mock())
     await executor.run(block, {"user_id": "42"})
     async with asyncio.TaskGroup() as others:
         others.create_task(take_turns(), name="others")

@@ -13,6 +13,7 @@ from proxy.core.causes import REFUSED, WORDS, Cause, cause_of, refused_words_of
 from proxy.core.closes import MEANINGS, Close, ClosedBy
 from proxy.core.errors import TOKEN_REASONS, GatewayError
 from proxy.core.tickets import TICKET_REASONS, TicketRefused
+from proxy.core.topic_rules import Full
 
 OWN = [each for name, each in vars(closes).items() if name.isupper() and isinstance(each, Close)]
 
@@ -63,7 +64,7 @@ def failures(kind: type[GatewayError] = GatewayError) -> Iterator[type[GatewayEr
 
 
 def test_each_refusal_of_the_gateways_own_is_said_in_words() -> None:
-    homes = {"proxy.core.errors", TicketRefused.__module__}
+    homes = {"proxy.core.errors", TicketRefused.__module__, Full.__module__}
     own = {each.code for each in failures() if each.__module__ in homes}
     causes = own - {"too_many", "ticket_refused"} | {f"token_{reason}" for reason in TOKEN_REASONS}
     causes |= TICKET_REASONS.keys()

@@ -111,6 +111,16 @@ def test_every_pool_with_a_member_down_is_named_and_bad_without_another(facts: F
             "43 refused in 5 min: the service did not answer in time (2), the token had expired (40), others",
         ),
         (
+            {"refusals": {"closed_for_maintenance": 900}},
+            Level.WELL,
+            "Healthy; 900 refused in 5 min: closed for maintenance by staff",
+        ),
+        (
+            {"refusals": {"closed_for_maintenance": 900, "full": 50}},
+            Level.LOOK,
+            "950 refused in 5 min: closed for maintenance by staff (900), what it asked for was full (50)",
+        ),
+        (
             {"stores_away": ["Redis"], "gone": {"box:3": "09:33"}},
             Level.BAD,
             "Redis is away; node box:3 is gone since 09:33",

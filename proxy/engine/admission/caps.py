@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from proxy.core.addresses import address_key
 from proxy.core.buckets import Buckets
 from proxy.core.errors import TooMany
 from proxy.core.limits import ConnectionLimits
-from proxy.engine.admission.shared_caps import RunScript, Seat, SharedCaps, StoreAway
+from proxy.engine.admission.places import Places
+from proxy.engine.admission.shared_caps import Place, RunScript, Seat, SharedCaps, StoreAway
 
 # A cap frees up when somebody leaves; nobody knows when.
 CAP_RETRY_SECONDS = 5.0
@@ -70,13 +71,17 @@ class Admission:
                 run_script,
                 node_id=node_id,
                 replace_oldest=replace_oldest,
-                live=self.live,
+                live=self._held,
                 replaced=self._end_replaced,
             )
+        self.places = Places(self.shared)
 
     def live(self) -> list[Seat]:
         """All seats of this node."""
         return list(self._seats.values())
+
+    def _held(self) -> list[Seat | Place]:
+        return [*self._seats.values(), *self.places.live()]
 
     def check_rate(self, limits: ConnectionLimits, address: str) -> None:
         """Count one handshake of `address` on this node, whatever becomes of it. Raises TooMany."""
@@ -113,11 +118,17 @@ class Admission:
         return seat
 
     def release(self, seat: Seat) -> None:
-        """Give a seat back. Once; a second time changes nothing."""
+        """Give a seat back, with the link's places. Once; a second time changes nothing."""
         if self._seats.get(seat.link_id) is seat:
             self._forget(seat)
+            self.places.release(seat.link_id)
             if self.shared is not None:
                 self.shared.release(seat)
+
+    def hold_places(self, link_id: str, capacities: Mapping[str, int]) -> None:
+        """Count a link among those of its topics, unless it has ended; see `Places.hold`."""
+        if link_id in self._seats:
+            self.places.hold(link_id, capacities)
 
     def _take_alone(self, seat: Seat, shared: SharedCaps) -> None:
         """As `_take_here`, for a seat that the store may hold all the same."""

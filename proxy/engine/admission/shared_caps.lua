@@ -1,7 +1,7 @@
 -- Leases of links, counted over all nodes: see shared_caps.py, which calls this with many operations at once.
 -- ARGV: prefix, node, lease_ms, key_seconds, replace (0 or 1); then for each operation nine words: kind, link,
--- name of the limits, address key, user, cap an address, cap a user, rate count, rate window in ms. Answers one
--- text each.
+-- name of the limits, address key, user, cap an address, cap a user, rate count, rate window in ms. Of a place the
+-- user is the topic, and the user's cap how many links that may have. Answers one text each.
 local prefix, node = ARGV[1], ARGV[2]
 local lease_ms, key_seconds = tonumber(ARGV[3]), ARGV[4]
 local replace = ARGV[5] == "1"
@@ -80,7 +80,45 @@ local function admit(link, address, user, address_cap, user_cap, count, window_m
   return replaced
 end
 
+-- Those that beat, looked up once a call.
+local beating
+local function beating_nodes()
+  beating = beating or redis.call("ZRANGEBYSCORE", nodes, now - lease_ms, "+inf")
+  return beating
+end
+
+local function room_key(topic, holder)
+  return key_of("room", holder .. ":" .. topic)
+end
+
+local function hold_place(topic, link)
+  local key = room_key(topic, node)
+  redis.call("SADD", key, link)
+  redis.call("EXPIRE", key, key_seconds)
+end
+
+local function admit_place(link, _, topic, _, most)
+  local held = 0
+  for _, holder in ipairs(beating_nodes()) do
+    held = held + redis.call("SCARD", room_key(topic, holder))
+  end
+  if held >= most then
+    return "full"
+  end
+  hold_place(topic, link)
+  return ""
+end
+
 local operations = {
+  admit_place = admit_place,
+  keep_place = function(link, _, topic)
+    hold_place(topic, link)
+    return ""
+  end,
+  release_place = function(link, _, topic)
+    redis.call("SREM", room_key(topic, node), link)
+    return ""
+  end,
   admit = admit,
   release = function(link, address, user)
     let_go("address", address, link)
@@ -98,10 +136,12 @@ local operations = {
     redis.call("ZADD", nodes, now, node)
     redis.call("ZREMRANGEBYSCORE", nodes, "-inf", now - 100 * lease_ms)
     redis.call("EXPIRE", nodes, key_seconds)
+    beating = nil
     return (before and tonumber(before) >= now - lease_ms) and "" or "lost"
   end,
   leave = function()
     redis.call("ZREM", nodes, node)
+    beating = nil
     return ""
   end,
 }

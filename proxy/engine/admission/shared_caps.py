@@ -5,6 +5,9 @@ that hold a seat, oldest first, each under its node's name. A node beats; what a
 whoever finds the set full. A handshake costs one round trip, and handshakes that come while one is under way
 share the next: one script call does them all.
 
+Of a topic that has room for so many links (a place each), every node has a set of its own, and those of nodes
+that beat are added up: there is nothing to sweep, however many links there are.
+
 Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live seats are written
 again, and what it may hold of ended links is taken out: no more than there was when it went.
 """
@@ -14,10 +17,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from proxy.core.limits import ConnectionLimits
 from proxy.core.wording import in_words
@@ -59,20 +62,37 @@ class Seat:
     is_shared: bool = False
     is_replaced: bool = False
 
+    def words(self, kind: str) -> tuple[str, ...]:
+        """What the script is told, to do that with it."""
+        limits, rate = self.limits, self.limits.connect_rate
+        return (
+            *(kind, self.link_id, limits.name, self.address, self.user),
+            *(str(limits.per_address), str(limits.per_user), repr(rate.count), repr(rate.seconds * 1000)),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """What a link holds among those of a topic, which may have so many. `is_shared` as a seat's."""
+
+    link_id: str
+    topic: str
+    most: int
+    is_shared: bool = False
+    is_replaced: ClassVar[bool] = False
+
+    def words(self, kind: str) -> tuple[str, ...]:
+        return f"{kind}_place", self.link_id, "", "", self.topic, "", str(self.most), "", ""
+
 
 @dataclass(slots=True)
 class _Operation:
     kind: str
-    seat: Seat
+    seat: Seat | Place
     answer: asyncio.Future[str] | None = None
 
     def words(self) -> tuple[str, ...]:
-        seat, limits = self.seat, self.seat.limits
-        rate = limits.connect_rate
-        return (
-            *(self.kind, seat.link_id, limits.name, seat.address, seat.user),
-            *(str(limits.per_address), str(limits.per_user), repr(rate.count), repr(rate.seconds * 1000)),
-        )
+        return self.seat.words(self.kind)
 
 
 _NOBODY = Seat("", "", "", ConnectionLimits())
@@ -87,10 +107,10 @@ class SharedCaps:
         *,
         node_id: str,
         replace_oldest: bool,
-        live: Callable[[], Sequence[Seat]],
+        live: Callable[[], Sequence[Seat | Place]],
         replaced: Callable[[str, str], object],
     ) -> None:
-        """`live` answers the seats of this node's links; `replaced` is told the node and the id of each link
+        """`live` answers what this node's links hold; `replaced` is told the node and the id of each link
         that gave way to a newer one, and must now be ended, whoever still waits for the newer one."""
         self._run_script, self._live, self._replaced = run_script, live, replaced
         times = (str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS))
@@ -101,8 +121,11 @@ class SharedCaps:
         self._written_at = float("-inf")
         self.connected = False
 
-    async def admit(self, seat: Seat) -> str:
-        """Ask for a seat: "" if granted; `rate:MS`, `address` or `user` if not. Raises StoreAway."""
+    async def admit(self, seat: Seat | Place) -> str:
+        """Ask for a seat, or a place: "" if granted; `rate:MS`, `address`, `user` or `full` if not.
+
+        Raises StoreAway.
+        """
         if not self.connected:
             raise StoreAway
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -114,8 +137,16 @@ class SharedCaps:
             self.release(seat)  # it may have been granted, or will be: this comes after it
             raise
 
-    def release(self, seat: Seat) -> None:
-        """Give a seat back, in a moment or when Redis is back, together with what else waits by then."""
+    def keep(self, places: Iterable[Place]) -> None:
+        """Count links that were let in before; while Redis is away, once it is back."""
+        if self.connected:
+            for place in places:
+                place.is_shared = True
+                self._waiting.append(_Operation("keep", place))
+            self._wake.set()
+
+    def release(self, seat: Seat | Place) -> None:
+        """Give it back, in a moment or when Redis is back, together with what else waits by then."""
         if not seat.is_shared:
             return  # Redis never saw it
         self._waiting.append(_Operation("release", seat))
