@@ -36,6 +36,7 @@ WRITTEN = (
         "proxy_turn",
         "proxy_minute",
         "proxy_apikey",
+        "proxy_programdeed",
     ),
     *("django_admin_log", "django_session", "auth_user", "auth_group", "axes_accessattempt"),
 )

@@ -1,8 +1,11 @@
-"""By whom, to what, what and when: the filters of the audit. They offer what its last rows have."""
+"""By whom, to what, what and when: the filters of the audit. They offer what its last rows have.
+
+What is chosen is looked for in both at once (proxy/tables/audit.py): no filter does that by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +18,8 @@ from django.utils import timezone
 
 from proxy.admin.filters import RECENT_ROWS, ListFilter
 from proxy.core.human import visible
-from proxy.models import Deed
+from proxy.models import Deed, ProgramDeed
+from proxy.tables.audit import Asked
 
 _FLAGS = {"added": ADDITION, "changed": CHANGE, "deleted": DELETION}
 _SPANS = {
@@ -26,62 +30,63 @@ _SPANS = {
 }
 
 
-class WhoFilter(ListFilter):
-    title = parameter_name = "who"
+def asked(given: Mapping[str, str | None], *, text: str) -> Asked:
+    """What was chosen, by the filters' names. Of what is no choice all is shown."""
+    _, span = _SPANS.get(given.get("when") or "", ("", None))
+    return Asked(
+        who=given.get("who") or "",
+        kind=given.get("what") or "",
+        flag=_FLAGS.get(given.get("done") or ""),
+        since=None if span is None else timezone.now() - span,
+        text=text,
+    )
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        users = get_user_model().objects.filter(pk__in=_recent("user_id"))
-        names = {*users.values_list("username", flat=True)} | ({self.value() or ""} - {""})
-        return [(name, visible(name)) for name in sorted(names)]
+
+class AuditFilter(ListFilter):
+    """A choice, which `asked` reads."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset
 
     def has_output(self) -> bool:
         return True
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(user__username=self.value()) if self.value() else queryset
+
+class WhoFilter(AuditFilter):
+    title = parameter_name = "who"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        users = get_user_model().objects.filter(pk__in=_recent(Deed, "user_id"))
+        names = {*users.values_list("username", flat=True), *_recent(ProgramDeed, "who"), self.value() or ""}
+        return [(name, visible(name)) for name in sorted(names - {""})]
 
 
-class KindFilter(ListFilter):
+class KindFilter(AuditFilter):
     """Of what kind it was done to: `proxy.block`, say."""
 
     title = parameter_name = "what"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        kinds = ContentType.objects.filter(pk__in=_recent("content_type_id"))
-        return sorted((f"{kind.app_label}.{kind.model}", kind.app_labeled_name) for kind in kinds)
-
-    def has_output(self) -> bool:
-        return True
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        label, _, model = (self.value() or "").partition(".")
-        if not self.value():
-            return queryset
-        return queryset.filter(content_type__app_label=label, content_type__model=model)
+        kinds = ContentType.objects.filter(pk__in=_recent(Deed, "content_type_id"))
+        named = {f"{kind.app_label}.{kind.model}": kind.app_labeled_name for kind in kinds}
+        of_programs = {kind: kind for kind in _recent(ProgramDeed, "kind")}
+        return sorted((of_programs | named).items())
 
 
-class DoneFilter(ListFilter):
+class DoneFilter(AuditFilter):
     title = parameter_name = "done"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [("added", "Added"), ("changed", "Changed, kicked, drained …"), ("deleted", "Deleted")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        flag = _FLAGS.get(self.value() or "")
-        return queryset if flag is None else queryset.filter(action_flag=flag)
 
-
-class WhenFilter(ListFilter):
+class WhenFilter(AuditFilter):
     title = parameter_name = "when"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(name, words) for name, (words, _) in _SPANS.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        _, span = _SPANS.get(self.value() or "", ("", None))
-        return queryset if span is None else queryset.filter(action_time__gte=timezone.now() - span)
 
-
-def _recent(field: str) -> set[Any]:
+def _recent(model: type[Deed | ProgramDeed], field: str) -> set[Any]:
     """What the last rows have there; any other value works in the URL."""
-    return {*Deed.objects.values_list(field, flat=True)[:RECENT_ROWS]} - {None}
+    return {*model.objects.values_list(field, flat=True)[:RECENT_ROWS]} - {None}

@@ -20,7 +20,7 @@ from django.template.response import TemplateResponse
 from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered
 from proxy.admin.leading_back import came_from
 from proxy.core.human import counted
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, note_deed
 
 MOST_NAMED = 20
 
@@ -79,7 +79,7 @@ class AsksToDelete(AsksFirst):
                 else f"{self.deleted} {count}: {reason} ({named}{more})",
                 about=str(rows[0]) if is_one else count,
                 object_id=object_id if is_one else "",
-                flag=DELETION,
+                details=Details(flag=DELETION, count=len(rows), reason=reason),
             )
 
     def _counted(self, rows: Sequence[Any]) -> str:

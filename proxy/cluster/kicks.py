@@ -30,7 +30,7 @@ from proxy.core.closes import KICKED, ClosedBy, clip_reason
 from proxy.core.human import counted
 from proxy.core.topics import EVERYONE, connection_topic, group_name, user_topic
 from proxy.models import Connection, Kick, KickReport
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, a_shell, note_deed
 from proxy.tables.heart import running_nodes
 from proxy.tables.staff_notes import note_kick
 
@@ -73,18 +73,19 @@ def kick(
     connection_ids: Iterable[str] = (),
     everyone: bool = False,
     reason: str = "",
-    by: AbstractBaseUser | str = "a shell",
+    by: AbstractBaseUser | str | None = None,
     found_by: str = "",
 ) -> Kicked:
     """End the links of users, single links, or all, with 4001 and `reason` (clipped to 123 bytes).
 
-    Waits up to three seconds for the nodes to say how many links they ended. `by` stands in the log; where it
-    is a user, the kick is noted in Django's admin log, with what found the links. For code that is not async.
+    Waits up to three seconds for the nodes to say how many links they ended. `by` (None: a shell) stands in
+    the log, and in the audit, with what found the links. For code that is not async.
 
     Raises:
         ValueError: nobody is named, or an id is no text.
         KickNotSent: neither Redis nor the database took it.
     """
+    by = a_shell() if by is None else by
     whom = {"user_ids": _checked(user_ids), "connection_ids": _checked(connection_ids)}
     if everyone == any(whom.values()):
         raise ValueError("kick somebody (user_ids, connection_ids) or everyone: one of the two")
@@ -121,8 +122,7 @@ def _carry_out(row: Kick, by: AbstractBaseUser | str, found_by: str) -> Kicked:
     if is_taken:
         _tell([(ALL_NODES, {"type": KICKS})])
     _note_by_user(row, by=by, seconds_ago=time.monotonic() - began)
-    if not isinstance(by, str):
-        _note_in_admin_log(row, by=by, found_by=found_by, seconds_ago=time.monotonic() - began)
+    _note_in_audit(row, by=by, found_by=found_by, seconds_ago=time.monotonic() - began)
     try:
         return _reports(row.id, keeps_connection=is_connected)
     except Error as error:
@@ -205,7 +205,7 @@ def _note_by_user(row: Kick, *, by: object, seconds_ago: float) -> None:
         log.warning("kick: not noted by user, the database is away", extra={"why": repr(error)})
 
 
-def _note_in_admin_log(row: Kick, *, by: Any, found_by: str, seconds_ago: float) -> None:
+def _note_in_audit(row: Kick, *, by: Any, found_by: str, seconds_ago: float) -> None:
     """One entry, which counts the links that were live when the kick was sent, and names the first.
 
     Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
@@ -221,9 +221,10 @@ def _note_in_admin_log(row: Kick, *, by: Any, found_by: str, seconds_ago: float)
         found = f"; found by {found_by}" if found_by else ""
         said = f"Kicked {counted(hit, 'connection')}: {row.reason} ({named or 'none'}{found})"
         object_id = row.connection_ids[0] if len(row.connection_ids) == 1 else ""
-        note_deed(by, Connection, said, about=_whom(row, some), object_id=object_id)
+        details = Details(count=hit, reason=row.reason, found_by=found_by)
+        note_deed(by, Connection, said, about=_whom(row, some), object_id=object_id, details=details)
     except Error as error:
-        log.warning("kick: not in the admin log, the database is away", extra={"why": repr(error)})
+        log.warning("kick: not in the audit, the database is away", extra={"why": repr(error)})
 
 
 def _whom(row: Kick, links: list[Connection]) -> str:

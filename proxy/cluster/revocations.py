@@ -9,16 +9,17 @@ import logging
 from datetime import datetime
 from functools import partial
 
+from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from proxy.models import Revocation
+from proxy.tables.deeds import Details, a_shell, note_deed
 from proxy.tables.staff_notes import note_revocation
 
 log = logging.getLogger(__name__)
 
-A_SHELL = "a shell"
 _MOST_SOURCE_CHARS = 128
 
 
@@ -28,18 +29,19 @@ def revoke(
     jti: str = "",
     issued_before: datetime | None = None,
     reason: str = "",
-    by: AbstractBaseUser | str = A_SHELL,
+    by: AbstractBaseUser | str | None = None,
 ) -> Revocation:
     """Take back all tokens of `user`, or of everybody, that were issued before a time, or the token `jti`.
 
     `user` alone: those issued before now. Links that were opened by such a token end with 4011 on every node,
-    and it is refused until it expires. It takes hold with the caller's transaction, if there is one. `by` and
-    `reason` are for staff and the log. For code that is not async.
+    and it is refused until it expires. It takes hold with the caller's transaction, if there is one. `by`
+    (None: a shell) and `reason` are for staff, the audit and the log. For code that is not async.
 
     Raises:
         ValueError: nothing is named, or both a token's id and something else; the time is to come.
         django.db.Error: the database is away, and nothing was done.
     """
+    by = a_shell() if by is None else by
     row = Revocation(user_id=user, jti=jti, issued_before=issued_before, reason=reason)
     row.source = str(by)[:_MOST_SOURCE_CHARS]  # which outlives the user
     if not isinstance(by, str):
@@ -48,8 +50,18 @@ def revoke(
         row.full_clean(exclude=["created_at", "created_by"])
     except ValidationError as error:
         raise ValueError(" ".join(error.messages)) from None
-    row.save(force_insert=True)
-    log_revoked(row)
+    with transaction.atomic():
+        row.save(force_insert=True)
+        log_revoked(row)
+        said = f"Revoked {row}: {row.reason or 'no reason given'}"
+        note_deed(
+            by,
+            Revocation,
+            said,
+            about=str(row),
+            object_id=str(row.pk),
+            details=Details(flag=ADDITION, reason=reason),
+        )
     return row
 
 

@@ -12,7 +12,7 @@ from proxy.core.human import counted
 from proxy.core.staff_messages import staff_message
 from proxy.core.topics import EVERYONE, connection_topic, user_topic
 from proxy.models import Connection
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, note_deed
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,10 @@ def tell(
     found = f"; found by {found_by}" if found_by else ""
     said = f"Told {counted(told.links, 'connection')} “{event['text']}”: {reason}{whom}{found}"
     log.info("message of staff", extra={"by": str(by), "reason": reason, "links": told.links})
-    note_deed(by, Connection, said, about="everyone" if everyone else named)
+    about = "everyone" if everyone else named
+    note_deed(
+        by, Connection, said, about=about, details=Details(count=told.links, reason=reason, found_by=found_by)
+    )
     return told
 
 

@@ -8,11 +8,32 @@ from dataclasses import dataclass
 from proxy.core.topics import EVERYONE, MAX_TOPIC_CHARS, TopicKind
 
 ANY = "*"
+# What staff see and do in admin, and programs may over HTTP: rights called as the permissions of staff are.
+OF_STAFF = {
+    "view_refusal": "Can see who was turned away",
+    "view_block": "Can see blocks",
+    "view_revocation": "Can see revocations",
+    "view_node": "Can see nodes",
+    "view_poolmember": "Can see pools",
+    "view_deed": "Can see the audit",
+    "view_staffnote": "Can see notes about people",
+    "add_block": "Can block",
+    "delete_block": "Can lift blocks",
+    "message_connection": "Can send messages",
+    "broadcast_connection": "Can broadcast",
+    "drain_node": "Can drain nodes",
+    "drain_poolmember": "Can drain pool members",
+    "add_staffnote": "Can write notes about people",
+    "delete_staffnote": "Can delete notes about people",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """`publish` are patterns of topics: see `check_pattern`. `others`: products' own."""
+    """`publish` are patterns of topics: see `check_pattern`. `others`: products' own, and staff's.
+
+    These have an app before their name: `chat.add_participant`, `proxy.view_refusal`.
+    """
 
     publish: tuple[str, ...] = ()
     kick: bool = False

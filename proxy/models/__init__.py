@@ -1,7 +1,7 @@
 """What the gateway keeps in the database, a file for each concern."""
 
 from proxy.models.connections import CLOSED_BY, Connection, Node, Refusal
-from proxy.models.deeds import Deed
+from proxy.models.deeds import Deed, ProgramDeed
 from proxy.models.keeping_out import Block, Kick, KickReport, Revocation, remembered_until
 from proxy.models.keys import ApiKey
 from proxy.models.minutes import Minute
@@ -25,6 +25,7 @@ __all__ = [
     "OutgoingEvent",
     "Person",
     "PoolMember",
+    "ProgramDeed",
     "Refusal",
     "Revocation",
     "StaffNote",

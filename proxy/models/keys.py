@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from proxy.core.rights import OF_STAFF
+
 
 class ApiKey(models.Model):
     """What a program shows to the HTTP API. Its secret is kept hashed; a revoked one stays as a row."""
@@ -32,6 +34,10 @@ class ApiKey(models.Model):
             ("kick_by_token", "Can kick over the HTTP API, by a token"),
             ("list_by_token", "Can list connections over the HTTP API, by a token"),
             ("revoke_by_token", "Can revoke tokens over the HTTP API, by a token"),
+            *(
+                (f"{name}_by_token", f"{told} over the HTTP API, by a token")
+                for name, told in OF_STAFF.items()
+            ),
         ]
 
     def __str__(self) -> str:

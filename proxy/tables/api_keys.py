@@ -14,7 +14,7 @@ from django.utils import timezone
 from proxy.core.rights import Rights, check_pattern
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
-from proxy.tables.token_permissions import rights_of_products
+from proxy.tables.token_permissions import other_rights
 
 # It says what it is to who finds one where it should not be; the id is no secret, and stands in logs.
 _KEY = re.compile(r"sluicegate_([0-9a-f]{12})_([\w-]{43})", re.ASCII)
@@ -70,8 +70,8 @@ def rights_of(key: ApiKey) -> Rights:
 
 
 def _check_others(rights: Rights) -> None:
-    """Raises ValueError for what no product has declared."""
-    known = rights_of_products() if rights.others else []
+    """Raises ValueError for what nobody has declared."""
+    known = other_rights() if rights.others else []
     strange = sorted(set(rights.others) - set(known))
     if strange:
         raise ValueError(f"there is no such right: {strange[0]!r}; there are: {', '.join(known) or 'none'}")

@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from proxy.core.people import NoteKind
-from proxy.models import Connection, Kick, LinkEvent, Node, Refusal, Revocation, StaffNote
+from proxy.models import Connection, Kick, LinkEvent, Node, ProgramDeed, Refusal, Revocation, StaffNote
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import running_nodes
 
@@ -33,6 +33,7 @@ _PAUSE_SECONDS = 0.2
 KICKS_KEPT = timedelta(days=1)
 # A flood of them that lasts would fill the disk long before they are old.
 MOST_REFUSALS = 1_000_000
+MOST_DEEDS = 1_000_000
 
 
 def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
@@ -42,9 +43,10 @@ def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     held = Connection.objects.filter(node=OuterRef("pk"))
     return [
         ("connections", lambda: _delete_some(Connection.objects.filter(closed_at__lt=before))),
-        ("refusals", lambda: _delete_some(_old_refusals(before))),
+        ("refusals", lambda: _delete_some(_old(Refusal, "refused_at", MOST_REFUSALS, before))),
         ("events of links", lambda: _delete_some(LinkEvent.objects.filter(at__lt=before))),
         ("staff's deeds", lambda: _delete_some(deeds.filter(at__lt=before))),
+        ("programs' deeds", lambda: _delete_some(_old(ProgramDeed, "at", MOST_DEEDS, before))),
         ("nodes", lambda: _delete_some(Node.objects.filter(~Exists(held), stopped_at__lt=before))),
         ("kicks", lambda: _delete_some(Kick.objects.filter(created_at__lt=timezone.now() - KICKS_KEPT))),
         ("revocations", lambda: _delete_some(Revocation.objects.filter(until__lt=timezone.now()))),
@@ -109,11 +111,12 @@ def _first_node() -> str | None:
     return running_nodes().order_by("started_at", "pk").values_list("pk", flat=True).first()
 
 
-def _old_refusals(before: datetime) -> QuerySet[Refusal]:
-    """Those before that time, and all but the newest `MOST_REFUSALS`."""
-    newest = Refusal.objects.order_by("-refused_at", "id").values_list("refused_at", flat=True)
-    too_many = list(newest[MOST_REFUSALS : MOST_REFUSALS + 1])
-    return Refusal.objects.filter(refused_at__lte=max(before, *too_many) if too_many else before)
+def _old(model: type[Any], at: str, most: int, before: datetime) -> QuerySet[Any]:
+    """Rows of before that time, and all but the newest `most`. Those two steps read one index."""
+    newest = model.objects.order_by(f"-{at}", "id").values_list(at, flat=True)
+    too_many = list(newest[most : most + 1])
+    rows: QuerySet[Any] = model.objects.all()
+    return rows.filter(**{f"{at}__lte": max(before, *too_many) if too_many else before})
 
 
 def _delete_some(old: QuerySet[Any]) -> int:

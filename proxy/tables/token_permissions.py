@@ -5,7 +5,8 @@ staff by being called like them. So permissions of admin do not count here, nor 
 only those whose name says that they are for tokens, given to a user or to a group of the user's.
 
 A product has rights of its own by declaring such a permission at one of its models. In the app `chat`
-`add_participant_by_token` is the right `chat.add_participant`, which an API key may have as well.
+`add_participant_by_token` is the right `chat.add_participant`, which an API key may have as well. So are
+those for what staff see and do in admin: `view_refusal_by_token` is `proxy.view_refusal`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import router
 from django.db.models import Q, QuerySet
 
-from proxy.core.rights import ANY, Rights
+from proxy.core.rights import ANY, OF_STAFF, Rights
 from proxy.core.topics import EVERYONE
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
@@ -42,14 +43,19 @@ def rights_of_user(user_id: str) -> Rights:
         kick=_KICK in ours,
         list_connections=_LIST in ours,
         revoke=_REVOKE in ours,
-        others=tuple(sorted(_right(*each) for each in given if each[0] != ApiKey._meta.app_label)),
+        others=tuple(sorted(_right(*each) for each in given if _is_other(*each))),
     )
 
 
-def rights_of_products() -> list[str]:
-    """All that products have declared, such as `chat.add_participant`."""
-    declared = _permissions().exclude(content_type__app_label=ApiKey._meta.app_label)
-    return sorted(_right(*each) for each in declared.values_list("content_type__app_label", "codename"))
+def other_rights() -> list[str]:
+    """All that products have declared, such as `chat.add_participant`, and what is staff's: `proxy.add_block`."""
+    declared = _permissions().values_list("content_type__app_label", "codename")
+    return sorted(_right(*each) for each in declared if _is_other(*each))
+
+
+def _is_other(app: str, codename: str) -> bool:
+    """Whether it is none of those that keys have a column for."""
+    return app != ApiKey._meta.app_label or codename.removesuffix(_SUFFIX) in OF_STAFF
 
 
 def _permissions() -> QuerySet[Permission]:

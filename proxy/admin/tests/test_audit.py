@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from proxy.admin import audit
 from proxy.admin.tests.test_admin import log_in
-from proxy.models import Block, Connection, Deed
+from proxy.models import Block, Connection, Deed, ProgramDeed
+from proxy.tables.deeds import note_deed
 from proxy.tests.rows import add_connection
 
 LIST = "/admin/proxy/deed/"
@@ -126,3 +127,33 @@ def test_a_file_ends_at_its_bound(client: Client, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.django_db
 def test_a_file_of_a_filter_that_is_none_is_a_400(admin_client: Client) -> None:
     assert admin_client.get(f"{LIST}export/?email__regex=(").status_code == 400
+
+
+@pytest.mark.usefixtures("any_database")
+def test_what_programs_did_is_on_the_same_page_and_in_the_file(client: Client) -> None:
+    staff = log_in(client, "view_deed")
+    add("staffs")
+    note_deed("key game (1)", Connection, "Kicked 2 connections: spam", about="what key", object_id="a")
+    assert listed(staff) == ["key", "staffs"]
+    assert listed(staff, "who=key+game+(1)") == ["key"]
+    assert listed(staff, "what=proxy.connection") == ["key"]
+    assert "key game (1)" in staff.get(LIST).content.decode()
+    assert [row[1:] for row in exported(staff, "q=spam")[1:]] == [
+        ["key game (1)", "connection", "a", "what key", "Kicked 2 connections: spam"]
+    ]
+    page = staff.get(f"{LIST}-{ProgramDeed.objects.get().pk}/change/").content.decode()
+    assert "Kicked 2 connections: spam" in page
+    assert "/admin/proxy/connection/a/change/" in page
+    assert staff.get(f"{LIST}-999999/change/").status_code == 302
+    assert staff.get(f"{LIST}nonsense/change/").status_code == 302
+
+
+@pytest.mark.django_db
+def test_many_entries_are_paged_and_a_page_that_there_is_not_leads_to_the_first(client: Client) -> None:
+    staff = log_in(client, "view_deed")
+    for number in range(60):
+        add(f"s{number}")
+        note_deed(f"key {number}", Block, "did", about=f"what p{number}")
+    assert len(listed(staff)) == 100
+    assert len(listed(staff, "p=2")) == 20
+    assert staff.get(f"{LIST}?p=3").status_code == 302

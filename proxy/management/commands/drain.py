@@ -14,6 +14,7 @@ from proxy.cluster.questions import LayerAway
 from proxy.cluster.signals import ALL_NODES, DRAIN, send_to_topic_sync
 from proxy.core.topics import node_topic
 from proxy.models import Node
+from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
 from proxy.tables.executor import away, bound_waits
 from proxy.tables.heart import running_nodes
 
@@ -27,6 +28,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("node", nargs="?", help="a node's id, or HOST:PID as the admin shows it")
         parser.add_argument("--all", action="store_true", help="every running node")
+        parser.add_argument("--reason", default="", help="for the audit")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit code 0 when at least one node was told."""
@@ -36,15 +38,22 @@ class Command(BaseCommand):
             )
         bound_waits()
         if options["all"]:
-            _tell(ALL_NODES)
-            self.stdout.write("told every node to drain")
+            topic, whom, node_id = ALL_NODES, "every node", ""
         elif options["node"] and _ID.fullmatch(options["node"]):
-            _tell(node_topic(options["node"]))
-            self.stdout.write(f"told {options['node']} to drain")
+            topic, whom, node_id = node_topic(options["node"]), options["node"], options["node"]
         else:
             node = _running_node(options["node"])
-            _tell(node_topic(node.pk))
-            self.stdout.write(f"told {node} to drain")
+            topic, whom, node_id = node_topic(node.pk), str(node), node.pk
+        _tell(topic)
+        self._note(whom, node_id, options["reason"])
+        self.stdout.write(f"told {whom} to drain")
+
+    def _note(self, whom: str, node_id: str, reason: str) -> None:
+        said = f"Told to drain: {reason or 'no reason given'}"
+        if not note_deed_if_possible(
+            a_shell(), Node, said, about=whom, object_id=node_id, details=Details(reason=reason)
+        ):
+            self.stderr.write("not in the audit: the database is away")
 
 
 def _tell(topic: str) -> None:

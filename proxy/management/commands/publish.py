@@ -11,7 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from proxy.cluster.publishing import Delivered, publish
 from proxy.cluster.questions import LayerAway
 from proxy.core.human import counted
+from proxy.models import Connection
 from proxy.registry import history_of
+from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
+from proxy.tables.executor import bound_waits
 
 
 class Command(BaseCommand):
@@ -43,6 +46,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except LayerAway as error:
             raise CommandError(f"not published: {error}") from error
+        said = f"Published a {decoded['type']} to {counted(delivered.links, 'connection')} on {topic}"
+        bound_waits()
+        if not note_deed_if_possible(
+            a_shell(), Connection, said, about=topic, details=Details(count=delivered.links)
+        ):
+            self.stderr.write("not in the audit: the database is away")
         self.stdout.write(f"published to {topic}: {_told(delivered, is_kept=history_of(topic) is not None)}")
 
 

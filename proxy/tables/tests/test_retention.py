@@ -14,7 +14,17 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from proxy.core.people import NoteKind
-from proxy.models import Connection, Kick, KickReport, LinkEvent, Node, Refusal, Revocation, StaffNote
+from proxy.models import (
+    Connection,
+    Kick,
+    KickReport,
+    LinkEvent,
+    Node,
+    ProgramDeed,
+    Refusal,
+    Revocation,
+    StaffNote,
+)
 from proxy.tables import retention
 from proxy.tables.retention import Retention, forget
 from proxy.tests.rows import add_connection, add_node, add_refusal
@@ -40,6 +50,7 @@ def add_old_rows() -> None:
         LinkEvent.objects.create(id=row_id, connection_id="old but live", kind="failover", at=at)
         for kind in (NoteKind.KICKED, NoteKind.NOTE):
             StaffNote.objects.create(id=f"{row_id} {kind}", user_id="ada", kind=kind.value, at=at, by="vera")
+        ProgramDeed.objects.create(who=row_id, at=at)
     for kick_id, age in (("long ago", 2), ("today", 0)):
         kick = Kick.objects.create(id=kick_id, everyone=True, created_at=Now() - timedelta(days=age))
         KickReport.objects.create(kick=kick, node_id="n1", links=1)
@@ -54,6 +65,7 @@ def kept() -> list[set[str]]:
         set(Revocation.objects.values_list("jti", flat=True)),
         set(LinkEvent.objects.values_list("pk", flat=True)),
         set(StaffNote.objects.values_list("pk", flat=True)),
+        set(ProgramDeed.objects.values_list("who", flat=True)),
     ]
 
 
@@ -65,6 +77,7 @@ KEPT = [
     {"remembered"},
     {"new"},
     {"new kicked", "new note", "old note"},
+    {"new"},
 ]
 
 
@@ -79,6 +92,7 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
         "refusals": 1,
         "events of links": 1,
         "staff's deeds": 1,
+        "programs' deeds": 1,
         "nodes": 1,
         "kicks": 1,
         "revocations": 1,
@@ -108,6 +122,7 @@ def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is
         "refusals": 0,
         "events of links": 0,
         "staff's deeds": 0,
+        "programs' deeds": 0,
         "nodes": 1,
         "kicks": 0,
         "revocations": 0,
@@ -137,6 +152,7 @@ async def test_the_node_that_has_run_longest_forgets_all_that_is_old_and_no_othe
         "refusals": 0,
         "events of links": 1,
         "staff's deeds": 1,
+        "programs' deeds": 1,
         "nodes": 1,
         "kicks": 1,
         "revocations": 1,
@@ -181,8 +197,8 @@ def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) ->
     call_command("prune_connections")
     assert (
         capsys.readouterr().out
-        == "1 connections, 0 refusals, 1 events of links, 1 staff's deeds, 1 nodes, 1 kicks, 1 revocations,"
-        " 1 sessions deleted\n"
+        == "1 connections, 0 refusals, 1 events of links, 1 staff's deeds, 1 programs' deeds, 1 nodes,"
+        " 1 kicks, 1 revocations, 1 sessions deleted\n"
     )
     with pytest.raises(CommandError, match="--days"):
         call_command("prune_connections", "--days=-1")
