@@ -25,7 +25,7 @@ def main(*, own_database: bool, python: str) -> None:
     from django.core.management import call_command
 
     django.setup()
-    from proxy.admin.pools_overview import replaced_members
+    from proxy.tables.pools_overview import replaced_members
 
     call_command("migrate", verbosity=0, interactive=False)
     prepared: dict[str, object] = {"told": _told(python), "replaced": replaced_members()}
@@ -43,9 +43,9 @@ def _told(python: str) -> str:
     from config import product
     from config.dev.banner import of_routes
     from config.dev.services import dev_modules
-    from proxy.admin.pools_overview import empty_pools
     from proxy.env import env
     from proxy.registry import routes_at
+    from proxy.tables.pools_overview import empty_pools
 
     place = {"address": f"127.0.0.1:{settings.GATEWAY_PORT}", "token": _token(), "python": python}
     said, silent = [], list(settings.ROUTES)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin.asking import Question
-from proxy.admin.blocking import Hit, NoQuestion, WordForm
+from proxy.admin.blocking import NoQuestion, WordForm
 from proxy.admin.blocks_form import BlockForm
 from proxy.admin.deleting import MOST_NAMED
 from proxy.admin.leading_back import LeadsBack, came_from
@@ -21,6 +21,7 @@ from proxy.admin.noting import NotesBlocks
 from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.core.human import counted
 from proxy.models import Block
+from proxy.tables.blocking import Hit
 
 _OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
 

@@ -14,7 +14,6 @@ from proxy import registry
 from proxy.admin import filters
 from proxy.admin.blocking import ShowsBlocks
 from proxy.admin.kicking import KickActions
-from proxy.admin.live_rows import totals
 from proxy.admin.messaging import MessageActions
 from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
 from proxy.admin.tapping import Tapping, taps_of
@@ -24,6 +23,7 @@ from proxy.core.closes import Close, ClosedBy
 from proxy.core.human import duration, size, visible
 from proxy.core.link_events import in_words
 from proxy.models import Connection, Node
+from proxy.tables.counting import totals
 from proxy.tables.heart import running_nodes
 from proxy.tables.people import events_of
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from proxy.admin.asking import ReasonForm
-from proxy.admin.pools_overview import MemberView, PoolView, pool_views, set_draining
 from proxy.models import PoolMember
+from proxy.tables.pools_overview import MemberView, PoolView, pool_views, set_draining
 
 MOVE_SECONDS = 30
 _TITLES = {"drain": "Drain a member", "move": "Move links", "undrain": "Bring back a member"}

@@ -13,17 +13,14 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from proxy.admin.live_facts import facts_of, node_views
-from proxy.admin.live_figures import in_words, look
-from proxy.admin.live_marks import marks_since
-from proxy.admin.live_rows import Range, just_left, on_now, totals, turned_away
+from proxy.admin.live_figures import in_words
+from proxy.admin.live_rows import Range, just_left, on_now, turned_away
 from proxy.admin.live_shared import Shared
-from proxy.admin.pools_overview import pool_views
-from proxy.admin.refusals import lately
 from proxy.core.causes import REFUSED, WORDS
-from proxy.core.verdict import Facts, Level, verdict
+from proxy.core.verdict import Level, Verdict
+from proxy.status import MINUTES, status
+from proxy.tables.marks import marks_since
 
-MINUTES = 5
 SPANS = {
     "15m": timedelta(minutes=15),
     "1h": timedelta(hours=1),
@@ -60,21 +57,21 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _context(chosen: Range | None, has_perm: Callable[[str], bool]) -> dict[str, Any]:
-    seen, nodes, pools, refused = look(), node_views(), pool_views(), lately(minutes=MINUTES)
-    names = {node.id: node.name for node in nodes}
+    now = status()
+    names = {node.id: node.name for node in now.nodes}
     return {
         "title": "Live",
         "zone": timezone.get_current_timezone_name(),
         "spans": list(SPANS),
         "words": {"closes": WORDS, "refusals": REFUSED},
         "range": chosen,
-        "nodes": nodes,
-        "pools": [pool for pool in pools if pool.members],
-        "refused": refused,
+        "nodes": now.nodes,
+        "pools": [pool for pool in now.pools if pool.members],
+        "refused": now.refused,
         "minutes": MINUTES,
-        "totals": totals(),
-        "figures": in_words(seen.second),
-        **_verdict(facts_of(nodes, pools, refused["by_cause"], minutes=MINUTES, seen=seen)),
+        "totals": now.totals,
+        "figures": in_words(now.second),
+        **_said(now.verdict),
         "on_now": on_now(chosen, names),
         "just_left": just_left(chosen, names),
         "turned_away": turned_away(chosen) if has_perm("proxy.view_refusal") else [],
@@ -92,8 +89,7 @@ def marks(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"marks": [mark.told() for mark in found]})
 
 
-def _verdict(facts: Facts) -> dict[str, Any]:
-    found = verdict(facts)
+def _said(found: Verdict) -> dict[str, Any]:
     first, *others = found.sentences
     return {"level": found.level.word, "dot": _DOTS[found.level], "first": first, "others": others}
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from proxy.admin.pages import BoundedPaginator
 from proxy.core.causes import refused_words_of, words_of
 from proxy.models import Connection, Refusal
 
@@ -23,24 +22,6 @@ class Range:
 
     since: datetime
     until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """So many live links, of so many users; `is_bounded`: at least, and there are more."""
-
-    links: int
-    users: int
-    is_bounded: bool
-
-
-def totals() -> Totals:
-    """Counted no further than lists are paged."""
-    most = BoundedPaginator.MOST_ROWS
-    some = Connection.objects.filter(closed_at=None).order_by()[: most + 1]
-    counted = some.aggregate(links=Count("pk"), users=Count("user_id", distinct=True))
-    links = counted["links"]
-    return Totals(min(links, most), min(counted["users"], most), is_bounded=links > most)
 
 
 def on_now(chosen: Range | None, nodes: Mapping[str, str]) -> list[Connection]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -16,8 +14,8 @@ from django.utils.html import format_html
 from proxy.admin.filters import RunningFilter
 from proxy.admin.node_draining import NodeDraining
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
-from proxy.models import Connection, Node
-from proxy.tables.heart import LOST_AFTER_SECONDS
+from proxy.models import Node
+from proxy.tables.node_views import state_of, with_links
 
 
 @admin.register(Node)
@@ -36,10 +34,7 @@ class NodeAdmin(NodeDraining, ReadOnlyAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        live = Connection.objects.filter(closed_at=None, node=OuterRef("pk")).order_by().values("node")
-        counted = Subquery(live.annotate(links=Count("pk")).values("links"), output_field=IntegerField())
-        nodes: QuerySet[Any] = super().get_queryset(request).annotate(links=Coalesce(counted, 0))
-        return nodes
+        return with_links(super().get_queryset(request))
 
     @admin.display(description="Node")
     def name(self, node: Node) -> str:
@@ -47,13 +42,9 @@ class NodeAdmin(NodeDraining, ReadOnlyAdmin):
 
     @admin.display(description="State")
     def state(self, node: Node) -> str:
-        if node.stopped_at is not None:
-            return format_html('<span class="gateway-closed">{}</span>', "stopped")
-        if timezone.now() - node.heartbeat_at > timedelta(seconds=LOST_AFTER_SECONDS):
-            return format_html('<span class="gateway-late">{}</span>', "silent")
-        if node.told_to_drain_at is not None and not node.draining:
-            return format_html('<span class="gateway-late">{}</span>', "told to drain")
-        return format_html('<span class="gateway-live">{}</span>', "draining" if node.draining else "running")
+        state = state_of(node, now=timezone.now())
+        css = {"stopped": "gateway-closed", "silent": "gateway-late", "told to drain": "gateway-late"}
+        return format_html('<span class="{}">{}</span>', css.get(state, "gateway-live"), state)
 
     @admin.display(description="Live connections")
     def live_links(self, node: Any) -> str:

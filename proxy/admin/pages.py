@@ -23,12 +23,13 @@ from django.utils.text import capfirst
 from django.views.defaults import bad_request
 
 from proxy.core.human import duration, visible
+from proxy.tables.counting import MOST_COUNTED
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts no further than `MOST_ROWS`: a count of a million rows would cost more than the page."""
 
-    MOST_ROWS = 10_000
+    MOST_ROWS = MOST_COUNTED
 
     @cached_property
     def _counted(self) -> int:

@@ -14,8 +14,8 @@ from django.template.response import TemplateResponse
 from proxy import registry
 from proxy.admin.draining import DrainButtons
 from proxy.admin.pages import CheckedAdmin
-from proxy.admin.pools_overview import adopt, editable_pools, pool_views
 from proxy.models import PoolMember
+from proxy.tables.pools_overview import adopt, editable_pools, pool_views
 
 _SUCH_AS = "Such as ws://service-4:9000 or, with a path, ws://service-4:9000/ws."
 

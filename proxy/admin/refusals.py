@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin import filters
@@ -18,9 +16,9 @@ from proxy.core.addresses import parse_address
 from proxy.core.causes import refused_words_of
 from proxy.core.closes import Close
 from proxy.models import Node, Refusal
+from proxy.tables.refusals import lately
 
 SUMMARY_MINUTES = 15
-MOST_CAUSES = 4
 
 
 @admin.register(Refusal)
@@ -128,16 +126,3 @@ def matching(term: str) -> Q:
         return Q(client_address=str(address))
     found = Q(request_id=term) | Q(user_id__startswith=term) | Q(email__startswith=term)
     return found | Q(email__startswith=term.lower()) if term != term.lower() else found
-
-
-def lately(*, minutes: int) -> dict[str, Any]:
-    """How many were refused within the last minutes, and why, the most frequent causes first."""
-    since = timezone.now() - timedelta(minutes=minutes)
-    rows = Refusal.objects.filter(refused_at__gte=since).order_by().values_list("cause")
-    counted = sorted(rows.annotate(times=Sum("times")), key=lambda row: -row[1])
-    causes = [(cause, refused_words_of(cause), times) for cause, times in counted]
-    return {
-        "times": sum(times for *_, times in causes),
-        "causes": causes[:MOST_CAUSES],
-        "by_cause": dict(counted),
-    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from proxy.core.topics import EVERYONE, MAX_TOPIC_CHARS, TopicKind
 
 ANY = "*"
+STAFFS_APP = "proxy"
 # What staff see and do in admin, and programs may over HTTP: rights called as the permissions of staff are.
 OF_STAFF = {
     "view_refusal": "Can see who was turned away",
@@ -40,6 +41,17 @@ class Rights:
     list_connections: bool = False
     revoke: bool = False
     others: tuple[str, ...] = ()
+
+    def may(self, right: str) -> bool:
+        """Whether this is one of them, called as staff's permission is: `kick_connection`, `view_refusal`."""
+        match right:
+            case "view_connection":
+                return self.list_connections
+            case "kick_connection":
+                return self.kick
+            case "revoke_tokens":
+                return self.revoke
+        return f"{STAFFS_APP}.{right}" in self.others
 
     def may_publish(self, topic: str, *, internal: Collection[str]) -> bool:
         """Whether one of the patterns matches `topic`, which need not be one.

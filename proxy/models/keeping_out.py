@@ -41,6 +41,11 @@ class Block(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
 
+    @property
+    def source_name(self) -> str:
+        """Who of staff placed it; "" of one that a program did: the audit names that."""
+        return "" if self.created_by is None else self.created_by.get_username()
+
     def __str__(self) -> str:
         return " from ".join(filter(None, [self.user_id, self.network]))
 

@@ -20,7 +20,7 @@ from proxy.core.principal import Principal
 from proxy.core.rights import Rights
 from proxy.rest.rates import UserRate
 from proxy.tables import api_keys
-from proxy.tables.token_permissions import rights_of_user
+from proxy.tables.token_permissions import rights_of_staff, rights_of_user
 from proxy.tables.token_users import token_user_id
 from proxy.tokens import access_claims, token_verifier
 
@@ -32,6 +32,7 @@ _NOBODY = (
     "This needs `Authorization: Api-Key KEY` or `Authorization: Bearer TOKEN`, and a valid one: "
     "`manage.py issue_api_key` makes keys."
 )
+_NOR_STAFF = f"{_NOBODY} Or a session of staff, with its CSRF token where something is done."
 _NO_SUCH_KEY = "That is no API key of this gateway, or it was revoked: `manage.py issue_api_key` makes keys."
 
 
@@ -53,6 +54,13 @@ class Caller:
     rights: Rights
     # What DRF asks of a user.
     is_authenticated: bool = True
+    # Who is logged in to admin; None of all others.
+    staff: Any = None
+
+    @property
+    def doer(self) -> Any:
+        """Whose deeds they are, in the audit: a user of admin, or the name."""
+        return self.name if self.staff is None else self.staff
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,24 @@ class KeyOrToken(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEMES
+
+
+class KeyTokenOrStaff(KeyOrToken):
+    """For what staff do in admin, by their session there as well: by the same permissions.
+
+    Raises:
+        AuthenticationFailed and others: as KeyOrToken.
+        PermissionDenied: something is to be done, and no CSRF token came with the session.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Caller, None]:
+        if request.headers.get("Authorization"):
+            return super().authenticate(request)
+        user: Any = request._request.user
+        if not (user.is_active and user.is_staff):
+            raise AuthenticationFailed(_NOR_STAFF)
+        SessionAuthentication().enforce_csrf(request)
+        return Caller(f"staff {user.get_username()}", rights_of_staff(user), staff=user), None
 
 
 class UserToken(BaseAuthentication):

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2
 # By the same words as a refused handshake.
 _CODES = {each.status: each.code for each in (AuthenticationFailed, Forbidden, NotFound)}
+_CODES[HTTPStatus.SERVICE_UNAVAILABLE] = "unavailable"
 _NOT_SENT = "Neither Redis nor the database could be reached; some links may have ended all the same."
 _NO_JSON = "The body has to be JSON, and its header to say so: `Content-Type: application/json`."
 
@@ -109,7 +110,9 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
     if isinstance(error, APIException):
         code = _CODES.get(error.status_code, BadRequest.code)
         message = _NO_JSON if isinstance(error, UnsupportedMediaType) else sentences(error.detail)
-        answer = _answer(error.status_code, {"code": code, "message": message})
+        away = error.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        said = {"code": code, "message": message}
+        answer = _answer(error.status_code, said, retry_seconds=RETRY_SECONDS if away else None)
         return _asking_for_schemes(answer, context)
     told = _away(error, is_post=request.method == "POST")
     if told is None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from django.db import OperationalError
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound, ParseError, PermissionDenied
-from rest_framework.generics import ListAPIView
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy.models import Connection
-from proxy.rest.api_view import ApiView
+from proxy.rest.paging import StaffList, described
 from proxy.rest.schema import PAGE_ERRORS
-from proxy.tables.executor import STATEMENT_SECONDS, took_too_long
 
 FILTERS = {
     "user": ("user_id", "Of this user id."),
@@ -28,10 +22,6 @@ FILTERS = {
     "node": ("node_id", "On this node: an id."),
 }
 STATES = ("live", "closed")
-# Told to one who asks for it, and not as a 503, which he would repeat.
-_TOO_MUCH = (
-    f"this took the database more than {STATEMENT_SECONDS:g} seconds: ask with one filter, or with another"
-)
 
 
 class ConnectionSerializer(serializers.ModelSerializer[Connection]):
@@ -56,92 +46,31 @@ class ConnectionSerializer(serializers.ModelSerializer[Connection]):
         )
 
 
-class Pages(CursorPagination):
-    """By a place in the list rather than a number, so that links that come and go shift no page."""
-
-    page_size = 100
-    max_page_size = 1000
-    page_size_query_param = "limit"
-    # How many may have closed in one moment; DRF's 1000 would tell the same page again and again behind that.
-    offset_cutoff = 10**9
-
-    def get_page_size(self, request: Request) -> int:
-        """DRF takes what is no number for none."""
-        asked = request.query_params.get(self.page_size_query_param, f"{self.page_size}")
-        if not (
-            asked.isascii() and asked.isdigit() and len(asked) < 5 and 0 < int(asked) <= self.max_page_size
-        ):
-            raise ParseError(f"limit is a number from 1 to {self.max_page_size}, not {asked[:100]!r}")
-        return int(asked)
-
-    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """With its bounds."""
-        described = super().get_schema_operation_parameters(view)
-        bounds = {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
-        for each in described:
-            if each["name"] == self.page_size_query_param:
-                each["schema"] |= bounds
-        return described
-
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Without DRF's examples, which are of another API."""
-        described = super().get_paginated_response_schema(schema)
-        for name in ("next", "previous"):
-            del described["properties"][name]["example"]
-        return described
-
-    def decode_cursor(self, request: Request) -> Any:
-        """DRF reads what a caller has made up as well, and the database would be asked for it."""
-        cursor = super().decode_cursor(request)
-        try:
-            if cursor and cursor.position is not None:
-                # In UTC, as the database tells: what another zone's makes may be no time of any calendar.
-                at = parse_datetime(str(cursor.position))
-                if at is None or at.utcoffset() != timedelta(0):
-                    raise ValueError(cursor.position)
-        except ValueError:
-            raise NotFound(self.invalid_cursor_message) from None
-        return cursor
-
-    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
-        """The last to open, or to close, is first: the orders of indexes, closed ones' with each filter."""
-        first = "-closed_at" if request.query_params.get("state") == "closed" else "-opened_at"
-        return (first, "id")
-
-
-class Connections(ApiView, ListAPIView):  # type: ignore[type-arg]
+class Connections(StaffList):
     """Live links, or those that have ended."""
 
+    needs: ClassVar[Mapping[str, str]] = {"GET": "view_connection"}
+    read_rate = None  # who pages through all of them is not held up
     serializer_class = ConnectionSerializer
-    pagination_class = Pages
-    filter_backends = ()
+    filters = FILTERS
+    more = frozenset({"state"})
 
     @extend_schema(
         operation_id="connections",
         parameters=[
             OpenApiParameter("state", enum=STATES, default="live", description="Live, or closed ones."),
-            *(OpenApiParameter(name, description=told) for name, (_, told) in FILTERS.items()),
+            *described(FILTERS),
         ],
         responses={200: ConnectionSerializer(many=True), **PAGE_ERRORS},
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The last to open, or to close, comes first. `next` leads to the next page; null: there is none."""
-        if not self.caller.rights.list_connections:
-            raise PermissionDenied(f"{self.caller.name} may not list connections")
-        try:
-            return super().get(request, *args, **kwargs)
-        except OperationalError as error:
-            if not took_too_long(error):
-                raise
-            raise ParseError(_TOO_MUCH) from None
+        return super().get(request, *args, **kwargs)
+
+    def get_ordering(self) -> tuple[str, ...]:
+        """The last to open, or to close, is first: the orders of indexes, closed ones' with each filter."""
+        return ("-closed_at" if self.one_of("state", STATES) == "closed" else "-opened_at", "id")
 
     def get_queryset(self) -> QuerySet[Connection]:
-        asked = self.request.query_params
-        strange = sorted(asked.keys() - {*FILTERS, "state", "limit", "cursor"})
-        if strange:  # or one that is misspelt would find everything
-            raise ParseError(f"there is no such filter: {', '.join(strange)[:100]}")
-        state = asked.get("state", "live")
-        if state not in STATES:
-            raise ParseError(f"state is {' or '.join(STATES)}, not {state!r}")
-        wanted = {field: asked[name] for name, (field, _) in FILTERS.items() if name in asked}
-        return Connection.objects.filter(closed_at__isnull=state == "live", **wanted)
+        rows = self.filtered(Connection.objects.all())
+        return rows.filter(closed_at__isnull=self.one_of("state", STATES) == "live")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy.cluster.kicks import kick
 from proxy.core.closes import MAX_REASON_BYTES
-from proxy.rest.api_view import ApiView, sentences
 from proxy.rest.fields import Body, Text
 from proxy.rest.schema import BODY_ERRORS
+from proxy.rest.staff_view import StaffApiView
 
 MOST_IDS = 1000
 _MAX_ID_CHARS = 255
@@ -52,20 +53,19 @@ class KickedSerializer(serializers.Serializer[Any]):
     )
 
 
-class Kicks(ApiView):
+class Kicks(StaffApiView):
     """Ends links, with close code 4001."""
+
+    needs: ClassVar[Mapping[str, str]] = {"POST": "kick_connection"}
 
     @extend_schema(
         operation_id="kick", request=KickSerializer, responses={200: KickedSerializer, **BODY_ERRORS}
     )
     def post(self, request: Request) -> Response:
         """End links with close code 4001. It keeps nobody out: whoever was kicked may come back."""
-        if not self.caller.rights.kick:
-            raise PermissionDenied(f"{self.caller.name} may not kick")
+        asked = self.read(KickSerializer())
         try:
-            kicked = kick(**KickSerializer().run_validation(self.sent), by=self.caller.name)
-        except ValidationError as error:
-            raise ParseError(sentences(error.detail)) from None
+            kicked = kick(**asked, by=self.caller.doer)
         except ValueError as error:
             raise ParseError(str(error)) from None
         return Response({"ended": kicked.ended, "silent": len(kicked.silent)})

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy.cluster.presence import MOST_NAMED, NAMED, presence
-from proxy.rest.api_view import ApiView, sentences
+from proxy.rest.api_view import sentences
 from proxy.rest.fields import Body
 from proxy.rest.schema import ERRORS
+from proxy.rest.staff_view import StaffApiView
 
 
 class AskedSerializer(Body):
@@ -42,8 +44,11 @@ class PresenceSerializer(serializers.Serializer[Any]):
     )
 
 
-class Presences(ApiView):
+class Presences(StaffApiView):
     """Tells who is on a topic."""
+
+    needs: ClassVar[Mapping[str, str]] = {"GET": "view_connection"}
+    read_rate = None
 
     @extend_schema(
         operation_id="presence",
@@ -55,8 +60,6 @@ class Presences(ApiView):
     )
     def get(self, request: Request, topic: str) -> Response:
         """Who is on a topic, as its nodes say in the moment."""
-        if not self.caller.rights.list_connections:
-            raise PermissionDenied(f"{self.caller.name} may not list connections")
         try:
             asked = AskedSerializer().run_validation(request.query_params.dict())
             found = presence(topic, named=asked["limit"])

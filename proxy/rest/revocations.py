@@ -1,21 +1,25 @@
-"""POST /api/revoke: taking tokens back."""
+"""POST /api/revoke: taking tokens back; GET /api/revocations: which were."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy.cluster.revocations import revoke
 from proxy.core.principal import LAST_SECOND
-from proxy.rest.api_view import ApiView, sentences
+from proxy.models import Revocation
 from proxy.rest.fields import Body, Text
-from proxy.rest.schema import BODY_ERRORS
+from proxy.rest.paging import StaffList, described
+from proxy.rest.schema import BODY_ERRORS, PAGE_ERRORS
+from proxy.rest.staff_view import StaffApiView
 
 _MAX_CHARS = 255
 
@@ -56,20 +60,56 @@ class RevokedSerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(help_text="Until when it is remembered.")
 
 
-class RevokeTokens(ApiView):
+class RevokeTokens(StaffApiView):
     """Takes tokens back: their links end with 4011, and they are refused until they expire."""
+
+    needs: ClassVar[Mapping[str, str]] = {"POST": "revoke_tokens"}
 
     @extend_schema(
         operation_id="revoke", request=RevokeSerializer, responses={200: RevokedSerializer, **BODY_ERRORS}
     )
     def post(self, request: Request) -> Response:
         """Take tokens back. A token that is issued afterwards is good again."""
-        if not self.caller.rights.revoke:
-            raise PermissionDenied(f"{self.caller.name} may not revoke")
+        asked = self.read(RevokeSerializer())
         try:
-            row = revoke(**RevokeSerializer().run_validation(self.sent), by=self.caller.name)
-        except ValidationError as error:
-            raise ParseError(sentences(error.detail)) from None
+            row = revoke(**asked, by=self.caller.doer)
         except ValueError as error:
             raise ParseError(str(error)) from None
         return Response(row.named() | {"until": row.until})
+
+
+FILTERS = {
+    "user": ("user_id", "Of this user id."),
+    "jti": ("jti", "The token of this id."),
+}
+
+
+class RevocationSerializer(serializers.ModelSerializer[Revocation]):
+    """Tokens that are good no more: of a user or, where it is empty, of everybody; or one, by its id."""
+
+    by = serializers.CharField(source="source", help_text="Staff, a program or a shell.")
+
+    class Meta:
+        model = Revocation
+        fields = ("id", "user_id", "jti", "issued_before", "reason", "created_at", "until", "by")
+
+
+class Revocations(StaffList):
+    """Whose tokens were taken back."""
+
+    needs: ClassVar[Mapping[str, str]] = {"GET": "view_revocation"}
+    serializer_class = RevocationSerializer
+    filters = FILTERS
+    ordering = ("-created_at", "-id")
+
+    @extend_schema(
+        operation_id="revocations",
+        parameters=described(FILTERS),
+        responses={200: RevocationSerializer(many=True), **PAGE_ERRORS},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The newest comes first. Those that are over are forgotten."""
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[Revocation]:
+        return self.filtered(Revocation.objects.all())

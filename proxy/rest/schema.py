@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 
-from proxy.rest.access import KeyOrToken, TokenOrStaff, UserToken, UserTokenOrKey
+from proxy.rest.access import KeyOrToken, KeyTokenOrStaff, TokenOrStaff, UserToken, UserTokenOrKey
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -49,6 +49,16 @@ class UserTokenOrKeyScheme(KeyOrTokenScheme):  # type: ignore[no-untyped-call]
     target_class = UserTokenOrKey
 
 
+class KeyTokenOrStaffScheme(KeyOrTokenScheme):  # type: ignore[no-untyped-call]
+    """Those two, or the session that staff have in admin."""
+
+    target_class = KeyTokenOrStaff
+    name = ["Api-Key", "Bearer", "Session"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        return [*super().get_security_definition(auto_schema), _session()]
+
+
 class UserTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """The second of them alone."""
 
@@ -66,8 +76,9 @@ class TokenOrStaffScheme(KeyOrTokenScheme):  # type: ignore[no-untyped-call]
     name = ["Bearer", "Session"]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
-        told = "That of staff in admin; the header `X-CSRFToken` stands beside it."
-        return [
-            _BEARER,
-            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": told},
-        ]
+        return [_BEARER, _session()]
+
+
+def _session() -> dict[str, str]:
+    told = "That of staff in admin; the header `X-CSRFToken` stands beside it."
+    return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": told}

@@ -25,13 +25,16 @@ _LARGEST = (1 << 63) - 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What somebody wants to see: done by `who`, to a `kind` (`proxy.block`), a flag of the admin log, since
-    when; `text` are words that all have to be in what was said, or in what it was done to."""
+    when; `text` are words that all have to be in what was said, or in what it was done to; what was said
+    `begins` so.
+    """
 
     who: str = ""
     kind: str = ""
     flag: int | None = None
     since: datetime | None = None
     text: str = ""
+    begins: str = ""
 
     def of_staff(self) -> QuerySet[Any]:
         """What staff did."""
@@ -42,6 +45,7 @@ class Asked:
             "content_type__model": model if label else None,
             "action_flag": self.flag,
             "action_time__gte": self.since,
+            "change_message__startswith": self.begins or None,
         }
         found = Deed.objects.filter(**_given(wanted))
         return _with_words(found, self.text, ("object_repr", "change_message", "object_id"))
@@ -53,6 +57,7 @@ class Asked:
             "kind": self.kind or None,
             "flag": self.flag,
             "at__gte": self.since,
+            "said__startswith": self.begins or None,
         }
         found = ProgramDeed.objects.filter(**_given(wanted))
         return _with_words(found, self.text, ("about", "said", "object_id"))

@@ -20,7 +20,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import router
 from django.db.models import Q, QuerySet
 
-from proxy.core.rights import ANY, OF_STAFF, Rights
+from proxy.core.rights import ANY, OF_STAFF, STAFFS_APP, Rights
 from proxy.core.topics import EVERYONE
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
@@ -47,8 +47,22 @@ def rights_of_user(user_id: str) -> Rights:
     )
 
 
+def rights_of_staff(user: Any) -> Rights:
+    """What somebody who is logged in to admin may do there, as far as the HTTP API has it: not publish."""
+
+    def may(permission: str) -> bool:
+        return bool(user.has_perm(f"{STAFFS_APP}.{permission}"))
+
+    return Rights(
+        kick=may("kick_connection"),
+        list_connections=may("view_connection"),
+        revoke=may("revoke_tokens"),
+        others=tuple(f"{STAFFS_APP}.{right}" for right in OF_STAFF if may(right)),
+    )
+
+
 def other_rights() -> list[str]:
-    """All that products have declared, such as `chat.add_participant`, and what is staff's: `proxy.add_block`."""
+    """All that products have declared, (`chat.add_participant`), and what is staff's (`proxy.add_block`)."""
     declared = _permissions().values_list("content_type__app_label", "codename")
     return sorted(_right(*each) for each in declared if _is_other(*each))
 

@@ -19,7 +19,6 @@ from config.dev.banner import banner
 from config.testing.gateway import Gateway
 from experience.studio.routes import POOL, STUDIO
 from proxy import registry
-from proxy.admin.pools_overview import MemberView, pool_views, replaced_members, set_draining
 from proxy.cluster.rules import load_rules
 from proxy.core.routes import Route, Upstream
 from proxy.engine.pools.members import ERROR_SHOWN_SECONDS
@@ -27,6 +26,7 @@ from proxy.engine.pools.pool import Pool
 from proxy.models import Block, MemberReport, Node, PoolMember
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.member_rows import MemberReporter
+from proxy.tables.pools_overview import MemberView, pool_views, replaced_members, set_draining
 
 pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PAGE = "/admin/proxy/poolmember/"

@@ -13,12 +13,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from proxy.admin.blocking import blocks_of, since
+from proxy.admin.blocking import since
 from proxy.admin.people.lines import lines_of
 from proxy.admin.people.urls import person_of, person_url
 from proxy.core.human import visible
 from proxy.core.people import MAX_USER_ID_CHARS, NoteKind, Place
 from proxy.models import Connection, Person, StaffNote
+from proxy.tables.blocking import blocks_of
 from proxy.tables.finding_people import Result, find
 from proxy.tables.people import MOST_LIVE, Sight, Story, story_of
 from proxy.tables.person_entries import refused

@@ -54,7 +54,7 @@ def test_a_wide_network_is_asked_about_with_figures(admin_client: Client, links:
 def test_links_of_many_are_asked_about_whatever_is_named(
     admin_client: Client, links: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.admin.blocking.MANY_LINKS", 2)
+    monkeypatch.setattr("proxy.tables.blocking.MANY_LINKS", 2)
     assert "0 matches 2 live links of 1 user." in asked(admin_client, words(user_id="0"))
 
 

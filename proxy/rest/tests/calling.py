@@ -26,6 +26,13 @@ def post(body: object, *, by: str = "", path: str = "/api/events") -> tuple[int,
     return answer.status_code, answer.json()
 
 
+def may(*rights: str) -> str:
+    """A key that has these rights of staff: `view_refusal`, say."""
+    own = {"view_connection": "list_connections", "kick_connection": "kick", "revoke_tokens": "revoke"}
+    others = tuple(f"proxy.{right}" for right in rights if right not in own)
+    return key(others=others, **{own[right]: True for right in rights if right in own})
+
+
 def key(*topics: str, **rights: Any) -> str:
     return f"Api-Key {issue('game', Rights(publish=topics, **rights))}"
 

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
+from django.contrib.admin.models import CHANGE
 from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
-from proxy.admin.live_facts import MOST_NODES, has_gone
 from proxy.core.human import counted, one_line
-from proxy.models import Kick, Node, PoolMember
+from proxy.models import Kick, Node
+from proxy.tables.audit import Asked, page
+from proxy.tables.node_views import MOST_NODES, has_gone
 
 MOST_MARKS = 50
 # So many links that end by one kick show on a chart.
@@ -35,7 +35,7 @@ class Mark:
 
 
 def marks_since(since: datetime, *, may: Callable[[str], bool]) -> list[Mark]:
-    """The newest few of each kind, by time; of nodes and members for who may see these. Three queries."""
+    """The newest few of each kind, by time; of nodes and members for who may see these. Six queries."""
     found = list(_kicks(since))
     if may("proxy.view_node"):
         found += _nodes(since)
@@ -55,11 +55,9 @@ def _nodes(since: datetime) -> Iterator[Mark]:
 
 
 def _drains(since: datetime) -> Iterator[Mark]:
-    """The pools page logs each that staff begin and end; the form of a member changes none."""
-    kind = ContentType.objects.get_for_model(PoolMember)
-    logged = LogEntry.objects.filter(content_type=kind, action_flag=CHANGE, action_time__gte=since)
-    newest = logged.select_related("user").order_by("-pk")[:MOST_MARKS]
-    for entry in reversed(list(newest)):  # so that those of one second stay in their order
+    """The audit has each that is begun and ended; the form of a member changes none."""
+    newest = page(Asked(kind="proxy.poolmember", flag=CHANGE, since=since), most=MOST_MARKS).entries
+    for entry in reversed(newest):  # so that those of one second stay in their order
         said = entry.get_change_message()
         if said.startswith(("Draining ", "Brought back ")):
             yield _mark(entry.action_time, "drain", f"{one_line(said)} ({entry.user})")

@@ -56,6 +56,10 @@ class MemberView:
         return _CSS.get(self.state, "gateway-late")
 
     @property
+    def is_down(self) -> bool:
+        return self.css_class == "gateway-down"
+
+    @property
     def down_since(self) -> datetime | None:
         """Since when the first node that sees it down does; None where no node says."""
         down = (report for report in self.reports if _CSS.get(report.state) == "gateway-down")
