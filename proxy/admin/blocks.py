@@ -21,7 +21,7 @@ from proxy.admin.noting import NotesBlocks
 from proxy.admin.pages import CheckedAdmin, foreign, moment
 from proxy.core.human import counted
 from proxy.models import Block
-from proxy.tables.blocking import Hit
+from proxy.tables.blocking import Hit, placed_in_words
 
 _OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
 
@@ -119,10 +119,8 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
 
     def construct_change_message(self, request: Any, form: Any, formsets: Any, add: bool = False) -> Any:
         """What it says, since the row may be deleted."""
-        block = form.instance
-        until = "for good" if block.until is None else f"until {block.until:%Y-%m-%d %H:%M %Z}"
-        said = f"{'Blocked' if add else 'Changed'} {until}, {counted(form.hit, 'live link')}"
-        return f"{said}: {block.reason or 'no reason given'}"
+        block, done = form.instance, "Blocked" if add else "Changed"
+        return f"{placed_in_words(block, form.hit, done=done)}: {block.reason or 'no reason given'}"
 
     def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
         if not change:

@@ -11,15 +11,10 @@ from django.template.response import TemplateResponse
 
 from proxy.admin.asking import ReasonForm
 from proxy.models import PoolMember
-from proxy.tables.pools_overview import MemberView, PoolView, pool_views, set_draining
+from proxy.tables.member_draining import MOVE_SECONDS, Drain, drain_member, find_member, others_of
+from proxy.tables.pools_overview import MemberView, PoolView
 
-MOVE_SECONDS = 30
-_TITLES = {"drain": "Drain a member", "move": "Move links", "undrain": "Bring back a member"}
-_DONE = {
-    "drain": "Draining {}: it gets no new links.",
-    "move": f"Draining {{}}: its links end over the next {MOVE_SECONDS} seconds.",
-    "undrain": "Brought back {}.",
-}
+_TITLES = {Drain.DRAIN: "Drain a member", Drain.MOVE: "Move links", Drain.UNDRAIN: "Bring back a member"}
 
 
 class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -32,10 +27,11 @@ class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
         """Do what a button of the page says, or ask first."""
         if not self.has_drain_permission(request):
             raise PermissionDenied
-        action, back = request.POST.get("action", ""), HttpResponseRedirect(request.get_full_path())
-        if action not in _DONE:
+        asked, back = request.POST.get("action", ""), HttpResponseRedirect(request.get_full_path())
+        if asked not in set(Drain):
             return back
-        found = _find(request.POST.get("pool", ""), request.POST.get("url", ""))
+        action = Drain(asked)
+        found = find_member(request.POST.get("pool", ""), request.POST.get("url", ""))
         if found is None:
             self.message_user(request, "There is no such member any more.", messages.WARNING)
             return back
@@ -47,7 +43,7 @@ class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
         return back
 
     def _confirmation(
-        self, request: HttpRequest, pool: PoolView, member: MemberView, *, action: str
+        self, request: HttpRequest, pool: PoolView, member: MemberView, *, action: Drain
     ) -> dict[str, Any]:
         return {
             **self.admin_site.each_context(request),
@@ -56,26 +52,20 @@ class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
             "media": self.media,
             "pool": pool,
             "member": member,
-            "others": sum(each.takes_new_links for each in pool.members if each is not member),
-            "action": action,
+            "others": others_of(pool, member),
+            "action": action.value,
             "move_seconds": MOVE_SECONDS,
             "cancel_url": request.get_full_path(),
         }
 
     def _set(
-        self, request: HttpRequest, pool: PoolView, member: MemberView, *, action: str, reason: str
+        self, request: HttpRequest, pool: PoolView, member: MemberView, *, action: Drain, reason: str
     ) -> None:
-        seconds = MOVE_SECONDS if action == "move" else None
         try:
-            row = set_draining(pool.name, member.url, draining=action != "undrain", move_seconds=seconds)
+            said = drain_member(member, pool.name, action, reason=reason, by=request.user)
         except PoolMember.DoesNotExist:
+            said = ""
+        if said:
+            self.message_user(request, said)
+        else:
             self.message_user(request, "There is no such member any more.", messages.WARNING)
-            return
-        said = _DONE[action].format(member.url)
-        self.log_change(request, row, f"{said} {reason}")
-        self.message_user(request, said)
-
-
-def _find(pool_name: str, url: str) -> tuple[PoolView, MemberView] | None:
-    pools = (pool for pool in pool_views() if pool.name == pool_name and pool.editable)
-    return next(((pool, member) for pool in pools for member in pool.members if member.url == url), None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.cluster.kicks import MOST_LOGGED
 from proxy.cluster.publishing import Delivered, Publication, publish_many
+from proxy.cluster.questions import LayerAway
 from proxy.core.human import counted
 from proxy.core.staff_messages import staff_message
 from proxy.core.topics import EVERYONE, connection_topic, user_topic
@@ -39,16 +40,26 @@ def tell(
     event = staff_message(text)
     ids = [*user_ids, *connection_ids]
     topics = [*map(user_topic, user_ids), *map(connection_topic, connection_ids)]
-    told = _sum(publish_many([Publication(topic, event) for topic in ([EVERYONE] if everyone else topics)]))
     named = ", ".join(ids[:MOST_LOGGED]) + (" and more" if len(ids) > MOST_LOGGED else "")
     whom = f"; to {named}" if ids else ""
     found = f"; found by {found_by}" if found_by else ""
-    said = f"Told {counted(told.links, 'connection')} “{event['text']}”: {reason}{whom}{found}"
-    log.info("message of staff", extra={"by": str(by), "reason": reason, "links": told.links})
     about = "everyone" if everyone else named
-    note_deed(
-        by, Connection, said, about=about, details=Details(count=told.links, reason=reason, found_by=found_by)
-    )
+
+    def note(count: int | None) -> None:
+        hit = "an unknown number of connections" if count is None else counted(count, "connection")
+        said = f"Told {hit} “{event['text']}”: {reason}{whom}{found}"
+        details = Details(count=count, reason=reason, found_by=found_by)
+        note_deed(by, Connection, said, about=about, details=details)
+        log.info("message of staff", extra={"by": str(by), "reason": reason, "links": count})
+
+    try:
+        told = _sum(
+            publish_many([Publication(topic, event) for topic in ([EVERYONE] if everyone else topics)])
+        )
+    except LayerAway:
+        note(None)
+        raise
+    note(told.links)
     return told
 
 

@@ -1,4 +1,4 @@
-"""GET /api/nodes: the gateway's processes."""
+"""GET /api/nodes: the gateway's processes; POST /api/nodes/drain: having one take leave."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from proxy.models import Node
+from proxy.cluster.node_draining import drain_node
+from proxy.models import Connection, Node
+from proxy.rest.fields import Text
 from proxy.rest.paging import StaffList
-from proxy.rest.schema import PAGE_ERRORS
+from proxy.rest.schema import BODY_ERRORS, PAGE_ERRORS, ErrorSerializer
+from proxy.rest.staff_view import ReasonedBody, StaffApiView
+from proxy.tables.heart import running_nodes
 from proxy.tables.node_views import state_of, with_links
 
 STATES = ("running", "stopped", "all")
@@ -59,3 +64,51 @@ class Nodes(StaffList):
     def get_queryset(self) -> QuerySet[Any]:
         rows, state = self.filtered(Node.objects.all()), self.one_of("state", STATES)
         return with_links(rows if state == "all" else rows.filter(stopped_at__isnull=state == "running"))
+
+
+class DrainNodeSerializer(ReasonedBody):
+    """Which node."""
+
+    node = Text(max_length=300, help_text="Its id, or HOST:PID.")
+    dry_run = serializers.BooleanField(default=False, help_text="Only say what it would hit.")
+
+
+class NodeToldSerializer(serializers.Serializer[Any]):
+    """What it hits."""
+
+    node = serializers.CharField(help_text="Its id.")
+    name = serializers.CharField()
+    links = serializers.IntegerField(help_text="That it has: they are closed with 1001, and come back.")
+    others = serializers.IntegerField(help_text="Other nodes that take new links.")
+    told = serializers.BooleanField(help_text="false: a dry run, or it had been told before.")
+
+
+class DrainNode(StaffApiView):
+    """Drains a node."""
+
+    needs: ClassVar[Mapping[str, str]] = {"POST": "drain_node"}
+
+    @extend_schema(
+        operation_id="drain_node",
+        request=DrainNodeSerializer,
+        responses={200: NodeToldSerializer, 404: ErrorSerializer, **BODY_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        """Have a node take no new links, send its clients away and end. It comes back as a new process."""
+        asked = self.read(DrainNodeSerializer())
+        node = _running(asked["node"])
+        links = Connection.objects.filter(closed_at=None, node=node).count()
+        others = running_nodes().filter(draining=False, told_to_drain_at=None).exclude(pk=node.pk).count()
+        is_told = not asked["dry_run"] and drain_node(node, reason=asked["reason"], by=self.caller.doer)
+        told = {"node": node.pk, "name": str(node), "links": links, "others": others, "told": is_told}
+        return Response(NodeToldSerializer(told).data)
+
+
+def _running(name: str) -> Node:
+    """The node of that id, or that is called so. Raises NotFound; ParseError for a name of several."""
+    found = [node for node in running_nodes() if name in {node.pk, str(node)}]
+    if not found:
+        raise NotFound("no such node runs")
+    if len(found) > 1:
+        raise ParseError("node: several are called so; give an id")
+    return found[0]

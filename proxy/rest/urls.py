@@ -3,14 +3,16 @@
 from django.urls import path
 
 from proxy.rest.audit import Audit, Messages
-from proxy.rest.blocks import Blocks
+from proxy.rest.blocks import Blocks, LiftBlock, PlaceBlock
 from proxy.rest.connections import Connections
 from proxy.rest.document import schema
 from proxy.rest.events import Events
 from proxy.rest.kicks import Kicks
-from proxy.rest.nodes import Nodes
+from proxy.rest.messages import Broadcast, SendMessage
+from proxy.rest.nodes import DrainNode, Nodes
+from proxy.rest.notes import DeleteNote, Notes
 from proxy.rest.people import People, PersonStory
-from proxy.rest.pools import Pools
+from proxy.rest.pools import BringBackMember, DrainMember, Pools
 from proxy.rest.presence import Presences
 from proxy.rest.refusals import Refusals
 from proxy.rest.revocations import Revocations, RevokeTokens
@@ -21,6 +23,15 @@ urlpatterns = [
     path("events", Events.as_view(), name="api-events"),
     path("kick", Kicks.as_view(), name="api-kick"),
     path("revoke", RevokeTokens.as_view(), name="api-revoke"),
+    path("block", PlaceBlock.as_view(), name="api-block"),
+    path("lift", LiftBlock.as_view(), name="api-lift"),
+    path("message", SendMessage.as_view(), name="api-message"),
+    path("broadcast", Broadcast.as_view(), name="api-broadcast"),
+    path("nodes/drain", DrainNode.as_view(), name="api-node-drain"),
+    path("members/drain", DrainMember.as_view(), name="api-member-drain"),
+    path("members/bring-back", BringBackMember.as_view(), name="api-member-bring-back"),
+    path("notes", Notes.as_view(), name="api-notes"),
+    path("notes/delete", DeleteNote.as_view(), name="api-note-delete"),
     path("connections", Connections.as_view(), name="api-connections"),
     path("refusals", Refusals.as_view(), name="api-refusals"),
     path("blocks", Blocks.as_view(), name="api-blocks"),

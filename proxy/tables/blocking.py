@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network
 from operator import attrgetter
+from typing import Any
 
+from django.contrib.admin.models import ADDITION, DELETION
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
+from proxy.core.human import counted
+from proxy.core.people import NoteKind
 from proxy.models import Block, Connection
 from proxy.tables.counting import MOST_COUNTED
+from proxy.tables.deeds import Details, note_deed
+from proxy.tables.staff_notes import note_block
 
 # By version of IP: a wider network is more than one place, and a still wider one a large part of the world.
 PLACE_BITS = {4: 24, 6: 48}
@@ -81,3 +90,46 @@ def _rule(block: Block) -> BlockRule:
     network = parse_network(block.network) if block.network else None
     until = None if block.until is None else block.until.timestamp()
     return BlockRule(user_id=block.user_id, network=network, until=until)
+
+
+def as_block(*, user_id: str, network: str, until: datetime | None, reason: str) -> Block:
+    """A block that is not placed yet. Raises ValueError, which says why it could be none."""
+    row = Block(user_id=user_id, network=network, until=until, reason=reason)
+    try:
+        row.full_clean(exclude=["created_by"])
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+    if until is not None and until <= timezone.now():
+        raise ValueError("until: that time has passed")
+    return row
+
+
+@transaction.atomic
+def place(block: Block, *, hit: Hit, by: Any) -> None:
+    """Keep somebody out from now on; `hit` are the live links that end. One deed of `by`'s."""
+    if not isinstance(by, str):
+        block.created_by = by
+    block.save(force_insert=True)
+    note_block(block, NoteKind.BLOCKED, by=by)
+    said = f"{placed_in_words(block, hit.links)}: {block.reason or 'no reason given'}"
+    details = Details(count=hit.links, reason=block.reason, flag=ADDITION)
+    note_deed(by, Block, said, about=str(block), object_id=str(block.pk), details=details)
+
+
+def placed_in_words(block: Block, links: int, *, done: str = "Blocked") -> str:
+    """Such as `Blocked for good, 2 live links`."""
+    until = "for good" if block.until is None else f"until {block.until:%Y-%m-%d %H:%M %Z}"
+    return f"{done} {until}, {counted(links, 'live link')}"
+
+
+@transaction.atomic
+def lift(pk: int, *, reason: str, by: Any) -> Block | None:
+    """Let somebody in again. None: there is no such block any more."""
+    block = Block.objects.filter(pk=pk).first()
+    if block is None:
+        return None
+    note_block(block, NoteKind.UNBLOCKED, by=by)
+    details = Details(reason=reason, flag=DELETION)
+    note_deed(by, Block, f"Lifted: {reason}", about=str(block), object_id=str(pk), details=details)
+    block.delete()
+    return block

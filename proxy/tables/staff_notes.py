@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from proxy.core.people import NoteKind
-from proxy.models import Block, Connection, Kick, Revocation, StaffNote
+from proxy.models import Block, Connection, Kick, Person, Revocation, StaffNote
+from proxy.tables.deeds import Details, note_deed
 
 _MOST_BY_CHARS = 128
 _ROWS_AT_ONCE = 500
+MAX_NOTE_CHARS = 2_000
 EVERYBODY = ""
 
 
@@ -28,6 +32,33 @@ def note(
         for user_id in user_ids
     )
     StaffNote.objects.bulk_create(rows, batch_size=_ROWS_AT_ONCE)
+
+
+@transaction.atomic
+def add_note(user_id: str, text: str, *, by: Any) -> StaffNote:
+    """What somebody wrote about a user. One deed of `by`'s."""
+    row = StaffNote.objects.create(
+        user_id=user_id, kind=NoteKind.NOTE.value, text=text, by=str(by)[:_MOST_BY_CHARS]
+    )
+    note_deed(by, Person, f"Note added: {text}", about=user_id, object_id=user_id)
+    return row
+
+
+@transaction.atomic
+def delete_note(pk: str, *, by: Any, user_id: str = "", reason: str = "") -> StaffNote | None:
+    """Delete what somebody wrote, about that user, if one is named; the audit has what it said.
+
+    None: there is no such note any more.
+    """
+    notes = StaffNote.objects.filter(kind=NoteKind.NOTE.value, pk=pk[:32])
+    row = (notes.filter(user_id=user_id) if user_id else notes).first()
+    if row is None:
+        return None
+    because = f" ({reason})" if reason else ""
+    said, details = f"Note of {row.by} deleted{because}: {row.text}", Details(reason=reason)
+    note_deed(by, Person, said, about=row.user_id, object_id=row.user_id, details=details)
+    row.delete()
+    return row
 
 
 def note_kick(kick: Kick, *, by: object, at: datetime) -> None:

@@ -17,15 +17,14 @@ from proxy.admin.blocking import since
 from proxy.admin.people.lines import lines_of
 from proxy.admin.people.urls import person_of, person_url
 from proxy.core.human import visible
-from proxy.core.people import MAX_USER_ID_CHARS, NoteKind, Place
-from proxy.models import Connection, Person, StaffNote
+from proxy.core.people import MAX_USER_ID_CHARS, Place
+from proxy.models import Connection, Person
 from proxy.tables.blocking import blocks_of
 from proxy.tables.finding_people import Result, find
 from proxy.tables.people import MOST_LIVE, Sight, Story, story_of
 from proxy.tables.person_entries import refused
-from proxy.tables.staff_notes import note
+from proxy.tables.staff_notes import MAX_NOTE_CHARS, add_note, delete_note
 
-MAX_NOTE_CHARS = 2_000
 MAX_TERM_CHARS = 255
 
 
@@ -145,21 +144,14 @@ class PersonAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not form.is_valid():
             self.message_user(request, " ".join(map(str, form.errors["text"])), messages.ERROR)
             return
-        text = form.cleaned_data["text"]
-        note([user_id], NoteKind.NOTE, text=text, by=request.user)
-        self.log_change(request, Person(user_id=user_id), f"Note added: {text}")
+        add_note(user_id, form.cleaned_data["text"], by=request.user)
         self.message_user(request, "The note was added.", messages.SUCCESS)
 
     def _delete_note(self, request: HttpRequest, user_id: str, note_id: str) -> None:
-        """The log has what it said."""
-        notes = StaffNote.objects.filter(user_id=user_id, kind=NoteKind.NOTE.value, pk=note_id[:32])
-        row = notes.first()
-        if row is None:
+        if delete_note(note_id, by=request.user, user_id=user_id) is None:
             self.message_user(request, "There is no such note any more.", messages.WARNING)
-            return
-        row.delete()
-        self.log_change(request, Person(user_id=user_id), f"Note of {row.by} deleted: {row.text}")
-        self.message_user(request, "The note was deleted.", messages.SUCCESS)
+        else:
+            self.message_user(request, "The note was deleted.", messages.SUCCESS)
 
 
 def _may_be(user_id: str) -> bool:

@@ -66,7 +66,7 @@ def test_a_gateway_without_trouble_is_healthy(admin_client: Client) -> None:
 def test_the_worst_comes_first_in_words(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     add_node("n1")
     lost = add_node("n2", silent_seconds=60)
-    monkeypatch.setattr("proxy.admin.live.look", lambda: Seen(redis_is_away=True))
+    monkeypatch.setattr("proxy.status.look", lambda: Seen(redis_is_away=True))
     for _ in range(2):
         add_refusal(f"r{_}", times=6)
     add_refusal("old", refused_at=timezone.now() - timedelta(minutes=6))

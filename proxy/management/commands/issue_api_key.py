@@ -31,7 +31,8 @@ class Command(BaseCommand):
             "--may",
             metavar="RIGHTS",
             default="",
-            help="what else it may do, separated by commas: rights of products, such as chat.add_participant",
+            help="what else it may do, separated by commas: rights of products (chat.add_participant) and of "
+            "staff (proxy.view_refusal)",
         )
 
     def handle(self, *args: Any, name: str, publish: str, may: str, **options: Any) -> None:
