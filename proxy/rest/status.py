@@ -125,6 +125,7 @@ class SeriesSerializer(serializers.Serializer[Any]):
     closes = serializers.DictField(child=serializers.ListField(), help_text="By cause.")
     refusals = serializers.DictField(child=serializers.ListField(), help_text="By cause.")
     dial_p95_seconds = serializers.ListField()
+    delivery_p99_seconds = serializers.ListField()
     loop_lag_seconds = serializers.ListField()
     resident_bytes = serializers.ListField()
     messages_in = serializers.ListField()

@@ -283,6 +283,13 @@ def test_series_are_those_of_the_charts_with_the_marks_that_the_caller_may_see(
     assert get("/api/series", by=may("view_connection"))[1]["marks"] == []
 
 
+def test_nothing_of_the_charts_is_left_out() -> None:
+    charted = series(SPANS["15m"], [], now=int(time.time()))
+    assert views.SeriesSerializer().fields.keys() == {*charted, "marks"}
+    figures = views._figures(SECOND)
+    assert views.FiguresSerializer().fields.keys() == figures.keys()
+
+
 READS = [
     f"/api/{each.pattern}".replace("<path:topic>", "everyone").replace("<path:user_id>", "ada")
     for each in urlpatterns
