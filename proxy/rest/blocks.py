@@ -18,7 +18,7 @@ from proxy.models import Block
 from proxy.rest.fields import Text
 from proxy.rest.paging import StaffList, described
 from proxy.rest.schema import BODY_ERRORS, PAGE_ERRORS, ErrorSerializer
-from proxy.rest.staff_view import ReasonedBody, StaffApiView
+from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.blocking import Hit, as_block, lift, place
 
 FILTERS = {
@@ -120,6 +120,8 @@ class PlaceBlock(StaffApiView):
             block = as_block(**asked)
         except ValueError as error:
             raise ParseError(str(error)) from None
+        if not block.user_id:  # each live link is looked at
+            WIDE.take(self.caller.name)
         hit = Hit.of(block)
         if not is_dry:
             if hit.needs_word and word.strip().lower() != WORD:

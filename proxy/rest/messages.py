@@ -13,20 +13,16 @@ from rest_framework.response import Response
 
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.staff_messages import tell
-from proxy.core.limits import Rate
 from proxy.core.staff_messages import MAX_CHARS, staff_message
 from proxy.models import Connection
 from proxy.rest.connections import FILTERS
 from proxy.rest.fields import Body, Text
-from proxy.rest.rates import UserRate
 from proxy.rest.schema import BODY_ERRORS
-from proxy.rest.staff_view import ReasonedBody, StaffApiView
+from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.counting import MOST_COUNTED
 
 MOST_IDS = 1_000
 _MAX_ID_CHARS = 255
-# Each is read by people, and may be for thousands.
-_MESSAGES = UserRate(lambda: Rate(60, 60))
 _Live = dict[str, Any]
 
 
@@ -82,6 +78,8 @@ class ToldSerializer(serializers.Serializer[Any]):
 class _Says(StaffApiView):
     """Says something, or only whom it would reach."""
 
+    deed_rate = WIDE
+
     def _say(self, asked: Mapping[str, Any], whom: Mapping[str, Any], live: int) -> Response:
         try:
             text = staff_message(asked["text"])["text"]
@@ -89,7 +87,6 @@ class _Says(StaffApiView):
             raise ParseError(f"text: {error}") from None
         if asked["dry_run"] or not live:
             return Response(ToldSerializer({"links": live, "silent": 0, "told": False}).data)
-        _MESSAGES.take(self.caller.name)
         try:
             told = tell(text, reason=asked["reason"], by=self.caller.doer, **whom)
         except LayerAway:

@@ -12,6 +12,7 @@ from rest_framework.exceptions import ParseError, PermissionDenied, ValidationEr
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from proxy.core.limits import Rate
 from proxy.core.rights import OF_STAFF
 from proxy.rest.access import KeyTokenOrStaff
 from proxy.rest.api_view import ApiView, sentences
@@ -32,6 +33,8 @@ _MAY = {
 }
 _READS = UserRate(lambda: settings.API_RATE_PER_USER)
 _DEEDS = UserRate(lambda: settings.API_RATE_PER_USER)
+# For what looks at all live links, or is read by thousands: dry runs as well.
+WIDE = UserRate(lambda: Rate(20, 20))
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -57,6 +60,7 @@ class StaffApiView(ApiView):
     # By method. A right is called as the permission of staff is.
     needs: ClassVar[Mapping[str, str]] = {}
     read_rate: ClassVar[UserRate | None] = _READS
+    deed_rate: ClassVar[UserRate] = _DEEDS
 
     def check_permissions(self, request: Request) -> None:
         """Raises PermissionDenied: who calls has not that right; TooMany: and calls too often."""
@@ -65,7 +69,7 @@ class StaffApiView(ApiView):
             self.check_right(self.needs[method])
 
     def check_throttles(self, request: Request) -> None:
-        rate = self.read_rate if request.method in _READING else _DEEDS
+        rate = self.read_rate if request.method in _READING else self.deed_rate
         if rate is not None:
             rate.take(self.caller.name)
 

@@ -31,6 +31,7 @@ PAGES = (
             "refusal/",
             "refusal/long/change/",
             "deed/",
+            "deed/-1/change/",
             "block/",
             "block/add/?user_id=ada",
             "node/",

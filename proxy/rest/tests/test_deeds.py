@@ -16,7 +16,7 @@ from proxy.cluster.questions import LayerAway
 from proxy.core.limits import Rate
 from proxy.core.people import NoteKind
 from proxy.models import Block, MemberReport, Node, PoolMember, ProgramDeed, StaffNote
-from proxy.rest import messages
+from proxy.rest import blocks, messages
 from proxy.rest.rates import UserRate
 from proxy.rest.tests.calling import may, post
 from proxy.tests.rows import add_connection, add_node
@@ -147,13 +147,16 @@ def test_a_message_that_redis_takes_in_part_is_in_the_audit_as_well(
     assert only_deed().said.startswith("Told an unknown number of connections “Hi”")
 
 
-def test_messages_have_a_rate_of_their_own(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "_MESSAGES", UserRate(lambda: Rate(1, 3600)))
-    add_links()
-    do("message", mine, text="Hello", user_ids=["bob"])
+def test_what_looks_at_all_links_has_a_lower_rate(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = UserRate(lambda: Rate(1, 3600))
+    monkeypatch.setattr(messages.SendMessage, "deed_rate", rate)
+    monkeypatch.setattr(blocks, "WIDE", rate)
+    do("message", mine, text="Hello", user_ids=["bob"], dry_run=True)
     again = {"text": "Hello", "user_ids": ["bob"], "reason": WHY}
     assert post(again, by=mine, path="/api/message")[0] == 429
-    assert do("message", mine, text="Hello", user_ids=["bob"], dry_run=True)["links"] == 2
+    wide = {"network": "192.0.2.0/24", "reason": WHY, "dry_run": True}
+    assert post(wide, by=mine, path="/api/block")[0] == 429
+    assert do("block", mine, user_id="ada", dry_run=True)["links"] == 0
 
 
 def test_a_node_is_told_to_drain_once(mine: str) -> None:

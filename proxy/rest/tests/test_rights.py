@@ -10,8 +10,8 @@ from django.test import Client
 
 from proxy.core.limits import Rate
 from proxy.core.rights import OF_STAFF
-from proxy.rest import staff_view
 from proxy.rest.rates import UserRate
+from proxy.rest.staff_view import StaffApiView
 from proxy.rest.tests.calling import key, may, token
 from proxy.rest.urls import urlpatterns
 from proxy.tables.token_permissions import make_permissions
@@ -122,11 +122,8 @@ def test_other_methods_are_405(door: Door) -> None:
 
 
 def test_whoever_calls_too_often_is_told_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_READS", "_DEEDS"):
-        rate = UserRate(lambda: Rate(1, 3600))
-        monkeypatch.setattr(staff_view, name, rate)
-        if name == "_READS":
-            monkeypatch.setattr(staff_view.StaffApiView, "read_rate", rate)
+    for name in ("read_rate", "deed_rate"):
+        monkeypatch.setattr(StaffApiView, name, UserRate(lambda: Rate(1, 3600)))
     mine, other = may(*ALL), may(*ALL)
     for door in (Door("GET", "/api/nodes", ""), Door("POST", "/api/kick", "")):
         assert call(door, Authorization=mine) != 429
