@@ -58,21 +58,12 @@ def position_of(at: float) -> str:
     return f"{int(at * 1000)}-0"
 
 
-class RedisSamples:
-    """Those of all nodes. Whoever waits has a connection of its own, which `close` ends."""
+class ToldSamples:
+    """Those that all nodes tell, for one who only reads. Whoever waits has a connection of its own, which
+    `close` ends."""
 
-    def __init__(self, commands: RedisCommands, url: str) -> None:
-        self._commands, self._lines = commands, Lines(url)
-
-    def tell(self, told: NodeSample) -> None:
-        fields = {
-            "node": told.node_id,
-            "name": told.name,
-            "state": told.state,
-            "sample": told.sample.encoded(),
-        }
-        words = (word for field in fields.items() for word in field)
-        self._commands.tell("XADD", STREAM, "MAXLEN", "~", MOST_KEPT, "*", *words)
+    def __init__(self, url: str) -> None:
+        self._lines = Lines(url)
 
     async def read(self, behind: str, *, wait_seconds: float = 0.0) -> list[Heard]:
         wait_ms = int(wait_seconds * 1000) or None
@@ -86,6 +77,24 @@ class RedisSamples:
 
     async def close(self) -> None:
         await self._lines.close()
+
+
+class RedisSamples(ToldSamples):
+    """Those of all nodes, for one of them."""
+
+    def __init__(self, commands: RedisCommands, url: str) -> None:
+        super().__init__(url)
+        self._commands = commands
+
+    def tell(self, told: NodeSample) -> None:
+        fields = {
+            "node": told.node_id,
+            "name": told.name,
+            "state": told.state,
+            "sample": told.sample.encoded(),
+        }
+        words = (word for field in fields.items() for word in field)
+        self._commands.tell("XADD", STREAM, "MAXLEN", "~", MOST_KEPT, "*", *words)
 
 
 def _told(position: bytes, fields: Mapping[bytes, bytes]) -> NodeSample | None:

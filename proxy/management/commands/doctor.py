@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -14,23 +12,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandParser
 
 from proxy.core import findings
 from proxy.core.findings import Finding, Outcome
 from proxy.doctor.parts import try_everything
+from proxy.management.staff_command import Misused, StaffCommand, as_json
 from proxy.tables.executor import bound_waits
 
 SECONDS = 5.0
 _MOST_COLUMNS = 120
 
 
-class Command(BaseCommand):
+class Command(StaffCommand):
     help = "Try all that the gateway needs, from this host. Exit code 1 if something failed. Changes nothing."
     requires_system_checks: list[str] = []  # it says what they say
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one JSON object (docs/operations.md)")
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "--timeout",
             type=float,
@@ -44,7 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < options["timeout"] <= 600:
-            raise CommandError("--timeout must be more than 0, and at most 600")
+            raise Misused("--timeout must be more than 0, and at most 600")
         token = None if options["token_file"] is None else _token(options["token_file"])
         logging.disable(logging.CRITICAL)  # what fails is told in a line of its own
         bound_waits()
@@ -53,7 +52,7 @@ class Command(BaseCommand):
         seconds = time.monotonic() - began
         if options["json"]:
             told = findings.as_object(found) | {"seconds": round(seconds, 3)}
-            self.stdout.write(json.dumps(told, indent=1, ensure_ascii=False))
+            self.stdout.write(as_json(told))
         else:
             self._tell(found, seconds)
         self.stdout.flush()
@@ -76,8 +75,8 @@ class Command(BaseCommand):
 
 
 def _token(path: str) -> str:
-    """Raises CommandError, which shows nothing of what was read."""
+    """Raises Misused, which shows nothing of what was read."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"--token-file: {path} cannot be read ({type(error).__name__})") from None
+        raise Misused(f"--token-file: {path} cannot be read ({type(error).__name__})") from None

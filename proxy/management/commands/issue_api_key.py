@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import Error
+from django.core.management.base import CommandParser
 
 from proxy.core.rights import Rights
+from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.tables import api_keys
-from proxy.tables.executor import away, bound_waits
 
 
-class Command(BaseCommand):
+class Command(StaffCommand):
     help = "Prints a new API key, and nothing else. It cannot be printed again: the database keeps its hash."
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("name", help="who uses it, as admin and logs show it")
         parser.add_argument(
             "--publish",
@@ -35,8 +34,7 @@ class Command(BaseCommand):
             "staff (proxy.view_refusal)",
         )
 
-    def handle(self, *args: Any, name: str, publish: str, may: str, **options: Any) -> None:
-        bound_waits()
+    def answer(self, *, name: str, publish: str, may: str, **options: Any) -> Answer:
         rights = Rights(
             publish=_several(publish),
             kick=options["kick"],
@@ -46,13 +44,12 @@ class Command(BaseCommand):
         )
         if rights == Rights():
             flags = "--publish, --kick, --connections, --revoke or --may"
-            raise CommandError(f"a key that may do nothing: name {flags}")
+            raise Misused(f"a key that may do nothing: name {flags}")
         try:
-            self.stdout.write(api_keys.issue(name, rights))
+            key = api_keys.issue(name, rights)
         except ValueError as error:
-            raise CommandError(str(error)) from error
-        except Error as error:
-            raise CommandError(away(error)) from error
+            raise Misused(str(error)) from error
+        return Answer({"name": name, "key": key}, [key])
 
 
 def _several(words: str) -> tuple[str, ...]:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from proxy.cluster.kicks import KickNotSent, kick
-from proxy.tables.executor import bound_waits
+from proxy.management.staff_command import Answer, Misused, StaffCommand
 
 
-class Command(BaseCommand):
+class Command(StaffCommand):
     help = "Ends a user's links, one link, or all, with close code 4001. Prints how many links ended."
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         whom = parser.add_mutually_exclusive_group(required=True)
         whom.add_argument("--user", metavar="ID", help="every link of this user id")
         whom.add_argument("--connection", metavar="ID", help="this one link")
         whom.add_argument("--all", action="store_true", help="every link of every node")
         parser.add_argument("--reason", default="", help="what the client is told, at most 123 bytes")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, **options: Any) -> Answer:
         """Exit code 0 unless no link ended and every node has said so, or nobody could be told."""
-        bound_waits()
         try:
             kicked = kick(
                 user_ids=[options["user"]] if options["user"] is not None else [],
@@ -31,8 +30,10 @@ class Command(BaseCommand):
                 everyone=options["all"],
                 reason=options["reason"],
             )
-        except (ValueError, KickNotSent) as error:
+        except ValueError as error:
+            raise Misused(str(error)) from error
+        except KickNotSent as error:
             raise CommandError(str(error)) from error
         if kicked.ended == 0 and not kicked.silent:
             raise CommandError("no node has such a link")
-        self.stdout.write(str(kicked))
+        return Answer({"ended": kicked.ended, "silent": kicked.silent}, [str(kicked)])

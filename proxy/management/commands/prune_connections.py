@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandParser
 
+from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.tables.retention import forget, in_words
 
 
-class Command(BaseCommand):
+class Command(StaffCommand):
+    has_bounded_waits = False  # it deletes what there is, however long that takes
     help = (
         "Deletes connections that closed more than N days ago, nodes without any, kicks of more than a day "
         "ago, and sessions that are over."
     )
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         kept = settings.RECORD_RETENTION_DAYS
         parser.add_argument(
             "--days",
@@ -27,7 +29,8 @@ class Command(BaseCommand):
             help="how long closed connections are kept (default RECORD_RETENTION_DAYS)",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if options["days"] < 0:
-            raise CommandError("--days must be 0 or more")
-        self.stdout.write(in_words(forget(options["days"])))
+    def answer(self, *, days: float, **options: Any) -> Answer:
+        if not days >= 0:  # nor for no number
+            raise Misused("--days must be 0 or more")
+        forgotten = forget(days)
+        return Answer({"days": days, "deleted": forgotten}, [in_words(forgotten)])

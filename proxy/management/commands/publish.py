@@ -6,21 +6,22 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from proxy.cluster.publishing import Delivered, publish
 from proxy.cluster.questions import LayerAway
 from proxy.core.human import counted
+from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.models import Connection
 from proxy.registry import history_of
 from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
-from proxy.tables.executor import bound_waits
 
 
-class Command(BaseCommand):
+class Command(StaffCommand):
     help = 'Publish one event, such as: publish user:42 \'{"type":"quest.updated"}\''
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "topic", help="user:ID, connection:ID, everyone, or KIND:NAME of a route's own kind"
         )
@@ -31,28 +32,29 @@ class Command(BaseCommand):
             help="publish nothing if KEY was used in the last five minutes",
         )
 
-    def handle(self, *args: Any, topic: str, event: str, idempotency_key: str | None, **options: Any) -> None:
+    def answer(self, *, topic: str, event: str, idempotency_key: str | None, **options: Any) -> Answer:
         if not settings.REDIS_URL:
             raise CommandError("REDIS_URL is not set: without Redis, no other process can be reached.")
         try:
             decoded = json.loads(event)
         except ValueError as error:
-            raise CommandError(
+            raise Misused(
                 f'the event is not JSON ({error}); one is like \'{{"type":"quest.updated"}}\''
             ) from error
         try:
             delivered = publish(topic, decoded, idempotency_key=idempotency_key)
         except ValueError as error:
-            raise CommandError(str(error)) from error
+            raise Misused(str(error)) from error
         except LayerAway as error:
             raise CommandError(f"not published: {error}") from error
         said = f"Published a {decoded['type']} to {counted(delivered.links, 'connection')} on {topic}"
-        bound_waits()
         if not note_deed_if_possible(
             a_shell(), Connection, said, about=topic, details=Details(count=delivered.links)
         ):
-            self.stderr.write("not in the audit: the database is away")
-        self.stdout.write(f"published to {topic}: {_told(delivered, is_kept=history_of(topic) is not None)}")
+            self.remark("not in the audit: the database is away")
+        words = _told(delivered, is_kept=history_of(topic) is not None)
+        told = {name: getattr(delivered, name) for name in ("nodes", "links", "silent")}
+        return Answer({"topic": topic} | told, [f"published to {topic}: {words}"])
 
 
 def _told(delivered: Delivered, *, is_kept: bool) -> str:

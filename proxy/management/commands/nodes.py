@@ -1,0 +1,72 @@
+"""`manage.py nodes`: the gateway's processes, with their links, and what each did in the last second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.utils import timezone
+
+from proxy.admin.live_facts import NodeView, node_views
+from proxy.cluster.last_second import last_second
+from proxy.cluster.questions import LayerAway
+from proxy.core.human import duration, milliseconds, rate, size
+from proxy.core.text_tables import table
+from proxy.management.staff_command import Answer, StaffCommand
+
+HEADINGS = ["NODE", "STATE", "LINKS", "MESSAGES", "LOOP LAG", "MEMORY", "UP", "HEARTBEAT", "ID"]
+
+
+class Command(StaffCommand):
+    help = "Lists the nodes that run, and those that were lost in the last quarter of an hour."
+
+    def answer(self, **options: Any) -> Answer:
+        views, seconds = node_views(), self._last_second()
+        told = [_told(view, seconds.get(view.id, {})) for view in views]
+        rows = [_row(each) for each in told]
+        return Answer(told, table(HEADINGS, rows) if rows else ["no node runs"])
+
+    def _last_second(self) -> dict[str, Mapping[str, Any]]:
+        """What each node did, by its id; nothing where that cannot be had."""
+        if not settings.REDIS_URL:
+            return {}
+        try:
+            second = async_to_sync(last_second)(settings.REDIS_URL)
+        except LayerAway as error:
+            self.remark(f"what nodes do is not known: {error}")
+            return {}
+        return {node["id"]: node for node in second.told()["nodes"]} if second else {}
+
+
+def _told(view: NodeView, second: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not known of its last second is null."""
+    return {
+        "id": view.id,
+        "name": view.name,
+        "state": view.state,
+        "links": view.links,
+        "started_at": view.started_at,
+        "heartbeat_at": view.heartbeat_at,
+        **{name: second.get(name) for name in ("messages", "loop_lag_seconds", "resident_bytes")},
+    }
+
+
+def _row(told: Mapping[str, Any]) -> list[str]:
+    now = timezone.now()
+
+    def shown(name: str, words: Any) -> str:
+        return "" if told[name] is None else str(words(told[name]))
+
+    return [
+        told["name"],
+        told["state"],
+        str(told["links"]),
+        shown("messages", rate),
+        shown("loop_lag_seconds", milliseconds),
+        shown("resident_bytes", size),
+        duration((now - told["started_at"]).total_seconds()),
+        f"{duration((now - told['heartbeat_at']).total_seconds())} ago",
+        told["id"],
+    ]

@@ -1,0 +1,147 @@
+"""`manage.py person`: what happened to somebody, found by whatever one has of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from proxy.admin.blocking import blocks_of
+from proxy.core.human import counted, duration
+from proxy.core.people import Entry, Place
+from proxy.core.text_tables import plain, table
+from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.told import told_block, told_row
+from proxy.models import Connection
+from proxy.tables.finding_people import Result, find
+from proxy.tables.people import Sight, Story, story_of
+
+_LIVE = ["LIVE", "ROUTE", "ADDRESS", "FOR", "MESSAGES"]
+_PEOPLE = ["USER", "EMAIL", "CONNECTIONS", "REFUSALS"]
+_MOST_CHARS = 255
+_LINE_COLUMNS = 160
+
+
+class Command(StaffCommand):
+    help = "Tells a person's story: refusals, opens, closes, what staff did; the last first, 50 at a time."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "who", help="a user id, e-mail or IP address, or the id of a connection or of a request"
+        )
+        parser.add_argument(
+            "--before", metavar="PLACE", type=_place, help="go on there (`older` of the last)"
+        )
+
+    def answer(self, *, who: str, before: Place | None, **options: Any) -> Answer:
+        term = who[:_MOST_CHARS]
+        found = find(term, sees_refusals=True) if term.strip() and "\0" not in term else Result()
+        if not (found.people or found.rows):
+            raise CommandError(f"nothing is known of {plain(who)}")
+        told = {"term": who, "is_cut": found.is_cut, "place": found.place}
+        told |= {
+            "people": [
+                {
+                    "user_id": each.user_id,
+                    "email": each.email,
+                    "connections": each.connections,
+                    "refusals": each.refusals,
+                }
+                for each in found.people
+            ],
+            "records": [{"kind": each._meta.model_name, **told_row(each)} for each in found.rows],
+        }
+        if len(found.people) != 1 or found.rows or found.is_cut:
+            return Answer(told | {"person": None}, _found_lines(told))
+        (person,) = found.people
+        story = story_of(person.user_id, Sight(), below=before)
+        address = (story.newest.client_address or "") if story.newest else ""
+        blocks, _ = blocks_of(person.user_id, address)
+        told_blocks = [told_block(each) for each in blocks]
+        told["person"] = _told(person.user_id, story, told_blocks)
+        return Answer(told, _story_lines(person.user_id, story, told_blocks))
+
+
+def _place(text: str) -> Place:
+    try:
+        return Place.parse(text)
+    except ValueError as error:
+        raise Misused(f"--before is `older` of what came before: {error}") from None
+
+
+def _told(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "user_id": user_id,
+        "live": [told_row(row) for row in story.live],
+        "has_more_live": story.has_more_live,
+        "blocks": blocks,
+        "entries": [
+            {
+                "at": entry.place.at,
+                "source": entry.place.source.name.lower(),
+                "words": entry.words,
+                "details": entry.details,
+                "said": entry.said,
+                "id": entry.row_id,
+            }
+            for entry in story.page.entries
+        ],
+        "older": None if story.page.older is None else str(story.page.older),
+    }
+
+
+def _found_lines(told: dict[str, Any]) -> Iterator[str]:
+    """Of several people, or of records of nobody known."""
+    people, records = told["people"], told["records"]
+    if people:
+        yield f"{counted(len(people), 'person') if len(people) == 1 else f'{len(people)} people'}; name one:"
+        rows = (
+            [str(each[name]) for name in ("user_id", "email", "connections", "refusals")] for each in people
+        )
+        yield from table(_PEOPLE, rows)
+    for each in records:
+        at = each.get("refused_at") or each["opened_at"]
+        what = each.get("cause") or "connected"
+        yield plain(
+            f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S}  {each['kind']} {each['id']} of nobody known: {what}"
+            f" on {each['route']} from {each['client_address'] or '-'}",
+            _LINE_COLUMNS,
+        )
+    if told["is_cut"]:
+        yield "there are more than these"
+
+
+def _story_lines(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield plain(user_id, _LINE_COLUMNS)
+    for block in blocks:
+        until = f"until {timezone.localtime(block['until']):%Y-%m-%d %H:%M}" if block["until"] else "for good"
+        whom = " from ".join(filter(None, (block["user_id"], block["network"])))
+        yield plain(f"kept out {until}: {whom}, {block['reason'] or 'no reason given'}", _LINE_COLUMNS)
+    if story.live:
+        yield ""
+        yield from table(_LIVE, map(_live, story.live))
+        yield from ["and more"] if story.has_more_live else []
+    yield ""
+    for entry in story.page.entries:
+        yield plain(_line(entry), _LINE_COLUMNS)
+    if story.page.older is not None:
+        yield f"older: --before '{story.page.older}'"
+
+
+def _line(entry: Entry) -> str:
+    at = f"{timezone.localtime(entry.place.at):%Y-%m-%d %H:%M:%S}"
+    said = f"“{entry.said}”" if entry.said else ""
+    return f"{at}  " + ", ".join(filter(None, (entry.words, entry.details, said)))
+
+
+def _live(row: Connection) -> list[str]:
+    return [
+        row.pk,
+        row.route,
+        row.client_address or "",
+        duration((timezone.now() - row.opened_at).total_seconds()),
+        f"{row.messages_in} in, {row.messages_out} out",
+    ]

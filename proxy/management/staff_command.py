@@ -1,0 +1,121 @@
+"""What all commands of staff share: --json, bounded waits, failures in one line, exit codes.
+
+Exit codes: 0, it was done; 1, it could not be done, or what was looked at is not well; 2, nothing was tried,
+since the arguments are wrong or nobody confirmed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import Error
+
+from proxy.tables.executor import away, bound_waits
+
+FAILED, NOT_TRIED = 1, 2
+MAX_REASON_CHARS = 200
+_YES = {"y", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command has to say: `told` to programs, an object or an array; `lines` to people.
+
+    What clients chose must come to `lines` by `core.text_tables`.
+    """
+
+    told: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    lines: Iterable[str]
+    exit_code: int = 0
+
+
+class Misused(CommandError):
+    """The arguments are wrong, or nobody confirmed: nothing was tried."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said, returncode=NOT_TRIED)
+
+
+class StaffCommand(BaseCommand):
+    """A command that answers, as lines or as JSON. What waits for a store, waits a few seconds at most."""
+
+    has_bounded_waits = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--json", action="store_true", help="a JSON document on stdout (docs/commands.md)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if self.has_bounded_waits:
+            bound_waits()
+        try:
+            answer = self.answer(**options)
+        except Error as error:
+            raise CommandError(away(error)) from error
+        if options["json"]:
+            self.stdout.write(as_json(answer.told))
+        else:
+            for line in answer.lines:
+                self.stdout.write(line)
+        if answer.exit_code:
+            self.stdout.flush()
+            sys.exit(answer.exit_code)
+
+    def answer(self, *args: Any, **options: Any) -> Answer:
+        """What there is to say.
+
+        Raises:
+            CommandError: it could not be done; str() says why.
+            django.db.Error: the database is away.
+        """
+        raise NotImplementedError
+
+    def remark(self, said: str) -> None:
+        """Something that belongs to no document: to stderr."""
+        self.stderr.write(said, self.style.NOTICE)
+
+    def confirm(self, said: str, *, yes: bool, word: str = "") -> None:
+        """Ask on the terminal, unless `yes`; a `word` has to be typed. Raises Misused for another answer."""
+        if yes:
+            return
+        flag = f"--word {word}" if word else "--yes"
+        if not sys.stdin.isatty():
+            raise Misused(f"{said} Nobody was asked, since stdin is no terminal: say {flag}")
+        ask = f"To go on, type “{word}”: " if word else "Go on? [y/N] "
+        self.stderr.write(f"{said} {ask}", str, ending="")
+        self.stderr.flush()
+        typed = sys.stdin.readline().strip().lower()
+        if typed not in ({word} if word else _YES):
+            raise Misused("nothing was done")
+
+
+class Deed(StaffCommand):
+    """A command that does something to people: it takes a reason, and is noted once, for whoever plays it."""
+
+    needs_reason = True
+    reason_help = "why, for the audit and other staff; clients are not told"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--reason", required=self.needs_reason, default="", help=self.reason_help)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises Misused for a reason that is none."""
+        reason = " ".join(options["reason"].split())
+        if self.needs_reason and not reason:
+            raise Misused("--reason is empty: say why")
+        if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
+            raise Misused(f"--reason is printable text of at most {MAX_REASON_CHARS} characters")
+        super().handle(*args, **{**options, "reason": reason})
+
+
+def as_json(told: Any) -> str:
+    """In ASCII alone, so that a terminal that it is shown on obeys none of it; times are ISO 8601, in UTC."""
+    return json.dumps(told, cls=DjangoJSONEncoder, indent=1).replace("\x7f", "\\u007f")

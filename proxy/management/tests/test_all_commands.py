@@ -1,0 +1,90 @@
+"""Each command of the gateway takes --json, and has its options and its JSON told in docs/commands.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import load_command_class
+from django.core.management.base import BaseCommand
+
+import proxy.management.commands
+from proxy.management.staff_command import StaffCommand
+from proxy.management.tests.playing import keys_of, play
+from proxy.tests.rows import add_connection, add_node, add_refusal
+
+# The server: what it prints is its log, which LOG_FORMAT makes JSON.
+SERVER = "serve"
+NAMES = sorted(
+    path.stem
+    for path in Path(*proxy.management.commands.__path__).glob("*.py")
+    if path.stem not in {"__init__", SERVER}
+)
+DOCUMENT = (settings.BASE_DIR / "docs/commands.md").read_text()
+OF_DJANGO = {
+    flag
+    for action in BaseCommand().create_parser("manage.py", "x")._actions
+    for flag in action.option_strings
+}
+
+
+def section(name: str) -> str:
+    """What the document has of a command."""
+    found = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"docs/commands.md has no section {name}"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_tells_json_by_the_base_that_all_share_and_is_in_the_document(name: str) -> None:
+    command = load_command_class("proxy", name)
+    assert isinstance(command, StaffCommand)
+    assert command.help
+    flags = {
+        flag
+        for action in command.create_parser("manage.py", name)._actions
+        for flag in action.option_strings
+        if flag.startswith("--") and action.help != "==SUPPRESS=="
+    }
+    assert "--json" in flags
+    assert [flag for flag in sorted(flags - OF_DJANGO) if f"`{flag}" not in section(name)] == []
+    assert re.search(rf"^\| .*\[`{name}`\]", DOCUMENT, re.MULTILINE)
+
+
+def test_no_section_is_of_a_command_that_is_not_there() -> None:
+    assert set(re.findall(r"^## (\w+)$", DOCUMENT, re.MULTILINE)) == set(NAMES)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"],
+        ["nodes"],
+        ["members"],
+        ["connections"],
+        ["refusals"],
+        ["blocks"],
+        ["issue_token", "42"],
+        ["issue_api_key", "game", "--kick"],
+        ["revoke", "--user", "42"],
+        ["prune_connections", "--days", "30"],
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_every_name_in_a_document_is_told(words: list[str]) -> None:
+    add_node()
+    add_connection("a", user_id="42")
+    add_refusal("r1", user_id="42")
+    found = play(*words, "--json")
+    assert [key for key in sorted(keys_of(found.told)) if f"`{key}`" not in section(words[0])] == []
+
+
+@pytest.mark.django_db
+def test_every_name_in_the_document_of_a_person_is_told_there_or_where_its_rows_are() -> None:
+    add_connection("a", user_id="42")
+    told = keys_of(play("person", "42", "--json").told)
+    known = section("person") + section("connections") + section("blocks")
+    assert [key for key in sorted(told) if f"`{key}`" not in known] == []

@@ -1,0 +1,58 @@
+"""Times as they are typed behind an option."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from proxy.core.principal import LAST_SECOND
+
+_SPAN = re.compile(r"(\d{1,6})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str) -> datetime:
+    """Seconds since 1970, or ISO 8601; in the zone of the settings where it names none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _of_iso(text)
+    if not 0 <= seconds <= LAST_SECOND:
+        raise argparse.ArgumentTypeError(f"no such time: {text!r}")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _of_iso(text: str) -> datetime:
+    try:
+        parsed = parse_datetime(text)
+    except ValueError:  # well written, and no time of any calendar
+        parsed = None
+    if parsed is None:
+        raise argparse.ArgumentTypeError(f"a time is seconds since 1970 or ISO 8601, got {text!r}") from None
+    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
+
+
+def span(text: str) -> timedelta:
+    """`30s`, `15m`, `24h`, `7d`, `2w`."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"a span is such as 15m, 24h or 7d, got {text!r}")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def since(text: str) -> datetime:
+    """So long ago (`15m`), or a time as of `moment`."""
+    if _SPAN.fullmatch(text.strip().lower()):
+        return timezone.now() - span(text)
+    return moment(text)
+
+
+def count(text: str) -> int:
+    """Of how many rows to tell at most: 1 to 100,000."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:7]) <= 100_000):
+        raise argparse.ArgumentTypeError(f"a number from 1 to 100000, got {text!r}")
+    return int(text)

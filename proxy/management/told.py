@@ -1,0 +1,27 @@
+"""Rows of the record as commands tell them to programs: every column by its name (docs/commands.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model
+from django.utils import timezone
+
+from proxy.models import Block
+
+
+def told_row(row: Model) -> dict[str, Any]:
+    """Each column by its name; one that leads to another row has that row's id, as `node_id`."""
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def told_block(row: Block) -> dict[str, Any]:
+    """With whether it holds now, and by whom it was placed: a name, null where that is not known."""
+    by = row.created_by.get_username() if row.created_by else None
+    told = told_row(row) | {"created_by": by, "holds": holds(row)}
+    del told["created_by_id"]
+    return told
+
+
+def holds(row: Block) -> bool:
+    return row.until is None or row.until > timezone.now()
