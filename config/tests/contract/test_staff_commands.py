@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -13,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer, ValkeyServer
+from proxy.tables.deeds import a_shell
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -64,6 +67,66 @@ async def test_without_a_database_links_are_kicked_events_published_and_nodes_dr
             assert other.close_code == 1001
         for node in nodes:
             assert await asyncio.to_thread(node.program.wait_for_exit, within_seconds=40) == 0
+
+
+async def told(node: Gateway, *words: str) -> Any:
+    """The document that a command prints, which has to go well; nothing else is on its stdout."""
+    ran = await run(node, *words, "--json")
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+async def test_two_nodes_are_seen_told_kicked_blocked_and_drained_from_a_shell_and_the_audit_has_each_once(
+    nodes: tuple[Gateway, Gateway],
+) -> None:
+    one, two = nodes
+    async with asyncio.timeout(120), one.serving(echo):
+        for node in nodes:
+            await node.wait_until_ready(redis=True, database=True)
+        async with one.connect(one.url()) as client, two.connect(two.url(token=issue("7"))) as other:
+            while len(listed := await told(one, "connections")) < 2:
+                assert len(listed) < 3
+            running = await told(one, "nodes")
+            assert [(node["state"], node["links"]) for node in running] == [("running", 1)] * 2
+            assert all(node["resident_bytes"] for node in running)
+            status = await told(one, "status")
+            assert (status["links"], status["figures"]["seconds"]) == (2, 1)
+
+            message = ["message", "Back at noon", "--route", "experience", "--reason", "upgrade"]
+            unasked = await run(one, *message)
+            assert (unasked.returncode, unasked.stdout) == (2, "")
+            assert "This goes to 2 live links of 2 users. Nobody was asked" in unasked.stderr
+            assert await told(one, *message, "--yes") == {"links": 2, "silent": 0}
+            for each in (client, other):
+                assert json.loads(await each.recv()) == {"type": "staff.message", "text": "Back at noon"}
+
+            kicked = await told(
+                one, "kick", "--route", "experience", "--user", "42", "--yes", "--reason", "rest"
+            )
+            assert kicked == {"ended": 1, "silent": []}
+            await client.wait_closed()
+            assert (client.close_code, client.close_reason) == (4001, "rest")
+
+            blocked = await told(one, "block", "--user", "7", "--for", "1h", "--reason", "spam")
+            assert blocked["links"] == 1
+            await other.wait_closed()
+            assert other.close_code == 4003
+        await told(one, "unblock", str(blocked["id"]), "--reason", "sorry")
+
+        name = next(node["name"] for node in running if node["name"].endswith(f":{two.program.pid}"))
+        assert await told(one, "drain", name, "--reason", "a new kernel") == {"told": name}
+        assert await asyncio.to_thread(two.program.wait_for_exit, within_seconds=40) == 0
+        audit = await told(one, "audit")
+        assert [(each["kind"], each["count"], each["reason"]) for each in reversed(audit)] == [
+            ("proxy.connection", 2, "upgrade"),
+            ("proxy.connection", 1, "rest"),
+            ("proxy.block", 1, "spam"),
+            ("proxy.block", None, "sorry"),
+            ("proxy.node", 0, "a new kernel"),
+        ]
+        assert {each["who"] for each in audit} == {a_shell()}
+        sources = [entry["source"] for entry in (await told(one, "person", "42"))["person"]["entries"]]
+        assert sorted(sources) == ["closed", "note", "opened"]
 
 
 @pytest.mark.timing

@@ -1,4 +1,4 @@
-"""`manage.py drain`: have nodes send their clients away, finish, and end."""
+"""`manage.py drain`: have nodes send their clients away, finish, and end; or a member get no new links."""
 
 from __future__ import annotations
 
@@ -6,75 +6,96 @@ import re
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import Error
 
 from proxy.cluster.kicks import reaches_other_processes
+from proxy.cluster.node_draining import drain_node
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.signals import ALL_NODES, DRAIN, send_to_topic_sync
+from proxy.core.human import counted
+from proxy.core.text_tables import plain
 from proxy.core.topics import node_topic
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.member_draining import member_of, set_member
+from proxy.management.naming import names_of, running_node
+from proxy.management.staff_command import Answer, Deed, Misused
+from proxy.management.times import count
 from proxy.models import Node
 from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
-from proxy.tables.executor import away
 from proxy.tables.heart import running_nodes
 
 # What a node is called in the record; never mistaken for HOST:PID.
 _ID = re.compile("[0-9a-f]{32}")
+NO_REASON = "no reason given"
 
 
-class Command(StaffCommand):
-    help = "Drains nodes: no new links, clients told to come back (1001) over DRAIN_SECONDS, then exit 0."
+class Command(Deed):
+    help = (
+        "Drains nodes: no new links, clients told to come back (1001) over DRAIN_SECONDS, then exit 0. Or "
+        "a member of a pool, by its URL: it gets no new links."
+    )
+    needs_reason = False  # but for a member
+    reason_help = "why, for the audit; a member needs one"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("node", nargs="?", help="a node's id, or HOST:PID as the admin shows it")
+        parser.add_argument(
+            "node", nargs="?", help="a node's id, or HOST:PID as the admin shows it; or a member's URL"
+        )
         parser.add_argument("--all", action="store_true", help="every running node")
-        parser.add_argument("--reason", default="", help="for the audit")
+        parser.add_argument("--pool", help="the pool of the member, where several have it")
+        parser.add_argument(
+            "--move",
+            type=count,
+            metavar="SECONDS",
+            help="of a member: also end the links that it has, spread over so long",
+        )
 
-    def answer(self, **options: Any) -> Answer:
+    def answer(self, *, node: str | None, reason: str, **options: Any) -> Answer:
         """Exit code 0 when at least one node was told."""
+        if node and "://" in node:
+            return _drain_member(node, reason=reason, pool=options["pool"], move_seconds=options["move"])
+        if options["pool"] or options["move"]:
+            raise Misused("--pool and --move are of members: name one by its URL")
         if not reaches_other_processes():
             raise CommandError(
                 "REDIS_URL is not set: no other process can be reached from here; send SIGTERM"
             )
         if options["all"]:
-            topic, whom, node_id = ALL_NODES, "every node", ""
-        elif options["node"] and _ID.fullmatch(options["node"]):
-            topic, whom, node_id = node_topic(options["node"]), options["node"], options["node"]
+            told = self._tell(ALL_NODES, "every node", reason)
+        elif node and _ID.fullmatch(node):
+            told = self._tell(node_topic(node), node, reason)
+        elif node:
+            told = _drain_node(running_node(node), reason)
         else:
-            node = _running_node(options["node"])
-            topic, whom, node_id = node_topic(node.pk), str(node), node.pk
-        _tell(topic)
-        self._note(whom, node_id, options["reason"])
-        return Answer({"told": whom}, [f"told {whom} to drain"])
+            raise Misused(f"name a node or --all. Running: {names_of(list(running_nodes()))}")
+        return Answer({"told": told}, [f"told {told} to drain"])
 
-    def _note(self, whom: str, node_id: str, reason: str) -> None:
-        said = f"Told to drain: {reason or 'no reason given'}"
-        if not note_deed_if_possible(
-            a_shell(), Node, said, about=whom, object_id=node_id, details=Details(reason=reason)
-        ):
+    def _tell(self, topic: str, whom: str, reason: str) -> str:
+        """By the message alone, which needs no database; noted where there is one."""
+        try:
+            send_to_topic_sync(topic, {"type": DRAIN})
+        except LayerAway as error:
+            raise CommandError(f"not told: {error}") from error
+        node_id = "" if topic == ALL_NODES else whom
+        said, details = f"Told to drain: {reason or NO_REASON}", Details(reason=reason)
+        if not note_deed_if_possible(a_shell(), Node, said, about=whom, object_id=node_id, details=details):
             self.remark("not in the audit: the database is away")
+        return whom
 
 
-def _tell(topic: str) -> None:
-    try:
-        send_to_topic_sync(topic, {"type": DRAIN})
-    except LayerAway as error:
-        raise CommandError(f"not told: {error}") from error
+def _drain_node(node: Node, reason: str) -> str:
+    """By its row, too, which it reads as it beats. Raises CommandError: it was told before."""
+    if not drain_node(node, reason=reason or NO_REASON, by=a_shell()):
+        raise CommandError(f"{node} was told before, or does not run any more")
+    return str(node)
 
 
-def _running_node(name: str | None) -> Node:
-    """The node that the admin shows as `name`."""
-    try:
-        nodes = list(running_nodes())
-    except Error as error:
-        raise CommandError(
-            f"{away(error)}, where names are looked up; give the node's id, or --all"
-        ) from error
-    running = ", ".join(map(str, nodes)) or "none"
-    if not name:
-        raise Misused(f"name a node or --all. Running: {running}")
-    for node in nodes:
-        if str(node) == name:
-            return node
-    raise CommandError(f"no such node runs. Running: {running}")
+def _drain_member(url: str, *, reason: str, pool: str | None, move_seconds: int | None) -> Answer:
+    if not reason:
+        raise Misused("--reason is empty: say why")
+    found = member_of(url, pool=pool)
+    told = set_member(found, draining=True, reason=reason, move_seconds=move_seconds)
+    links, others = counted(found.member.links, "link"), counted(found.others, "other")
+    take = "takes" if found.others == 1 else "take"
+    return Answer(
+        told, [plain(f"draining {found}: it has {links}; {others} of its pool {take} new ones", 400)]
+    )

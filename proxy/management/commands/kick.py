@@ -7,29 +7,26 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from proxy.cluster.kicks import KickNotSent, kick
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.choosing import add_filters, chosen, given
+from proxy.management.staff_command import Answer, Deed, Misused
 
 
-class Command(StaffCommand):
-    help = "Ends a user's links, one link, or all, with close code 4001. Prints how many links ended."
+class Command(Deed):
+    help = "Ends links with close code 4001: a user's, one, those that filters find, or all. Prints how many."
+    needs_reason = False  # but with filters
+    reason_help = "what the client is told, at most 123 bytes, and the audit; filters need one"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        whom = parser.add_mutually_exclusive_group(required=True)
-        whom.add_argument("--user", metavar="ID", help="every link of this user id")
-        whom.add_argument("--connection", metavar="ID", help="this one link")
-        whom.add_argument("--all", action="store_true", help="every link of every node")
-        parser.add_argument("--reason", default="", help="what the client is told, at most 123 bytes")
+        parser.add_argument("--connection", metavar="ID", help="this one link")
+        add_filters(parser)
+        parser.add_argument("--all", action="store_true", help="every link of every node")
+        parser.add_argument("--yes", action="store_true", help="do not ask, where filters find whom to kick")
 
-    def answer(self, **options: Any) -> Answer:
+    def answer(self, *, reason: str, **options: Any) -> Answer:
         """Exit code 0 unless no link ended and every node has said so, or nobody could be told."""
         try:
-            kicked = kick(
-                user_ids=[options["user"]] if options["user"] is not None else [],
-                connection_ids=[options["connection"]] if options["connection"] is not None else [],
-                everyone=options["all"],
-                reason=options["reason"],
-            )
+            kicked = kick(**self._whom(reason, options), reason=reason)
         except ValueError as error:
             raise Misused(str(error)) from error
         except KickNotSent as error:
@@ -37,3 +34,20 @@ class Command(StaffCommand):
         if kicked.ended == 0 and not kicked.silent:
             raise CommandError("no node has such a link")
         return Answer({"ended": kicked.ended, "silent": kicked.silent}, [str(kicked)])
+
+    def _whom(self, reason: str, options: dict[str, Any]) -> dict[str, Any]:
+        """For `kick`. A user, a link and everyone need no database, and are not asked for."""
+        filters, link = given(options), options["connection"]
+        if (link is not None) + options["all"] + bool(filters) != 1:
+            raise Misused("name one link (--connection), whom filters find (--user, --route …), or --all")
+        if link is not None:
+            return {"connection_ids": [link]}
+        if options["all"]:
+            return {"everyone": True}
+        if filters.keys() == {"user"}:
+            return {"user_ids": [filters["user"]]}
+        if not reason:
+            raise Misused("--reason is empty: say why")
+        found = chosen(filters)
+        self.confirm(f"This ends {found}.", yes=options["yes"])
+        return {"connection_ids": found.connection_ids, "found_by": found.found_by}

@@ -13,6 +13,8 @@ from django.core.management.base import BaseCommand
 import proxy.management.commands
 from proxy.management.staff_command import StaffCommand
 from proxy.management.tests.playing import keys_of, play
+from proxy.models import Block, PoolMember
+from proxy.tables.deeds import note_deed
 from proxy.tests.rows import add_connection, add_node, add_refusal
 
 # The server: what it prints is its log, which LOG_FORMAT makes JSON.
@@ -67,6 +69,11 @@ def test_no_section_is_of_a_command_that_is_not_there() -> None:
         ["connections"],
         ["refusals"],
         ["blocks"],
+        ["audit"],
+        ["block", "--user", "7", "--for-good", "--reason", "x"],
+        ["unblock", "1", "--reason", "x"],
+        ["drain", "ws://a:1/ws", "--reason", "x"],
+        ["undrain", "ws://a:1/ws", "--reason", "x"],
         ["issue_token", "42"],
         ["issue_api_key", "game", "--kick"],
         ["revoke", "--user", "42"],
@@ -78,7 +85,11 @@ def test_every_name_in_a_document_is_told(words: list[str]) -> None:
     add_node()
     add_connection("a", user_id="42")
     add_refusal("r1", user_id="42")
+    Block.objects.create(pk=1, user_id="42")
+    PoolMember.objects.create(pool="studio", url="ws://a:1/ws")
+    note_deed("key game", Block, "Blocked 42", about="42")
     found = play(*words, "--json")
+    assert found.told, found.err
     assert [key for key in sorted(keys_of(found.told)) if f"`{key}`" not in section(words[0])] == []
 
 

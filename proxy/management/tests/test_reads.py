@@ -187,8 +187,8 @@ def test_blocks_that_hold_are_listed_and_those_that_are_over_where_asked_for() -
     Block.objects.create(user_id="7", until=now - timedelta(hours=1))
 
     wide, one = play("blocks", "--json").told
-    assert (wide["network"], wide["holds"], wide["created_by"]) == ("10.0.0.0/8", True, None)
-    assert (one["user_id"], one["until"], one["reason"], one["created_by"]) == ("42", None, "spam", "ada")
+    assert (wide["network"], wide["holds"], wide["by"]) == ("10.0.0.0/8", True, None)
+    assert (one["user_id"], one["until"], one["reason"], one["by"]) == ("42", None, "spam", "ada")
     over = play("blocks", "--all", "--json").told[0]
     assert (over["user_id"], over["holds"]) == ("7", False)
     assert "over since" in play("blocks", "--all").out

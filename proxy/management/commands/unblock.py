@@ -1,0 +1,32 @@
+"""`manage.py unblock`: lift a block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from proxy.core.text_tables import plain
+from proxy.management.blocking import lift
+from proxy.management.staff_command import Answer, Deed
+from proxy.management.told import told_block
+from proxy.models import Block
+
+_LARGEST_ID = (1 << 63) - 1
+
+
+class Command(Deed):
+    help = "Lifts a block: who was kept out may come in again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("id", type=int, help="its id, as `blocks` shows it")
+
+    def answer(self, *, id: int, reason: str, **options: Any) -> Answer:
+        rows = Block.objects.select_related("created_by")
+        block = rows.filter(pk=id).first() if 0 < id <= _LARGEST_ID else None
+        if block is None:
+            raise CommandError("there is no such block")
+        told = told_block(block)
+        lift(block, reason=reason)
+        return Answer(told, [plain(f"lifted block {id} of {block}", 400)])
