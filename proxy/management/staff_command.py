@@ -7,6 +7,7 @@ since the arguments are wrong or nobody confirmed.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 
+from proxy.core.text_tables import plain
 from proxy.tables.executor import away, bound_waits
 
 FAILED, NOT_TRIED = 1, 2
@@ -27,7 +29,7 @@ _YES = {"y", "yes"}
 class Answer:
     """What a command has to say: `told` to programs, an object or an array; `lines` to people.
 
-    What clients chose must come to `lines` by `core.text_tables`.
+    What of them does not print is written out by the base, wherever it came from.
     """
 
     told: Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -59,13 +61,15 @@ class StaffCommand(BaseCommand):
             answer = self.answer(**options)
         except Error as error:
             raise CommandError(away(error)) from error
-        if options["json"]:
-            self.stdout.write(as_json(answer.told))
-        else:
-            for line in answer.lines:
+        except CommandError as error:
+            raise CommandError(_shown(str(error)), returncode=error.returncode) from error
+        try:
+            for line in [as_json(answer.told)] if options["json"] else map(_shown, answer.lines):
                 self.stdout.write(line)
-        if answer.exit_code:
             self.stdout.flush()
+        except BrokenPipeError:  # whoever read it has had enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if answer.exit_code:
             sys.exit(answer.exit_code)
 
     def answer(self, *args: Any, **options: Any) -> Answer:
@@ -79,7 +83,7 @@ class StaffCommand(BaseCommand):
 
     def remark(self, said: str) -> None:
         """Something that belongs to no document: to stderr."""
-        self.stderr.write(said, self.style.NOTICE)
+        self.stderr.write(_shown(said), self.style.NOTICE)
 
     def confirm(self, said: str, *, yes: bool, word: str = "") -> None:
         """Ask on the terminal, unless `yes`; a `word` has to be typed. Raises Misused for another answer."""
@@ -89,7 +93,7 @@ class StaffCommand(BaseCommand):
         if not sys.stdin.isatty():
             raise Misused(f"{said} Nobody was asked, since stdin is no terminal: say {flag}")
         ask = f"To go on, type “{word}”: " if word else "Go on? [y/N] "
-        self.stderr.write(f"{said} {ask}", str, ending="")
+        self.stderr.write(_shown(f"{said} {ask}"), str, ending="")
         self.stderr.flush()
         typed = sys.stdin.readline().strip().lower()
         if typed not in ({word} if word else _YES):
@@ -114,6 +118,11 @@ class Deed(StaffCommand):
         if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
             raise Misused(f"--reason is printable text of at most {MAX_REASON_CHARS} characters")
         super().handle(*args, **{**options, "reason": reason})
+
+
+def _shown(line: str) -> str:
+    """A line of any length as a terminal may have it, whatever was put into it."""
+    return line if line.isprintable() else plain(line, len(line) * 10)
 
 
 def as_json(told: Any) -> str:

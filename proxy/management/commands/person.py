@@ -41,28 +41,25 @@ class Command(StaffCommand):
         found = find(term, sees_refusals=True) if term.strip() and "\0" not in term else Result()
         if not (found.people or found.rows):
             raise CommandError(f"nothing is known of {plain(who)}")
-        told = {"term": who, "is_cut": found.is_cut, "place": found.place}
-        told |= {
-            "people": [
-                {
-                    "user_id": each.user_id,
-                    "email": each.email,
-                    "connections": each.connections,
-                    "refusals": each.refusals,
-                }
-                for each in found.people
-            ],
-            "records": [{"kind": each._meta.model_name, **told_row(each)} for each in found.rows],
-        }
+        told = _told_of_search(who, found)
         if len(found.people) != 1 or found.rows or found.is_cut:
             return Answer(told | {"person": None}, _found_lines(told))
-        (person,) = found.people
-        story = story_of(person.user_id, Sight(), below=before)
+        user_id = found.people[0].user_id
+        story = story_of(user_id, Sight(), below=before)
         address = (story.newest.client_address or "") if story.newest else ""
-        blocks, _ = blocks_of(person.user_id, address)
-        told_blocks = [told_block(each) for each in blocks]
-        told["person"] = _told(person.user_id, story, told_blocks)
-        return Answer(told, _story_lines(person.user_id, story, told_blocks))
+        blocks = [told_block(each) for each in blocks_of(user_id, address)[0]]
+        return Answer(told | {"person": _told(user_id, story, blocks)}, _story_lines(user_id, story, blocks))
+
+
+def _told_of_search(term: str, found: Result) -> dict[str, Any]:
+    names = ("user_id", "email", "connections", "refusals")
+    return {
+        "term": term,
+        "is_cut": found.is_cut,
+        "place": found.place,
+        "people": [{name: getattr(each, name) for name in names} for each in found.people],
+        "records": [{"kind": each._meta.model_name, **told_row(each)} for each in found.rows],
+    }
 
 
 def _place(text: str) -> Place:

@@ -47,14 +47,18 @@ class Command(StaffCommand):
             raise Misused(str(error)) from error
         except LayerAway as error:
             raise CommandError(f"not published: {error}") from error
-        said = f"Published a {decoded['type']} to {counted(delivered.links, 'connection')} on {topic}"
-        if not note_deed_if_possible(
-            a_shell(), Connection, said, about=topic, details=Details(count=delivered.links)
-        ):
-            self.remark("not in the audit: the database is away")
+        self._note(topic, decoded["type"], delivered.links)
         words = _told(delivered, is_kept=history_of(topic) is not None)
         told = {name: getattr(delivered, name) for name in ("nodes", "links", "silent")}
         return Answer({"topic": topic} | told, [f"published to {topic}: {words}"])
+
+    def _note(self, topic: str, kind: str, links: int) -> None:
+        said, details = (
+            f"Published a {kind} to {counted(links, 'connection')} on {topic}",
+            Details(count=links),
+        )
+        if not note_deed_if_possible(a_shell(), Connection, said, about=topic, details=details):
+            self.remark("not in the audit: the database is away")
 
 
 def _told(delivered: Delivered, *, is_kept: bool) -> str:

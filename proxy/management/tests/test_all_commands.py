@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.management import load_command_class
+from django.core.management import CommandError, call_command, load_command_class
 from django.core.management.base import BaseCommand
 
 import proxy.management.commands
-from proxy.management.staff_command import StaffCommand
+from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.management.tests.playing import keys_of, play
 from proxy.models import Block, PoolMember
 from proxy.tables.deeds import note_deed
@@ -99,3 +104,36 @@ def test_every_name_in_the_document_of_a_person_is_told_there_or_where_its_rows_
     told = keys_of(play("person", "42", "--json").told)
     known = section("person") + section("connections") + section("blocks")
     assert [key for key in sorted(told) if f"`{key}`" not in known] == []
+
+
+def test_whatever_gets_into_a_line_a_failure_or_a_remark_reaches_no_terminal_as_it_was() -> None:
+    class Command(StaffCommand):
+        def answer(self, **options: Any) -> Answer:
+            self.remark("\x1b[2J")
+            if options["json"]:
+                raise Misused("\x1b[3J")
+            return Answer({}, ["\x1b[4J", "a" * 5_000])
+
+    out, err = StringIO(), StringIO()
+    call_command(Command(stdout=out, stderr=err, no_color=True))
+    assert out.getvalue() == f"⟨U+001B⟩[4J\n{'a' * 5_000}\n"
+    assert err.getvalue() == "⟨U+001B⟩[2J\n"
+    with pytest.raises(CommandError, match=r"^⟨U\+001B⟩\[3J$") as failed:
+        call_command(Command(stderr=err), json=True)
+    assert failed.value.returncode == 2
+
+
+def test_a_reader_that_has_had_enough_is_no_failure(tmp_path: Path) -> None:
+    env = {**os.environ, "SECRET_KEY": "s" * 64, "DATABASE_URL": f"sqlite:///{tmp_path / 'x.sqlite3'}"}
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "manage.py", "issue_token", "42"]
+    with os.fdopen(write_end, "w") as closed:
+        ended = subprocess.run(
+            command, cwd=settings.BASE_DIR, env=env, stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert (ended.returncode, b"Traceback" in ended.stderr, b"BrokenPipe" in ended.stderr) == (
+        0,
+        False,
+        False,
+    )
