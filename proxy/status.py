@@ -45,9 +45,10 @@ class Status:
     pools: list[PoolView]
 
 
-def status() -> Status:
-    """Five queries, whatever there is."""
-    seen, nodes, pools, refused = look(), node_views(), pool_views(), lately(minutes=MINUTES)
+def status(seen: Seen | None = None) -> Status:
+    """Five queries, whatever there is. `seen` by the node of this process, unless it is given."""
+    seen = look() if seen is None else seen
+    nodes, pools, refused = node_views(), pool_views(), lately(minutes=MINUTES)
     return Status(
         verdict=verdict(facts_of(nodes, pools, refused["by_cause"], minutes=MINUTES, seen=seen)),
         second=seen.second,
@@ -87,7 +88,7 @@ def facts_of(
         running=[node.name for node in nodes if not node.is_gone],
         draining=[node.name for node in nodes if node.state == "draining"],
         gone={node.name: clock(node.heartbeat_at) for node in nodes if node.is_gone},
-        pools=[_pool(pool) for pool in pools],
+        pools=[pool_facts(pool) for pool in pools],
         stores_away=["Redis"] if seen.redis_is_away else [],
         loop_lag_seconds=seen.second.loop_lag_seconds if seen.second else 0.0,
         refusals=refusals,
@@ -95,7 +96,8 @@ def facts_of(
     )
 
 
-def _pool(pool: PoolView) -> PoolFacts:
+def pool_facts(pool: PoolView) -> PoolFacts:
+    """Of those that take new links, or would."""
     takers = [member for member in pool.members if not (member.removed or member.draining)]
     down = [member for member in takers if member.is_down]
     return PoolFacts(

@@ -13,9 +13,7 @@ from django.utils.html import format_html, format_html_join
 
 from proxy.admin.pages import foreign, moment
 from proxy.models import Block
-from proxy.tables.blocking import MOST_BLOCKS, blocks_of
-
-WORD = "everyone"
+from proxy.tables.blocking import MOST_BLOCKS, WORD, blocks_of
 
 
 def since(block: Block) -> str:

@@ -13,10 +13,10 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from proxy.admin.live_figures import in_words
 from proxy.admin.live_rows import Range, just_left, on_now, turned_away
 from proxy.admin.live_shared import Shared
 from proxy.core.causes import REFUSED, WORDS
+from proxy.core.figures import in_words
 from proxy.core.verdict import Level, Verdict
 from proxy.status import MINUTES, status
 from proxy.tables.marks import marks_since

@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from proxy.admin.blocking import WORD
 from proxy.admin.leading_back import LeadsBack
 from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
 from proxy.cluster.revocations import log_revoked
 from proxy.models import Revocation
+from proxy.tables.blocking import WORD
 
 
 class RevocationForm(forms.ModelForm):  # type: ignore[type-arg]

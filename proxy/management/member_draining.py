@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from proxy.admin.pools_overview import MemberView, PoolView, pool_views, set_draining
 from proxy.core.human import counted
 from proxy.management.staff_command import Misused
 from proxy.models import PoolMember
 from proxy.tables.deeds import Details, a_shell, note_deed
+from proxy.tables.pools_overview import MemberView, PoolView, pool_views, set_draining
 
 
 class Found(NamedTuple):

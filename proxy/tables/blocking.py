@@ -27,6 +27,8 @@ PLACE_BITS = {4: 24, 6: 48}
 WORLD_BITS = {4: 8, 6: 16}
 # Ending so many links is asked for, whatever the block names.
 MANY_LINKS = 50
+# What has to be typed for a block of a large part of the world.
+WORD = "everyone"
 # Of these, blocks of networks are tried one by one.
 MOST_BLOCKS = 2_000
 

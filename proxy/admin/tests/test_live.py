@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from proxy.admin.live import ASKED_AGAIN
-from proxy.admin.live_figures import in_words
 from proxy.admin.live_shared import KEPT_SECONDS, Shared
+from proxy.core.figures import in_words
 from proxy.core.samples import TIME_BOUNDS, Sample
 from proxy.models import Connection, MemberReport, PoolMember, Refusal
 from proxy.status import Seen, clock

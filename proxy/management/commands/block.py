@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from proxy.admin.blocking import WORD, Hit
 from proxy.core.human import counted
 from proxy.core.text_tables import plain
 from proxy.management.blocking import place
@@ -17,6 +16,7 @@ from proxy.management.staff_command import Answer, Deed, Misused
 from proxy.management.times import moment, span
 from proxy.management.told import told_block
 from proxy.models import Block
+from proxy.tables.blocking import WORD, Hit
 
 
 class Command(Deed):

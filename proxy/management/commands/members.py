@@ -9,10 +9,10 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from proxy import registry
-from proxy.admin.pools_overview import MemberView, PoolView, pool_views
 from proxy.core.human import duration
 from proxy.core.text_tables import table
 from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.tables.pools_overview import MemberView, PoolView, pool_views
 
 HEADINGS = ["POOL", "MEMBER", "STATE", "SINCE", "LINKS", "WEIGHT", "MOST", "DIAL", "FROM", "LAST ERROR"]
 

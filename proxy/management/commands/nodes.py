@@ -9,12 +9,12 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone
 
-from proxy.admin.live_facts import NodeView, node_views
 from proxy.cluster.last_second import last_second
 from proxy.cluster.questions import LayerAway
 from proxy.core.human import duration, milliseconds, rate, size
 from proxy.core.text_tables import table
 from proxy.management.staff_command import Answer, StaffCommand
+from proxy.tables.node_views import NodeView, node_views
 
 HEADINGS = ["NODE", "STATE", "LINKS", "MESSAGES", "LOOP LAG", "MEMORY", "UP", "HEARTBEAT", "ID"]
 

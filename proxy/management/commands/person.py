@@ -8,13 +8,13 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from proxy.admin.blocking import blocks_of
 from proxy.core.human import counted, duration
 from proxy.core.people import Entry, Place
 from proxy.core.text_tables import plain, table
 from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.management.told import told_block, told_row
 from proxy.models import Connection
+from proxy.tables.blocking import blocks_of
 from proxy.tables.finding_people import Result, find
 from proxy.tables.people import Sight, Story, story_of
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone
 
-from proxy.admin.live_facts import NodeView, clock, facts_of, node_views
-from proxy.admin.live_figures import Seen, in_words
-from proxy.admin.live_rows import Totals, totals
-from proxy.admin.pools_overview import pool_views
-from proxy.admin.refusals import lately
 from proxy.cluster.last_second import last_second
 from proxy.cluster.questions import LayerAway
+from proxy.core.figures import in_words
 from proxy.core.human import counted
 from proxy.core.samples import Sample
 from proxy.core.seconds import Second
-from proxy.core.text_tables import facts as as_facts
-from proxy.core.text_tables import plain
-from proxy.core.verdict import Facts, Level, Verdict, verdict
+from proxy.core.text_tables import facts, plain
+from proxy.core.verdict import Level
 from proxy.management.staff_command import FAILED, Answer, StaffCommand
+from proxy.status import MINUTES, Seen, Status, clock, pool_facts, status
 from proxy.tables import minutes
+from proxy.tables.counting import Totals
 
-MINUTES = 5
 # A minute is written some seconds after its end; one that is older says nothing of now.
 _MINUTES_LATE = timedelta(minutes=3)
 _MOST_COLUMNS = 400
@@ -36,24 +32,10 @@ class Command(StaffCommand):
     help = "Says how the gateway is: a verdict, figures, nodes, pools. Exit code 1 if it is bad."
 
     def answer(self, **options: Any) -> Answer:
-        looked = _look()
-        bad = looked.verdict.level is Level.BAD
-        return Answer(_told(looked), _lines(looked), FAILED if bad else 0)
-
-
-class _Looked(NamedTuple):
-    verdict: Verdict
-    facts: Facts
-    nodes: list[NodeView]
-    totals: Totals
-    figures: Sample | None
-
-
-def _look() -> _Looked:
-    nodes, refused = node_views(), lately(minutes=MINUTES)
-    seen = _seen()
-    facts = facts_of(nodes, pool_views(), refused["by_cause"], minutes=MINUTES, seen=seen)
-    return _Looked(verdict(facts), facts, nodes, totals(), seen.second)
+        seen = _seen()
+        now = status(seen)
+        told = _told(now, redis_is_away=seen.redis_is_away)
+        return Answer(told, _lines(now), FAILED if now.verdict.level is Level.BAD else 0)
 
 
 def _seen() -> Seen:
@@ -72,25 +54,28 @@ def _last_minute() -> Sample | None:
     return written[-1] if written else None
 
 
-def _told(looked: _Looked) -> dict[str, Any]:
-    facts, figures = looked.facts, looked.figures
+def _told(now: Status, *, redis_is_away: bool) -> dict[str, Any]:
     return {
         "at": timezone.now(),
-        "level": looked.verdict.level.word,
-        "verdict": str(looked.verdict),
-        "sentences": looked.verdict.sentences,
-        "links": looked.totals.links,
-        "users": looked.totals.users,
-        "is_bounded": looked.totals.is_bounded,
-        "nodes": {state: sum(node.state == state for node in looked.nodes) for state in _STATES},
+        "level": now.verdict.level.word,
+        "verdict": str(now.verdict),
+        "sentences": now.verdict.sentences,
+        "links": now.totals.links,
+        "users": now.totals.users,
+        "is_bounded": now.totals.is_bounded,
+        "nodes": _by_state(now),
         "pools": [
             {"name": pool.name, "members": pool.members, "down": pool.down, "full": pool.full}
-            for pool in facts.pools
+            for pool in map(pool_facts, now.pools)
         ],
-        "refusals": {"minutes": facts.minutes, "by_cause": dict(facts.refusals)},
-        "redis_is_away": bool(facts.stores_away),
-        "figures": None if figures is None else _told_figures(figures),
+        "refusals": {"minutes": MINUTES, "by_cause": now.refused["by_cause"]},
+        "redis_is_away": redis_is_away,
+        "figures": None if now.second is None else _told_figures(now.second),
     }
+
+
+def _by_state(now: Status) -> dict[str, int]:
+    return {state: sum(node.state == state for node in now.nodes) for state in _STATES}
 
 
 _STATES = ("running", "draining", "gone")
@@ -103,12 +88,12 @@ def _told_figures(figures: Sample) -> dict[str, Any]:
     return told | {"at": datetime.fromtimestamp(figures.at, UTC)}
 
 
-def _lines(looked: _Looked) -> Iterator[str]:
+def _lines(now: Status) -> Iterator[str]:
     """The worst first."""
-    for sentence in looked.verdict.sentences:
+    for sentence in now.verdict.sentences:
         yield plain(sentence, _MOST_COLUMNS)
     yield ""
-    yield from as_facts([("links", _links(looked.totals)), *_figures(looked.figures), *_nodes(looked)])
+    yield from facts([("links", _links(now.totals)), *_figures(now.second), *_nodes(now)])
 
 
 def _links(found: Totals) -> str:
@@ -125,10 +110,10 @@ def _figures(figures: Sample | None) -> Iterator[tuple[str, str]]:
     yield "as of", f"{at}, {counted(figures.seconds, 'second')}"
 
 
-def _nodes(looked: _Looked) -> Iterator[tuple[str, str]]:
-    by_state = _told(looked)["nodes"]
-    yield "nodes", ", ".join(f"{number} {state}" for state, number in by_state.items() if number) or "none"
-    for pool in looked.facts.pools:
+def _nodes(now: Status) -> Iterator[tuple[str, str]]:
+    states = [f"{number} {state}" for state, number in _by_state(now).items() if number]
+    yield "nodes", ", ".join(states) or "none"
+    for pool in map(pool_facts, now.pools):
         out = [f"{number} {word}" for number, word in ((pool.down, "down"), (pool.full, "full")) if number]
         if pool.members:
             yield f"pool {pool.name}", ", ".join([counted(pool.members, "member"), *out])

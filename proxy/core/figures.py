@@ -1,4 +1,4 @@
-"""The figures of the Live page in words."""
+"""What nodes did in a second, in words: as the page Live and `manage.py status` say it."""
 
 from __future__ import annotations
 
