@@ -1,4 +1,4 @@
-"""`manage.py nodes`: the gateway's processes, with their links, and what each did in the last second."""
+"""`manage.py nodes`: the gateway's processes, with their links, and what each did in the last seconds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone
 
-from proxy.cluster.last_second import last_second
+from proxy.cluster.lately import lately
 from proxy.cluster.questions import LayerAway
 from proxy.core.human import duration, milliseconds, rate, size
+from proxy.core.samples import Sample
 from proxy.core.text_tables import table
 from proxy.management.staff_command import Answer, StaffCommand
 from proxy.tables.node_views import NodeView, node_views
@@ -23,25 +24,26 @@ class Command(StaffCommand):
     help = "Lists the nodes that run, and those that were lost in the last quarter of an hour."
 
     def answer(self, **options: Any) -> Answer:
-        views, seconds = node_views(), self._last_second()
-        told = [_told(view, seconds.get(view.id, {})) for view in views]
+        views, samples = node_views(), self._samples()
+        told = [_told(view, samples.get(view.id)) for view in views]
         rows = [_row(each) for each in told]
         return Answer(told, table(HEADINGS, rows) if rows else ["no node runs"])
 
-    def _last_second(self) -> dict[str, Mapping[str, Any]]:
-        """What each node did, by its id; nothing where that cannot be had."""
+    def _samples(self) -> dict[str, Sample]:
+        """What each node did lately, by its id; nothing where that cannot be had."""
         if not settings.REDIS_URL:
             return {}
         try:
-            second = async_to_sync(last_second)(settings.REDIS_URL)
+            seconds = async_to_sync(lately)(settings.REDIS_URL)
         except LayerAway as error:
             self.remark(f"what nodes do is not known: {error}")
             return {}
-        return {node["id"]: node for node in second.told()["nodes"]} if second else {}
+        return {node.node_id: node.sample for node in seconds.nodes} if seconds else {}
 
 
-def _told(view: NodeView, second: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not known of its last second is null."""
+def _told(view: NodeView, sample: Sample | None) -> dict[str, Any]:
+    """What is not known of its last seconds is null."""
+    messages = None if sample is None else (sample.messages_in + sample.messages_out) / sample.seconds
     return {
         "id": view.id,
         "name": view.name,
@@ -49,7 +51,9 @@ def _told(view: NodeView, second: Mapping[str, Any]) -> dict[str, Any]:
         "links": view.links,
         "started_at": view.started_at,
         "heartbeat_at": view.heartbeat_at,
-        **{name: second.get(name) for name in ("messages", "loop_lag_seconds", "resident_bytes")},
+        "messages_a_second": messages,
+        "loop_lag_seconds": None if sample is None else sample.loop_lag_seconds,
+        "resident_bytes": None if sample is None else sample.resident_bytes,
     }
 
 
@@ -63,7 +67,7 @@ def _row(told: Mapping[str, Any]) -> list[str]:
         told["name"],
         told["state"],
         str(told["links"]),
-        shown("messages", rate),
+        shown("messages_a_second", rate),
         shown("loop_lag_seconds", milliseconds),
         shown("resident_bytes", size),
         duration((now - told["started_at"]).total_seconds()),

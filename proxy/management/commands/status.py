@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone
 
-from proxy.cluster.last_second import last_second
+from proxy.cluster.lately import lately
 from proxy.cluster.questions import LayerAway
 from proxy.core.figures import in_words
 from proxy.core.human import counted
@@ -39,14 +39,14 @@ class Command(StaffCommand):
 
 
 def _seen() -> Seen:
-    """The last second that nodes have told Redis of, or the last minute that one of them has written down."""
-    second, is_away = None, False
+    """The last seconds that nodes have told Redis of, or the last minute that one has written down."""
+    seconds, is_away = None, False
     if settings.REDIS_URL:
         try:
-            second = async_to_sync(last_second)(settings.REDIS_URL)
+            seconds = async_to_sync(lately)(settings.REDIS_URL)
         except LayerAway:
             is_away = True
-    return Seen(second.total if second else _last_minute(), is_away)
+    return Seen(seconds.total if seconds else _last_minute(), is_away)
 
 
 def _last_minute() -> Sample | None:

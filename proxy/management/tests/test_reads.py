@@ -57,23 +57,26 @@ def test_what_is_bad_is_said_first_and_ends_with_1_the_document_still_there() ->
     assert "figures  no node has told any lately" in play("status").out.splitlines()
 
 
-def test_figures_are_the_last_second_that_nodes_told_redis(
+def test_figures_are_the_last_seconds_that_nodes_told_redis(
     settings: Settings, own_valkey: ValkeyServer
 ) -> None:
     settings.REDIS_URL = own_valkey.url
     add_node("n1")
-    at = int(time.time()) - 1
+    now = int(time.time())
     with closing(Redis.from_url(own_valkey.url)) as redis:
-        for node, messages in (("n1", 5), ("n2", 7)):
-            sample = Sample(at=at, links={"game": 2}, messages_in=messages, resident_bytes=1 << 20)
-            words = ("node", node, "name", "box:7", "state", "running", "sample", sample.encoded())
-            redis.execute_command("XADD", STREAM, "*", *words)  # type: ignore[no-untyped-call]
+        for at, messages in ((now - 60, 1_000), (now - 3, 20), (now - 2, 0)):
+            for node in ("n1", "n2"):
+                sample = Sample(at=at, links={"game": 2}, messages_in=messages, resident_bytes=1 << 20)
+                words = ("node", node, "name", "box:7", "state", "running", "sample", sample.encoded())
+                position = f"{(at + 1) * 1000}-*"
+                redis.execute_command("XADD", STREAM, position, *words)  # type: ignore[no-untyped-call]
 
     told = play("status", "--json").told
-    assert (told["figures"]["messages_in"], told["figures"]["seconds"]) == (12, 1)
+    assert (told["figures"]["messages_in"], told["figures"]["seconds"]) == (40, 2)
+    assert "messages  20/s in, 0/s out" in play("status").out.splitlines()
     (node,) = play("nodes", "--json").told
-    assert (node["id"], node["messages"], node["resident_bytes"]) == ("n1", 5, 1 << 20)
-    assert play("nodes").out.splitlines()[1].split()[:4] == ["box:7", "running", "0", "5.0/s"]
+    assert (node["id"], node["messages_a_second"], node["resident_bytes"]) == ("n1", 10, 1 << 20)
+    assert play("nodes").out.splitlines()[1].split()[:4] == ["box:7", "running", "0", "10/s"]
 
 
 def test_a_redis_that_is_away_is_part_of_the_verdict_and_no_failure_of_the_list(settings: Settings) -> None:
@@ -83,7 +86,7 @@ def test_a_redis_that_is_away_is_part_of_the_verdict_and_no_failure_of_the_list(
     assert (found.code, found.told["redis_is_away"]) == (1, True)
     assert "Redis is away" in found.told["verdict"]
     listed = play("nodes", "--json")
-    assert (listed.code, listed.told[0]["messages"]) == (0, None)
+    assert (listed.code, listed.told[0]["messages_a_second"]) == (0, None)
     assert listed.err.startswith("what nodes do is not known: ")
 
 
