@@ -5,18 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from proxy.core.human import counted
 from proxy.core.text_tables import plain
-from proxy.management.blocking import place
 from proxy.management.staff_command import Answer, Deed, Misused
 from proxy.management.times import moment, span
 from proxy.management.told import told_block
-from proxy.models import Block
-from proxy.tables.blocking import WORD, Hit
+from proxy.tables.blocking import WORD, Hit, as_block, place
+from proxy.tables.deeds import a_shell
 
 
 class Command(Deed):
@@ -41,11 +39,10 @@ class Command(Deed):
 
     def answer(self, *, user: str, network: str, reason: str, **options: Any) -> Answer:
         until = _until(options["span"], options["until"])
-        block = Block(user_id=user, network=network, until=until, reason=reason)
         try:
-            block.full_clean()
-        except ValidationError as error:
-            raise Misused(" ".join(error.messages)) from None
+            block = as_block(user_id=user, network=network, until=until, reason=reason)
+        except ValueError as error:
+            raise Misused(str(error)) from None
         hit = Hit.of(block)
         more = "+" if hit.is_bounded else ""
         ends = f"{counted(hit.links, 'live link')}{more} of {counted(hit.users, 'user')}{more}"
@@ -54,18 +51,14 @@ class Command(Deed):
             self.confirm(question, yes=options["word"] == WORD, word=WORD)
         elif hit.is_to_be_asked:
             self.confirm(question, yes=options["yes"])
-        place(block, links=hit.links)
+        place(block, hit=hit, by=a_shell())
         told = told_block(block) | {"links": hit.links, "users": hit.users, "is_bounded": hit.is_bounded}
         return Answer(told, [plain(f"block {block.pk} keeps out {block}, and ends {ends}", 400)])
 
 
 def _until(lasts: timedelta | None, until: datetime | None) -> datetime | None:
-    """None: for good. Raises Misused for a time that is over."""
-    if lasts is not None:
-        try:
-            return timezone.now() + lasts
-        except OverflowError:
-            raise Misused("--for is longer than any calendar; say --for-good") from None
-    if until is not None and until <= timezone.now():
-        raise Misused("--until is over")
-    return until
+    """None: for good. Raises Misused for more than there is time."""
+    try:
+        return until if lasts is None else timezone.now() + lasts
+    except OverflowError:
+        raise Misused("--for is longer than any calendar; say --for-good") from None

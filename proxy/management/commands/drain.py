@@ -11,16 +11,14 @@ from proxy.cluster.kicks import reaches_other_processes
 from proxy.cluster.node_draining import drain_node
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.signals import ALL_NODES, DRAIN, send_to_topic_sync
-from proxy.core.human import counted
-from proxy.core.text_tables import plain
 from proxy.core.topics import node_topic
-from proxy.management.member_draining import member_of, set_member
+from proxy.management.member_draining import do_to_member
 from proxy.management.naming import names_of, running_node
 from proxy.management.staff_command import Answer, Deed, Misused
-from proxy.management.times import count
 from proxy.models import Node
 from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
 from proxy.tables.heart import running_nodes
+from proxy.tables.member_draining import MOVE_SECONDS, Drain
 
 # What a node is called in the record; never mistaken for HOST:PID.
 _ID = re.compile("[0-9a-f]{32}")
@@ -44,15 +42,17 @@ class Command(Deed):
         parser.add_argument("--pool", help="the pool of the member, where several have it")
         parser.add_argument(
             "--move",
-            type=count,
-            metavar="SECONDS",
-            help="of a member: also end the links that it has, spread over so long",
+            action="store_true",
+            help=f"of a member: also end the links that it has, spread over {MOVE_SECONDS} seconds",
         )
 
     def answer(self, *, node: str | None, reason: str, **options: Any) -> Answer:
         """Exit code 0 when at least one node was told."""
         if node and "://" in node:
-            return _drain_member(node, reason=reason, pool=options["pool"], move_seconds=options["move"])
+            if not reason:
+                raise Misused("--reason is empty: say why")
+            how = Drain.MOVE if options["move"] else Drain.DRAIN
+            return do_to_member(how, node, pool=options["pool"], reason=reason)
         if options["pool"] or options["move"]:
             raise Misused("--pool and --move are of members: name one by its URL")
         if not reaches_other_processes():
@@ -87,15 +87,3 @@ def _drain_node(node: Node, reason: str) -> str:
     if not drain_node(node, reason=reason or NO_REASON, by=a_shell()):
         raise CommandError(f"{node} was told before, or does not run any more")
     return str(node)
-
-
-def _drain_member(url: str, *, reason: str, pool: str | None, move_seconds: int | None) -> Answer:
-    if not reason:
-        raise Misused("--reason is empty: say why")
-    found = member_of(url, pool=pool)
-    told = set_member(found, draining=True, reason=reason, move_seconds=move_seconds)
-    links, others = counted(found.member.links, "link"), counted(found.others, "other")
-    take = "takes" if found.others == 1 else "take"
-    return Answer(
-        told, [plain(f"draining {found}: it has {links}; {others} of its pool {take} new ones", 400)]
-    )

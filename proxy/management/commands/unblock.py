@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from proxy.core.text_tables import plain
-from proxy.management.blocking import lift
 from proxy.management.staff_command import Answer, Deed
 from proxy.management.told import told_block
-from proxy.models import Block
+from proxy.tables.blocking import lift
+from proxy.tables.deeds import a_shell
 
 _LARGEST_ID = (1 << 63) - 1
 
@@ -23,10 +23,7 @@ class Command(Deed):
         parser.add_argument("id", type=int, help="its id, as `blocks` shows it")
 
     def answer(self, *, id: int, reason: str, **options: Any) -> Answer:
-        rows = Block.objects.select_related("created_by")
-        block = rows.filter(pk=id).first() if 0 < id <= _LARGEST_ID else None
+        block = lift(id, reason=reason, by=a_shell()) if 0 < id <= _LARGEST_ID else None
         if block is None:
             raise CommandError("there is no such block")
-        told = told_block(block)
-        lift(block, reason=reason)
-        return Answer(told, [plain(f"lifted block {id} of {block}", 400)])
+        return Answer(told_block(block) | {"id": id}, [plain(f"lifted block {id} of {block}", 400)])

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from proxy.core.text_tables import plain
-from proxy.management.member_draining import member_of, set_member
+from proxy.management.member_draining import do_to_member
 from proxy.management.staff_command import Answer, Deed
+from proxy.tables.member_draining import Drain
 
 
 class Command(Deed):
@@ -20,6 +20,4 @@ class Command(Deed):
         parser.add_argument("--pool", help="its pool, where several have it")
 
     def answer(self, *, member: str, pool: str | None, reason: str, **options: Any) -> Answer:
-        found = member_of(member, pool=pool)
-        told = set_member(found, draining=False, reason=reason)
-        return Answer(told, [plain(f"brought back {found}", 300)])
+        return do_to_member(Drain.UNDRAIN, member, pool=pool, reason=reason)

@@ -186,7 +186,7 @@ def test_a_message_that_nobody_could_read_is_not_sent(
 def test_a_member_is_drained_and_brought_back_each_with_one_entry_of_the_audit() -> None:
     for url in ("ws://a:1/ws", "ws://b:1/ws"):
         PoolMember.objects.create(pool="studio", url=url)
-    drained = play("drain", "ws://a:1/ws", "--move", "30", "--reason", "a new kernel", "--json")
+    drained = play("drain", "ws://a:1/ws", "--move", "--reason", "a new kernel", "--json")
     assert drained.told == {
         "pool": "studio",
         "url": "ws://a:1/ws",
@@ -197,14 +197,14 @@ def test_a_member_is_drained_and_brought_back_each_with_one_entry_of_the_audit()
     row = PoolMember.objects.get(url="ws://a:1/ws")
     assert (row.draining, row.move_seconds) == (True, 30)
     back = play("undrain", "ws://a:1/ws", "--pool", "studio", "--reason", "done")
-    assert back.out == "brought back ws://a:1/ws (studio)\n"
+    assert back.out == "Brought back ws://a:1/ws. It has 0 links; of studio, 0 others take new ones.\n"
     row.refresh_from_db()
     assert (row.draining, row.move_seconds) == (False, None)
 
     newest, first = ProgramDeed.objects.all()
     assert (first.who, first.kind, first.object_id) == (a_shell(), "proxy.poolmember", str(row.pk))
-    assert first.said == "Draining, and moving its links over 30 seconds, with 0 links: a new kernel"
-    assert (newest.said, newest.reason) == ("Brought back, with 0 links: done", "done")
+    assert first.said == "Draining ws://a:1/ws: its links end over the next 30 seconds. a new kernel"
+    assert (newest.said, newest.reason) == ("Brought back ws://a:1/ws. done", "done")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_the_audit_tells_who_did_what_and_is_looked_through() -> None:
     assert play("audit", "--who", "ada").out == "nothing was done\n"
     limited = play("audit", "--limit", "1", "--json")
     assert (limited.told, "there are more" in limited.err) == ([back], True)
-    assert "Brought back, with 0 links: done" in play("audit").out
+    assert "Brought back ws://a:1/ws. done" in play("audit").out
 
 
 def test_a_block_is_placed_and_lifted_each_with_one_entry_and_a_line_of_the_users_story() -> None:
