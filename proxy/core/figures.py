@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.core.human import milliseconds, rate, size
 from proxy.core.samples import Counts, Sample, taken_seconds
 
 UNKNOWN = "-"
+_SUMS = ("opens", "closes", "refusals")
+_COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 _NAMES = ("opens", "closes", "refusals", "messages", "bytes", "dial", "delivery", "lag", "memory")
 
 
@@ -30,6 +34,20 @@ def in_words(second: Sample | None) -> dict[str, str]:
         "delivery": _delay(taken_seconds(second.deliveries, 0.99)),
         "lag": milliseconds(second.loop_lag_seconds),
         "memory": size(second.resident_bytes),
+    }
+
+
+def told(second: Sample) -> dict[str, Any]:
+    """For programs: what came in a second, as the mean of those from `at` (Unix seconds) on."""
+    return {
+        "at": second.at,
+        "links_by_route": dict(second.links),
+        **{name: sum(getattr(second, name).values()) / second.seconds for name in _SUMS},
+        **{name: getattr(second, name) / second.seconds for name in _COUNTS},
+        "dial_p95_seconds": taken_seconds(second.dials, 0.95),
+        "delivery_p99_seconds": taken_seconds(second.deliveries, 0.99),
+        "loop_lag_seconds": second.loop_lag_seconds,
+        "resident_bytes": second.resident_bytes,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from django.core.management.base import CommandError
 
+from proxy.core.human import counted
 from proxy.core.text_tables import plain
 from proxy.management.staff_command import Answer, Misused
 from proxy.models import PoolMember
@@ -23,7 +24,8 @@ def do_to_member(how: Drain, url: str, *, pool: str | None, reason: str) -> Answ
     except PoolMember.DoesNotExist:
         raise CommandError("there is no such member any more") from None
     told = {"pool": found.name, "url": url, "draining": how is not Drain.UNDRAIN}
-    words = f"{said} It has {member.links} links; of {found.name}, {others} others take new ones."
+    take = f"{counted(others, 'other')} of {found.name} take{'s' if others == 1 else ''} new ones"
+    words = f"{said} It has {counted(member.links, 'link')}; {take}."
     return Answer(told | {"links": member.links, "others": others}, [plain(words, 500)])
 
 

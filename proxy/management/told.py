@@ -16,9 +16,8 @@ def told_row(row: Model) -> dict[str, Any]:
 
 
 def told_block(row: Block) -> dict[str, Any]:
-    """With whether it holds now, and by whom it was placed: a name, null where that is not known."""
-    by = row.created_by.get_username() if row.created_by else None
-    told = told_row(row) | {"by": by, "holds": holds(row)}
+    """With whether it holds now, and who of staff placed it: a name, "" where that was a program."""
+    told = told_row(row) | {"by": row.source_name, "holds": holds(row)}
     del told["created_by_id"]
     return told
 

@@ -14,7 +14,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from proxy.core.samples import Sample, taken_seconds
+from proxy.core import figures
 from proxy.core.series import SPANS
 from proxy.node import node_here
 from proxy.rest.fields import Body
@@ -22,9 +22,6 @@ from proxy.rest.schema import ERRORS
 from proxy.rest.staff_view import StaffApiView
 from proxy.status import MINUTES, status
 from proxy.tables.marks import marks_since
-
-_SUMS = ("opens", "closes", "refusals")
-_COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 
 
 class NoNode(APIException):
@@ -95,7 +92,7 @@ class Statuses(StaffApiView):
             "says": now.verdict.sentences,
             "totals": now.totals,
             "refused": {"minutes": MINUTES, **now.refused},
-            "figures": None if now.second is None else _figures(now.second),
+            "figures": None if now.second is None else figures.told(now.second),
         }
         return Response(StatusSerializer(told).data)
 
@@ -159,16 +156,3 @@ async def _series(span: str) -> dict[str, Any]:
     if node is None:
         raise NoNode
     return await node.figures.charts.series(span)
-
-
-def _figures(second: Sample) -> dict[str, Any]:
-    return {
-        "at": second.at,
-        "links_by_route": second.links,
-        **{name: sum(getattr(second, name).values()) / second.seconds for name in _SUMS},
-        **{name: getattr(second, name) / second.seconds for name in _COUNTS},
-        "dial_p95_seconds": taken_seconds(second.dials, 0.95),
-        "delivery_p99_seconds": taken_seconds(second.deliveries, 0.99),
-        "loop_lag_seconds": second.loop_lag_seconds,
-        "resident_bytes": second.resident_bytes,
-    }

@@ -90,7 +90,7 @@ async def test_two_nodes_are_seen_told_kicked_blocked_and_drained_from_a_shell_a
             assert [(node["state"], node["links"]) for node in running] == [("running", 1)] * 2
             assert all(node["resident_bytes"] for node in running)
             status = await told(one, "status")
-            assert status["links"] == sum(status["figures"]["links"].values()) == 2
+            assert status["totals"]["links"] == sum(status["figures"]["links_by_route"].values()) == 2
 
             message = ["message", "Back at noon", "--route", "experience", "--reason", "upgrade"]
             unasked = await run(one, *message)
@@ -125,7 +125,7 @@ async def test_two_nodes_are_seen_told_kicked_blocked_and_drained_from_a_shell_a
             ("proxy.node", 0, "a new kernel"),
         ]
         assert {each["who"] for each in audit} == {a_shell()}
-        sources = [entry["source"] for entry in (await told(one, "person", "42"))["person"]["entries"]]
+        sources = [entry["kind"] for entry in (await told(one, "person", "42"))["person"]["timeline"]]
         assert sorted(sources) == ["closed", "note", "opened"]
 
 

@@ -46,11 +46,13 @@ class Command(StaffCommand):
 def _told(deed: Deed) -> dict[str, Any]:
     kind = deed.content_type
     return {
+        "id": deed.pk,
         "at": deed.action_time,
         "who": deed.user.get_username(),
+        "by_program": deed.is_of_program,
         "kind": f"{kind.app_label}.{kind.model}" if kind else "",
-        "id": deed.object_id or "",
-        "what": deed.object_repr,
+        "object_id": deed.object_id or "",
+        "about": deed.object_repr,
         "done": _DONE.get(deed.action_flag, ""),
         "said": deed.get_change_message(),
         "count": deed.count,
@@ -64,6 +66,6 @@ def _row(told: dict[str, Any]) -> list[str]:
         f"{timezone.localtime(told['at']):%Y-%m-%d %H:%M:%S}",
         told["who"],
         told["kind"],
-        told["what"],
+        told["about"],
         told["said"] or told["done"],
     ]

@@ -48,7 +48,7 @@ def _row(told: dict[str, Any]) -> list[str]:
         _until(told),
         told["reason"],
         f"{timezone.localtime(told['created_at']):%Y-%m-%d %H:%M}",
-        told["by"] or "",
+        told["by"],
     ]
 
 

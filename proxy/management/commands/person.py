@@ -13,7 +13,7 @@ from proxy.core.people import Entry, Place
 from proxy.core.text_tables import plain, table
 from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.management.told import told_block, told_row
-from proxy.models import Connection
+from proxy.models import Connection, Refusal
 from proxy.tables.blocking import blocks_of
 from proxy.tables.finding_people import Result, find
 from proxy.tables.people import Sight, Story, story_of
@@ -58,7 +58,8 @@ def _told_of_search(term: str, found: Result) -> dict[str, Any]:
         "is_cut": found.is_cut,
         "place": found.place,
         "people": [{name: getattr(each, name) for name in names} for each in found.people],
-        "records": [{"kind": each._meta.model_name, **told_row(each)} for each in found.rows],
+        "connections": [told_row(each) for each in found.rows if isinstance(each, Connection)],
+        "refusals": [told_row(each) for each in found.rows if isinstance(each, Refusal)],
     }
 
 
@@ -75,10 +76,10 @@ def _told(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> dict[
         "live": [told_row(row) for row in story.live],
         "has_more_live": story.has_more_live,
         "blocks": blocks,
-        "entries": [
+        "timeline": [
             {
                 "at": entry.place.at,
-                "source": entry.place.source.name.lower(),
+                "kind": entry.place.source.name.lower(),
                 "words": entry.words,
                 "details": entry.details,
                 "said": entry.said,
@@ -92,7 +93,7 @@ def _told(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> dict[
 
 def _found_lines(told: dict[str, Any]) -> Iterator[str]:
     """Of several people, or of records of nobody known."""
-    people, records = told["people"], told["records"]
+    people, records = told["people"], [*told["connections"], *told["refusals"]]
     if people:
         yield f"{counted(len(people), 'person') if len(people) == 1 else f'{len(people)} people'}; name one:"
         rows = (
@@ -101,9 +102,9 @@ def _found_lines(told: dict[str, Any]) -> Iterator[str]:
         yield from table(_PEOPLE, rows)
     for each in records:
         at = each.get("refused_at") or each["opened_at"]
-        what = each.get("cause") or "connected"
+        what = f"refusal {each['id']}" if "refused_at" in each else f"connection {each['id']}"
         yield plain(
-            f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S}  {each['kind']} {each['id']} of nobody known: {what}"
+            f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S}  {what} of nobody known: {each['cause'] or 'live'}"
             f" on {each['route']} from {each['client_address'] or '-'}",
             _LINE_COLUMNS,
         )

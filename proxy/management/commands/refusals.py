@@ -49,7 +49,7 @@ class Command(StaffCommand):
         rows = list(found[: limit + 1])
         if len(rows) > limit:
             self.remark(f"there are more; these are the last {limit}")
-        told = [told_row(row) | {"why": refused_words_of(row.cause)} for row in rows[:limit]]
+        told = [told_row(row) | {"words": refused_words_of(row.cause)} for row in rows[:limit]]
         lines = table(HEADINGS, [_row(each) for each in told]) if told else ["nobody was turned away"]
         return Answer(told, lines)
 
@@ -73,7 +73,7 @@ def _row(told: dict[str, Any]) -> list[str]:
         str(told["times"]),
         str(told["status"] or ""),
         told["cause"],
-        told["reason"] or told["why"],
+        told["reason"] or told["words"],
         told["user_id"],
         told["route"],
         told["client_address"] or "",

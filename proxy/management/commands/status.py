@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,9 @@ from django.utils import timezone
 
 from proxy.cluster.lately import lately
 from proxy.cluster.questions import LayerAway
-from proxy.core.figures import in_words
+from proxy.core.figures import in_words, told
 from proxy.core.human import counted
 from proxy.core.samples import Sample
-from proxy.core.seconds import Second
 from proxy.core.text_tables import facts, plain
 from proxy.core.verdict import Level
 from proxy.management.staff_command import FAILED, Answer, StaffCommand
@@ -34,8 +34,8 @@ class Command(StaffCommand):
     def answer(self, **options: Any) -> Answer:
         seen = _seen()
         now = status(seen)
-        told = _told(now, redis_is_away=seen.redis_is_away)
-        return Answer(told, _lines(now), FAILED if now.verdict.level is Level.BAD else 0)
+        is_bad = now.verdict.level is Level.BAD
+        return Answer(_told(now, redis_is_away=seen.redis_is_away), _lines(now), FAILED if is_bad else 0)
 
 
 def _seen() -> Seen:
@@ -58,20 +58,21 @@ def _told(now: Status, *, redis_is_away: bool) -> dict[str, Any]:
     return {
         "at": timezone.now(),
         "level": now.verdict.level.word,
-        "verdict": str(now.verdict),
-        "sentences": now.verdict.sentences,
-        "links": now.totals.links,
-        "users": now.totals.users,
-        "is_bounded": now.totals.is_bounded,
+        "says": now.verdict.sentences,
+        "totals": asdict(now.totals),
         "nodes": _by_state(now),
         "pools": [
             {"name": pool.name, "members": pool.members, "down": pool.down, "full": pool.full}
             for pool in map(pool_facts, now.pools)
         ],
-        "refusals": {"minutes": MINUTES, "by_cause": now.refused["by_cause"]},
+        "refused": {"minutes": MINUTES, **{name: now.refused[name] for name in ("times", "by_cause")}},
         "redis_is_away": redis_is_away,
         "figures": None if now.second is None else _told_figures(now.second),
     }
+
+
+def _told_figures(second: Sample) -> dict[str, Any]:
+    return told(second) | {"at": datetime.fromtimestamp(second.at, UTC), "seconds": second.seconds}
 
 
 def _by_state(now: Status) -> dict[str, int]:
@@ -79,13 +80,6 @@ def _by_state(now: Status) -> dict[str, int]:
 
 
 _STATES = ("running", "draining", "gone")
-
-
-def _told_figures(figures: Sample) -> dict[str, Any]:
-    """As pages hear them, of `seconds` from `at` on; without nodes, which `manage.py nodes` has."""
-    told = Second(figures, ()).told()
-    del told["nodes"]
-    return told | {"at": datetime.fromtimestamp(figures.at, UTC)}
 
 
 def _lines(now: Status) -> Iterator[str]:

@@ -197,7 +197,7 @@ def test_a_member_is_drained_and_brought_back_each_with_one_entry_of_the_audit()
     row = PoolMember.objects.get(url="ws://a:1/ws")
     assert (row.draining, row.move_seconds) == (True, 30)
     back = play("undrain", "ws://a:1/ws", "--pool", "studio", "--reason", "done")
-    assert back.out == "Brought back ws://a:1/ws. It has 0 links; of studio, 0 others take new ones.\n"
+    assert back.out == "Brought back ws://a:1/ws. It has 0 links; 0 others of studio take new ones.\n"
     row.refresh_from_db()
     assert (row.draining, row.move_seconds) == (False, None)
 
@@ -233,7 +233,7 @@ def test_the_audit_tells_who_did_what_and_is_looked_through() -> None:
     back, drained = play("audit", "--json").told
     assert (drained["who"], drained["kind"], drained["done"]) == (a_shell(), "proxy.poolmember", "changed")
     assert (drained["count"], drained["reason"]) == (0, "a new kernel")
-    assert drained["what"] == "ws://a:1/ws (studio)"
+    assert drained["about"] == "ws://a:1/ws (studio)"
     for words, found in (
         (["--text", "kernel"], [drained]),
         (["--who", a_shell(), "--kind", "proxy.poolmember", "--since", "1h"], [back, drained]),

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from proxy import status as how
+from proxy.core.figures import told
 from proxy.core.people import NoteKind
 from proxy.core.samples import Sample
 from proxy.core.series import SPANS, series
@@ -286,8 +287,7 @@ def test_series_are_those_of_the_charts_with_the_marks_that_the_caller_may_see(
 def test_nothing_of_the_charts_is_left_out() -> None:
     charted = series(SPANS["15m"], [], now=int(time.time()))
     assert views.SeriesSerializer().fields.keys() == {*charted, "marks"}
-    figures = views._figures(SECOND)
-    assert views.FiguresSerializer().fields.keys() == figures.keys()
+    assert views.FiguresSerializer().fields.keys() == told(SECOND).keys()
 
 
 READS = [
