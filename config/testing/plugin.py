@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 from coverage.exceptions import CoverageWarning
 from django.core.signals import setting_changed
@@ -44,6 +45,10 @@ from config.testing.servers import (
     ValkeyServer,
 )
 from config.testing.starts import BASE_DIR, ForkServer, forking
+
+# How long it takes to draw examples says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile("suite", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 _SHOWN: list[Program | Server] = []  # whose output a failure's report shows
 
