@@ -7,7 +7,6 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import override_settings
 
-from proxy.admin.pages import BoundedPaginator
 from proxy.models import Node
 from proxy.tests.rows import add_connection, add_node
 
@@ -56,7 +55,7 @@ def test_a_filter_that_no_list_has_is_a_400_of_the_gateways_own(admin_client: Cl
 def test_live_links_are_counted_no_further_than_a_list_is_paged(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    monkeypatch.setattr(BoundedPaginator, "MOST_ROWS", 2)
+    monkeypatch.setattr("proxy.tables.counting.MOST_COUNTED", 2)
     for number in range(2):
         add_connection(f"c{number}", user_id=f"u{number}")
     assert "2+" not in admin_client.get(page).content.decode()
