@@ -135,7 +135,7 @@ class DeedAdmin(ReadOnlyAdmin):
     @admin.display(description="Its page")
     def row(self, deed: Deed) -> str:
         url = deed.get_admin_url() if deed.action_flag != DELETION and deed.object_id else None
-        return format_html('<a href="{}">open</a>, if it is still there', url) if url else "-"
+        return format_html('<a href="{}">open, if it is still there</a>', url) if url else "-"
 
     @admin.display(description="Did")
     def did(self, deed: Deed) -> str:
