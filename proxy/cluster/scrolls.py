@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple
@@ -60,7 +61,8 @@ class MemoryScrolls:
                 scroll.texts.popleft()
             waiting = tuple(scroll.waiting)
         for loop, news in waiting:
-            loop.call_soon_threadsafe(news.set)
+            with suppress(RuntimeError):  # that loop has ended meanwhile
+                loop.call_soon_threadsafe(news.set)
 
     def read(self, key: str, behind: str) -> list[Entry]:
         """What stands there behind a position."""

@@ -26,8 +26,8 @@ from proxy.core.wording import in_words
 from proxy.engine.calls import wait_at_most
 from proxy.engine.hub import Hub
 from proxy.engine.links.link import Link
-from proxy.engine.links.tap import Tap
-from proxy.models import Tap as TapRow
+from proxy.engine.links.tap import LinkTap
+from proxy.models import Tap
 from proxy.tables.executor import DatabaseExecutor
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Taps:
     ) -> None:
         self._links, self._answering, self._database = links, answering, database
         self._store, self._secrets, self._is_draining = store, secrets, is_draining
-        self._taps: dict[str, Tap] = {}  # by the link's id
+        self._taps: dict[str, LinkTap] = {}  # by the link's id
         self._is_wanted = asyncio.Event()
         self._readers = 0
 
@@ -117,7 +117,7 @@ class Taps:
         if len(self._taps) >= MOST_TAPS:
             return f"{MOST_TAPS} others are looked at on its node already"
         try:
-            tap = Tap(tap_id, link, self._secrets, by=str(signal["by"]))
+            tap = LinkTap(tap_id, link, self._secrets, by=str(signal["by"]))
         except (TypeError, ValueError) as error:
             return str(error)
         self._taps[link.id] = tap
@@ -152,27 +152,26 @@ class Taps:
             if tap.ended is not None:
                 await self._write_end(tap)
 
-    async def _tell(self, tap: Tap) -> None:
+    async def _tell(self, tap: LinkTap) -> None:
         lines = tap.take_lines()
         if not lines and tap.ended is None:
             return
         ended = None if tap.ended is None else tap.ended.value
         told = {"lines": lines, "left_out": tap.left_out, "ended": ended}
         text = json.dumps(told, separators=(",", ":"))
+        kept_seconds = round(tap.left_seconds) + _KEPT_SECONDS
         try:
-            await self._store.append(
-                scroll_of(tap.id), text, most=_MOST_ENTRIES, seconds=_KEPT_SECONDS + round(TAP_SECONDS)
-            )
+            await self._store.append(scroll_of(tap.id), text, most=_MOST_ENTRIES, seconds=kept_seconds)
         except LayerAway as error:
             tap.untold(lines)
             log.warning("what a tap sees cannot be told", extra=_fields_of(tap) | {"why": in_words(error)})
 
-    def _log_end(self, tap: Tap) -> None:
+    def _log_end(self, tap: LinkTap) -> None:
         assert tap.ended is not None  # noqa: S101  who calls has looked
         fields = {"why": tap.ended.value, "messages_shown": tap.shown, "messages_left_out": tap.left_out}
         log.info("tap ended", extra=_fields_of(tap) | fields)
 
-    async def _write_end(self, tap: Tap) -> None:
+    async def _write_end(self, tap: LinkTap) -> None:
         """Others of staff see that nobody looks any more; at the latest when its time is over."""
         try:
             await self._database.run(end_row, tap.id)
@@ -183,9 +182,9 @@ class Taps:
 def end_row(tap_id: str) -> None:
     """It is over now, unless it was before. Raises django.db.Error."""
     now = timezone.now()
-    TapRow.objects.filter(pk=tap_id, until__gt=now).update(until=now)
+    Tap.objects.filter(pk=tap_id, until__gt=now).update(until=now)
 
 
-def _fields_of(tap: Tap) -> dict[str, Any]:
+def _fields_of(tap: LinkTap) -> dict[str, Any]:
     """What log lines say of it."""
     return tap.link.log_fields | {"tap_id": tap.id, "by": tap.by}

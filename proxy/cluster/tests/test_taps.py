@@ -20,7 +20,7 @@ from proxy.cluster.tests.answering import Node, StartNode
 from proxy.cluster.tests.ends import link as link_of
 from proxy.core.closes import ClosedBy
 from proxy.core.secrets_in_text import Secrets
-from proxy.core.tapping import TapEnd
+from proxy.core.tapping import TAP_SECONDS, TapEnd
 from proxy.core.topics import connection_topic
 from proxy.engine.links import tap as tap_module
 from proxy.engine.links.link import Link
@@ -180,6 +180,27 @@ async def test_while_redis_is_away_what_is_seen_is_left_out_and_the_link_goes_on
         (seen,) = await world.told("t", until_ended=False)
     assert ([line["text"] for line in seen["lines"]], seen["left_out"]) == (["told"], 1)
     assert client.heard == ["lost", "told"]
+
+
+async def test_what_was_seen_is_gone_a_minute_after_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, kept = world.layer.store.append, list[int]()
+
+    async def noted(*words: Any, seconds: int, **more: Any) -> None:
+        kept.append(seconds)
+        await append(*words, seconds=seconds, **more)
+
+    monkeypatch.setattr(world.layer.store, "append", noted)
+    async with asyncio.timeout(60):
+        await world.link("a")
+        await world.ask("a", "t")
+        await world.say("a", "hello")
+        await world.told("t", until_ended=False)
+        world.taps.closed(world.links.pop("a"))
+        await world.told("t")
+    assert TAP_SECONDS <= kept[0] <= TAP_SECONDS + 60
+    assert kept[-1] == 60
 
 
 async def test_pages_that_read_are_few(world: World) -> None:

@@ -29,7 +29,7 @@ VIEWER_SECONDS = 20.0
 MOST_LINES = 100
 
 
-class Tap:
+class LinkTap:
     """From its beginning to its end, which puts the link back as it was.
 
     Attributes:
@@ -61,6 +61,11 @@ class Tap:
     def left_out(self) -> int:
         """Messages that went by and are not shown."""
         return self._over_rate + sum(eye.left_out for eye in self._eyes.values())
+
+    @property
+    def left_seconds(self) -> float:
+        """Until its time is over; 0 once it has ended."""
+        return max(0.0, self._until - self._loop.time()) if self.ended is None else 0.0
 
     def looked_at(self) -> None:
         """Somebody still looks on."""

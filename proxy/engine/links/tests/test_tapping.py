@@ -25,7 +25,7 @@ from proxy.engine.links import tapping
 from proxy.engine.links.link import Link, Stream
 from proxy.engine.links.pushing import PushingRelay
 from proxy.engine.links.relay import Relay
-from proxy.engine.links.tap import Tap
+from proxy.engine.links.tap import LinkTap
 from proxy.engine.links.tests.policies import Forwarding
 from proxy.engine.links.tests.splicing import (
     RawEnd,
@@ -45,16 +45,16 @@ SECRET = '{"token":"hunter2"}'
 BIG = 100_000
 
 
-def tapped(stream: Stream) -> Tap:
+def tapped(stream: Stream) -> LinkTap:
     link = Link(ConnectionRecord(id="l", route="r", opened_at=datetime.now(UTC)), topics=())
     link.begin(stream)
-    return Tap("t", link, Secrets(["token"]), by="ada")
+    return LinkTap("t", link, Secrets(["token"]), by="ada")
 
 
 class Seen:
     """All that a tap has told, until it has told so many lines."""
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: LinkTap) -> None:
         self._tap, self.lines = tap, list[dict[str, Any]]()
 
     async def lines_of(self, count: int) -> list[tuple[str, str, str]]:
@@ -166,7 +166,7 @@ async def test_bytes_are_the_same_while_taps_begin_and_end_in_the_middle_of_fram
 
     async with raw_upstream(service) as url, gateway_to(url) as gateway, raw_client(gateway) as client:
         splice = await gateway.joined.get()
-        taps: list[Tap] = []
+        taps: list[LinkTap] = []
 
         async def read() -> None:
             while len(down) < len(backwards):
