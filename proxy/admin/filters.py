@@ -63,8 +63,11 @@ class RecentValuesFilter(ListFilter):
     def has_output(self) -> bool:
         return True
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
-        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        is_it = Q(**{str(self.parameter_name): self.value()})
+        return queryset.filter(_live_or_ended(is_it) if queryset.model is Connection else is_it)
 
 
 class RouteFilter(RecentValuesFilter):
@@ -143,7 +146,13 @@ class ClosedByFilter(ListFilter):
         return CLOSED_BY
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
-        return queryset.filter(closed_by=self.value()) if self.value() else queryset
+        """Closed ones, as with causes."""
+        return queryset.filter(closed_by=self.value(), closed_at__isnull=False) if self.value() else queryset
+
+
+def _live_or_ended(is_it: Q) -> Q:
+    """The same rows, said so that PostgreSQL finds few of many: live and ended ones have indexes apart."""
+    return (is_it & Q(closed_at=None)) | (is_it & Q(closed_at__isnull=False))
 
 
 def _recent_rows(request: HttpRequest, model_admin: Any) -> list[dict[str, str]]:

@@ -90,7 +90,7 @@ class Connection(models.Model):
                     name=f"connection_closed_{field}",
                     condition=models.Q(closed_at__isnull=False),
                 )
-                for field in ("topic", "route", "node", "cause")
+                for field in ("topic", "route", "node", "cause", "closed_by")
             ),
         ]
         permissions = [

@@ -3,12 +3,14 @@
 import re
 
 import pytest
+from django.db import connection as database
 from django.db.models.functions import Now
 from django.test import Client
-from django.test.utils import override_settings
+from django.test.utils import CaptureQueriesContext, override_settings
 
-from proxy.models import Node
-from proxy.tests.rows import add_connection, add_node
+from proxy.models import Connection, Node
+from proxy.tests.plans import explained, reads_all_of
+from proxy.tests.rows import add_connection, add_node, connection
 
 pytestmark = pytest.mark.usefixtures("any_database")
 LIST = "/admin/proxy/connection/"
@@ -61,3 +63,25 @@ def test_live_links_are_counted_no_further_than_a_list_is_paged(
     assert "2+" not in admin_client.get(page).content.decode()
     add_connection("c2", user_id="u2")
     assert admin_client.get(page).content.decode().count("2+") == 2
+
+
+FEW = ("route=gone", "topic=gone", "cause=kicked", "closed_by=staff", "user=gone")
+
+
+@pytest.mark.parametrize("asked", FEW)
+def test_a_filter_finds_few_of_many_by_an_index(admin_client: Client, asked: str) -> None:
+    few = {"route": "gone", "topic": "gone", "cause": "kicked", "closed_by": "staff", "user_id": "gone"}
+    Connection.objects.bulk_create(
+        connection(f"c{number}", closed=number > 50, user_id=f"u{number}") for number in range(4_000)
+    )
+    add_connection("few", closed=True, **few)
+    with database.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(database) as queries:
+        page = admin_client.get(f"{LIST}?{asked}").content.decode()
+    assert page.count('name="_selected_action"') == 1
+    name = asked.partition("=")[0].replace("user", "user_id").replace("topic", "experience")
+    sought = [each["sql"] for each in queries if f'"proxy_connection"."{name}" = ' in each["sql"]]
+    assert len(sought) == 2  # counted, and shown
+    for sql in sought:
+        assert not reads_all_of("proxy_connection", explained(sql)), (sql, explained(sql))
