@@ -24,6 +24,8 @@ from config.testing.studio import StudioInstance
 from config.tests.clients.browser import chromium
 from config.tests.clients.node import Node, StaffDesk
 from config.tests.clients.programs import MATRIX_DIR, Kind, is_here
+from config.tests.clients.staff import MAKE_ADA, Players, quiet_service
+from config.tests.conftest import MakeGateway
 
 CHROMIUM_OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -127,6 +129,21 @@ async def browser() -> AsyncIterator[Browser]:
     must_be_here("pages in Chromium", "chromium")
     async with chromium() as browser:
         yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def gateway(make_gateway: MakeGateway) -> AsyncIterator[Gateway]:
+    """With a service behind it, and ada who may do everything in admin."""
+    gateway = make_gateway(HTTPS_ONLY="false")
+    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
+    async with gateway.serving(quiet_service):
+        yield gateway
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def players(gateway: Gateway) -> AsyncIterator[Players]:
+    async with Players(gateway) as players:
+        yield players
 
 
 def places_of(kind: Kind, request: pytest.FixtureRequest) -> dict[str, str]:

@@ -4,84 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
-from websockets.asyncio.server import ServerConnection
 
-from config.testing.gateway import Gateway, issue
-from config.tests.clients.browser import chromium, visiting
-from config.tests.conftest import MakeGateway
+from config.testing.gateway import Gateway
+from config.tests.clients.staff import CONNECTIONS, LIVE, SOON_MS, Players, at
 
-PASSWORD = "of these tests alone"
-MAKE_ADA = f"""
-from django.contrib.auth.models import User
-User.objects.create_superuser("ada", password="{PASSWORD}")
-"""
-CONNECTIONS = "/admin/proxy/connection/"
-LIVE = "/admin/proxy/live/"
-SOON_MS = 30_000  # where how soon is not the question
-
-pytestmark = pytest.mark.clients
-
-
-async def quiet_service(connection: ServerConnection) -> None:
-    await connection.wait_closed()
-
-
-@pytest.fixture
-async def gateway(make_gateway: MakeGateway) -> AsyncIterator[Gateway]:
-    """With a service behind it, and ada who may do everything."""
-    gateway = make_gateway(HTTPS_ONLY="false")
-    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
-    async with gateway.serving(quiet_service):
-        yield gateway
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@asynccontextmanager
-async def at(browser: Browser, gateway: Gateway, path: str, **options: Any) -> AsyncIterator[Page]:
-    """A page of admin, as ada sees it."""
-    url = f"http://127.0.0.1:{gateway.port}/admin/login/?next={path}"
-    async with visiting(browser, url, **options) as page:
-        await page.get_by_label("Username").fill("ada")
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
-        await page.wait_for_url(f"**{path}")
-        yield page
-
-
-class Players:
-    """Clients that come and go."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway, self._all = gateway, AsyncExitStack()
-
-    async def __aenter__(self) -> Players:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.leave()
-
-    async def leave(self) -> None:
-        await self._all.aclose()
-
-    async def comes(self, user_id: str) -> None:
-        url = self._gateway.url(token=issue(user_id))
-        await self._all.enter_async_context(self._gateway.connect(url))
-
-
-@pytest.fixture
-async def players(gateway: Gateway) -> AsyncIterator[Players]:
-    async with Players(gateway) as players:
-        yield players
+pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def test_an_empty_list_fills_and_newcomers_slide_under_nobodys_pointer(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
 from config.testing.gateway import Gateway
-from config.tests.clients.browser import chromium, visiting
 from config.tests.clients.conftest import must_be_here
-from config.tests.clients.programs import NODE_MODULES
+from config.tests.clients.staff import at, is_cut, serious
 from config.tests.conftest import MakeGateway
 
 FILL = (Path(__file__).parent / "fill_admin.py").read_text()
-PASSWORD = "of these tests alone"
 PAGES = (
     "/admin/",
     *(
@@ -51,26 +48,18 @@ PAGES = (
 )
 # Beside the sidebar of a small laptop, and on a phone.
 SIZES = [(1280, 800), (375, 700)]
-CUT = """() => [document.documentElement, ...document.querySelectorAll(".results")]
-  .map((part) => part.scrollWidth - part.clientWidth)"""
 # Of its room, what a record takes: buttons that float beside it can squeeze it to a line of letters.
 WIDTH = """() => { const record = document.querySelector("#gateway-record");
   return record ? record.offsetWidth / document.querySelector("#content").clientWidth : 1; }"""
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture
-async def gateway(make_gateway: MakeGateway) -> Gateway:
+def gateway(make_gateway: MakeGateway) -> Gateway:
     gateway = make_gateway(HTTPS_ONLY="false")
     gateway.manage("shell", "-v0", "-c", FILL)
     return gateway
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -81,30 +70,14 @@ async def test_nothing_is_cut_and_axe_finds_nothing_serious(
     url = f"http://127.0.0.1:{gateway.port}"
     size = {"width": width, "height": height}
     # What axe itself puts into a page is not of its policy; other tests hold pages to that.
-    async with visiting(browser, f"{url}/admin/login/", viewport=size, bypass_csp=True) as page:
-        await page.get_by_label("Username").fill("ada")
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
-        await page.wait_for_url("**/admin/")
+    async with at(browser, gateway, "/admin/", viewport=size, bypass_csp=True) as page:
         for path in PAGES:
             await page.goto(f"{url}{path}")
             await page.add_style_tag(
                 content="* { transition: none !important }"
             )  # colours on their way are none
-            assert await page.evaluate(CUT) == [0] * len(await page.evaluate(CUT)), path
+            assert not await is_cut(page), path
             assert await page.evaluate(WIDTH) > 0.8, path
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
                 assert await serious(page) == [], (path, scheme)
-
-
-async def serious(page: Page) -> list[str]:
-    """What axe finds that keeps somebody out."""
-    await page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text())
-    found = (await page.evaluate("axe.run({ preload: false })"))["violations"]
-    return [
-        f"{each['id']}: {node['html']} {node['failureSummary']}"
-        for each in found
-        if each["impact"] in {"serious", "critical"}
-        for node in each["nodes"]
-    ]

@@ -6,33 +6,17 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 from websockets.asyncio.client import ClientConnection
 
 from config.testing.gateway import Gateway, issue
-from config.tests.clients.browser import chromium
-from config.tests.clients.test_admin_in_a_browser import CONNECTIONS, MAKE_ADA, at, quiet_service
+from config.tests.clients.staff import CONNECTIONS, MAKE_ADA, at
 from config.tests.conftest import MakeGateway
 from config.tests.test_taps import echo
 
-pytestmark = pytest.mark.clients
-
-
-@pytest.fixture
-async def gateway(make_gateway: MakeGateway) -> AsyncIterator[Gateway]:
-    gateway = make_gateway(HTTPS_ONLY="false")
-    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
-    async with gateway.serving(quiet_service):
-        yield gateway
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
+pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def heard(client: ClientConnection) -> dict[str, str]:

@@ -6,7 +6,8 @@ const OPEN_MS = 2000; // so long an answer may take before the page is called st
 const ABORT_MS = 10_000;
 const TIMES_AS_LONG = 10; // as an answer takes, is waited before the next: a page that is dear is asked for less often
 
-export const pauseAfter = (tookMs) => Math.min(ASK_AT_LEAST_MS, Math.max(ASK_MS, TIMES_AS_LONG * tookMs));
+export const pauseAfter = (tookMs, leastMs = ASK_MS) =>
+  Math.min(ASK_AT_LEAST_MS, Math.max(leastMs, TIMES_AS_LONG * tookMs));
 
 /** What a page says of its age: in `line`, of `templates/admin/proxy/freshness.html`. */
 export class Freshness {
