@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 # Or each of the suite's processes would compile all of it.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all checks stress coverage test-clients lint lock leak attack fuzz chaos bench bench-check clean
+.PHONY: help run test test-all checks stress coverage test-clients lint lock leak attack fuzz chaos screenshots bench bench-check clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -82,6 +82,9 @@ fuzz: $(DEV_READY) ## One minute of random frames against the frame scanner.
 
 chaos: $(DEV_READY) ## Some 6 minutes: 300 clients, and each part of what a team runs killed and frozen in turn.
 	$(PYTHON) -m config.testing.chaos
+
+screenshots: $(DEV_READY) ## The pictures of docs/images/, of two nodes with clients and staff at them; needs Debian's chromium.
+	$(PYTHON) -m config.tests.clients.screenshots
 
 bench: $(BENCH_READY) ## Measure against other proxies; writes bench/results/. STAGE=sessions,… some of it, PROFILE=full more.
 	$(PYTHON) -m bench $(if $(PROFILE),--profile $(PROFILE)) $(if $(STAGE),--stage $(STAGE))

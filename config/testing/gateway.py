@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -48,9 +48,7 @@ RawUpstream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[N
 
 def issue(user: str = "42", *, key: str = SIGNING_KEY, minutes: float = 60, **claims: Any) -> str:
     """A token of `user`, as an external issuer would make it."""
-    from django.utils import timezone
-
-    expires = timezone.now() + timedelta(minutes=minutes)
+    expires = datetime.now(UTC) + timedelta(minutes=minutes)
     return jwt.encode({"sub": user, "exp": expires, **claims}, key, algorithm="HS256")
 
 

@@ -9,6 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from proxy.admin.pages import name_date_and_time
 from proxy.models import Block
 
 _HOUR, _DAY, _FOR_GOOD, _TIME = "hour", "day", "good", "time"
@@ -35,8 +36,7 @@ class BlockForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["user_id"].strip = False  # type: ignore[attr-defined]
         if "until" in self.fields:  # not for who may only look
             self.fields["lasts"].initial = _TIME if self.instance.until else _FOR_GOOD
-            for part, widget in zip(("date", "time"), self.fields["until"].widget.widgets, strict=True):
-                widget.attrs["aria-label"] = f"Until, {part}"
+            name_date_and_time(self.fields["until"], "Until")
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -163,6 +164,12 @@ def foreign(text: str, *, otherwise: str = "-") -> str:
 def small(text: str) -> str:
     """Foreign text below another in a list's cell; nothing for ""."""
     return format_html('<small class="quiet">{}</small>', foreign(text)) if text else ""
+
+
+def name_date_and_time(field: forms.Field, name: str) -> None:
+    """Django's two boxes of a moment have one label, which is that of neither."""
+    for part, widget in zip(("date", "time"), field.widget.widgets, strict=True):
+        widget.attrs["aria-label"] = f"{name}, {part}"
 
 
 def foreign_field(name: str, description: str) -> Any:

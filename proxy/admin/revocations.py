@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin.leading_back import LeadsBack
-from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment
+from proxy.admin.pages import ReadOnlyAdmin, foreign, foreign_field, moment, name_date_and_time
 from proxy.cluster.revocations import log_revoked
 from proxy.models import Revocation
 from proxy.tables.blocking import WORD
@@ -31,6 +31,7 @@ class RevocationForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if "reason" in self.fields:  # not for who may only look
             self.fields["reason"].required = True
+            name_date_and_time(self.fields["issued_before"], "Issued before")
             for name in ("user_id", "jti"):  # an id may end with a blank, and then is another's without
                 self.fields[name].strip = False  # type: ignore[attr-defined]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from statistics import median
@@ -17,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer, ValkeyServer
 from config.tests.clients.staff import CONNECTIONS, SOON_MS, at, rows_of
-from config.tests.clients.two_nodes import GROUPS, TwoNodes, Visits
+from config.tests.clients.two_nodes import GROUPS, TwoNodes, Visits, carried_over
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
@@ -148,16 +147,6 @@ async def test_a_client_of_the_other_node_is_on_an_open_list_and_off_the_gateway
 def story(page: Page) -> Locator:
     """The first words of each line, the last line first."""
     return page.locator("#result_list td:nth-child(2) > div:first-child")
-
-
-async def carried_over(house: TwoNodes, client: ClientConnection) -> None:
-    """Its studio is killed; another takes it on."""
-    studio = await house.studio_of(client)
-    studio.program.kill()
-    async with asyncio.timeout(30):
-        while json.loads(await client.recv()) != {"type": "gateway.upstream", "state": "connected"}:
-            pass
-    studio.start()
 
 
 async def refused(gateway: Gateway, token: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -29,9 +30,11 @@ for name, group in {GROUPS}.items():
 class TwoNodes:
     """Both hold clients, and both answer staff: `one` those of the tests, unless they ask `two`."""
 
-    def __init__(self, directory: Path, *, database_url: str, redis_url: str) -> None:
+    def __init__(
+        self, directory: Path, *, database_url: str, redis_url: str, studios: int = 2, **env: str
+    ) -> None:
         self.kb_port = free_port()
-        self.studios = [StudioInstance(f"studio-{number}", directory) for number in (1, 2)]
+        self.studios = [StudioInstance(f"studio-{number + 1}", directory) for number in range(studios)]
         kb_url = f"http://127.0.0.1:{self.kb_port}"
         shared = {
             "DATABASE_URL": database_url,
@@ -41,6 +44,7 @@ class TwoNodes:
             "STUDIO_PROBE_SECONDS": "1",
             "STUDIO_RESUME": "reconnect",
             "HTTPS_ONLY": "false",
+            **env,
         }
         self.one, self.two = (Gateway("serve", directory, shared) for _ in range(2))
 
@@ -72,6 +76,16 @@ class TwoNodes:
         await client.send('{"type":"whoami"}')
         name = json.loads(await client.recv())["instance"]
         return next(studio for studio in self.studios if studio.name == name)
+
+
+async def carried_over(house: TwoNodes, client: ClientConnection) -> None:
+    """Its studio is killed; another takes it on, and the studio is started again."""
+    studio = await house.studio_of(client)
+    studio.program.kill()
+    async with asyncio.timeout(30):
+        while json.loads(await client.recv()) != {"type": "gateway.upstream", "state": "connected"}:
+            pass
+    studio.start()
 
 
 async def _echo_until_it_falls(connection: ServerConnection) -> None:
