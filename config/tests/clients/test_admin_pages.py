@@ -63,7 +63,7 @@ SIZES = [(1280, 800), (375, 700)]
 WIDTH = """() => { const record = document.querySelector("#gateway-record");
   return record ? record.offsetWidth / document.querySelector("#content").clientWidth : 1; }"""
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture
