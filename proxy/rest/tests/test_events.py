@@ -239,7 +239,8 @@ def test_a_mistake_of_ours_is_a_500_in_json(monkeypatch: pytest.MonkeyPatch) -> 
         raise ZeroDivisionError
 
     monkeypatch.setattr(KeyOrToken, "authenticate", fail)
-    answer = Client(raise_request_exception=False).get("/api/connections")
+    by_a_key = {"Authorization": "Api-Key of a game"}
+    answer = Client(raise_request_exception=False).get("/api/connections", headers=by_a_key)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
 
 

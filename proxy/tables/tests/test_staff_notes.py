@@ -12,6 +12,7 @@ from proxy.cluster.revocations import revoke
 from proxy.cluster.user_changes import take_back
 from proxy.core.people import NoteKind
 from proxy.models import Block, StaffNote
+from proxy.tables.deeds import a_shell
 from proxy.tables.staff_notes import note_block
 from proxy.tests.rows import add_connection
 
@@ -36,7 +37,7 @@ def test_a_kick_of_everybody_is_one_line() -> None:
     for user_id in ("ada", "bob"):
         add_connection(user_id, user_id=user_id)
     kick(everyone=True, reason="a restart")
-    assert notes() == [("", "kicked", "a restart", "a shell")]
+    assert notes() == [("", "kicked", "a restart", a_shell())]
 
 
 def test_a_block_is_noted_with_its_terms_for_the_user_that_it_names() -> None:
