@@ -244,7 +244,7 @@ def _question_to_disable(rows: Sequence[Experience]) -> Question:
         title="Disable experiences",
         says=[
             f"Nobody comes into {_names(rows)} from then on, on any node: clients get 503, and ask later.",
-            f"There are {live.in_words()}{figures}.",
+            f"Live now: {live.in_words()}{figures}.",
             *([f"Clients are told: “{'”, “'.join(told[:3])}”."] if told else []),
         ],
         warns=[] if told else ["No maintenance message is set: clients are told the gateway's own words."],

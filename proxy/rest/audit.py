@@ -107,7 +107,7 @@ class Messages(StaffApiView):
     needs: ClassVar[Mapping[str, str]] = {"GET": "view_deed"}
 
     @extend_schema(
-        operation_id="messages",
+        operation_id="staff_messages",
         parameters=[MessagesWantedSerializer],
         responses={200: EntriesSerializer, **ERRORS},
     )

@@ -49,7 +49,7 @@ class Blocks(StaffList):
     ordering = ("-created_at", "-id")
 
     @extend_schema(
-        operation_id="blocks",
+        operation_id="staff_blocks",
         parameters=[
             OpenApiParameter("state", enum=STATES, default="holding", description="Those that hold now."),
             *described(FILTERS),
@@ -108,7 +108,7 @@ class PlaceBlock(StaffApiView):
     needs: ClassVar[Mapping[str, str]] = {"POST": "add_block"}
 
     @extend_schema(
-        operation_id="block",
+        operation_id="place_block",
         request=BlockWantedSerializer,
         responses={200: BlockedSerializer, **BODY_ERRORS},
     )
@@ -143,7 +143,7 @@ class LiftBlock(StaffApiView):
     needs: ClassVar[Mapping[str, str]] = {"POST": "delete_block"}
 
     @extend_schema(
-        operation_id="lift",
+        operation_id="lift_block",
         request=LiftWantedSerializer,
         responses={200: BlockSerializer, 404: ErrorSerializer, **BODY_ERRORS},
     )

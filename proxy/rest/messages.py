@@ -49,7 +49,7 @@ class LinksSerializer(Body):
     node = Text(max_length=_MAX_ID_CHARS, required=False)
 
 
-class MessageSerializer(SaidSerializer):
+class MessageWantedSerializer(SaidSerializer):
     """To whom: users, single connections, or those that a filter finds; one of the three."""
 
     user_ids = serializers.ListField(child=Text(max_length=_MAX_ID_CHARS), max_length=MOST_IDS, default=list)
@@ -102,11 +102,13 @@ class SendMessage(_Says):
     needs: ClassVar[Mapping[str, str]] = {"POST": "message_connection"}
 
     @extend_schema(
-        operation_id="message", request=MessageSerializer, responses={200: ToldSerializer, **BODY_ERRORS}
+        operation_id="send_message",
+        request=MessageWantedSerializer,
+        responses={200: ToldSerializer, **BODY_ERRORS},
     )
     def post(self, request: Request) -> Response:
         """Say something to users, to single connections, or to all that a filter finds, once."""
-        asked = self.read(MessageSerializer())
+        asked = self.read(MessageWantedSerializer())
         given = [name for name in ("user_ids", "connection_ids", "filter") if asked.get(name)]
         if len(given) != 1:
             raise ParseError("name users, connections or a filter: one of the three")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from statistics import median
@@ -214,6 +215,75 @@ async def test_a_persons_page_tells_the_whole_story_of_one_client(
     assert told[: len(BEFORE)] == BEFORE
     assert sorted(told[len(BEFORE) : -len(AFTER)]) == KICKED
     assert told[-len(AFTER) :] == AFTER
+
+
+async def test_who_operates_looks_at_what_a_client_of_the_other_node_says(
+    browser: Browser, house: TwoNodes, visits: Visits
+) -> None:
+    talking = await visits.comes(house.two, "talker")
+    await house.one.wait_for_records("user_id = 'talker'")
+    async with at(browser, house.one, CONNECTIONS + "?live=yes", who="olga") as page:
+        await page.get_by_role("link", name="talker").first.click()
+        await page.get_by_role("link", name="Look at messages…").click()
+        await page.get_by_label("Reason").fill("a complaint")
+        await page.get_by_role("button", name="Look").click()
+        await expect(page.get_by_text("Looking.", exact=True)).to_be_visible(timeout=SOON_MS)
+        await talking.send('{"password":"hunter2","text":"hello"}')
+        seen = page.locator("#gateway-seen li pre")
+        await expect(seen).to_have_text(['{"password":"[redacted]","text":"hello"}'] * 2, timeout=SOON_MS)
+        async with at(browser, house.two, CONNECTIONS + "?live=yes", who="vera") as other:
+            await expect(other.get_by_text("tapped by olga until")).to_be_visible(timeout=SOON_MS)
+            assert await other.get_by_role("link", name="Look at messages…").count() == 0
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.get_by_text("Nobody looks at this connection any more.")).to_be_visible()
+
+
+async def refused_by(gateway: Gateway, url: str) -> tuple[int, str, str]:
+    """With which status, code and message."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with gateway.connect(url):
+            pass
+    response = caught.value.response
+    body = json.loads(response.body or b"{}")
+    return response.status_code, body["code"], body["message"]
+
+
+async def test_an_experience_is_closed_for_maintenance_on_both_nodes_and_opened_again(
+    browser: Browser, house: TwoNodes
+) -> None:
+    url, other = (node.url(token=issue("eve"), experience="caves") for node in (house.one, house.two))
+    adding = "/admin/experience/experience/add/"
+    async with house.served(), at(browser, house.one, adding, who="olga") as page:
+        await page.get_by_label("Slug").fill("caves")
+        await page.get_by_label("Maintenance message").fill("The caves are swept until noon.")
+        await page.get_by_label("Reason").fill("spring")
+        await page.get_by_role("button", name="Save and continue editing").click()
+        async with house.two.connect(other) as client:
+            await page.get_by_role("button", name="Disable…").click()
+            await expect(page.get_by_text("Live now: 1 live link")).to_be_visible()
+            await page.get_by_label("Close with 1001").check()
+            await page.get_by_label("Reason").fill("spring")
+            await page.get_by_role("button", name="Disable", exact=True).click(no_wait_after=True)
+            assert (await closed(client))[0] == 1001
+        told = (503, "closed_for_maintenance", "The caves are swept until noon.")
+        assert await refused_by(house.one, url) == await refused_by(house.two, other) == told
+
+        await page.get_by_role("link", name="caves").first.click()
+        await page.get_by_role("button", name="Enable…").click()
+        await page.get_by_label("Reason").fill("swept")
+        await page.get_by_role("button", name="Enable", exact=True).click()
+        await expect(page.locator(".messagelist")).to_contain_text("Enabled")
+        async with asyncio.timeout(SOON_MS / 1000):
+            while not await is_let_in(house.two, other):
+                await asyncio.sleep(0.1)
+
+
+async def is_let_in(gateway: Gateway, url: str) -> bool:
+    try:
+        async with gateway.connect(url):
+            return True
+    except InvalidStatus:
+        return False
 
 
 async def test_every_open_page_says_within_five_seconds_that_its_gateway_was_stopped(

@@ -7,8 +7,10 @@ import re
 
 import pytest
 from django.test import Client
+from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from drf_spectacular.validation import validate_schema
 
+from proxy.rest.document import document
 from proxy.rest.urls import urlpatterns
 
 
@@ -61,3 +63,15 @@ def test_the_schema_can_be_read_and_nothing_else() -> None:
     answer = Client(enforce_csrf_checks=True).post("/api/schema")
     assert (answer.status_code, answer.json()["code"]) == (405, "bad_request")
     assert answer.headers["Allow"] == "GET, HEAD"
+
+
+def test_no_two_paths_share_a_name_and_no_two_bodies() -> None:
+    """A product's paths are in the schema, too: a client that was made of it would have one of the two."""
+    reset_generator_stats()
+    with GENERATOR_STATS.silence():
+        described = json.loads(document.__wrapped__())
+    names = [each["operationId"] for methods in described["paths"].values() for each in methods.values()]
+    assert "messages" in names  # the chat's, which it had before
+    assert [name for name in names if re.search(r"_\d+$", name)] == []
+    told = [str(each) for each in GENERATOR_STATS._warn_cache]
+    assert [each for each in told if "identical names" in each and "Serializer" in each] == []
