@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -16,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 
 from experience.models import Experience
+from experience.switching import MOST_NAMED, disable, enable, names, topics
 from experience.topics import experience_topic
 from proxy.api import (
     AsksFirst,
@@ -27,11 +27,9 @@ from proxy.api import (
     ReasonForm,
     answered,
     foreign,
-    note_deed,
 )
 
 LEAVE, CLOSE = "leave", "close"
-MOST_NAMED = 20
 
 
 class ExperienceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -79,10 +77,8 @@ class Switching(AsksFirst):
         if not form.is_valid():
             return self.ask(request, _question_to_disable(rows), form)
         ends = form.cleaned_data["live_links"] == CLOSE
-        live = LiveLinks(_topics(rows)).in_words()
-        did = f"Disabled, with {live}, which {'are closed' if ends else 'stay'}"
-        values = {"enabled": False, "ends_links": ends}
-        self._set(request, rows, values, did=did, reason=form.cleaned_data["reason"])
+        reason = form.cleaned_data["reason"]
+        self._say(request, rows, disable(rows, ends_links=ends, reason=reason, by=request.user))
         return None
 
     @admin.action(description="Enable the selected experiences…", permissions=["enable"])
@@ -93,34 +89,11 @@ class Switching(AsksFirst):
             return None
         if not form.is_valid():
             return self.ask(request, _question_to_enable(rows), form)
-        values = {"enabled": True, "ends_links": False}
-        self._set(request, rows, values, did="Enabled", reason=form.cleaned_data["reason"])
+        self._say(request, rows, enable(rows, reason=form.cleaned_data["reason"], by=request.user))
         return None
 
-    def _set(
-        self,
-        request: HttpRequest,
-        rows: Sequence[Experience],
-        values: dict[str, bool],
-        *,
-        did: str,
-        reason: str,
-    ) -> None:
-        """All of them, in one entry; nodes hear of it once it is committed."""
-        is_one = len(rows) == 1
-        with transaction.atomic():
-            for row in rows:
-                for name, value in values.items():
-                    setattr(row, name, value)
-                row.save(update_fields=list(values))
-            note_deed(
-                request.user,
-                Experience,
-                f"{did}: {reason}" if is_one else f"{did}: {reason} ({_names(rows)})",
-                about=str(rows[0]) if is_one else f"{len(rows)} experiences",
-                object_id=str(rows[0].pk) if is_one else "",
-            )
-        self.message_user(request, f"{did}: {_names(rows)}. Every node keeps to it within two seconds.")
+    def _say(self, request: HttpRequest, rows: Sequence[Experience], did: str) -> None:
+        self.message_user(request, f"{did}: {names(rows)}. Every node keeps to it within two seconds.")
 
 
 @admin.register(Experience)
@@ -155,7 +128,7 @@ class ExperienceAdmin(Switching, AsksToDelete, CheckedAdmin):
         """Live links are counted once, of all that the page shows."""
         shown = super().get_changelist_instance(request)
         rows = shown.result_list = list(shown.result_list)
-        live = LiveLinks(_topics(rows))
+        live = LiveLinks(topics(rows))
         for row in rows:
             row.live = live.of(experience_topic(row.slug))
         return shown
@@ -177,12 +150,12 @@ class ExperienceAdmin(Switching, AsksToDelete, CheckedAdmin):
 
     def question_to_delete(self, rows: Sequence[Experience]) -> Question:
         disabled = [row for row in rows if not row.enabled]
-        opens = f"This opens again what is disabled: {_names(disabled)}."
+        opens = f"This opens again what is disabled: {names(disabled)}."
         return Question(
             title="Delete experiences",
             says=[
-                f"What staff say of {_names(rows)} is forgotten: open, to as many as come.",
-                f"Nobody is disconnected: {LiveLinks(_topics(rows)).in_words()}.",
+                f"What staff say of {names(rows)} is forgotten: open, to as many as come.",
+                f"Nobody is disconnected: {LiveLinks(topics(rows)).in_words()}.",
             ],
             warns=[opens] if disabled else [],
             do="Delete",
@@ -222,28 +195,19 @@ class ExperienceAdmin(Switching, AsksToDelete, CheckedAdmin):
         return foreign(row.maintenance_message)
 
 
-def _topics(rows: Sequence[Experience]) -> list[str]:
-    return [experience_topic(row.slug) for row in rows]
-
-
-def _names(rows: Sequence[Experience]) -> str:
-    more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-    return ", ".join(row.slug for row in rows[:MOST_NAMED]) + more
-
-
 def _room(row: Experience) -> str:
     return "any number" if row.capacity is None else f"{row.capacity:,}"
 
 
 def _question_to_disable(rows: Sequence[Experience]) -> Question:
-    live = LiveLinks(_topics(rows))
+    live = LiveLinks(topics(rows))
     each = [f"{row.slug}: {live.of(experience_topic(row.slug))}" for row in rows[:MOST_NAMED]]
     figures = f" ({', '.join(each)})" if len(rows) > 1 else ""
     told = sorted({row.maintenance_message for row in rows if row.maintenance_message})
     return Question(
         title="Disable experiences",
         says=[
-            f"Nobody comes into {_names(rows)} from then on, on any node: clients get 503, and ask later.",
+            f"Nobody comes into {names(rows)} from then on, on any node: clients get 503, and ask later.",
             f"Live now: {live.in_words()}{figures}.",
             *([f"Clients are told: “{'”, “'.join(told[:3])}”."] if told else []),
         ],
@@ -255,6 +219,6 @@ def _question_to_disable(rows: Sequence[Experience]) -> Question:
 def _question_to_enable(rows: Sequence[Experience]) -> Question:
     return Question(
         title="Enable experiences",
-        says=[f"Clients come into {_names(rows)} again, on every node within two seconds."],
+        says=[f"Clients come into {names(rows)} again, on every node within two seconds."],
         do="Enable",
     )

@@ -67,7 +67,14 @@ class Experience(models.Model):
 
     class Meta:
         ordering = ["slug"]
-        permissions = [("enable_experience", "Can enable and disable experiences")]
+        permissions = [
+            ("enable_experience", "Can enable and disable experiences"),
+            ("view_experience_by_token", "Can see experiences over the HTTP API, by a token"),
+            (
+                "enable_experience_by_token",
+                "Can enable, disable experiences over the HTTP API, by a token",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.slug

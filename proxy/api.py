@@ -85,9 +85,10 @@ if TYPE_CHECKING:
     from proxy.http.operations import Answer, FixedPaths, prometheus
     from proxy.rest.fields import Body, Text
     from proxy.rest.rates import UserRate
-    from proxy.rest.schema import BODY_ERRORS, ERRORS
+    from proxy.rest.schema import BODY_ERRORS, ERRORS, PAGE_ERRORS
+    from proxy.rest.staff_view import ReasonedBody, StaffApiView
     from proxy.rest.user_view import UserApiView, UserOrKeyApiView
-    from proxy.tables.deeds import note_deed
+    from proxy.tables.deeds import Details, note_deed
     from proxy.tables.staff_groups import give_permission
     from proxy.tokens import TokenVerifier
 
@@ -102,9 +103,10 @@ _LATE = {
     "proxy.http.operations": ("Answer", "FixedPaths", "prometheus"),
     "proxy.rest.fields": ("Body", "Text"),
     "proxy.rest.rates": ("UserRate",),
-    "proxy.rest.schema": ("BODY_ERRORS", "ERRORS"),
+    "proxy.rest.schema": ("BODY_ERRORS", "ERRORS", "PAGE_ERRORS"),
+    "proxy.rest.staff_view": ("ReasonedBody", "StaffApiView"),
     "proxy.rest.user_view": ("UserApiView", "UserOrKeyApiView"),
-    "proxy.tables.deeds": ("note_deed",),
+    "proxy.tables.deeds": ("Details", "note_deed"),
     "proxy.tables.staff_groups": ("give_permission",),
 }
 
@@ -116,6 +118,7 @@ __all__ = [
     "FORWARD",
     "MOST_CAPACITY",
     "MOST_MESSAGE_CHARS",
+    "PAGE_ERRORS",
     "PROBE_USER_AGENT",
     "Amiss",
     "Answer",
@@ -141,6 +144,7 @@ __all__ = [
     "DatabaseExecutor",
     "Delivered",
     "Destination",
+    "Details",
     "Event",
     "EventPlane",
     "FixedPaths",
@@ -177,11 +181,13 @@ __all__ = [
     "Rate",
     "ReadOnlyAdmin",
     "ReasonForm",
+    "ReasonedBody",
     "RedisCommands",
     "Resume",
     "Route",
     "RunInDatabase",
     "SettingError",
+    "StaffApiView",
     "Subject",
     "SubscribeRefused",
     "Subscriber",

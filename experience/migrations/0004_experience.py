@@ -55,7 +55,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["slug"],
-                "permissions": [("enable_experience", "Can enable and disable experiences")],
+                "permissions": [
+                    ("enable_experience", "Can enable and disable experiences"),
+                    ("view_experience_by_token", "Can see experiences over the HTTP API, by a token"),
+                    (
+                        "enable_experience_by_token",
+                        "Can enable, disable experiences over the HTTP API, by a token",
+                    ),
+                ],
             },
         ),
         give_permission("experience.view_experience", to=EVERYBODY, who_have="proxy.view_node"),

@@ -43,7 +43,10 @@ class Rights:
     others: tuple[str, ...] = ()
 
     def may(self, right: str) -> bool:
-        """Whether this is one of them, called as staff's permission is: `kick_connection`, `view_refusal`."""
+        """Whether this is one of them, called as staff's permission is: `kick_connection`, `view_refusal`.
+
+        A product's has its app before it: `chat.add_participant`.
+        """
         match right:
             case "view_connection":
                 return self.list_connections
@@ -51,7 +54,7 @@ class Rights:
                 return self.kick
             case "revoke_tokens":
                 return self.revoke
-        return f"{STAFFS_APP}.{right}" in self.others
+        return (right if "." in right else f"{STAFFS_APP}.{right}") in self.others
 
     def may_publish(self, topic: str, *, internal: Collection[str]) -> bool:
         """Whether one of the patterns matches `topic`, which need not be one.

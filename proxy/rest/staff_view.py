@@ -76,7 +76,8 @@ class StaffApiView(ApiView):
     def check_right(self, right: str) -> None:
         """Raises PermissionDenied."""
         if not self.caller.rights.may(right):
-            raise PermissionDenied(f"{self.caller.name} may not {_MAY[right]}")
+            what = _MAY.get(right) or f"do what needs {right}"  # a product's
+            raise PermissionDenied(f"{self.caller.name} may not {what}")
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, OperationalError) and took_too_long(exc):

@@ -1,0 +1,142 @@
+"""GET /api/experiences: what staff say of them; POST /api/experiences/disable and /enable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from experience.models import Experience, is_slug
+from experience.switching import disable, enable, topics
+from proxy.api import (
+    BODY_ERRORS,
+    ERRORS,
+    MOST_MESSAGE_CHARS,
+    PAGE_ERRORS,
+    LiveLinks,
+    ReasonedBody,
+    StaffApiView,
+    Text,
+)
+
+MOST_ROWS = 1_000
+_MAX_SLUG_CHARS = 117
+
+
+class ExperienceSerializer(serializers.ModelSerializer[Experience]):
+    """One of which staff say something. All others are open to as many as come."""
+
+    class Meta:
+        model = Experience
+        fields = ("slug", "title", "enabled", "ends_links", "maintenance_message", "capacity")
+
+
+class ExperiencesSerializer(serializers.Serializer[Any]):
+    """Those that have a row, by slug."""
+
+    experiences = ExperienceSerializer(many=True)
+    is_cut = serializers.BooleanField(help_text=f"There are more than {MOST_ROWS:,}.")
+
+
+class Experiences(StaffApiView):
+    """What staff say of experiences."""
+
+    needs: ClassVar[Mapping[str, str]] = {"GET": "experience.view_experience"}
+
+    @extend_schema(operation_id="experiences", responses={200: ExperiencesSerializer, **ERRORS})
+    def get(self, request: Request) -> Response:
+        """By slug, the first thousand."""
+        rows = list(Experience.objects.order_by("slug")[: MOST_ROWS + 1])
+        told = {"experiences": rows[:MOST_ROWS], "is_cut": len(rows) > MOST_ROWS}
+        return Response(ExperiencesSerializer(told).data)
+
+
+class DisableSerializer(ReasonedBody):
+    """Which, and what becomes of the links that live."""
+
+    slug = Text(max_length=_MAX_SLUG_CHARS, help_text="As clients ask for it; it need have no row yet.")
+    close_links = serializers.BooleanField(default=False, help_text="End live links with 1001.")
+    maintenance_message = Text(
+        max_length=MOST_MESSAGE_CHARS,
+        required=False,
+        allow_blank=True,
+        help_text="What clients are told from now on; left out: what they were told before.",
+    )
+    dry_run = serializers.BooleanField(default=False, help_text="Only say whom it would hit.")
+
+
+class EnableSerializer(ReasonedBody):
+    """Which."""
+
+    slug = Text(max_length=_MAX_SLUG_CHARS)
+
+
+class SwitchedSerializer(serializers.Serializer[Any]):
+    """How it stands now."""
+
+    experience = ExperienceSerializer()
+    links = serializers.IntegerField(help_text="Its live links before; 100,001: more than 100,000.")
+    done = serializers.BooleanField(help_text="false: a dry run.")
+
+
+class DisableExperience(StaffApiView):
+    """Closes an experience for maintenance."""
+
+    needs: ClassVar[Mapping[str, str]] = {"POST": "experience.enable_experience"}
+
+    @extend_schema(
+        operation_id="disable_experience",
+        request=DisableSerializer,
+        responses={200: SwitchedSerializer, **BODY_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        """Let nobody into an experience, on any node: clients get 503 `closed_for_maintenance`."""
+        asked = self.read(DisableSerializer())
+        try:
+            is_slug(asked["slug"])
+        except ValidationError as error:
+            raise ParseError(f"slug: {error.message}") from None
+        row = Experience.objects.filter(slug=asked["slug"]).first() or Experience(slug=asked["slug"])
+        links = LiveLinks(topics([row])).total
+        if not asked["dry_run"]:
+            row = _disabled(asked, by=self.caller.doer)
+        told = {"experience": row, "links": links, "done": not asked["dry_run"]}
+        return Response(SwitchedSerializer(told).data)
+
+
+@transaction.atomic
+def _disabled(asked: Mapping[str, Any], *, by: Any) -> Experience:
+    row, _ = Experience.objects.get_or_create(slug=asked["slug"])
+    if "maintenance_message" in asked:
+        row.maintenance_message = asked["maintenance_message"]
+        row.save(update_fields=["maintenance_message"])
+    disable([row], ends_links=asked["close_links"], reason=asked["reason"], by=by)
+    return row
+
+
+class EnableExperience(StaffApiView):
+    """Opens an experience again."""
+
+    needs: ClassVar[Mapping[str, str]] = {"POST": "experience.enable_experience"}
+
+    @extend_schema(
+        operation_id="enable_experience",
+        request=EnableSerializer,
+        responses={200: SwitchedSerializer, **PAGE_ERRORS, **BODY_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        """Let clients into an experience again, on every node within two seconds."""
+        asked = self.read(EnableSerializer())
+        row = Experience.objects.filter(slug=asked["slug"]).first()
+        if row is None:
+            raise NotFound("nothing was said of such an experience: it is open")
+        enable([row], reason=asked["reason"], by=self.caller.doer)
+        told = {"experience": row, "links": LiveLinks(topics([row])).total, "done": True}
+        return Response(SwitchedSerializer(told).data)
