@@ -42,6 +42,13 @@ class _Name(NamedTuple):
     is_quoted: bool
 
 
+class _Value(NamedTuple):
+    """Where the value of a secret begins, and what ends it if it is not quoted."""
+
+    first: int
+    ends: frozenset[str]
+
+
 class Secrets:
     """What is taken out: values whose name has one of `names` in it, whatever its case and its dashes."""
 
@@ -70,7 +77,9 @@ class Secrets:
 
     def is_secret(self, name: str) -> bool:
         """Whether that names a secret."""
-        plain = _plain(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), name))
+        if "\\" in name:
+            name = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)
+        plain = _plain(name)
         return any(each in plain for each in self._names)
 
     def _may_be_in(self, text: str) -> bool:
@@ -84,34 +93,35 @@ class Secrets:
         tokens = _tokens(text)
         place = kept = 0
         while place < len(tokens):
-            first = self._value_behind(tokens, place)
-            if not first:
+            value = self._value_behind(tokens, place)
+            if value is None:
                 place += 1
                 continue
-            sign = tokens[place].text
-            place = _value_end(tokens, first, ends=_ENDS.get(sign, _ENDS[","]))
+            first = value.first
+            place = _value_end(tokens, first, ends=value.ends)
             if place > first:
                 yield text[kept : tokens[first].start] + _replaced(text, tokens[first], tokens[place - 1])
                 kept = tokens[place - 1].end
             place = max(place, first)
         yield text[kept:]
 
-    def _value_behind(self, tokens: list[_Token], place: int) -> int:
-        """Which token the value of a secret begins with, whose name ends at the sign there; 0: none does."""
+    def _value_behind(self, tokens: list[_Token], place: int) -> _Value | None:
+        """The value of a secret whose name ends at the sign there; None: no such name does."""
         sign = tokens[place]
         if sign.kind != "mark" or sign.text not in ":=,>":
-            return 0
+            return None
         if sign.text == ">":
             named = _element(tokens, place)
-            return place + 1 if named and self.is_secret(named) else 0
+            return _Value(place + 1, _ENDS[">"]) if named and self.is_secret(named) else None
         name = _name_before(tokens, place)
         if name is None:
-            return 0
+            return None
+        ends = _BARE_LINE if sign.text == ":" and not name.is_quoted else _ENDS[sign.text]
         if sign.text != ",":
-            return _behind_space(tokens, place + 1) if self.is_secret(name.text) else 0
+            return _Value(_behind_space(tokens, place + 1), ends) if self.is_secret(name.text) else None
         if not name.is_quoted or _plain(name.text) not in self._names:  # in a list, one that is nothing else
-            return 0
-        return _behind_word_value(tokens, _behind_space(tokens, place + 1))
+            return None
+        return _Value(_behind_word_value(tokens, _behind_space(tokens, place + 1)), ends)
 
 
 # What ends a value that is not quoted, by the sign before it.
@@ -156,11 +166,12 @@ def _is_word(token: _Token) -> bool:
 
 
 def _element(tokens: list[_Token], place: int) -> str:
-    """The name of the XML element whose opening tag ends there; "" if it is none."""
-    for back in range(place - 1, max(0, place - 4 * _MOST_BACK) - 1, -1):
-        if tokens[back].text == "<":
-            return tokens[back + 1].text if _is_word(tokens[back + 1]) else ""
-    return ""
+    """The name of the XML element whose opening tag ends there, or is cut by that sign; "" if it is none."""
+    back = place - 1
+    while back >= 0 and tokens[back].text not in ("<", ">"):  # up to the one before: no token is met twice
+        back -= 1
+    named = back >= 0 and tokens[back].text == "<" and _is_word(tokens[back + 1])
+    return tokens[back + 1].text if named else ""
 
 
 def _behind_space(tokens: list[_Token], place: int) -> int:
@@ -187,19 +198,9 @@ def _value_end(tokens: list[_Token], place: int, *, ends: frozenset[str]) -> int
         return _string_end(tokens, place)
     if tokens[place].text in ("{", "["):
         return _nested_end(tokens, place)
-    if ends == _ENDS[":"] and not _is_json(tokens, place):
-        ends = _BARE_LINE
     while place < len(tokens) and not _ends(tokens[place], ends):
         place += 1
     return place
-
-
-def _is_json(tokens: list[_Token], place: int) -> bool:
-    """Whether the name before the value there was in quotes."""
-    while place > 0 and tokens[place - 1].text != ":":
-        place -= 1
-    name = _name_before(tokens, place - 1)
-    return name is not None and name.is_quoted
 
 
 def _ends(token: _Token, ends: frozenset[str]) -> bool:
