@@ -21,8 +21,18 @@ NOBODYS_CLAIMS = ("exp", "nbf", "iat", "jti", "iss", "aud", "token_type")
 CHANGES_OF_USERS = ("deactivated", "deleted", "password", "permission", "logout")
 # What stands beside a secret in messages that staff look at (proxy/core/secrets_in_text.py).
 NAMES_OF_SECRETS = (
-    *("token", "password", "passwd", "passphrase", "passcode", "secret", "authorization", "credential"),
-    *("cookie", "session_key", "session_id", "api_key", "access_key", "private_key", "signature", "ticket"),
+    *("token", "password", "passwd", "pwd", "passphrase", "passcode", "secret", "authorization"),
+    *(
+        "credential",
+        "cookie",
+        "session_key",
+        "session_id",
+        "api_key",
+        "access_key",
+        "private_key",
+        "signature",
+        "ticket",
+    ),
     *("jwt", "bearer", "otp", "cvv", "card_number"),
 )
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
