@@ -250,10 +250,15 @@ class GatewayNode:
     def _deliver_here(self, topic: str, event: Mapping[str, Any]) -> None:
         self.hub.deliver(check_topic(topic, registry.topic_kinds()), encode_event(event))
 
-    async def stop(self, *, deadline_seconds: float = 8.0) -> None:
-        """Wait for links that are ending, write what the record still lacks, and leave."""
+    def drains(self) -> None:
+        """No link may come from now on, and no page of staff listen: its stream would never end by itself."""
         self.door.draining = True
         self.figures.live.end()
+        self.taps.readers.end()
+
+    async def stop(self, *, deadline_seconds: float = 8.0) -> None:
+        """Wait for links that are ending, write what the record still lacks, and leave."""
+        self.drains()
         if not await self._links_end_within(deadline_seconds / 2):
             logger.warning("links do not end and are cut", extra={"links": len(self.links)})
             for link in tuple(self.links.values()):

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from django.db import Error
@@ -20,6 +19,7 @@ from proxy.cluster.asking import Answering
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.signals import TAP, Signal
 from proxy.cluster.store import Store
+from proxy.cluster.tap_readers import TapReaders
 from proxy.core.secrets_in_text import Secrets
 from proxy.core.tapping import TAP_SECONDS, TapEnd
 from proxy.core.wording import in_words
@@ -33,17 +33,11 @@ from proxy.tables.executor import DatabaseExecutor
 log = logging.getLogger(__name__)
 
 MOST_TAPS = 4
-# Pages that read what taps see, on one process: each holds a connection to Redis.
-MOST_READERS = 8
 TELL_SECONDS = 0.25
 # All that a tap tells may stay, and so long behind the last.
 _MOST_ENTRIES = round(TAP_SECONDS / TELL_SECONDS) + 100
 _KEPT_SECONDS = 60
 _LAST_SECONDS = 0.5
-
-
-class TooManyReaders(Exception):
-    """As many pages read here as may."""
 
 
 def scroll_of(tap_id: str) -> str:
@@ -52,7 +46,7 @@ def scroll_of(tap_id: str) -> str:
 
 
 class Taps:
-    """Those of one node's links, `links`. `run` tells what they see."""
+    """Those of one node's links, `links`. `run` tells what they see; `readers` are pages served here."""
 
     def __init__(
         self,
@@ -68,7 +62,7 @@ class Taps:
         self._store, self._secrets, self._is_draining = store, secrets, is_draining
         self._taps: dict[str, LinkTap] = {}  # by the link's id
         self._is_wanted = asyncio.Event()
-        self._readers = 0
+        self.readers = TapReaders()
 
     def listen(self, hub: Hub) -> None:
         """Hear of taps from now on."""
@@ -79,17 +73,6 @@ class Taps:
         tap = self._taps.get(link.id)
         if tap is not None:
             tap.end(TapEnd.LINK_CLOSED)
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """While one page reads. Raises TooManyReaders."""
-        if self._readers >= MOST_READERS:
-            raise TooManyReaders
-        self._readers += 1
-        try:
-            yield
-        finally:
-            self._readers -= 1
 
     def _told(self, signal: Signal, links: Sequence[Link]) -> None:
         here = [link for link in links if link.id in self._links]

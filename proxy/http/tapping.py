@@ -19,8 +19,9 @@ from django.views.decorators.http import require_GET
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING, Entry
 from proxy.cluster.store import Store
+from proxy.cluster.tap_readers import NotReadHere, TapReaders
 from proxy.cluster.tapping import go_on
-from proxy.cluster.taps import TooManyReaders, scroll_of
+from proxy.cluster.taps import scroll_of
 from proxy.core.tapping import TapEnd
 from proxy.http.event_answers import (
     HEARTBEAT,
@@ -62,31 +63,35 @@ async def events(request: HttpRequest, tap_id: str) -> HttpResponseBase:
 async def _events(
     node: GatewayNode, session_key: str, tap_id: str, tap: WatchedTap | None, position: str
 ) -> AsyncIterator[bytes]:
+    readers = node.taps.readers
     yield HELLO
     try:
-        with node.taps.reading():
+        with readers.reading():
             while tap is not None:
-                async for entry in _round(tap_id, tap, position):
+                async for entry in _round(readers, tap_id, tap, position):
                     position = entry.position if entry is not None else position
                     yield HEARTBEAT if entry is None else _event_of(entry)
                     if entry is not None and has_ended(entry.text):
                         return
-                tap = await _looked_up(node, session_key, tap_id, tap)
+                tap = await readers.wait(_looked_up(node, session_key, tap_id, tap))
             yield LOGGED_OUT
-    except TooManyReaders:
+    except NotReadHere:
         return
 
 
-async def _round(tap_id: str, tap: WatchedTap, position: str) -> AsyncIterator[Entry | None]:
-    """What comes in some seconds; None where nothing does."""
+async def _round(
+    readers: TapReaders, tap_id: str, tap: WatchedTap, position: str
+) -> AsyncIterator[Entry | None]:
+    """What comes in some seconds; None where nothing does. Raises NotReadHere."""
     store: Store = get_channel_layer().store
     clock = asyncio.get_running_loop().time
     until, is_first = clock() + GO_ON_SECONDS, True
     try:
-        await go_on(tap_id, tap.connection_id)
+        await readers.wait(go_on(tap_id, tap.connection_id))
         while is_first or clock() < until:
             is_first = False
-            entries = await store.read(scroll_of(tap_id), position, wait_seconds=max(0.05, until - clock()))
+            reading = store.read(scroll_of(tap_id), position, wait_seconds=max(0.05, until - clock()))
+            entries = await readers.wait(reading)
             for entry in entries:
                 position = entry.position
                 yield entry
@@ -95,7 +100,7 @@ async def _round(tap_id: str, tap: WatchedTap, position: str) -> AsyncIterator[E
             yield Entry(position, gone_text()) if is_late else None
     except LayerAway:
         yield None
-        await asyncio.sleep(AWAY_SECONDS)
+        await readers.wait(asyncio.sleep(AWAY_SECONDS))
 
 
 def gone_text() -> str:

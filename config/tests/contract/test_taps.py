@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ async def test_what_goes_over_a_link_of_another_node_is_seen_and_its_end_with_th
                 ends = [each["ended"] async for each in told]
                 await stopping
     assert ends[-1] in ("the node drains or stops", "the connection has closed")
+
+
+async def test_a_page_holds_up_no_drain_and_goes_on_at_another_node(nodes: tuple[Gateway, Gateway]) -> None:
+    here, there = nodes
+    async with here.serving(echo), staff_of(here) as staff:
+        async with there.connect(there.url(token=issue("joe"))) as client:
+            page = await begin(staff["ada"], here, await live_link(there, "joe"))
+            async with staff["ada"].watching(here, page) as told:
+                await client.send(SAID)
+                await lines(told, 2)
+                began = time.monotonic()
+                stopping = asyncio.create_task(asyncio.to_thread(here.stop))
+                assert [each async for each in told] == []
+                assert await stopping == 0
+                assert time.monotonic() - began < 8, "as long as an application may take, it would be 15"
+            await client.send(SAID)
+            async with staff["ada"].watching(there, page) as told:
+                assert sorted(await lines(told, 4)) == [("in", CLEAN)] * 2 + [("out", CLEAN)] * 2
 
 
 @pytest.mark.parametrize("kind", ["serve", "daphne"])

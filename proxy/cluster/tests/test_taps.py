@@ -15,6 +15,7 @@ from proxy.cluster.asking import ask, question
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING
 from proxy.cluster.signals import TAP, send_to_topic
+from proxy.cluster.tap_readers import MOST_READERS, NotReadHere
 from proxy.cluster.taps import MOST_TAPS, Taps, scroll_of
 from proxy.cluster.tests.answering import Node, StartNode
 from proxy.cluster.tests.ends import link as link_of
@@ -207,11 +208,11 @@ async def test_pages_that_read_are_few(world: World) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as reading:
-        for _ in range(taps_module.MOST_READERS):
-            reading.enter_context(world.taps.reading())
-        with pytest.raises(taps_module.TooManyReaders), world.taps.reading():
+        for _ in range(MOST_READERS):
+            reading.enter_context(world.taps.readers.reading())
+        with pytest.raises(NotReadHere), world.taps.readers.reading():
             raise AssertionError("one too many")
-    with world.taps.reading():
+    with world.taps.readers.reading():
         pass
 
 

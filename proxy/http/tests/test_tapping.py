@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING
-from proxy.cluster.taps import MOST_READERS, scroll_of
+from proxy.cluster.tap_readers import MOST_READERS
+from proxy.cluster.taps import scroll_of
 from proxy.http import tapping
 from proxy.http.event_answers import HEARTBEAT, HELLO, LOGGED_OUT
 from proxy.http.tests.test_live import ENDS, log_in
@@ -117,7 +118,7 @@ async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
     async with asyncio.timeout(20):
         with ExitStack() as reading:
             for _ in range(MOST_READERS):
-                reading.enter_context(node.taps.reading())
+                reading.enter_context(node.taps.readers.reading())
             assert [each async for each in stream(node, session_key, tap_id)] == [HELLO]
         told = stream(node, session_key, tap_id)
         with monkeypatch.context() as patched:
@@ -136,3 +137,42 @@ async def test_while_the_database_is_away_nobody_can_log_out(
     tap = WatchedTap("a", timezone.now())
     monkeypatch.setattr(node.database, "run", away)
     assert await tapping._looked_up(node, "s", "t", tap) == tap
+
+
+async def test_no_page_holds_up_the_end_of_the_node_that_serves_it(
+    node: GatewayNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tapping, "GO_ON_SECONDS", 60.0)
+    session_key, tap_id = await node.database.run(made)
+    told = stream(node, session_key, tap_id)
+    async with asyncio.timeout(20):
+        assert await anext(told) == HELLO
+        await tell(tap_id, left_out=1)
+        assert b"seen" in await anext(told)
+        rest = asyncio.create_task(anext(told, None))
+        while not node.taps.readers._waits:
+            await asyncio.sleep(0)
+        node.drains()
+        assert await rest is None
+        assert [each async for each in stream(node, session_key, tap_id)] == [HELLO], "none begins any more"
+
+
+@pytest.mark.parametrize("where", ["go_on", "_looked_up"])
+async def test_neither_an_outage_does(node: GatewayNode, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(*_: Any) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    began = asyncio.Event()
+    session_key, tap_id = await node.database.run(made)
+    monkeypatch.setattr(tapping, where, hangs)
+    told = stream(node, session_key, tap_id)
+    reading = asyncio.create_task(_all_of(told))
+    async with asyncio.timeout(20):
+        await began.wait()
+        node.taps.readers.end()
+        assert (await reading)[0] == HELLO
+
+
+async def _all_of(told: AsyncIterator[bytes]) -> list[bytes]:
+    return [each async for each in told]

@@ -161,8 +161,7 @@ class Composition(Hooks):
 
     def on_draining(self) -> None:
         self._drain_began = time.monotonic()
-        self.node.door.draining = True
-        self.node.figures.live.end()
+        self.node.drains()
 
     def refusal(self, links: int) -> GatewayError | None:
         return self.node.door.refusal(links)
