@@ -61,6 +61,9 @@ class Taps:
         self._links, self._answering, self._database = links, answering, database
         self._store, self._secrets, self._is_draining = store, secrets, is_draining
         self._taps: dict[str, LinkTap] = {}  # by the link's id
+        # Those that have ended, until that is told, and written.
+        self._untold: set[LinkTap] = set()
+        self._unwritten: set[LinkTap] = set()
         self._is_wanted = asyncio.Event()
         self.readers = TapReaders()
 
@@ -109,20 +112,41 @@ class Taps:
         return ""
 
     async def run(self) -> NoReturn:
-        """Tell what taps see, and end those whose time is over, until cancelled."""
+        """Tell what taps see, and end those whose time is over, until cancelled: neither Redis nor the
+        database holds up an end."""
         try:
-            while True:
-                if not self._taps:
-                    self._is_wanted.clear()
-                    await self._is_wanted.wait()
-                await asyncio.sleep(TELL_SECONDS)
-                await self._tell_all()
+            async with asyncio.TaskGroup() as work:
+                work.create_task(self._tell_forever(), name="taps:tell")
+                while True:
+                    if not self._taps:
+                        self._is_wanted.clear()
+                        await self._is_wanted.wait()
+                    await asyncio.sleep(TELL_SECONDS)
+                    for tap in self._take_ended():
+                        work.create_task(self._write_end(tap), name="taps:end")
         finally:
-            for tap in self._taps.values():
-                tap.end(TapEnd.NODE_STOPS)
-            await wait_at_most(_LAST_SECONDS, self._tell_all())
+            await wait_at_most(_LAST_SECONDS, self._end_all())
 
-    async def _tell_all(self) -> None:
+    async def _tell_forever(self) -> NoReturn:
+        while True:
+            if not (self._taps or self._untold):
+                await self._is_wanted.wait()
+            await asyncio.sleep(TELL_SECONDS)
+            await self._tell_all()
+
+    async def _end_all(self) -> None:
+        """The node stops: put links back, tell and write what is not yet."""
+        for tap in self._taps.values():
+            tap.end(TapEnd.NODE_STOPS)
+        self._take_ended()
+        async with asyncio.TaskGroup() as last:
+            last.create_task(self._tell_all(), name="taps:tell")
+            for tap in tuple(self._unwritten):
+                last.create_task(self._write_end(tap), name="taps:end")
+
+    def _take_ended(self) -> list[LinkTap]:
+        """End those that are due; those that have ended are looked at no more, and are still to be told."""
+        ended = []
         for link_id, tap in tuple(self._taps.items()):
             due = TapEnd.NODE_STOPS if self._is_draining() else tap.due_end()
             if due is not None:
@@ -131,9 +155,14 @@ class Taps:
                 del self._taps[link_id]
                 tap.close()
                 self._log_end(tap)
+                ended.append(tap)
+        self._untold.update(ended)
+        self._unwritten.update(ended)
+        return ended
+
+    async def _tell_all(self) -> None:
+        for tap in (*self._taps.values(), *self._untold):
             await self._tell(tap)
-            if tap.ended is not None:
-                await self._write_end(tap)
 
     async def _tell(self, tap: LinkTap) -> None:
         lines = tap.take_lines()
@@ -148,6 +177,8 @@ class Taps:
         except LayerAway as error:
             tap.untold(lines)
             log.warning("what a tap sees cannot be told", extra=_fields_of(tap) | {"why": in_words(error)})
+        if ended is not None:
+            self._untold.discard(tap)
 
     def _log_end(self, tap: LinkTap) -> None:
         assert tap.ended is not None  # noqa: S101  who calls has looked
@@ -160,6 +191,7 @@ class Taps:
             await self._database.run(end_row, tap.id)
         except (Error, TimeoutError) as error:
             log.warning("the end of a tap was not written", extra=_fields_of(tap) | {"why": in_words(error)})
+        self._unwritten.discard(tap)
 
 
 def end_row(tap_id: str) -> None:

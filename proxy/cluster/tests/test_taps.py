@@ -233,6 +233,61 @@ async def test_a_node_that_ends_puts_links_back_and_says_so(
     assert world.links["a"].stream._downstream is before  # type: ignore[union-attr]
 
 
+def hanging_once(instead_of: Callable[..., Any]) -> tuple[Callable[..., Any], asyncio.Event]:
+    """What hangs when it is called first and then does as that; set once it hangs."""
+    hangs = asyncio.Event()
+
+    async def call(*words: Any, **more: Any) -> Any:
+        if not hangs.is_set():
+            hangs.set()
+            await asyncio.sleep(600)
+        return await instead_of(*words, **more)
+
+    return call, hangs
+
+
+@pytest.mark.parametrize("what", ["database", "redis"])
+async def test_what_hangs_holds_up_no_other_taps_end(
+    world: World, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name = (world.rows, "run") if what == "database" else (world.layer.store, "append")
+    call, hangs = hanging_once(getattr(owner, name))
+    monkeypatch.setattr(owner, name, call)
+    async with asyncio.timeout(20):
+        for link in "ab":
+            await world.link(link)
+            await world.ask(link, f"t{link}")
+        other = world.taps._taps["b"]
+        world.taps.closed(world.links.pop("a"))
+        await hangs.wait()
+        other._until = 0.0
+        await until(lambda: other.ended is TapEnd.TIME)
+        await until(lambda: "tb" in world.rows.ended)
+
+
+@pytest.mark.parametrize("what", ["database", "redis"])
+async def test_an_end_that_its_nodes_stop_breaks_into_is_told_and_written(
+    start_node: StartNode, make_layer: Callable[[], Any], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = make_layer()
+    for module in ("asking", "signals"):
+        monkeypatch.setattr(f"proxy.cluster.{module}.get_channel_layer", lambda: layer)
+    world = World(await start_node("n1", layer), layer)
+    owner, name = (world.rows, "run") if what == "database" else (layer.store, "append")
+    call, hangs = hanging_once(getattr(owner, name))
+    monkeypatch.setattr(owner, name, call)
+    running = asyncio.create_task(world.taps.run())
+    async with asyncio.timeout(20):
+        await world.link("a")
+        await world.ask("a", "t")
+        world.taps.closed(world.links.pop("a"))
+        await hangs.wait()
+        running.cancel()
+        await asyncio.wait([running])
+        assert world.rows.ended == ["t"]
+        assert (await world.told("t"))[-1]["ended"] == TapEnd.LINK_CLOSED
+
+
 async def test_a_scroll_keeps_the_last_ones_and_wakes_who_waits(make_layer: Callable[[], Any]) -> None:
     store, key = make_layer().store, scroll_of("scroll test")
     async with asyncio.timeout(60):
