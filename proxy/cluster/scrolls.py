@@ -15,6 +15,8 @@ from proxy.engine.calls import wait_at_most
 
 BEGINNING, FIELD = "0-0", "text"
 AT_ONCE = 100
+# Timers may be early by a tick of their clock.
+_LATE_SECONDS = 0.05
 
 
 class Entry(NamedTuple):
@@ -39,6 +41,7 @@ class _Scroll:
     until: float
     texts: deque[tuple[int, str]] = field(default_factory=deque)
     written: int = 0
+    timer: asyncio.TimerHandle | None = None
     waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=set)
 
 
@@ -50,12 +53,13 @@ class MemoryScrolls:
         self._lock = Lock()
 
     def append(self, key: str, text: str, *, most: int, seconds: int) -> None:
-        """As the store's."""
+        """As the store's. On the event loop of who writes to it, always the same."""
         now = time.monotonic()
         with self._lock:
-            self._forget(now)
+            self._drop_old()
             scroll = self._scrolls.setdefault(key, _Scroll(now))
             scroll.until, scroll.written = now + seconds, scroll.written + 1
+            self._forget_later(scroll, seconds)
             scroll.texts.append((scroll.written, text))
             while len(scroll.texts) > most:
                 scroll.texts.popleft()
@@ -68,6 +72,7 @@ class MemoryScrolls:
         """What stands there behind a position."""
         number = int(behind.partition("-")[0])
         with self._lock:
+            self._drop_old()
             scroll = self._scrolls.get(key)
             texts = [] if scroll is None else list(scroll.texts)
         return [Entry(f"{at}-0", text) for at, text in texts if at > number]
@@ -88,8 +93,22 @@ class MemoryScrolls:
         finally:
             with self._lock:
                 scroll.waiting.discard(me)
+                self._drop_old()
 
-    def _forget(self, now: float) -> None:
-        old = [key for key, scroll in self._scrolls.items() if scroll.until <= now and not scroll.waiting]
-        for key in old:
-            del self._scrolls[key]
+    def _forget_later(self, scroll: _Scroll, seconds: float) -> None:
+        if scroll.timer is not None:
+            scroll.timer.cancel()
+        with suppress(RuntimeError):  # code that is not async has no clock: then it goes with the next call
+            scroll.timer = asyncio.get_running_loop().call_later(seconds + _LATE_SECONDS, self._forget)
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Who waits for one whose time is over waits for the next, and has nothing of it."""
+        now = time.monotonic()
+        for key in [key for key, scroll in self._scrolls.items() if scroll.until <= now]:
+            self._scrolls[key].texts.clear()
+            if not self._scrolls[key].waiting:
+                del self._scrolls[key]

@@ -13,7 +13,7 @@ import pytest
 from proxy.cluster import taps as taps_module
 from proxy.cluster.asking import ask, question
 from proxy.cluster.questions import LayerAway
-from proxy.cluster.scrolls import BEGINNING
+from proxy.cluster.scrolls import BEGINNING, MemoryScrolls
 from proxy.cluster.signals import TAP, send_to_topic
 from proxy.cluster.tap_readers import MOST_READERS, NotReadHere
 from proxy.cluster.taps import MOST_TAPS, Taps, scroll_of
@@ -300,3 +300,28 @@ async def test_a_scroll_keeps_the_last_ones_and_wakes_who_waits(make_layer: Call
         assert [entry.text for entry in kept] == ["2", "3", "4"]
         assert await store.read(key, kept[-1].position, wait_seconds=0.01) == []
         assert await asyncio.to_thread(store.read_sync, key) == kept
+
+
+async def test_a_scroll_in_memory_is_gone_after_its_time_whether_or_not_another_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("proxy.cluster.scrolls.time.monotonic", lambda: now)
+    scrolls = MemoryScrolls()
+    scrolls.append("a", "secret", most=3, seconds=60)
+    now += 59
+    assert [entry.text for entry in scrolls.read("a", BEGINNING)] == ["secret"]
+    now += 1
+    assert scrolls.read("a", BEGINNING) == []
+    assert not scrolls._scrolls
+    scrolls.append("a", "again", most=3, seconds=60)
+    now += 60
+    assert await scrolls.wait("a", BEGINNING, seconds=0) == []
+    assert not scrolls._scrolls, "nor does who reads leave one behind"
+
+
+async def test_a_scroll_in_memory_is_gone_though_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    scrolls = MemoryScrolls()
+    async with asyncio.timeout(20):
+        scrolls.append("a", "secret", most=3, seconds=0)
+        await until(lambda: not scrolls._scrolls)
