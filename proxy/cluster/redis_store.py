@@ -46,6 +46,11 @@ NUDGE_SECONDS = 0.1
 _MUTE_SECONDS = 5.0
 # GETDEL is one of Redis 6.2.
 _TAKE = "local kept = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return kept"
+# One call: what expires only if another call comes through may stay for good.
+_APPEND = (
+    "redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', ARGV[2], ARGV[3]) "
+    "redis.call('EXPIRE', KEYS[1], ARGV[4])"
+)
 T = TypeVar("T")
 
 
@@ -116,8 +121,7 @@ class RedisStore:
         return taken
 
     async def append(self, key: str, text: str, *, most: int, seconds: int) -> None:
-        await self._carry_out(("xadd", (key, "MAXLEN", most, "*", FIELD, text)))
-        await self._carry_out(("expire", (key, seconds)))
+        await self._carry_out(("eval", (_APPEND, 1, key, most, FIELD, text, seconds)))
 
     async def read(self, key: str, behind: str, *, wait_seconds: float) -> list[Entry]:
         wait_ms = int(wait_seconds * 1000) or None

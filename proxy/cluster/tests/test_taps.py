@@ -325,3 +325,24 @@ async def test_a_scroll_in_memory_is_gone_though_nobody_reads(monkeypatch: pytes
     async with asyncio.timeout(20):
         scrolls.append("a", "secret", most=3, seconds=0)
         await until(lambda: not scrolls._scrolls)
+
+
+@pytest.mark.parametrize("make_layer", ["redis"], indirect=True)
+async def test_what_is_written_to_a_scroll_never_stays_for_good(
+    make_layer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of the call: that it is gone some day is said with it."""
+    store = make_layer().store
+    sent, carry_out = list[Any](), store._carry_out
+
+    async def noted(command: Any, **more: Any) -> Any:
+        sent.append(command)
+        return await carry_out(command, **more)
+
+    monkeypatch.setattr(store, "_carry_out", noted)
+    key = scroll_of("expires")
+    async with asyncio.timeout(20):
+        await store.append(key, "hello", most=3, seconds=60)
+        assert len(sent) == 1
+        left = await carry_out(("eval", ("return redis.call('TTL', KEYS[1])", 1, key)))
+    assert 55 <= left <= 60
