@@ -70,10 +70,16 @@ def go_on_sync(tap: Tap) -> None:
 
 def _ask(tap: Tap, *, by: str, reason: str) -> None:
     signal = {**_signal(tap.pk, "begin"), "by": by, "reason": reason}
-    (answers,) = ask_sync([question(connection_topic(tap.connection_id), signal)])
+    try:
+        (answers,) = ask_sync([question(connection_topic(tap.connection_id), signal)])
+    except LayerAway:
+        _stop(tap)
+        raise
     said = [json.loads(each) for each in answers.said]
     if any(each.get("tap") == tap.pk for each in said):
         return
+    if answers.silent:  # it may look on all the same, and its answer be late
+        _stop(tap)
     why = next((each["why"] for each in said if each.get("why")), "")
     nobody = "its node does not answer" if answers.silent else "it has ended"
     raise NotTapped(why or nobody)
