@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from channels.layers import get_channel_layer
 from django.db import Error
@@ -56,6 +57,8 @@ async def events(request: HttpRequest, tap_id: str) -> HttpResponseBase:
         return away("the database is away")
     if tap is None:
         return answer(403, "not_permitted", "A tap is for whoever has begun it, and may still.")
+    if node.taps.readers.is_full:
+        return away("too many pages read here, or this node stops")
     told = _events(node, session_key, tap_id, tap, _position_of(request))
     return StreamingHttpResponse(told, content_type="text/event-stream", headers=STREAM_HEADERS)
 
@@ -68,11 +71,12 @@ async def _events(
     try:
         with readers.reading():
             while tap is not None:
-                async for entry in _round(readers, tap_id, tap, position):
-                    position = entry.position if entry is not None else position
-                    yield HEARTBEAT if entry is None else _event_of(entry)
-                    if entry is not None and has_ended(entry.text):
-                        return
+                async with aclosing(_round(readers, tap_id, tap, position)) as entries:
+                    async for entry in entries:
+                        position = entry.position if entry is not None else position
+                        yield HEARTBEAT if entry is None else _event_of(entry)
+                        if entry is not None and has_ended(entry.text):
+                            return
                 tap = await readers.wait(_looked_up(node, session_key, tap_id, tap))
             yield LOGGED_OUT
     except NotReadHere:
@@ -81,7 +85,7 @@ async def _events(
 
 async def _round(
     readers: TapReaders, tap_id: str, tap: WatchedTap, position: str
-) -> AsyncIterator[Entry | None]:
+) -> AsyncGenerator[Entry | None]:
     """What comes in some seconds; None where nothing does. Raises NotReadHere."""
     store: Store = get_channel_layer().store
     clock = asyncio.get_running_loop().time

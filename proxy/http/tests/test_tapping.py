@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import Permission, User
+from django.http import HttpRequest
+from django.test import RequestFactory
 from django.utils import timezone
 
 from proxy.cluster.questions import LayerAway
@@ -120,12 +122,21 @@ async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
             for _ in range(MOST_READERS):
                 reading.enter_context(node.taps.readers.reading())
             assert [each async for each in stream(node, session_key, tap_id)] == [HELLO]
+            monkeypatch.setattr(tapping, "running_node", lambda: asyncio.sleep(0, node))
+            refused = await tapping.events(_asked(session_key), tap_id)
+        assert (refused.status_code, refused["Retry-After"]) == (503, "5")
         told = stream(node, session_key, tap_id)
         with monkeypatch.context() as patched:
             patched.setattr(tapping, "go_on", away)
             assert [await anext(told), await anext(told), await anext(told)] == [HELLO, HEARTBEAT, HEARTBEAT]
         rest = [each async for each in told]
     assert b"it was stopped" in rest[-1]
+
+
+def _asked(session_key: str) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.COOKIES["sessionid"] = session_key
+    return request
 
 
 async def test_while_the_database_is_away_nobody_can_log_out(
