@@ -25,7 +25,6 @@ from proxy.cluster.tapping import go_on
 from proxy.cluster.taps import scroll_of
 from proxy.core.tapping import TapEnd
 from proxy.http.event_answers import (
-    HEARTBEAT,
     HELLO,
     LOGGED_OUT,
     STREAM_HEADERS,
@@ -38,6 +37,9 @@ from proxy.tables.staff import WatchedTap, watched_tap
 
 # So often the node is told, and the session looked at.
 GO_ON_SECONDS = 5.0
+# A page that hears nothing for two of these says so: scripts see no comments, so it is an event.
+BEAT_SECONDS = 2.0
+BEAT = b'event: beat\ndata: {"lines":[],"left_out":null,"ended":null}\n\n'
 AWAY_SECONDS = 1.0
 # After its time, a tap whose node has gone says nothing more.
 LATE_SECONDS = 5.0
@@ -74,7 +76,7 @@ async def _events(
                 async with aclosing(_round(readers, tap_id, tap, position)) as entries:
                     async for entry in entries:
                         position = entry.position if entry is not None else position
-                        yield HEARTBEAT if entry is None else _event_of(entry)
+                        yield BEAT if entry is None else _event_of(entry)
                         if entry is not None and has_ended(entry.text):
                             return
                 tap = await readers.wait(_looked_up(node, session_key, tap_id, tap))
@@ -94,14 +96,14 @@ async def _round(
         await readers.wait(go_on(tap_id, tap.connection_id))
         while is_first or clock() < until:
             is_first = False
-            reading = store.read(scroll_of(tap_id), position, wait_seconds=max(0.05, until - clock()))
-            entries = await readers.wait(reading)
+            wait_seconds = max(0.05, min(BEAT_SECONDS, until - clock()))
+            entries = await readers.wait(store.read(scroll_of(tap_id), position, wait_seconds=wait_seconds))
             for entry in entries:
                 position = entry.position
                 yield entry
-        if not entries:
-            is_late = (timezone.now() - tap.until).total_seconds() > LATE_SECONDS
-            yield Entry(position, gone_text()) if is_late else None
+            if not entries:
+                is_late = (timezone.now() - tap.until).total_seconds() > LATE_SECONDS
+                yield Entry(position, gone_text()) if is_late else None
     except LayerAway:
         yield None
         await readers.wait(asyncio.sleep(AWAY_SECONDS))

@@ -6,6 +6,8 @@ import asyncio
 import csv
 import io
 import json
+import re
+import signal
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -17,6 +19,7 @@ from config.tests.conftest import MakeGateway
 from config.tests.test_taps import echo
 
 pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
+LOG_OUT = "from django.contrib.sessions.models import Session; Session.objects.all().delete()"
 
 
 async def heard(client: ClientConnection) -> dict[str, str]:
@@ -85,3 +88,29 @@ async def test_one_of_staff_looks_at_what_goes_over_a_connection_and_another_see
             await expect(page.get_by_text("Nobody looks at this connection any more.")).to_be_visible()
             assert page.url == connection
             await expect(page.get_by_text("by nobody")).to_be_visible()
+
+
+async def test_the_page_of_a_tap_says_when_nothing_comes_and_why(
+    browser: Browser, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(HTTPS_ONLY="false")
+    gateway.manage("shell", "-v0", "-c", MAKE_ADA)
+    async with gateway.serving(echo), gateway.connect(gateway.url(token=issue("bob"))):
+        async with at(browser, gateway, CONNECTIONS) as page:
+            await page.get_by_role("link", name="bob").click()
+            await page.get_by_role("link", name="Look at messages…").click()
+            await page.get_by_label("Reason").fill("a complaint")
+            await page.get_by_role("button", name="Look").click()
+            state = page.locator("#gateway-tap-state")
+            await expect(state).to_have_text("Looking.")
+            gateway.program.send_signal(signal.SIGSTOP)
+            try:
+                await expect(state).to_contain_text(re.compile(r"No answer for \d+ s"), timeout=6_000)
+            finally:
+                gateway.program.send_signal(signal.SIGCONT)
+            await expect(state).to_have_text("Looking.")
+            await asyncio.to_thread(gateway.stop)
+            await expect(state).to_contain_text(re.compile(r"No answer for \d+ s"))
+            gateway.manage("shell", "-v0", "-c", LOG_OUT)
+            await asyncio.to_thread(gateway.start)
+            await expect(state).to_have_text("Logged out, or not permitted any more.", timeout=30_000)

@@ -47,7 +47,7 @@ async def test_a_page_holds_up_no_drain_and_goes_on_at_another_node(nodes: tuple
                 await lines(told, 2)
                 began = time.monotonic()
                 stopping = asyncio.create_task(asyncio.to_thread(here.stop))
-                assert [each async for each in told] == []
+                assert not [each async for each in told if each["lines"] or each["ended"]]
                 assert await stopping == 0
                 assert time.monotonic() - began < 8, "as long as an application may take, it would be 15"
             await client.send(SAID)

@@ -21,7 +21,8 @@ from proxy.cluster.scrolls import BEGINNING
 from proxy.cluster.tap_readers import MOST_READERS
 from proxy.cluster.taps import scroll_of
 from proxy.http import tapping
-from proxy.http.event_answers import HEARTBEAT, HELLO, LOGGED_OUT
+from proxy.http.event_answers import HELLO, LOGGED_OUT
+from proxy.http.tapping import BEAT
 from proxy.http.tests.test_live import ENDS, log_in
 from proxy.models import Tap
 from proxy.node import GatewayNode
@@ -68,11 +69,11 @@ async def test_it_tells_what_comes_up_to_the_end_and_again_from_where_a_page_was
     session_key, tap_id = await node.database.run(made)
     told = stream(node, session_key, tap_id)
     async with asyncio.timeout(20):
-        assert [await anext(told), await anext(told)] == [HELLO, HEARTBEAT]
+        assert [await anext(told), await anext(told)] == [HELLO, BEAT]
         await tell(tap_id, left_out=1)
         await tell(tap_id, left_out=2)
         await tell(tap_id, ended="it was stopped")
-        events = [each async for each in told if each != HEARTBEAT]
+        events = [each async for each in told if each != BEAT]
         assert [json.loads(each.split(b"data: ")[1])["left_out"] for each in events] == [1, 2, 0]
         position = events[0].decode().splitlines()[0].removeprefix("id: ")
         again = [each async for each in stream(node, session_key, tap_id, position=position)]
@@ -128,7 +129,7 @@ async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
         told = stream(node, session_key, tap_id)
         with monkeypatch.context() as patched:
             patched.setattr(tapping, "go_on", away)
-            assert [await anext(told), await anext(told), await anext(told)] == [HELLO, HEARTBEAT, HEARTBEAT]
+            assert [await anext(told), await anext(told), await anext(told)] == [HELLO, BEAT, BEAT]
         rest = [each async for each in told]
     assert b"it was stopped" in rest[-1]
 
@@ -183,6 +184,18 @@ async def test_neither_an_outage_does(node: GatewayNode, where: str, monkeypatch
         await began.wait()
         node.taps.readers.end()
         assert (await reading)[0] == HELLO
+
+
+async def test_a_page_hears_a_beat_however_seldom_its_session_is_looked_at(
+    node: GatewayNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tapping, "GO_ON_SECONDS", 60.0)
+    monkeypatch.setattr(tapping, "BEAT_SECONDS", 0.05)
+    session_key, tap_id = await node.database.run(made)
+    told = stream(node, session_key, tap_id)
+    async with asyncio.timeout(20):
+        assert [await anext(told) for _ in range(3)] == [HELLO, BEAT, BEAT]
+    assert BEAT.startswith(b"event: "), "scripts see no comments"
 
 
 async def _all_of(told: AsyncIterator[bytes]) -> list[bytes]:

@@ -1,6 +1,8 @@
 // Adds what goes over a tapped connection to its page as it comes. All of it is foreign text: it is never markup.
 const MOST_LINES = 500; // as templates show at most
-const AGAIN_MS = 5000;
+const AGAIN_MS = 2000;
+const STALE_MS = 4500; // two beats of proxy/http/tapping.py, and a little
+const GIVE_UP_MS = 10_000; // what has been silent for so long is asked for anew
 const list = document.querySelector("#gateway-seen");
 const state = document.querySelector("#gateway-tap-state");
 const leftOut = document.querySelector("#gateway-left-out");
@@ -39,24 +41,43 @@ function add(lines) {
   if (isAtEnd) list.scrollTop = list.scrollHeight;
 }
 
+const age = document.createElement("span");
+age.ariaHidden = "true"; // who listens hears once that nothing comes, not each second
+
 function say(words, isStale = false) {
-  if (state.textContent !== words) state.textContent = words;
+  if (state.firstChild?.textContent !== words) state.replaceChildren(words, age);
   document.body.classList.toggle("gateway-stale", isStale);
 }
 
 class Stream {
   #position = list.dataset.position;
+  #heardAt = Date.now();
+  #askedAt = Date.now();
+  #isLost = false;
+  #clock = setInterval(() => this.#draw(), 500);
 
   open() {
-    const url = `${list.dataset.events}?after=${this.#position}`;
-    this.source = new EventSource(url);
-    this.source.addEventListener("open", () => say("Looking."));
+    this.#askedAt = Date.now();
+    this.source = new EventSource(this.#url);
+    this.source.addEventListener("open", () => this.#heard());
+    this.source.addEventListener("beat", () => this.#heard());
     this.source.addEventListener("seen", (event) => this.#take(event));
-    this.source.addEventListener("end", () => this.#end("Logged out, or not permitted any more."));
+    this.source.addEventListener("end", () => this.#loggedOut());
     this.source.addEventListener("error", () => this.#failed());
   }
 
+  get #url() {
+    return `${list.dataset.events}?after=${this.#position}`;
+  }
+
+  #heard() {
+    this.#heardAt = this.#askedAt = Date.now();
+    this.#isLost = false;
+    this.#draw();
+  }
+
   #take(event) {
+    this.#heard();
     this.#position = event.lastEventId;
     const told = JSON.parse(event.data);
     add(told.lines);
@@ -64,15 +85,49 @@ class Stream {
     if (told.ended) this.#end(`Over: ${told.ended}.`);
   }
 
+  #draw() {
+    const silentMs = Date.now() - this.#heardAt;
+    const isStale = this.#isLost || silentMs >= STALE_MS;
+    age.textContent = isStale ? ` for ${Math.round(silentMs / 1000)} s: what comes now may be missing.` : "";
+    say(isStale ? "No answer" : "Looking.", isStale);
+    const isOpen = this.source.readyState !== EventSource.CLOSED;
+    if (isOpen && Date.now() - Math.max(this.#heardAt, this.#askedAt) >= GIVE_UP_MS) this.#again();
+  }
+
+  #loggedOut() {
+    this.#end("Logged out, or not permitted any more.");
+  }
+
   #end(words) {
+    clearInterval(this.#clock);
     this.source.close();
     document.querySelector(".gateway-tap-stop button").hidden = true;
+    age.textContent = "";
     say(words);
   }
 
   #failed() {
-    say("No answer: what comes now may be missing.", true);
-    if (this.source.readyState === EventSource.CLOSED) setTimeout(() => this.open(), AGAIN_MS);
+    this.#isLost = true;
+    this.#draw();
+    if (this.source.readyState === EventSource.CLOSED) setTimeout(() => this.#again(), AGAIN_MS);
+  }
+
+  /** An EventSource does not say what it was answered: this asks once, and reads nothing. */
+  async #again() {
+    this.source.close();
+    const asking = new AbortController();
+    const patience = setTimeout(() => asking.abort(), GIVE_UP_MS);
+    try {
+      const answer = await fetch(this.#url, { redirect: "manual", signal: asking.signal });
+      if (answer.status === 403 || answer.type === "opaqueredirect") return this.#loggedOut();
+      if (answer.ok) return this.open();
+    } catch {
+      // as when it is away
+    } finally {
+      clearTimeout(patience);
+      asking.abort();
+    }
+    setTimeout(() => this.#again(), AGAIN_MS);
   }
 }
 
