@@ -187,9 +187,10 @@ async def test_a_tap_is_for_who_began_it_and_others_may_only_stop_it(gateway: Ga
             assert [each["ended"] async for each in seen][-1] == "it was stopped"
         assert "tapped by" not in (await eve.get(gateway, told_page(link))).text
         assert "Over: it was stopped." in (await ada.get(gateway, page)).text
-        entries = gateway.rows("SELECT change_message, object_id FROM django_admin_log")
+        entries = gateway.rows("SELECT change_message, object_id FROM django_admin_log ORDER BY id")
     assert entries == [
-        {"change_message": "Tapped for at most 5 minutes: a <b>complaint</b>", "object_id": link}
+        {"change_message": "Tapped for at most 5 minutes: a <b>complaint</b>", "object_id": link},
+        {"change_message": "Stopped the tap of ada", "object_id": link},
     ]
 
 

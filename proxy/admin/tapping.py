@@ -107,7 +107,7 @@ class Tapping(AsksFirst):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         tap = self._tap(object_id, tap_id)
-        stop_tap(tap)
+        stop_tap(tap, by=request.user)
         self.message_user(request, "Nobody looks at this connection any more.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:proxy_connection_change", args=[tap.connection_id]))
 

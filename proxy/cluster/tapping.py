@@ -49,10 +49,15 @@ def begin_tap(connection: Connection, *, reason: str, by: Any) -> Tap:
     return tap
 
 
-def stop_tap(tap: Tap) -> None:
-    """Have nobody look on any more. Raises django.db.Error."""
+def stop_tap(tap: Tap, *, by: Any) -> None:
+    """Have nobody look on any more; noted as a deed of `by`, unless it is over. Raises django.db.Error."""
     _stop(tap)
-    end_row(tap.pk)
+    if tap.until <= timezone.now():
+        return
+    with transaction.atomic():
+        end_row(tap.pk)
+        said, about = f"Stopped the tap of {tap.by}", _about_link(tap.connection_id)
+        note_deed(by, Connection, said, about=about, object_id=tap.connection_id)
 
 
 async def go_on(tap_id: str, connection_id: str) -> None:
@@ -94,6 +99,12 @@ def _stop(tap: Tap) -> None:
 
 def _signal(tap_id: str, do: str) -> Signal:
     return {"type": TAP, "tap": tap_id, "do": do}
+
+
+def _about_link(connection_id: str) -> str:
+    """Its record may have gone before."""
+    link = Connection.objects.filter(pk=connection_id).first()
+    return connection_id if link is None else _about(link)
 
 
 def _about(connection: Connection) -> str:

@@ -104,6 +104,11 @@ def test_it_begins_is_noted_once_and_old_ones_are_forgotten(staff: Client, nodes
     assert nodes.did == ["begin", "stay"], "a page that is loaded again says that somebody looks on"
     assert "Nobody looks at this connection any more." in told(staff, f"{ASK}{tap.pk}/stop/", {"x": ""})
     assert nodes.did == ["begin", "stay", "stop"]
+    stopped = LogEntry.objects.order_by("pk").last()
+    assert stopped is not None
+    assert (stopped.change_message, stopped.object_id) == ("Stopped the tap of ada", "a")
+    told(staff, f"{ASK}{tap.pk}/stop/", {"x": ""})
+    assert LogEntry.objects.count() == 2, "what is over is not stopped again"
     assert "tapped by" not in told(staff, PAGE)
     assert "Over: it is over." in told(staff, f"{ASK}{tap.pk}/")
 
