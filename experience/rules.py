@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from experience.topics import experience_topic
 from proxy.api import TopicRule, tell_topic_rules
+
+log = logging.getLogger(__name__)
 
 
 def rules() -> Iterator[TopicRule]:
@@ -17,12 +20,15 @@ def rules() -> Iterator[TopicRule]:
     rows = Experience.objects.filter(Q(enabled=False) | Q(capacity__isnull=False))
     columns = ("slug", "enabled", "ends_links", "maintenance_message", "capacity")
     for slug, enabled, ends_links, message, capacity in rows.values_list(*columns):
-        yield TopicRule(
-            topic=experience_topic(slug),
-            closed=None if enabled else message,
-            ends_links=ends_links and not enabled,
-            most_links=capacity,
-        )
+        try:
+            yield TopicRule(
+                topic=experience_topic(slug),
+                closed=None if enabled else message,
+                ends_links=ends_links and not enabled,
+                most_links=capacity,
+            )
+        except ValueError as error:  # written past the forms: the others hold all the same
+            log.error("an experience's row is no rule", extra={"experience": slug, "why": str(error)})
 
 
 def keep_on_every_node() -> None:

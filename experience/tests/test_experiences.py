@@ -54,6 +54,13 @@ def told(flag: int = CHANGE) -> list[tuple[str, str]]:
     return [(each.object_repr, each.get_change_message()) for each in rows]
 
 
+def test_a_row_that_was_written_past_the_forms_opens_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    Experience.objects.create(slug="odd", capacity=0)
+    Experience.objects.create(slug="old-mill", enabled=False)
+    assert [rule.topic for rule in rules.rules()] == [MILL]
+    assert "an experience's row is no rule" in caplog.text
+
+
 def test_nodes_are_told_of_rows_that_say_anything_in_one_query(django_assert_num_queries: Any) -> None:
     Experience.objects.create(slug="open")
     Experience.objects.create(slug="a", enabled=False, maintenance_message="Back at nine.")

@@ -282,3 +282,30 @@ async def test_one_process_without_redis_keeps_to_it_too(
         await refused(gateway, FULL)
         say(gateway, capacity=2, enabled=False)
         await refused(gateway, CLOSED)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["redis", "alone"])
+async def test_who_is_refused_has_replaced_no_link_of_his_own(
+    make_gateway: MakeGateway, database_url: str, away: bool
+) -> None:
+    env = {"REDIS_URL": ""} if away else {}
+    gateway = make_gateway(
+        DATABASE_URL=database_url,
+        CONNECTION_CAP_POLICY="replace_oldest",
+        EXPERIENCE_MAX_CONNECTIONS_PER_USER="2",
+        **env,
+    )
+    async with asyncio.timeout(90), gateway.serving(echo), AsyncExitStack() as held:
+        say(gateway, capacity=1)
+        await refused(gateway, None)
+        assert isinstance(await come(gateway, "bob", held), ClientConnection)
+        mine = [
+            await held.enter_async_context(gateway.connect(gateway.url(token=issue("joe"), experience=slug)))
+            for slug in ("mine", "mill")
+        ]
+        await refused(gateway, FULL, token=issue("joe"))
+        say(gateway, enabled=False)
+        await refused(gateway, CLOSED, token=issue("joe"))
+        for link in mine:
+            await link.send("still here")
+            assert await link.recv() == "still here"
