@@ -9,7 +9,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -72,17 +71,17 @@ class Switching(AsksFirst):
         return bool(request.user.has_perm("experience.enable_experience"))
 
     @admin.action(description="Disable the selected experiences…", permissions=["enable"])
-    def disable(self, request: HttpRequest, selected: QuerySet[Experience]) -> TemplateResponse | None:
+    def disable(self, request: HttpRequest, selected: QuerySet[Experience]) -> HttpResponse | None:
         rows, form = list(selected), answered(DisableForm, request)
         if not form.is_valid():
             return self.ask(request, _question_to_disable(rows), form)
         ends = form.cleaned_data["live_links"] == CLOSE
         reason = form.cleaned_data["reason"]
         self._say(request, rows, disable(rows, ends_links=ends, reason=reason, by=request.user))
-        return None
+        return self.back(request)
 
     @admin.action(description="Enable the selected experiences…", permissions=["enable"])
-    def enable(self, request: HttpRequest, selected: QuerySet[Experience]) -> TemplateResponse | None:
+    def enable(self, request: HttpRequest, selected: QuerySet[Experience]) -> HttpResponse | None:
         rows, form = list(selected.filter(enabled=False)), answered(ReasonForm, request)
         if not rows:
             self.message_user(request, "None of them is disabled.", messages.WARNING)
@@ -90,7 +89,7 @@ class Switching(AsksFirst):
         if not form.is_valid():
             return self.ask(request, _question_to_enable(rows), form)
         self._say(request, rows, enable(rows, reason=form.cleaned_data["reason"], by=request.user))
-        return None
+        return self.back(request)
 
     def _say(self, request: HttpRequest, rows: Sequence[Experience], did: str) -> None:
         self.message_user(request, f"{did}: {names(rows)}. Every node keeps to it within two seconds.")
@@ -205,9 +204,9 @@ def _question_to_disable(rows: Sequence[Experience]) -> Question:
     figures = f" ({', '.join(each)})" if len(rows) > 1 else ""
     told = sorted({row.maintenance_message for row in rows if row.maintenance_message})
     return Question(
-        title="Disable experiences",
+        title="Disable an experience" if len(rows) == 1 else "Disable experiences",
         says=[
-            f"Nobody comes into {names(rows)} from then on, on any node: clients get 503, and ask later.",
+            f"Nobody comes into {names(rows)} from then on, on any node: clients get 503, and when to ask.",
             f"Live now: {live.in_words()}{figures}.",
             *([f"Clients are told: “{'”, “'.join(told[:3])}”."] if told else []),
         ],
@@ -218,7 +217,7 @@ def _question_to_disable(rows: Sequence[Experience]) -> Question:
 
 def _question_to_enable(rows: Sequence[Experience]) -> Question:
     return Question(
-        title="Enable experiences",
+        title="Enable an experience" if len(rows) == 1 else "Enable experiences",
         says=[f"Clients come into {names(rows)} again, on every node within two seconds."],
         do="Enable",
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from proxy.admin.leading_back import came_from
@@ -39,6 +39,11 @@ class Question:
 
 class AsksFirst(admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages that ask before they do something: what was posted to them is posted again, with the answer."""
+
+    def back(self, request: HttpRequest) -> HttpResponseRedirect | None:
+        """To where one came from, once an action is done; None: to the list."""
+        url = came_from(request)
+        return HttpResponseRedirect(url) if url else None
 
     def ask(
         self, request: HttpRequest, question: Question, form: forms.Form, *, back: str = ""

@@ -60,27 +60,33 @@ class AsksToDelete(AsksFirst):
         if rows and not form.is_valid():
             return self.ask(request, self.question_to_delete(rows), form)
         if rows:
-            self._delete(request, rows, reason=form.cleaned_data["reason"])
-            told = f"{self.deleted} {self._counted(rows)}."
+            deleted = self._delete(request, rows, reason=form.cleaned_data["reason"])
+            told = f"{self.deleted} {self._counted(deleted)}."
             self.message_user(request, told, messages.SUCCESS)
         return None
 
-    def _delete(self, request: HttpRequest, rows: Sequence[Any], *, reason: str) -> None:
+    @transaction.atomic
+    def _delete(self, request: HttpRequest, chosen: Sequence[Any], *, reason: str) -> Sequence[Any]:
+        """Those of them that were there still, and that nobody else deletes meanwhile."""
+        held = self.model._default_manager.select_for_update().filter(pk__in=[row.pk for row in chosen])
+        if rows := list(held):
+            ids = [str(row.pk) for row in rows]
+            self.delete_rows(request, rows, reason=reason)
+            self._note(request, rows, ids, reason=reason)
+        return rows
+
+    def _note(self, request: HttpRequest, rows: Sequence[Any], ids: Sequence[str], *, reason: str) -> None:
         count, named = self._counted(rows), ", ".join(map(str, rows[:MOST_NAMED]))
         more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-        is_one, object_id = len(rows) == 1, str(rows[0].pk)
-        with transaction.atomic():
-            self.delete_rows(request, rows, reason=reason)
-            note_deed(
-                request.user,
-                self.model,
-                f"{self.deleted}: {reason}"
-                if is_one
-                else f"{self.deleted} {count}: {reason} ({named}{more})",
-                about=str(rows[0]) if is_one else count,
-                object_id=object_id if is_one else "",
-                details=Details(flag=DELETION, count=len(rows), reason=reason),
-            )
+        is_one = len(rows) == 1
+        note_deed(
+            request.user,
+            self.model,
+            f"{self.deleted}: {reason}" if is_one else f"{self.deleted} {count}: {reason} ({named}{more})",
+            about=str(rows[0]) if is_one else count,
+            object_id=ids[0] if is_one else "",
+            details=Details(flag=DELETION, count=len(rows), reason=reason),
+        )
 
     def _counted(self, rows: Sequence[Any]) -> str:
         return counted(len(rows), str(self.opts.verbose_name))

@@ -64,8 +64,6 @@ class DrainButtons(admin.ModelAdmin):  # type: ignore[type-arg]
         try:
             said = drain_member(member, pool.name, action, reason=reason, by=request.user)
         except PoolMember.DoesNotExist:
-            said = ""
-        if said:
-            self.message_user(request, said)
-        else:
             self.message_user(request, "There is no such member any more.", messages.WARNING)
+        else:
+            self.message_user(request, said or f"{member.url} gets new links already.")

@@ -38,6 +38,7 @@ def tell(
         LayerAway: Redis is away, or does not answer: some may have been told.
     """
     event = staff_message(text)
+    user_ids, connection_ids = tuple(dict.fromkeys(user_ids)), tuple(dict.fromkeys(connection_ids))
     ids = [*user_ids, *connection_ids]
     topics = [*map(user_topic, user_ids), *map(connection_topic, connection_ids)]
     named = ", ".join(ids[:MOST_LOGGED]) + (" and more" if len(ids) > MOST_LOGGED else "")

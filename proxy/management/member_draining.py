@@ -25,7 +25,9 @@ def do_to_member(how: Drain, url: str, *, pool: str | None, reason: str) -> Answ
         raise CommandError("there is no such member any more") from None
     told = {"pool": found.name, "url": url, "draining": how is not Drain.UNDRAIN}
     take = f"{counted(others, 'other')} of {found.name} take{'s' if others == 1 else ''} new ones"
-    words = f"{said} It has {counted(member.links, 'link')}; {take}."
+    words = (
+        f"{said or 'It was not drained, and gets new links.'} It has {counted(member.links, 'link')}; {take}."
+    )
     return Answer(told | {"links": member.links, "others": others}, [plain(words, 500)])
 
 

@@ -80,9 +80,7 @@ class BlockWantedSerializer(ReasonedBody):
         allow_blank=True,
         help_text="An address or a network, such as 192.0.2.7 or 2001:db8::/32.",
     )
-    until = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, default_timezone=UTC, help_text="null: for good."
-    )
+    until = serializers.DateTimeField(allow_null=True, default_timezone=UTC, help_text="null: for good.")
     word = Text(
         required=False,
         default="",

@@ -14,7 +14,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
-from proxy.rest.staff_view import StaffApiView
+from proxy.rest.staff_view import StaffApiView, check_once
 
 
 class Pages(CursorPagination):
@@ -90,6 +90,7 @@ class StaffList(StaffApiView, ListAPIView):  # type: ignore[type-arg]
         strange = sorted(asked.keys() - {*self.filters, *self.more, "limit", "cursor"})
         if strange:  # or one that is misspelt would find everything
             raise ParseError(f"there is no such filter: {', '.join(strange)[:100]}")
+        check_once(asked)
         wanted = {field: asked[name] for name, (field, _) in self.filters.items() if name in asked}
         return rows.filter(**wanted)
 

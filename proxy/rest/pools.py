@@ -85,7 +85,9 @@ class MemberToldSerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
     links = serializers.IntegerField(help_text="That it has, on all nodes.")
     others = serializers.IntegerField(help_text="Other members of the pool that take new links.")
-    told = serializers.BooleanField(help_text="Whether it was done: false for a dry run.")
+    told = serializers.BooleanField(
+        help_text="Whether it was done: false for a dry run, or if there was nothing to do."
+    )
 
 
 class _MemberDeed(StaffApiView):
@@ -101,7 +103,9 @@ class _MemberDeed(StaffApiView):
         is_told = not asked.get("dry_run", False)
         if is_told:
             try:
-                drain_member(member, pool.name, how, reason=asked["reason"], by=self.caller.doer)
+                is_told = bool(
+                    drain_member(member, pool.name, how, reason=asked["reason"], by=self.caller.doer)
+                )
             except PoolMember.DoesNotExist:
                 raise NotFound(_NO_MEMBER) from None
         told = {"pool": pool.name, "url": member.url, "links": member.links}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import OperationalError
+from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
 from rest_framework.request import Request
@@ -86,14 +87,14 @@ class StaffApiView(ApiView):
 
     def read(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:
         """The request's body, as `fields` has it. Raises ParseError, which says what is wrong."""
+        if self.request.query_params:  # a `dry_run` there would be taken for none
+            raise ParseError("what is to be done stands in the body: nothing in the query")
         return _valid(fields, self.sent)
 
     def query(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:
         """Likewise of the query."""
         given = self.request.query_params
-        twice = sorted(name for name, values in given.lists() if len(values) > 1)
-        if twice:
-            raise ParseError(f"{twice[0][:100]}: it is given twice")
+        check_once(given)
         return _valid(fields, given.dict())
 
 
@@ -101,6 +102,13 @@ class ReasonedBody(Body):
     """What is to be done, and why."""
 
     reason = Reason()
+
+
+def check_once(given: QueryDict) -> None:
+    """Raises ParseError: a name stands twice in a query."""
+    twice = sorted(name for name, values in given.lists() if len(values) > 1)
+    if twice:
+        raise ParseError(f"{twice[0][:100]}: it is given twice")
 
 
 def _valid(fields: serializers.Serializer[Any], given: Any) -> dict[str, Any]:

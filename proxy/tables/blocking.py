@@ -17,6 +17,7 @@ from django.utils import timezone
 from proxy.core.blocking import Blocklist, BlockRule, parse_network
 from proxy.core.human import counted
 from proxy.core.people import NoteKind
+from proxy.core.principal import is_user_id
 from proxy.models import Block, Connection
 from proxy.tables.counting import MOST_COUNTED
 from proxy.tables.deeds import Details, note_deed
@@ -97,6 +98,8 @@ def _rule(block: Block) -> BlockRule:
 def as_block(*, user_id: str, network: str, until: datetime | None, reason: str) -> Block:
     """A block that is not placed yet. Raises ValueError, which says why it could be none."""
     row = Block(user_id=user_id, network=network, until=until, reason=reason)
+    if user_id and not is_user_id(user_id):
+        raise ValueError("user_id: no user id is like that")
     try:
         row.full_clean(exclude=["created_by"])
     except ValidationError as error:
@@ -127,7 +130,7 @@ def placed_in_words(block: Block, links: int, *, done: str = "Blocked") -> str:
 @transaction.atomic
 def lift(pk: int, *, reason: str, by: Any) -> Block | None:
     """Let somebody in again. None: there is no such block any more."""
-    block = Block.objects.filter(pk=pk).first()
+    block = Block.objects.select_for_update().filter(pk=pk).first()  # or two would both have lifted it
     if block is None:
         return None
     note_block(block, NoteKind.UNBLOCKED, by=by)

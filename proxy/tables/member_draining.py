@@ -42,7 +42,11 @@ def others_of(pool: PoolView, member: MemberView) -> int:
 
 @transaction.atomic
 def drain_member(member: MemberView, pool: str, how: Drain, *, reason: str, by: Any) -> str:
-    """Do so on every node; what is said of it. One deed of `by`'s. Raises PoolMember.DoesNotExist."""
+    """Do so on every node; what is said of it. One deed of `by`'s, but for a member to be brought back that
+    was not drained: then nothing is done, and "" answered. Raises PoolMember.DoesNotExist.
+    """
+    if how is Drain.UNDRAIN and not member.draining:
+        return ""
     seconds = MOVE_SECONDS if how is Drain.MOVE else None
     row = set_draining(pool, member.url, draining=how is not Drain.UNDRAIN, move_seconds=seconds)
     said = _DONE[how].format(member.url)

@@ -50,7 +50,7 @@ def delete_note(pk: str, *, by: Any, user_id: str = "", reason: str = "") -> Sta
 
     None: there is no such note any more.
     """
-    notes = StaffNote.objects.filter(kind=NoteKind.NOTE.value, pk=pk[:32])
+    notes = StaffNote.objects.select_for_update().filter(kind=NoteKind.NOTE.value, pk=pk[:32])
     row = (notes.filter(user_id=user_id) if user_id else notes).first()
     if row is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from proxy.core.human import counted, duration
 from proxy.core.people import Entry, Place
 from proxy.core.text_tables import plain, table
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import Answer, StaffCommand
 from proxy.management.told import told_block, told_row
 from proxy.models import Connection, Refusal
 from proxy.tables.blocking import blocks_of
@@ -66,8 +67,8 @@ def _told_of_search(term: str, found: Result) -> dict[str, Any]:
 def _place(text: str) -> Place:
     try:
         return Place.parse(text)
-    except ValueError as error:
-        raise Misused(f"--before is `older` of what came before: {error}") from None
+    except ValueError:
+        raise ArgumentTypeError("that is no `older` of what came before") from None
 
 
 def _told(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:

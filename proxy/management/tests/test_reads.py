@@ -228,7 +228,8 @@ def test_a_long_story_goes_on_where_the_last_page_ended() -> None:
     assert len({entry["id"] for entry in first["timeline"] + rest["timeline"]}) == 60
     assert rest["older"] is None
     assert f"older: --before '{first['older']}'" in play("person", "42").out
-    assert play("person", "42", "--before", "yesterday").code == 2
+    wrong = play("person", "42", "--before", "yesterday").err
+    assert wrong.startswith("CommandError: Error: argument --before: that is no `older`")
 
 
 def test_several_people_at_an_address_are_named_and_nobody_is_a_failure() -> None:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from proxy.cluster import staff_messages
+from proxy.cluster.publishing import Delivered
 from proxy.cluster.questions import LayerAway
 from proxy.core.limits import Rate
 from proxy.core.people import NoteKind
@@ -48,7 +49,7 @@ def only_deed() -> ProgramDeed:
 def test_a_block_says_whom_it_hits_first_and_is_placed_once(mine: str) -> None:
     add_connection("a", user_id="ada", client_address="192.0.2.7")
     add_connection("b", user_id="bob", client_address="192.0.2.8")
-    told = do("block", mine, network="192.0.2.0/24", dry_run=True)
+    told = do("block", mine, network="192.0.2.0/24", until=None, dry_run=True)
     assert told == {"block": None, "links": 2, "users": 2, "is_bounded": False, "needs_word": False}
     assert not Block.objects.exists()
     assert not ProgramDeed.objects.exists()
@@ -65,10 +66,10 @@ def test_a_block_says_whom_it_hits_first_and_is_placed_once(mine: str) -> None:
 
 
 def test_a_large_part_of_the_world_wants_a_word(mine: str) -> None:
-    code, told = post({"network": "0.0.0.0/0", "reason": WHY}, by=mine, path="/api/block")
+    code, told = post({"network": "0.0.0.0/0", "until": None, "reason": WHY}, by=mine, path="/api/block")
     assert (code, Block.objects.count()) == (400, 0)
     assert "say 'everyone'" in told["message"]
-    assert do("block", mine, network="0.0.0.0/0", word="everyone")["needs_word"] is True
+    assert do("block", mine, network="0.0.0.0/0", until=None, word="everyone")["needs_word"] is True
     assert Block.objects.get().network == "0.0.0.0/0"
 
 
@@ -154,9 +155,9 @@ def test_what_looks_at_all_links_has_a_lower_rate(mine: str, monkeypatch: pytest
     do("message", mine, text="Hello", user_ids=["bob"], dry_run=True)
     again = {"text": "Hello", "user_ids": ["bob"], "reason": WHY}
     assert post(again, by=mine, path="/api/message")[0] == 429
-    wide = {"network": "192.0.2.0/24", "reason": WHY, "dry_run": True}
+    wide = {"network": "192.0.2.0/24", "until": None, "reason": WHY, "dry_run": True}
     assert post(wide, by=mine, path="/api/block")[0] == 429
-    assert do("block", mine, user_id="ada", dry_run=True)["links"] == 0
+    assert do("block", mine, user_id="ada", until=None, dry_run=True)["links"] == 0
 
 
 def test_a_node_is_told_to_drain_once(mine: str) -> None:
@@ -236,7 +237,9 @@ def test_what_a_session_of_staff_does_is_an_entry_of_the_admin_log(client: Clien
     )
     vera.user_permissions.set(wanted)
     client.force_login(vera)
-    told = client.post("/api/block", {"user_id": "ada", "reason": WHY}, content_type="application/json")
+    told = client.post(
+        "/api/block", {"user_id": "ada", "until": None, "reason": WHY}, content_type="application/json"
+    )
     assert (told.status_code, told.json()["block"]["by"]) == (200, "vera")
     assert Block.objects.get().created_by == vera
     client.post("/api/kick", {"user_ids": ["ada"]}, content_type="application/json")
@@ -267,11 +270,11 @@ def test_nothing_is_done_without_a_reason(mine: str, path: str, reason: str | No
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
-        ("block", {}, "Name a user, an address, or both."),
-        ("block", {"network": "here"}, "no address and no network"),
+        ("block", {"until": None}, "Name a user, an address, or both."),
+        ("block", {"until": None, "network": "here"}, "no address and no network"),
         ("block", {"user_id": "ada", "until": "2020-01-01T00:00:00Z"}, "that time has passed"),
-        ("block", {"user_id": 7}, "user_id: Not a valid string."),
-        ("block", {"user": "ada"}, "no such field: user"),
+        ("block", {"until": None, "user_id": 7}, "user_id: Not a valid string."),
+        ("block", {"until": None, "user": "ada"}, "no such field: user"),
         ("lift", {"id": 0}, "id: "),
         ("message", {"text": "Hi"}, "one of the three"),
         ("message", {"text": "Hi", "user_ids": ["a"], "filter": {"route": "x"}}, "one of the three"),
@@ -289,3 +292,48 @@ def test_what_could_not_be_meant_does_nothing(mine: str, path: str, body: dict[s
     assert says in told["message"]
     assert not ProgramDeed.objects.exists()
     assert not Block.objects.exists()
+
+
+def test_who_is_named_twice_is_told_once(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_links()
+    said: list[str] = []
+
+    def publish(publications: list[Any]) -> list[Delivered]:
+        said.extend(each.topic for each in publications)
+        return [Delivered(1, 1)] * len(publications)
+
+    monkeypatch.setattr(staff_messages, "publish_many", publish)
+    do("message", mine, text="Hello", user_ids=["bob", "ada", "bob"])
+    do("message", mine, text="Hello", connection_ids=["a", "a"])
+    assert said == ["user:bob", "user:ada", "connection:a"]
+
+
+def test_a_member_that_was_not_drained_is_not_brought_back(mine: str) -> None:
+    row = PoolMember.objects.create(pool="studio", url="ws://one:9000")
+    named = {"pool": "studio", "url": row.url}
+    assert do("members/bring-back", mine, **named)["told"] is False
+    assert not ProgramDeed.objects.exists()
+    do("members/drain", mine, **named)
+    assert do("members/bring-back", mine, **named)["told"] is True
+
+
+@pytest.mark.parametrize("user_id", ["\n", "\u202ex", "a\tb"])
+def test_a_block_of_a_user_id_that_nobody_can_have_is_none(mine: str, user_id: str) -> None:
+    code, told = post({"user_id": user_id, "until": None, "reason": WHY}, by=mine, path="/api/block")
+    assert (code, Block.objects.count()) == (400, 0)
+    assert "user_id" in told["message"]
+
+
+def test_a_deed_takes_nothing_from_its_query(mine: str) -> None:
+    code, told = post(
+        {"user_id": "ada", "until": None, "reason": WHY}, by=mine, path="/api/block?dry_run=true"
+    )
+    assert (code, Block.objects.count()) == (400, 0)
+    assert "in the body" in told["message"]
+
+
+def test_a_block_says_until_when_or_that_it_is_for_good(mine: str) -> None:
+    code, told = post({"user_id": "ada", "reason": WHY}, by=mine, path="/api/block")
+    assert (code, Block.objects.count()) == (400, 0)
+    assert "until" in told["message"]
+    assert do("block", mine, user_id="ada", until=None)["block"]["until"] is None
