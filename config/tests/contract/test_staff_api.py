@@ -80,7 +80,7 @@ async def test_what_a_program_says_blocks_and_drains_reaches_clients_and_the_aud
         assert said.json() == {"links": 1, "silent": 0, "told": True}
         assert json.loads(await ada.recv()) == {"type": "staff.message", "text": "Back in an hour"}
 
-        blocked = await http.post("/block", json={"user_id": "ada", **WHY})
+        blocked = await http.post("/block", json={"user_id": "ada", "until": None, **WHY})
         assert (blocked.status_code, blocked.json()["links"]) == (200, 1)
         async with asyncio.timeout(10):
             await ada.wait_closed()
