@@ -259,6 +259,7 @@ async def test_an_experience_is_closed_for_maintenance_on_both_nodes_and_opened_
         await page.get_by_label("Reason").fill("spring")
         await page.get_by_role("button", name="Save and continue editing").click()
         async with house.two.connect(other) as client:
+            await house.two.wait_for_records("user_id = 'eve' AND closed_at IS NULL")
             await page.get_by_role("button", name="Disable…").click()
             await expect(page.get_by_text("Live now: 1 live link")).to_be_visible()
             await page.get_by_label("Close with 1001").check()
@@ -269,7 +270,7 @@ async def test_an_experience_is_closed_for_maintenance_on_both_nodes_and_opened_
         told = (503, "closed_for_maintenance", "The caves are swept until noon.")
         assert await refused_by(house.one, url) == await refused_by(house.two, other) == told
 
-        await page.get_by_role("link", name="caves").first.click()
+        await expect(page.locator(".messagelist")).to_contain_text("Disabled")  # where one came from
         await page.get_by_role("button", name="Enable…").click()
         await page.get_by_label("Reason").fill("swept")
         await page.get_by_role("button", name="Enable", exact=True).click()
