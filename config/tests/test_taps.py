@@ -170,7 +170,8 @@ async def test_a_tap_is_for_who_began_it_and_others_may_only_stop_it(gateway: Ga
         for other, path in ((bob, page), (bob, events), (eve, page), (eve, events), (eve, asked)):
             assert (await other.get(gateway, path)).status_code == 403
         assert (await eve.post(gateway, f"{page}stop/")).status_code == 403
-        assert (await bob.get(gateway, f"{page}stop/")).status_code == 405
+        assert "ada looks at what goes over" in (await bob.get(gateway, f"{page}stop/")).text
+        assert f'href="{page}stop/"' in told, "who may stop it finds where"
 
         await client.send(f"<script>alert(1)</script> \u202e {SAID}")
         await client.recv()
@@ -181,16 +182,16 @@ async def test_a_tap_is_for_who_began_it_and_others_may_only_stop_it(gateway: Ga
         assert shown.count("from client") == shown.count("to client") == 1
         assert "hunter2" not in shown
 
-        stopped = await bob.post(gateway, f"{page}stop/")
+        stopped = await bob.post(gateway, f"{page}stop/", confirmed="yes", reason="enough")
         assert (stopped.status_code, stopped.headers["location"]) == (302, told_page(link))
         async with ada.watching(gateway, page) as seen:
-            assert [each["ended"] async for each in seen][-1] == "it was stopped"
+            assert [each["ended"] async for each in seen][-1] == "it was stopped by bob"
         assert "tapped by" not in (await eve.get(gateway, told_page(link))).text
-        assert "Over: it was stopped." in (await ada.get(gateway, page)).text
+        assert "Over: it was stopped by bob." in (await ada.get(gateway, page)).text
         entries = gateway.rows("SELECT change_message, object_id FROM django_admin_log ORDER BY id")
     assert entries == [
         {"change_message": "Tapped for at most 5 minutes: a <b>complaint</b>", "object_id": link},
-        {"change_message": "Stopped the tap of ada", "object_id": link},
+        {"change_message": "Stopped the tap of ada: enough", "object_id": link},
     ]
 
 

@@ -16,6 +16,7 @@ from proxy.admin.blocking import ShowsBlocks
 from proxy.admin.kicking import KickActions
 from proxy.admin.messaging import MessageActions
 from proxy.admin.pages import ReadOnlyAdmin, exact, foreign, foreign_field, moment, small
+from proxy.admin.tapping import PERMISSION as TAP_PERMISSION
 from proxy.admin.tapping import Tapping, taps_of
 from proxy.core.addresses import parse_address
 from proxy.core.causes import words_of
@@ -63,7 +64,7 @@ class ConnectionAdmin(KickActions, MessageActions, Tapping, ShowsBlocks, ReadOnl
     fieldsets = [
         (
             None,
-            {"fields": ["state_in_full", "looked_at", *_WHO]},
+            {"fields": ["state_in_full", "stoppable", *_WHO]},
         ),
         ("Way", {"fields": ["route", "shown_path", "shown_topic", "upstream", "protocol", "node_link"]}),
         (
@@ -86,6 +87,7 @@ class ConnectionAdmin(KickActions, MessageActions, Tapping, ShowsBlocks, ReadOnl
     links = {
         "node_link": ("proxy.view_node", "node_name"),
         "kept_out": ("proxy.view_block", "kept_out_unseen"),
+        "stoppable": (TAP_PERMISSION, "looked_at"),
     }
     user = foreign_field("user_id", "User")
     mail = foreign_field("email", "Email")

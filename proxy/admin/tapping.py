@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.forms import Media
 from django.forms.widgets import Script
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -38,6 +38,7 @@ _SAYS = (
     "Values whose names say that they are secrets are taken out; what is left may be private all the same.",
     "Other staff see that you look. It is logged, with your reason.",
 )
+_STOPS = "Stopping it ends that at once; who looks is told your name. It is logged, with your reason."
 # Of what was seen, on a page without scripts: the last of it.
 MOST_LINES = 500
 
@@ -102,18 +103,32 @@ class Tapping(AsksFirst):
         return TemplateResponse(request, "admin/proxy/connection/tap.html", context)
 
     def stop(self, request: HttpRequest, object_id: str, tap_id: str) -> HttpResponse:
-        """Whoever may look may stop others, too."""
+        """At once for whoever has begun it; whoever may look may stop others, too, and says why."""
         self._check(request)
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         tap = self._tap(object_id, tap_id)
-        stop_tap(tap, by=request.user)
+        back = reverse("admin:proxy_connection_change", args=[tap.connection_id])
+        form = answered(ReasonForm, request)
+        has_said_why, is_own = form.is_valid(), tap.by_id == request.user.pk and request.method == "POST"
+        is_over = tap.until <= timezone.now()
+        if not (has_said_why or is_own or is_over):
+            return self.ask(request, _question_to_stop(tap), form, back=back)
+        if not is_over:
+            stop_tap(tap, by=request.user, reason=form.cleaned_data["reason"] if has_said_why else "")
         self.message_user(request, "Nobody looks at this connection any more.", messages.SUCCESS)
-        return HttpResponseRedirect(reverse("admin:proxy_connection_change", args=[tap.connection_id]))
+        return HttpResponseRedirect(back)
 
     @admin.display(description="Looked at")
     def looked_at(self, connection: Connection) -> str:
         return taps_of(connection) or "by nobody"
+
+    @admin.display(description="Looked at")
+    def stoppable(self, connection: Connection) -> str:
+        """The same, and the way to stop it."""
+        tap = next(iter(connection.taps.all()), None)
+        if tap is None:
+            return self.looked_at(connection)
+        stop = reverse("admin:proxy_connection_tap_stop", args=[tap.connection_id, tap.pk])
+        return format_html('{} <a href="{}">Stop…</a>', _said_of(tap), stop)
 
     def _check(self, request: HttpRequest) -> None:
         if not (self.has_tap_permission(request) and self.has_view_permission(request)):
@@ -128,13 +143,21 @@ class Tapping(AsksFirst):
 
 def taps_of(connection: Connection) -> str:
     """Who looks at it now, and until when; "" if nobody does."""
-    for tap in connection.taps.all():
-        until = timezone.localtime(tap.until).strftime("%H:%M:%S")
-        name = one_line(tap.by.get_username(), 64)
-        return format_html(
-            '<span class="gateway-tapped">tapped by <bdi>{}</bdi> until {}</span>', name, until
-        )
-    return ""
+    tap = next(iter(connection.taps.all()), None)
+    return "" if tap is None else _said_of(tap)
+
+
+def _said_of(tap: Tap) -> str:
+    said = '<span class="gateway-tapped">tapped by <bdi>{}</bdi> until {}</span>'
+    return format_html(said, _name(tap), _until(tap))
+
+
+def _name(tap: Tap) -> str:
+    return one_line(tap.by.get_username(), 64)
+
+
+def _until(tap: Tap) -> str:
+    return timezone.localtime(tap.until).strftime("%H:%M:%S")
 
 
 def _page_of(tap: Tap) -> str:
@@ -146,6 +169,15 @@ def _question() -> Question:
         title="Look at what goes over a connection",
         says=_SAYS,
         do="Look",
+    )
+
+
+def _question_to_stop(tap: Tap) -> Question:
+    looks = f"{_name(tap)} looks at what goes over this connection, until {_until(tap)} at the latest."
+    return Question(
+        title="Stop who looks at a connection",
+        says=(looks, _STOPS),
+        do="Stop",
     )
 
 

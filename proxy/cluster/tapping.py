@@ -49,15 +49,13 @@ def begin_tap(connection: Connection, *, reason: str, by: Any) -> Tap:
     return tap
 
 
-def stop_tap(tap: Tap, *, by: Any) -> None:
-    """Have nobody look on any more; noted as a deed of `by`, unless it is over. Raises django.db.Error."""
-    _stop(tap)
-    if tap.until <= timezone.now():
-        return
+def stop_tap(tap: Tap, *, by: Any, reason: str = "") -> None:
+    """Have nobody look on any more; noted as a deed of `by`. Raises django.db.Error."""
+    _stop(tap, by=str(by))
     with transaction.atomic():
         end_row(tap.pk)
-        said, about = f"Stopped the tap of {tap.by}", _about_link(tap.connection_id)
-        note_deed(by, Connection, said, about=about, object_id=tap.connection_id)
+        said = f"Stopped the tap of {tap.by}" + (f": {reason}" if reason else "")
+        note_deed(by, Connection, said, about=_about_link(tap.connection_id), object_id=tap.connection_id)
 
 
 async def go_on(tap_id: str, connection_id: str) -> None:
@@ -90,9 +88,10 @@ def _ask(tap: Tap, *, by: str, reason: str) -> None:
     raise NotTapped(why or nobody)
 
 
-def _stop(tap: Tap) -> None:
+def _stop(tap: Tap, *, by: str = "") -> None:
+    signal = {**_signal(tap.pk, "stop"), "by": by}
     try:
-        send_to_topic_sync(connection_topic(tap.connection_id), _signal(tap.pk, "stop"))
+        send_to_topic_sync(connection_topic(tap.connection_id), signal)
     except LayerAway as error:  # then nobody says either that somebody looks on, and it ends by itself
         log.warning("a tap: not sent that it is to stop", extra={"why": repr(error)})
 

@@ -90,7 +90,7 @@ class Taps:
             why = "" if is_known else self._begin(link, tap_id, signal)
             self._answering.answer(signal, json.dumps({"why": why} if why else {"tap": tap_id}))
         elif tap is not None and is_known and what == "stop":
-            tap.end(TapEnd.STOPPED)
+            tap.end(TapEnd.STOPPED, by=str(signal.get("by", "")))  # a node of before does not say
         elif tap is not None and is_known:
             tap.looked_at()
 
@@ -168,7 +168,7 @@ class Taps:
         lines = tap.take_lines()
         if not lines and tap.ended is None:
             return
-        ended = None if tap.ended is None else tap.ended.value
+        ended = tap.end_in_words
         told = {"lines": lines, "left_out": tap.left_out, "ended": ended}
         text = json.dumps(told, separators=(",", ":"))
         kept_seconds = round(tap.left_seconds) + _KEPT_SECONDS
@@ -183,7 +183,8 @@ class Taps:
     def _log_end(self, tap: LinkTap) -> None:
         assert tap.ended is not None  # noqa: S101  who calls has looked
         fields = {"why": tap.ended.value, "messages_shown": tap.shown, "messages_left_out": tap.left_out}
-        log.info("tap ended", extra=_fields_of(tap) | fields)
+        stopped = {"stopped_by": tap.stopped_by} if tap.stopped_by else {}
+        log.info("tap ended", extra=_fields_of(tap) | fields | stopped)
 
     async def _write_end(self, tap: LinkTap) -> None:
         """Others of staff see that nobody looks any more; at the latest when its time is over."""

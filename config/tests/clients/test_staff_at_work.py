@@ -84,10 +84,15 @@ async def test_one_of_staff_looks_at_what_goes_over_a_connection_and_another_see
             await expect(seen).to_have_text([shown, shown])
             async with at(browser, gateway, CONNECTIONS) as other:
                 await expect(other.get_by_text("tapped by ada until")).to_be_visible()
-            await page.get_by_role("button", name="Stop").click()
-            await expect(page.get_by_text("Nobody looks at this connection any more.")).to_be_visible()
-            assert page.url == connection
-            await expect(page.get_by_text("by nobody")).to_be_visible()
+                await other.goto(connection)
+                await other.get_by_role("link", name="Stop…").click()
+                await other.get_by_label("Reason").fill("enough")
+                await other.get_by_role("button", name="Stop").click()
+                await expect(other.get_by_text("Nobody looks at this connection any more.")).to_be_visible()
+                assert other.url == connection
+                await expect(other.get_by_text("by nobody")).to_be_visible()
+            await expect(page.get_by_text("Over: it was stopped by ada.")).to_be_visible()
+            await expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
 
 async def test_the_page_of_a_tap_says_when_nothing_comes_and_why(

@@ -41,8 +41,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     return messages
 
 
-def log_in(client: Client, *codenames: str) -> Client:
-    user = User.objects.create_user("ada", is_staff=True)
+def log_in(client: Client, *codenames: str, name: str = "ada") -> Client:
+    user = User.objects.create_user(name, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     client.force_login(user)
     return client

@@ -108,9 +108,45 @@ def test_it_begins_is_noted_once_and_old_ones_are_forgotten(staff: Client, nodes
     assert stopped is not None
     assert (stopped.change_message, stopped.object_id) == ("Stopped the tap of ada", "a")
     told(staff, f"{ASK}{tap.pk}/stop/", {"x": ""})
+    assert nodes.did[-1] == "stop"
+    assert nodes.did.count("stop") == 1
     assert LogEntry.objects.count() == 2, "what is over is not stopped again"
     assert "tapped by" not in told(staff, PAGE)
     assert "Over: it is over." in told(staff, f"{ASK}{tap.pk}/")
+
+
+def test_others_stop_it_where_they_see_it_and_say_why(staff: Client, nodes: Nodes) -> None:
+    staff.post(ASK, SURE)
+    tap = Tap.objects.get()
+    stop = f"{ASK}{tap.pk}/stop/"
+    other = log_in(Client(), "view_connection", "tap_connection", name="bob")
+    assert f'<a href="{stop}">Stop…</a>' in told(other, PAGE)
+    assert "ada looks at what goes over this connection" in told(other, stop)
+    assert "This field is required." in told(other, stop, SURE | {"reason": ""})
+    assert nodes.did == ["begin"], "what is asked is not done"
+    assert "Nobody looks at this connection any more." in told(other, stop, SURE)
+    assert (nodes.told[-1]["do"], nodes.told[-1]["by"]) == ("stop", "bob")
+    entry = LogEntry.objects.latest("pk")
+    assert entry.change_message == "Stopped the tap of ada: a complaint"
+    assert (entry.user.get_username(), entry.object_id) == ("bob", "a")
+    assert "by nobody" in told(other, PAGE)
+    told(other, stop)
+    told(other, stop, SURE)
+    assert (nodes.did.count("stop"), LogEntry.objects.count()) == (1, 2), "what is over is not stopped again"
+
+
+def test_who_may_only_see_the_connection_is_offered_no_stop(staff: Client, nodes: Nodes) -> None:
+    staff.post(ASK, SURE)
+    stop = f"{ASK}{Tap.objects.get().pk}/stop/"
+    other = log_in(Client(), "view_connection", name="eve")
+    page = told(other, PAGE)
+    assert "tapped by <bdi>ada</bdi> until" in page
+    assert stop not in page
+    assert other.post(stop, SURE).status_code == other.get(stop).status_code == 403
+    forged = Client(enforce_csrf_checks=True)
+    forged.cookies = staff.cookies
+    assert forged.post(stop, SURE).status_code == 403
+    assert nodes.did == ["begin"]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,10 @@ async def test_it_is_not_looked_at_by_two_nor_too_many_nor_where_nobody_is(world
 
 
 @pytest.mark.parametrize("why", [TapEnd.STOPPED, TapEnd.NOBODY_LOOKS, TapEnd.TIME])
-async def test_it_ends_when_it_is_to(world: World, why: TapEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_ends_when_it_is_to(
+    world: World, why: TapEnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     if why is TapEnd.TIME:
         monkeypatch.setattr(tap_module, "TAP_SECONDS", 0.2)
     async with asyncio.timeout(60):
@@ -157,8 +160,11 @@ async def test_it_ends_when_it_is_to(world: World, why: TapEnd, monkeypatch: pyt
             await send_to_topic(connection_topic("a"), signal)
             await until(lambda: tap._looked_at > before_that)
             assert tap.ended is None
-            await send_to_topic(connection_topic("a"), {**signal, "do": "stop"})
-        assert (await world.told("t"))[-1]["ended"] == why
+            await send_to_topic(connection_topic("a"), {**signal, "do": "stop", "by": "bob"})
+        by = " by bob" if why is TapEnd.STOPPED else ""
+        assert (await world.told("t"))[-1]["ended"] == f"{why}{by}"
+        (ended,) = (record for record in caplog.records if record.message == "tap ended")
+        assert getattr(ended, "stopped_by", "") == by.removeprefix(" by ")
         assert world.links["a"].stream._downstream is before  # type: ignore[union-attr]
         assert not world.taps._taps
 

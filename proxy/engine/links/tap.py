@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from proxy.core.human import one_line
 from proxy.core.secrets_in_text import Secrets
 from proxy.core.tapping import (
     MESSAGES_A_SECOND,
@@ -34,6 +35,7 @@ class LinkTap:
 
     Attributes:
         ended: why it has ended; None while it goes on.
+        stopped_by: who of staff has stopped it; "" where nobody has.
         shown: messages that were shown so far.
     """
 
@@ -43,6 +45,7 @@ class LinkTap:
             raise ValueError("the connection has not begun, or has ended")
         self.id, self.link, self.by = tap_id, link, by
         self.ended: TapEnd | None = None
+        self.stopped_by = ""
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._until, self._looked_at = now + TAP_SECONDS, now
@@ -80,11 +83,17 @@ class LinkTap:
             return TapEnd.FULL
         return TapEnd.NOBODY_LOOKS if now - self._looked_at >= VIEWER_SECONDS else None
 
-    def end(self, why: TapEnd) -> None:
+    @property
+    def end_in_words(self) -> str | None:
+        """Why it has ended, as who looked on is told; None while it goes on."""
+        by = f" by {one_line(self.stopped_by, 64)}" if self.stopped_by else ""
+        return None if self.ended is None else f"{self.ended}{by}"
+
+    def end(self, why: TapEnd, *, by: str = "") -> None:
         """Put the link back as it was. What has gone over it until now is still looked at, until `close`; the
-        first end counts."""
+        first end counts. `by`: who of staff wants it so."""
         if self.ended is None:
-            self.ended = why
+            self.ended, self.stopped_by = why, by
             self._put_back()
 
     def close(self) -> None:
