@@ -1,16 +1,19 @@
-"""Pages that read what taps see, on one process: few, and none once it is to end."""
+"""Pages that read what taps see, on one process: of few taps, few of each, and none once it is to end."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
-# Each holds a connection to Redis.
-MOST_READERS = 8
+# Taps that are read on a process, and streams of one: of two windows, and of one that is about to go. Each
+# stream holds a connection to Redis.
+MOST_TAPS_READ = 8
+MOST_STREAMS = 3
 
 
 class NotReadHere(Exception):
@@ -21,24 +24,28 @@ class TapReaders:
     """Those of one process. Each goes on from where it was, wherever it asks next."""
 
     def __init__(self) -> None:
-        self._readers = 0
+        self._streams: Counter[str] = Counter()  # by tap
         self._is_over = False
         self._waits: set[asyncio.Timeout] = set()
 
-    @property
-    def is_full(self) -> bool:
-        return self._is_over or self._readers >= MOST_READERS
+    def has_room(self, tap_id: str) -> bool:
+        """Whether one more page may read that tap here."""
+        if self._is_over or self._streams[tap_id] >= MOST_STREAMS:
+            return False
+        return tap_id in self._streams or len(self._streams) < MOST_TAPS_READ
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """While one page reads. Raises NotReadHere."""
-        if self.is_full:
+    def reading(self, tap_id: str) -> Iterator[None]:
+        """While one page reads that tap. Raises NotReadHere."""
+        if not self.has_room(tap_id):
             raise NotReadHere
-        self._readers += 1
+        self._streams[tap_id] += 1
         try:
             yield
         finally:
-            self._readers -= 1
+            self._streams[tap_id] -= 1
+            if not self._streams[tap_id]:
+                del self._streams[tap_id]
 
     async def wait(self, waiting: Awaitable[T]) -> T:
         """What a page waits for, or NotReadHere as soon as none may read any more."""

@@ -59,7 +59,7 @@ async def events(request: HttpRequest, tap_id: str) -> HttpResponseBase:
         return away("the database is away")
     if tap is None:
         return answer(403, "not_permitted", "A tap is for whoever has begun it, and may still.")
-    if node.taps.readers.is_full:
+    if not node.taps.readers.has_room(tap_id):
         return away("too many pages read here, or this node stops")
     told = _events(node, session_key, tap_id, tap, _position_of(request))
     return StreamingHttpResponse(told, content_type="text/event-stream", headers=STREAM_HEADERS)
@@ -71,7 +71,7 @@ async def _events(
     readers = node.taps.readers
     yield HELLO
     try:
-        with readers.reading():
+        with readers.reading(tap_id):
             while tap is not None:
                 async with aclosing(_round(readers, tap_id, tap, position)) as entries:
                     async for entry in entries:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from proxy.cluster.asking import ask, question
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING, MemoryScrolls
 from proxy.cluster.signals import TAP, send_to_topic
-from proxy.cluster.tap_readers import MOST_READERS, NotReadHere
+from proxy.cluster.tap_readers import MOST_STREAMS, MOST_TAPS_READ, NotReadHere, TapReaders
 from proxy.cluster.taps import MOST_TAPS, Taps, scroll_of
 from proxy.cluster.tests.answering import Node, StartNode
 from proxy.cluster.tests.ends import link as link_of
@@ -210,16 +211,25 @@ async def test_what_was_seen_is_gone_a_minute_after_the_end(
     assert kept[-1] == 60
 
 
-async def test_pages_that_read_are_few(world: World) -> None:
-    from contextlib import ExitStack
+def test_taps_that_are_read_are_few_and_windows_of_one_count_once() -> None:
+    readers = TapReaders()
+
+    def is_refused(tap_id: str) -> bool:
+        with suppress(NotReadHere), readers.reading(tap_id):
+            return False
+        return True
 
     with ExitStack() as reading:
-        for _ in range(MOST_READERS):
-            reading.enter_context(world.taps.readers.reading())
-        with pytest.raises(NotReadHere), world.taps.readers.reading():
-            raise AssertionError("one too many")
-    with world.taps.readers.reading():
-        pass
+        for _ in range(MOST_STREAMS):
+            reading.enter_context(readers.reading("t0"))
+        assert is_refused("t0"), "one window too many of that tap"
+        for number in range(1, MOST_TAPS_READ):
+            assert not is_refused(f"t{number}")
+            reading.enter_context(readers.reading(f"t{number}"))
+        assert is_refused("another")
+        assert not is_refused("t1"), "the second window of one that is read"
+    assert not readers._streams, "nothing is kept of those that went"
+    assert not any(map(is_refused, ("t0", "another")))
 
 
 async def test_a_node_that_ends_puts_links_back_and_says_so(

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING
-from proxy.cluster.tap_readers import MOST_READERS
+from proxy.cluster.tap_readers import MOST_STREAMS, MOST_TAPS_READ
 from proxy.cluster.taps import scroll_of
 from proxy.http import tapping
 from proxy.http.event_answers import HELLO, LOGGED_OUT
@@ -110,8 +110,9 @@ async def test_a_tap_whose_node_is_gone_is_over_once_its_time_is(node: GatewayNo
     assert b'"ended": "its time is over"' in told[-1]
 
 
+@pytest.mark.parametrize("others", [[""] * MOST_STREAMS, [f"t{number}" for number in range(MOST_TAPS_READ)]])
 async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
-    node: GatewayNode, monkeypatch: pytest.MonkeyPatch
+    node: GatewayNode, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: Any) -> None:
         raise LayerAway("Redis is away")
@@ -120,8 +121,8 @@ async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
     await tell(tap_id, ended="it was stopped")
     async with asyncio.timeout(20):
         with ExitStack() as reading:
-            for _ in range(MOST_READERS):
-                reading.enter_context(node.taps.readers.reading())
+            for other in others:
+                reading.enter_context(node.taps.readers.reading(other or tap_id))
             assert [each async for each in stream(node, session_key, tap_id)] == [HELLO]
             monkeypatch.setattr(tapping, "running_node", lambda: asyncio.sleep(0, node))
             refused = await tapping.events(_asked(session_key), tap_id)
