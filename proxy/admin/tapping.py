@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered
-from proxy.admin.tap_lines import shown
+from proxy.admin.tap_lines import shown, unseen_of
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING
 from proxy.cluster.store import Store
@@ -187,12 +187,12 @@ def _seen(tap: Tap) -> dict[str, Any]:
     try:
         entries = store.read_sync(scroll_of(tap.pk))
     except LayerAway:
-        return {"lines": [], "left_out": 0, "ended": None, "is_away": True, "position": BEGINNING}
+        return {"lines": [], "unseen": unseen_of({}), "ended": None, "is_away": True, "position": BEGINNING}
     told = [json.loads(entry.text) for entry in entries]
-    last = told[-1] if told else {"left_out": 0, "ended": None}
+    last = told[-1] if told else {"ended": None}
     if last["ended"] is None and tap.until <= timezone.now():
         last = {**last, "ended": "it is over"}
     lines = [line for each in told for line in each["lines"]][-MOST_LINES:]
     lines = [shown(line) for line in lines]
     position = entries[-1].position if entries else BEGINNING
-    return {"lines": lines, "left_out": last["left_out"], "ended": last["ended"], "position": position}
+    return {"lines": lines, "unseen": unseen_of(last), "ended": last["ended"], "position": position}

@@ -165,11 +165,10 @@ class Taps:
             await self._tell(tap)
 
     async def _tell(self, tap: LinkTap) -> None:
-        lines = tap.take_lines()
-        if not lines and tap.ended is None:
+        if not tap.has_news:
             return
-        ended = tap.end_in_words
-        told = {"lines": lines, "left_out": tap.left_out, "ended": ended}
+        lines, ended = tap.take_lines(), tap.end_in_words
+        told = {"lines": lines, **tap.unseen, "ended": ended}
         text = json.dumps(told, separators=(",", ":"))
         kept_seconds = round(tap.left_seconds) + _KEPT_SECONDS
         try:
@@ -182,7 +181,13 @@ class Taps:
 
     def _log_end(self, tap: LinkTap) -> None:
         assert tap.ended is not None  # noqa: S101  who calls has looked
-        fields = {"why": tap.ended.value, "messages_shown": tap.shown, "messages_left_out": tap.left_out}
+        fields = {
+            "why": tap.ended.value,
+            "messages_shown": tap.shown,
+            "messages_left_out": tap.left_out,
+            "messages_dropped": tap.dropped,
+            "messages_kept_back": tap.kept_back,
+        }
         stopped = {"stopped_by": tap.stopped_by} if tap.stopped_by else {}
         log.info("tap ended", extra=_fields_of(tap) | fields | stopped)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -198,13 +199,21 @@ def test_what_was_seen_is_shown_as_text_and_only_the_last_of_it(staff: Client, n
     lines = [{**line, "text": f"<i>{number}</i>"} for number in range(600)]
     layer_store = get_channel_layer().store
     layer_store._scrolls.append(  # of the memory's, which tests have
-        scroll_of(tap.pk), json.dumps({"lines": lines, "left_out": 1234, "ended": None}), most=9, seconds=60
+        scroll_of(tap.pk),
+        json.dumps({"lines": lines, "left_out": 1234, "kept_back": 1, "ended": None}),
+        most=9,
+        seconds=60,
     )
     page = told(staff, f"{ASK}{tap.pk}/")
     assert "&lt;i&gt;599&lt;/i&gt;" in page
     assert "&lt;i&gt;99&lt;/i&gt;" not in page
     assert page.count("from client · text · 1 byte<") == 500
-    assert '<span id="gateway-left-out">1,234</span>' in page
+    assert re.findall(r'data-unseen="(\w+)"( hidden)?>', page) == [
+        ("left_out", ""),
+        ("dropped", " hidden"),
+        ("kept_back", ""),
+    ]
+    assert "at once: <span>1,234</span>" in page
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
 
 

@@ -22,7 +22,7 @@ from proxy.cluster.tests.answering import Node, StartNode
 from proxy.cluster.tests.ends import link as link_of
 from proxy.core.closes import ClosedBy
 from proxy.core.secrets_in_text import Secrets
-from proxy.core.tapping import TAP_SECONDS, TapEnd
+from proxy.core.tapping import TAP_SECONDS, Direction, TapEnd
 from proxy.core.topics import connection_topic
 from proxy.engine.links import tap as tap_module
 from proxy.engine.links.link import Link
@@ -188,6 +188,22 @@ async def test_while_redis_is_away_what_is_seen_is_left_out_and_the_link_goes_on
         (seen,) = await world.told("t", until_ended=False)
     assert ([line["text"] for line in seen["lines"]], seen["left_out"]) == (["told"], 1)
     assert client.heard == ["lost", "told"]
+
+
+async def test_what_is_kept_back_is_told_though_nothing_is_shown(world: World) -> None:
+    async with asyncio.timeout(60):
+        await world.link("a")
+        await world.ask("a", "t")
+        world.taps._taps["a"]._eyes[Direction.IN].kept_back += 1
+        (entry, *_) = await world.layer.store.read(scroll_of("t"), BEGINNING, wait_seconds=30)
+        assert json.loads(entry.text) == {
+            "lines": [],
+            "left_out": 0,
+            "dropped": 0,
+            "kept_back": 1,
+            "ended": None,
+        }
+        assert not world.taps._taps["a"].has_news, "it is told once"
 
 
 async def test_what_was_seen_is_gone_a_minute_after_the_end(

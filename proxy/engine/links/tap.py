@@ -51,9 +51,11 @@ class LinkTap:
         self._until, self._looked_at = now + TAP_SECONDS, now
         self._allowed, self._allowed_at = MESSAGES_AT_ONCE, now
         self._lines: list[dict[str, Any]] = []
+        self._dropped_before = link.counters.messages_dropped
         self._told_chars = self._over_rate = self._left_out_before = self.shown = 0
         self._eyes = {way: self._eye(way, secrets) for way in Direction}
         eyes = self._eyes
+        self._unseen_told = self.unseen
         self._put_back = look_on(link.stream, inwards=eyes[Direction.IN], outwards=eyes[Direction.OUT])
 
     def _eye(self, way: Direction, secrets: Secrets) -> Eye:
@@ -64,6 +66,16 @@ class LinkTap:
     def left_out(self) -> int:
         """Messages that went by and are not shown."""
         return self._over_rate + sum(eye.left_out for eye in self._eyes.values())
+
+    @property
+    def dropped(self) -> int:
+        """Messages of the client that its rate let go no further."""
+        return self.link.counters.messages_dropped - self._dropped_before
+
+    @property
+    def kept_back(self) -> int:
+        """Messages, of either way, that the policy let go no further."""
+        return sum(eye.kept_back for eye in self._eyes.values())
 
     @property
     def left_seconds(self) -> float:
@@ -107,9 +119,19 @@ class LinkTap:
         self._over_rate += messages
         self.shown -= messages
 
+    @property
+    def unseen(self) -> dict[str, int]:
+        """How many messages are not shown, by why."""
+        return {"left_out": self.left_out, "dropped": self.dropped, "kept_back": self.kept_back}
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to tell since `take_lines`."""
+        return bool(self._lines) or self.ended is not None or self.unseen != self._unseen_told
+
     def take_lines(self) -> list[dict[str, Any]]:
         """What has come since it was last asked, the first one first."""
-        lines, self._lines = self._lines, []
+        lines, self._lines, self._unseen_told = self._lines, [], self.unseen
         return lines
 
     def _show(self, viewing: Viewing, seen: Seen) -> bool:

@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from proxy.core.legs import payload_bytes
+from proxy.core.policies import FORWARD, Judge, Policy, Verdict
 from proxy.core.tapping import KEPT_BYTES
 from proxy.core.wire.following import Follower, Seen
 from proxy.core.wire.headers import BINARY, TEXT
@@ -39,6 +41,7 @@ class Eye:
 
     Attributes:
         left_out: messages that went by and were not looked at.
+        kept_back: messages that the link's policy let go no further.
     """
 
     def __init__(self, show: Show, *, missed: Callable[[], None]) -> None:
@@ -50,7 +53,7 @@ class Eye:
         self._reading = self._read()
         self._turn: asyncio.Handle | None = None
         self._is_lost = self._is_closed = False
-        self.left_out = 0
+        self.left_out = self.kept_back = 0
         self.open(crossed=lambda: 0, skip=lambda: 0)
 
     def open(self, *, crossed: Callable[[], int], skip: Callable[[], int]) -> None:
@@ -141,6 +144,24 @@ class Eye:
         self._follower = Follower(skip=self._skip(), kept_bytes=KEPT_BYTES, apply_mask=apply_mask)
 
 
+class _SeenPolicy:
+    """A link's policy, of which it is counted what it keeps back."""
+
+    def __init__(self, policy: Policy, *, inwards: Eye, outwards: Eye) -> None:
+        self.from_client = _counted(policy.from_client, inwards)
+        self.from_service = _counted(policy.from_service, outwards)
+
+
+def _counted(judge: Judge, eye: Eye) -> Judge:
+    def judged(payload: bytes, *, is_text: bool) -> Verdict:
+        verdict = judge(payload, is_text=is_text)
+        if verdict is not FORWARD and not (verdict.forward and verdict.close is None):
+            eye.kept_back += 1
+        return verdict
+
+    return judged
+
+
 class _SeenTransport:
     """A leg's transport, of which each write is seen."""
 
@@ -196,9 +217,12 @@ def look_on(stream: Stream, *, inwards: Eye, outwards: Eye) -> Callable[[], None
 
 def _look_on_splice(splice: Splice, inwards: Eye, outwards: Eye) -> Callable[[], None]:
     """What is written to the service came in, what is written to the client goes out."""
-    down, up = splice.down, splice.up
-    from_client, from_service = down.scanner, up.scanner
-    inwards.open(crossed=lambda: from_client.messages, skip=lambda: from_client.payload_left)
+    down, up, terms = splice.down, splice.up, splice.terms
+    from_client, from_service, counters = down.scanner, up.scanner, terms.counters
+    inwards.open(
+        crossed=lambda: from_client.messages - counters.messages_dropped - inwards.kept_back,
+        skip=lambda: from_client.payload_left,
+    )
     outwards.open(
         crossed=lambda: from_service.messages + down.injected_messages,
         skip=lambda: from_service.payload_left,
@@ -206,8 +230,12 @@ def _look_on_splice(splice: Splice, inwards: Eye, outwards: Eye) -> Callable[[],
     before = [(leg, leg.transport) for leg in (up, down)]
     for leg, eye in ((up, inwards), (down, outwards)):
         leg.transport = _SeenTransport(leg.transport, eye)  # type: ignore[assignment]
+    if terms.policy is not None:
+        policy = _SeenPolicy(terms.policy, inwards=inwards, outwards=outwards)
+        splice.terms = replace(terms, policy=policy)  # type: ignore[arg-type]
 
     def put_back() -> None:
+        splice.terms = terms
         for leg, transport in before:
             leg.transport = transport
 
@@ -217,7 +245,9 @@ def _look_on_splice(splice: Splice, inwards: Eye, outwards: Eye) -> Callable[[],
 def _look_on_relay(relay: Relay, inwards: Eye, outwards: Eye) -> Callable[[], None]:
     """As above; some relays write frames to their client, too."""
     counters = relay._counters
-    inwards.open(crossed=lambda: counters.messages_in, skip=lambda: 0)
+    inwards.open(
+        crossed=lambda: counters.messages_in - counters.messages_dropped - inwards.kept_back, skip=lambda: 0
+    )
     outwards.open(crossed=lambda: counters.messages_out, skip=lambda: 0)
     seen: dict[str, Any] = {
         "_upstream": _SeenLeg(relay._upstream, inwards),
@@ -226,6 +256,12 @@ def _look_on_relay(relay: Relay, inwards: Eye, outwards: Eye) -> Callable[[], No
     writer = getattr(relay, "_writer", None)
     if writer is not None:
         seen["_writer"] = _SeenWriter(writer, outwards)
+    for name, judge, eye in (
+        ("_judge_in", relay._judge_in, inwards),
+        ("_judge_out", relay._judge_out, outwards),
+    ):
+        if judge is not None:
+            seen[name] = _counted(judge, eye)
     before = {name: getattr(relay, name) for name in seen}
 
     def put(these: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ const STALE_MS = 4500; // two beats of proxy/http/tapping.py, and a little
 const GIVE_UP_MS = 10_000; // what has been silent for so long is asked for anew
 const list = document.querySelector("#gateway-seen");
 const state = document.querySelector("#gateway-tap-state");
-const leftOut = document.querySelector("#gateway-left-out");
 const WAYS = { in: "from client", out: "to client" };
 
 /** `532 bytes`; as `head_of` of proxy/admin/tap_lines.py says it. */
@@ -39,6 +38,16 @@ function add(lines) {
   list.append(...lines.map(itemOf));
   while (list.children.length > MOST_LINES) list.firstElementChild.remove();
   if (isAtEnd) list.scrollTop = list.scrollHeight;
+}
+
+/** How many messages are not shown, by why; nothing is said of none. A beat tells none of it. */
+function count(told) {
+  for (const line of document.querySelectorAll("[data-unseen]")) {
+    const number = told[line.dataset.unseen];
+    if (number === null || number === undefined) continue;
+    line.querySelector("span").textContent = number.toLocaleString("en");
+    line.hidden = number === 0;
+  }
 }
 
 const age = document.createElement("span");
@@ -81,7 +90,7 @@ class Stream {
     this.#position = event.lastEventId;
     const told = JSON.parse(event.data);
     add(told.lines);
-    if (told.left_out !== null) leftOut.textContent = told.left_out.toLocaleString("en");
+    count(told);
     if (told.ended) this.#end(`Over: ${told.ended}.`);
   }
 

@@ -25,6 +25,7 @@ from proxy.engine.links import tapping
 from proxy.engine.links.link import Link, Stream
 from proxy.engine.links.pushing import PushingRelay
 from proxy.engine.links.relay import Relay
+from proxy.engine.links.splice import Splice
 from proxy.engine.links.tap import LinkTap
 from proxy.engine.links.tests.policies import Forwarding
 from proxy.engine.links.tests.splicing import (
@@ -47,6 +48,8 @@ BIG = 100_000
 
 def tapped(stream: Stream) -> LinkTap:
     link = Link(ConnectionRecord(id="l", route="r", opened_at=datetime.now(UTC)), topics=())
+    if isinstance(stream, Splice | Relay):
+        link.counters = stream.terms.counters if isinstance(stream, Splice) else stream._counters
     link.begin(stream)
     return LinkTap("t", link, Secrets(["token"]), by="ada")
 
@@ -69,9 +72,10 @@ class Seen:
 def ends_of(stream: Any) -> list[object]:
     """What a stream calls for each byte, or each message, that it passes on."""
     if isinstance(stream, Relay):
-        return [stream._downstream, stream._upstream, getattr(stream, "_writer", None)]
+        judges = [stream._judge_in, stream._judge_out]
+        return [stream._downstream, stream._upstream, getattr(stream, "_writer", None), *judges]
     writes = [leg.transport.write for leg in (stream.down, stream.up)]
-    return [stream.down.transport, stream.up.transport, *(each.__qualname__ for each in writes)]
+    return [stream.down.transport, stream.up.transport, stream.terms, *(each.__qualname__ for each in writes)]
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -333,3 +337,9 @@ async def test_what_is_dropped_for_the_rate_is_not_seen_and_what_goes_on_is() ->
             await asyncio.sleep(0)
             kinds = [(way, kind) for way, kind, _ in await seen.lines_of(0)]
         assert "dropped" not in str([line["text"] for line in seen.lines if line["way"] == "in"])
+        assert tap.dropped == 0, "it was before somebody looked"
+        await client.send(masked(TEXT, b"late"))
+        await until(lambda: tap.dropped == 1)
+        tap._eyes[Direction.IN].frames(bytes(tapping.MOST_WAITING_BYTES + 1))
+        await until(lambda: not tap._eyes[Direction.IN]._is_lost)
+        assert tap.left_out == 0, "nor is it taken for one that was too much"
