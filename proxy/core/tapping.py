@@ -120,8 +120,9 @@ class Viewing:
 
     def _shown(self, said: Inflated, kind: str) -> str:
         payload, unknown = said.payload[:MOST_SHOWN_BYTES], said.unknown[:MOST_SHOWN_BYTES]
+        is_whole = said.is_whole and len(said.payload) <= MOST_SHOWN_BYTES
         if kind == "text" or _is_text(payload, unknown):
-            text = _safe(self._secrets.without(_decoded(payload, unknown)))
+            text = _safe(self._secrets.without(_decoded(payload, unknown), is_whole=is_whole))
             return text if len(text) <= MOST_SHOWN_CHARS else f"{text[:MOST_SHOWN_CHARS]}…"
         return self._hex(payload[:MOST_HEX_BYTES], unknown)
 

@@ -64,16 +64,16 @@ def name_before(tokens: list[Token], place: int) -> Name | None:
         last -= 1
     if last >= 0 and tokens[last].kind == "other":  # as in `**token**: `
         last -= 1
-    if last >= 0 and tokens[last].kind == "word" and not _is_blank_letter(tokens, last):
+    if last >= 0 and tokens[last].kind == "word" and not is_blank_letter(tokens, last):
         return Name(tokens[last].text, tokens[last].start, "")
     if last >= 0 and tokens[last].text == "]":
         return _name_in_brackets(tokens, last)
-    while last >= 0 and (tokens[last].kind in ("space", "line", "escape") or _is_blank_letter(tokens, last)):
+    while last >= 0 and (tokens[last].kind in ("space", "line", "escape") or is_blank_letter(tokens, last)):
         last -= 1
     return _name_in_quotes(tokens, last) if last >= 0 and tokens[last].kind == "quote" else None
 
 
-def _is_blank_letter(tokens: list[Token], place: int) -> bool:
+def is_blank_letter(tokens: list[Token], place: int) -> bool:
     """Whether that is the second half of an escaped line or tab."""
     return tokens[place].text in _BLANK_LETTERS and place > 0 and tokens[place - 1].kind == "escape"
 
@@ -113,7 +113,7 @@ def behind_blank(tokens: list[Token], place: int) -> int:
     """Behind spaces and lines, escaped ones too, and comments."""
     while place < len(tokens):
         token = tokens[place]
-        if token.kind in ("space", "line", "escape") or _is_blank_letter(tokens, place):
+        if token.kind in ("space", "line", "escape") or is_blank_letter(tokens, place):
             place += 1
         elif token.kind == "other" and token.text.startswith("/*"):
             behind = _behind_comment(tokens, place)
@@ -153,3 +153,8 @@ def tag_at(tokens: list[Token], place: int) -> str:
         return ""
     has_prefix = len(said) == 3 and said[1].text == ":" and said[2].kind == "word"
     return f"{said[0].text}:{said[2].text}" if has_prefix else said[0].text
+
+
+def opened(token: Token) -> int:
+    """How many brackets that opens; -1 if it closes one."""
+    return (token.text in ("{", "[")) - (token.text in ("}", "]"))
