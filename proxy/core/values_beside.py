@@ -165,6 +165,8 @@ def _closings_of(tokens: list[Token]) -> dict[str, list[int]]:
 def _unclosed_end(tokens: list[Token], place: int) -> int:
     """The end of the first line that has something in it, or of the string, unless JSON stands within."""
     place = behind_blank(tokens, place)
+    if place < len(tokens) and tokens[place].kind == "quote" and _ends_string(tokens, place):
+        return place
     has_quotes = place < len(tokens) and (tokens[place].kind == "quote" or tokens[place].text in ("{", "["))
     while place < len(tokens):
         token = tokens[place]

@@ -67,6 +67,8 @@ PART = "--b\nContent-Disposition: form-data; "
         ("<token>\r\n  abc\r\nok", f"<token>{R}\r\nok"),
         ('{"m":"the <token> abc","n":"ok"}', f'{{"m":"the <token>{R}","n":"ok"}}'),
         (r'{"m":"<token> abc\nok","n":"ok"}', rf'{{"m":"<token>{R}\nok","n":"ok"}}'),
+        ('{"m":"my <token>","n":"ok"}', '{"m":"my <token>","n":"ok"}'),
+        ('<token>"abc","abc"\nok', f'<token>"{R}"\nok'),
         ('<token>{"a":"abc","b":"abc"}\nok', f"<token>{R}\nok"),
         ("<token>a<cookie>b</cookie>\nok", f"<token>{R}\nok"),
         # A value ahead of its name, or with others between.
@@ -332,6 +334,7 @@ ORDINARY = '{"type":"chat","text":"hello, how are you"}'
             "<a><token>",
             "<token>\n",
             "<token>\\n",
+            '<token>",',
             '<token>"',
             "<token><",
             "<\\/token>",
