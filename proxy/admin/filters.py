@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from proxy.core.causes import WORDS, Cause, refused_words_of
 from proxy.core.human import visible
 from proxy.models import CLOSED_BY, Connection, Node
+from proxy.tables.node_names import ids_called
 
 RECENT_ROWS = 2_000
 MOST_CHOICES = 50
@@ -85,7 +86,7 @@ class NodeFilter(ListFilter):
     parameter_name = "node"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        shown = Node.objects.filter(Q(stopped_at=None) | Q(pk=self.value())).order_by("-heartbeat_at")
+        shown = Node.objects.filter(Q(stopped_at=None) | Q(pk__in=self._ids())).order_by("-heartbeat_at")
         choices = [
             (node.pk, f"{node}{' (stopped)' if node.stopped_at else ''}") for node in shown[:MOST_CHOICES]
         ]
@@ -93,7 +94,11 @@ class NodeFilter(ListFilter):
         return [*choices, (str(self.value()), str(self.value()))] if unknown else choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
-        return queryset.filter(node_id=self.value()) if self.value() else queryset
+        return queryset.filter(node_id__in=self._ids()) if self.value() else queryset
+
+    def _ids(self) -> list[str]:
+        """Of a link to the list from elsewhere it may be the name that staff see."""
+        return ids_called(str(self.value())) if self.value() else []
 
 
 class RunningFilter(ListFilter):

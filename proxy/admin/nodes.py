@@ -15,6 +15,7 @@ from proxy.admin.filters import RunningFilter
 from proxy.admin.node_draining import NodeDraining
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.models import Node
+from proxy.tables.node_names import ids_called
 from proxy.tables.node_views import state_of, with_links
 
 
@@ -25,7 +26,7 @@ class NodeAdmin(NodeDraining, ReadOnlyAdmin):
     list_display = ["name", "state", "live_links", "started", "heartbeat", "stopped"]
     list_filter = [RunningFilter]
     search_fields = ["host__startswith", "id"]
-    search_help_text = "The start of a host name, or a node id."
+    search_help_text = "A name as the list has it, the start of a host name, or a node id."
     ordering = ["-heartbeat_at"]
     sortable_by = ()
     links = {"live_links": ("proxy.view_connection", "links_counted")}
@@ -35,6 +36,15 @@ class NodeAdmin(NodeDraining, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return with_links(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By what a node is called, which no column has whole; else as lists do."""
+        called = queryset.filter(pk__in=ids_called(search_term.strip()))
+        if search_term.strip() and called.exists():
+            return called, False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="Node")
     def name(self, node: Node) -> str:

@@ -19,7 +19,7 @@ FILTERS = {
     "user": ("user_id", "Of this user id."),
     "route": ("route", "On this route."),
     "topic": ("topic", "Whose route's own topic this is, such as `experience:old-mill`."),
-    "node": ("node_id", "On this node: an id."),
+    "node": ("node_id", "On this node: its id, or HOST:PID."),
 }
 STATES = ("live", "closed")
 

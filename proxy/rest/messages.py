@@ -20,6 +20,7 @@ from proxy.rest.fields import Body, Text
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.counting import MOST_COUNTED
+from proxy.tables.node_names import by_columns
 
 MOST_IDS = 1_000
 _MAX_ID_CHARS = 255
@@ -46,7 +47,7 @@ class LinksSerializer(Body):
     user = Text(max_length=_MAX_ID_CHARS, required=False)
     route = Text(max_length=_MAX_ID_CHARS, required=False)
     topic = Text(max_length=_MAX_ID_CHARS, required=False)
-    node = Text(max_length=_MAX_ID_CHARS, required=False)
+    node = Text(max_length=300, required=False, help_text="Its id, or HOST:PID.")
 
 
 class MessageWantedSerializer(SaidSerializer):
@@ -151,7 +152,7 @@ class Broadcast(_Says):
 
 def _ids(wanted: Mapping[str, Any]) -> list[str]:
     """The live connections that have all that. Raises ParseError: they are too many to be named."""
-    live = Connection.objects.filter(closed_at=None, **wanted).order_by("pk")
+    live = Connection.objects.filter(closed_at=None, **by_columns(wanted)).order_by("pk")
     ids = list(live.values_list("pk", flat=True)[: MOST_COUNTED + 1])
     if len(ids) > MOST_COUNTED:
         raise ParseError(f"those are more than {MOST_COUNTED:,}: broadcast it to all")

@@ -20,6 +20,7 @@ from proxy.rest.paging import StaffList
 from proxy.rest.schema import BODY_ERRORS, PAGE_ERRORS, ErrorSerializer
 from proxy.rest.staff_view import ReasonedBody, StaffApiView
 from proxy.tables.heart import running_nodes
+from proxy.tables.node_names import running_called
 from proxy.tables.node_views import state_of, with_links
 
 STATES = ("running", "stopped", "all")
@@ -106,7 +107,7 @@ class DrainNode(StaffApiView):
 
 def _running(name: str) -> Node:
     """The node of that id, or that is called so. Raises NotFound; ParseError for a name of several."""
-    found = [node for node in running_nodes() if name in {node.pk, str(node)}]
+    found = running_called(name)
     if not found:
         raise NotFound("no such node runs")
     if len(found) > 1:

@@ -15,6 +15,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from proxy.rest.staff_view import StaffApiView, check_once
+from proxy.tables.node_names import by_columns
 
 
 class Pages(CursorPagination):
@@ -92,7 +93,7 @@ class StaffList(StaffApiView, ListAPIView):  # type: ignore[type-arg]
             raise ParseError(f"there is no such filter: {', '.join(strange)[:100]}")
         check_once(asked)
         wanted = {field: asked[name] for name, (field, _) in self.filters.items() if name in asked}
-        return rows.filter(**wanted)
+        return rows.filter(**by_columns(wanted))
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
         """What the query says of a choice; the first where it says nothing. Raises ParseError."""

@@ -71,6 +71,8 @@ def test_live_connections_come_first_then_the_last_closed(staff: Client) -> None
         ("route=studio", ["b"]),
         ("topic=experience:wylding-woods", ["a"]),
         ("node=n2", ["b"]),
+        ("node=box:7", ["a", "c"]),
+        ("node=box:8", []),
         ("closed_by=client", ["c"]),
         ("q=42", ["a"]),
         ("q=4", ["a", "c"]),
@@ -388,5 +390,8 @@ def test_nodes_that_have_stopped_are_listed_only_when_asked_for(staff: Client) -
     assert listed_nodes("?nodes=stopped") == {"gone"}
     assert listed_nodes("?nodes=all") == {"n1", "gone"}
     assert listed_nodes("?q=gone") == {"gone"}
+    assert listed_nodes("?q=box:7") == {"n1", "gone"}
+    assert listed_nodes("?q=box:7&nodes=stopped") == {"gone"}
+    assert listed_nodes("?q=box:8") == set()
     assert listed_nodes("?q=n1&nodes=stopped") == set()
     assert staff.get("/admin/proxy/node/gone/change/").status_code == 200

@@ -15,7 +15,7 @@ from proxy.models import Connection
 from proxy.rest.connections import FILTERS, Connections
 from proxy.rest.tests.calling import get, key
 from proxy.tables.executor import bound_waits
-from proxy.tests.rows import add_connection, connection
+from proxy.tests.rows import add_connection, add_node, connection
 
 PATH = "/api/connections"
 
@@ -27,6 +27,7 @@ def mine() -> str:
 
 @pytest.fixture
 def links(any_database: None) -> None:
+    add_node("n1")
     add_connection("a", age_seconds=900, user_id="ada", topic="experience:old-mill", messages_in=3)
     add_connection("b", age_seconds=20, user_id="bob", node_id="n2", route="studio")
     add_connection("c", age_seconds=5, user_id="ada", client_address="192.0.2.7")
@@ -54,6 +55,8 @@ def ids(told: Any) -> list[str]:
         ("?user=", []),
         ("?route=studio", ["b"]),
         ("?node=n2", ["b"]),
+        ("?node=box:7", ["c", "a"]),
+        ("?node=box:8", []),
         ("?topic=experience:old-mill", ["a"]),
         ("?user=ada&state=closed", ["d"]),
         ("?user=bob&route=game", []),

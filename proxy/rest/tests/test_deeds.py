@@ -98,11 +98,14 @@ def add_links() -> None:
         ({"connection_ids": ["a", "past"]}, 1, ""),
         ({"filter": {"route": "game"}}, 2, "route=game"),
         ({"filter": {"route": "game", "user": "bob"}}, 1, "user=bob&route=game"),
+        ({"filter": {"node": "box:7"}}, 3, "node=box:7"),
+        ({"filter": {"node": "n1"}}, 3, "node=n1"),
     ],
 )
 def test_a_message_counts_first_and_then_says_it_once(
     mine: str, whom: dict[str, Any], links: int, found_by: str
 ) -> None:
+    add_node("n1")
     add_links()
     assert do("message", mine, text="Hello", dry_run=True, **whom) == {
         "links": links,
