@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from proxy.core.samples import Sample
+from proxy.core.seconds import LATELY_SECONDS
 from proxy.core.verdict import Facts, PoolFacts, Verdict, verdict
 from proxy.node import node_here
 from proxy.tables.counting import Totals, totals
@@ -22,14 +23,14 @@ from proxy.tables.refusals import lately
 
 # Seconds are read while somebody asks for them: who comes first waits a little, and may see none.
 _WAIT_SECONDS = 0.5
-_LATELY_SECONDS = 10
 MINUTES = 5
 
 
 class Seen(NamedTuple):
-    """`second` is of all nodes together; None where nothing was told lately, or this process is none."""
+    """`recent`: of all nodes together, the last ten seconds; None where nothing was told lately, or this
+    process is none."""
 
-    second: Sample | None = None
+    recent: Sample | None = None
     redis_is_away: bool = False
 
 
@@ -38,7 +39,7 @@ class Status:
     """How it is. `refused` are those of the last `MINUTES`, by cause and how many in all."""
 
     verdict: Verdict
-    second: Sample | None
+    recent: Sample | None
     totals: Totals
     refused: dict[str, Any]
     nodes: list[NodeView]
@@ -51,7 +52,7 @@ def status(seen: Seen | None = None) -> Status:
     nodes, pools, refused = node_views(), pool_views(), lately(minutes=MINUTES)
     return Status(
         verdict=verdict(facts_of(nodes, pools, refused["by_cause"], minutes=MINUTES, seen=seen)),
-        second=seen.second,
+        recent=seen.recent,
         totals=totals(),
         refused=refused,
         nodes=nodes,
@@ -69,9 +70,8 @@ async def _look() -> Seen:
     if node is None:
         return Seen()
     await node.figures.live.caught_up(within_seconds=_WAIT_SECONDS)
-    told = node.figures.live.since(int(time.time()) - _LATELY_SECONDS)
-    is_away = bool(settings.REDIS_URL) and not node.hub.connected
-    return Seen(told[-1].total if told else None, is_away)
+    recent = node.figures.live.lately(int(time.time()) - LATELY_SECONDS)
+    return Seen(recent, redis_is_away=bool(settings.REDIS_URL) and not node.hub.connected)
 
 
 def facts_of(
@@ -90,7 +90,7 @@ def facts_of(
         gone={node.name: clock(node.heartbeat_at) for node in nodes if node.is_gone},
         pools=[pool_facts(pool) for pool in pools],
         stores_away=["Redis"] if seen.redis_is_away else [],
-        loop_lag_seconds=seen.second.loop_lag_seconds if seen.second else 0.0,
+        loop_lag_seconds=seen.recent.loop_lag_seconds if seen.recent else 0.0,
         refusals=refusals,
         minutes=minutes,
     )
@@ -105,6 +105,7 @@ def pool_facts(pool: PoolView) -> PoolFacts:
         members=len(takers),
         down=len(down),
         full=sum(member.state == "full" for member in takers),
+        drained=sum(member.draining and not member.removed for member in pool.members),
         down_since=_since(down),
     )
 

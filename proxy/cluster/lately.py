@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
 
 from proxy.cluster.samples import AT_ONCE, ToldSamples, position_of
-from proxy.core.samples import of_time
-from proxy.core.seconds import NodeSample, Second, Seconds
-
-# A node counts what crosses its links every five seconds: of one second alone there may be nothing.
-LATELY_SECONDS = 10
+from proxy.core import seconds as of_nodes
+from proxy.core.seconds import LATELY_SECONDS, Second, Seconds
 
 
 async def lately(url: str) -> Second | None:
@@ -32,12 +26,4 @@ async def lately(url: str) -> Second | None:
     finally:
         await samples.close()
     whole = list(seconds.due(0.0)) or list(seconds.due(float("inf")))
-    return _together(whole[-LATELY_SECONDS:]) if whole else None
-
-
-def _together(seconds: Sequence[Second]) -> Second:
-    by_node = defaultdict[str, list[NodeSample]](list)
-    for node in (node for second in seconds for node in second.nodes):
-        by_node[node.node_id].append(node)
-    nodes = (replace(told[-1], sample=of_time([each.sample for each in told])) for told in by_node.values())
-    return Second(of_time([second.total for second in seconds]), tuple(nodes))
+    return of_nodes.lately(whole) if whole else None

@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn
 from proxy.cluster.samples import AT_ONCE, KEPT_SECONDS, Samples, position_of
 from proxy.core import backoff
 from proxy.core.samples import Sample
-from proxy.core.seconds import Second, Seconds
+from proxy.core.seconds import LATELY_SECONDS, Second, Seconds, lately
 from proxy.core.wording import in_words
 from proxy.engine.calls import wait_at_most
 
@@ -90,6 +90,7 @@ class LiveSeconds:
         self._is_asked = asyncio.Event()
         self._has_caught_up = asyncio.Event()
         self._told: deque[Told] = deque(maxlen=KEPT_SECONDS)
+        self._last = deque[Second](maxlen=LATELY_SECONDS)
         self._ends = False
 
     @property
@@ -104,6 +105,11 @@ class LiveSeconds:
     def since(self, at: int) -> list[Told]:
         """The seconds that are known and began then or later, the first one first."""
         return list(takewhile(lambda told: told.total.at >= at, reversed(self._told)))[::-1]
+
+    def lately(self, since: int) -> Sample | None:
+        """What all did in the last seconds that are known; None if none of them began at `since` or later."""
+        known = bool(self._last) and self._last[-1].at >= since
+        return lately(self._last).total if known else None
 
     @contextmanager
     def listening(self, last_at: int | None) -> Iterator[Listener]:
@@ -142,6 +148,7 @@ class LiveSeconds:
                     await self._is_asked.wait()
                 self._has_caught_up.clear()
                 self._told.clear()
+                self._last.clear()
                 await self._follow()
         finally:
             await self._samples.close()
@@ -164,9 +171,9 @@ class LiveSeconds:
             for position, told in heard:  # noqa: B007  where the next read begins
                 if told is not None:
                     seconds.take(told, now=clock())
-            self._give(seconds, clock())
             if len(heard) < AT_ONCE:
                 self._has_caught_up.set()
+            self._give(seconds, clock())
             await asyncio.sleep(_GATHER_SECONDS if self._has_caught_up.is_set() else 0)
 
     def _patience(self, seconds: Seconds, now: float) -> float:
@@ -177,8 +184,12 @@ class LiveSeconds:
         return _BLOCK_SECONDS if due_seconds is None else min(_BLOCK_SECONDS, due_seconds)
 
     def _give(self, seconds: Seconds, now: float) -> None:
-        for second in seconds.due(now):
-            told = Told(second.total, event_of(second))
+        due = list(seconds.due(now))
+        for second in due:
+            self._last.append(second)
+            # What was long ago is of use to charts alone.
+            is_last = second is due[-1] and self._has_caught_up.is_set()
+            told = Told(second.total, event_of(second, lately(self._last) if is_last else None))
             self._told.append(told)
             for listener in self._listeners:
                 listener.hear(told)
@@ -188,7 +199,10 @@ def _waits() -> Iterator[float]:
     return backoff.delays(_FIRST_WAIT_SECONDS, longest_seconds=_LONGEST_WAIT_SECONDS)
 
 
-def event_of(second: Second) -> bytes:
-    """As Server-Sent Events say it. Its id is the second: any process can tell what came behind it."""
-    text = json.dumps(second.told(), separators=(",", ":"))
+def event_of(second: Second, recent: Second | None) -> bytes:
+    """As Server-Sent Events say it, with the last seconds as one where they are known. Its id is the second:
+    any process can tell what came behind it.
+    """
+    more = {} if recent is None else {"lately": recent.told()}
+    text = json.dumps(second.told() | more, separators=(",", ":"))
     return f"id: {second.at}\nevent: second\ndata: {text}\n\n".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,6 +15,8 @@ from proxy.core.samples import Sample, of_nodes, of_time, taken_seconds
 LATE_SECONDS = 2.0
 # A node whose clock is off by more is taken to tell of the second in which it was heard.
 CLOCKS_DIFFER_SECONDS = 1.0
+# A node counts what crosses its links every five seconds: of one second alone there may be nothing.
+LATELY_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class NodeSample:
             "id": self.node_id,
             "name": self.name,
             "state": self.state,
+            "seconds": self.sample.seconds,
             "links": sum(self.sample.links.values()),
             "messages": self.sample.messages_in + self.sample.messages_out,
             "loop_lag_seconds": round(self.sample.loop_lag_seconds, 4),
@@ -123,6 +127,19 @@ class Seconds:
         lately = at - LATE_SECONDS - 1
         self._latest = {node: latest for node, latest in self._latest.items() if latest >= lately}
         return all(latest >= at for latest in self._latest.values())
+
+
+def lately(seconds: Sequence[Second]) -> Second:
+    """The last `LATELY_SECONDS` of those, as one, each node's, too: what commands, pages and programs are
+    told of now. Raises ValueError for none.
+    """
+    since = max((second.at for second in seconds), default=0) - LATELY_SECONDS
+    last = [second for second in seconds if second.at > since]
+    by_node = defaultdict[str, list[NodeSample]](list)
+    for node in (node for second in last for node in second.nodes):
+        by_node[node.node_id].append(node)
+    nodes = (replace(told[-1], sample=of_time([each.sample for each in told])) for told in by_node.values())
+    return Second(of_time([second.total for second in last]), tuple(nodes))
 
 
 def added_up(told: Sequence[NodeSample]) -> Second:

@@ -39,12 +39,16 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
-    """The members of a pool that take, or would take, new links; `down_since` as people read it, or ""."""
+    """The members of a pool that take, or would take, new links; `down_since` as people read it, or "".
+
+    Those that staff have `drained` are not among them.
+    """
 
     name: str
     members: int
     down: int = 0
     full: int = 0
+    drained: int = 0
     down_since: str = ""
 
 
@@ -110,14 +114,22 @@ def _of_pool(pool: PoolFacts) -> Iterator[_Part]:
     since = f" since {pool.down_since}" if pool.down_since else ""
     out = pool.down + pool.full
     if not pool.members:
+        if pool.drained:  # one without any member is not used
+            yield Level.BAD, f"{pool.name}: {_every(pool.drained)} is drained: nothing can be dialled"
         return
     if pool.down:
-        whole = pool.down == pool.members
+        whole = pool.down == pool.members and not pool.drained
         told = f"{pool.down} of {counted(pool.members, 'member')}" if not whole else _all(pool.members)
-        yield Level.BAD if out == pool.members else Level.LOOK, f"{pool.name}: {told} down{since}"
+        drained = f", {pool.drained} drained" if pool.drained else ""
+        words = f"{pool.name}: {told} down{since}{drained}"
+        yield Level.BAD if out == pool.members else Level.LOOK, words
     if pool.full:
         told = f"{pool.full} of {counted(pool.members, 'member')}"
         yield Level.BAD if out == pool.members else Level.LOOK, f"{pool.name}: {told} full"
+
+
+def _every(members: int) -> str:
+    return "the only member" if members == 1 else "every member"
 
 
 def _all(members: int) -> str:

@@ -48,9 +48,9 @@ class RefusedSerializer(serializers.Serializer[Any]):
 
 
 class FiguresSerializer(serializers.Serializer[Any]):
-    """The last second of all nodes: how many a second, messages and bytes from and to clients."""
+    """The last ten seconds of all nodes: how many a second, messages and bytes from and to clients."""
 
-    at = serializers.IntegerField(help_text="Seconds since 1970.")
+    at = serializers.IntegerField(help_text="When they began: seconds since 1970.")
     links_by_route = serializers.DictField(child=serializers.IntegerField())
     opens = serializers.FloatField()
     closes = serializers.FloatField()
@@ -92,7 +92,7 @@ class Statuses(StaffApiView):
             "says": now.verdict.sentences,
             "totals": now.totals,
             "refused": {"minutes": MINUTES, **now.refused},
-            "figures": None if now.second is None else figures.told(now.second),
+            "figures": None if now.recent is None else figures.told(now.recent),
         }
         return Response(StatusSerializer(told).data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -158,3 +159,24 @@ async def test_one_process_without_redis_hears_itself() -> None:
         await live.caught_up()
         await until(lambda: bool(live.since(0)))
         assert live.since(0)[0].total.bytes_in == 15
+
+
+async def test_each_second_comes_with_the_last_ten_as_one_and_what_was_long_ago_alone(
+    live: LiveSeconds, valkey: ValkeyServer, began: int
+) -> None:
+    tell(valkey, range(began, began + 60))
+    await live.caught_up(within_seconds=20)
+    await until(lambda: len(live.since(began)) == 60)
+    tell(valkey, [began + 60])
+    await until(lambda: len(live.since(began)) == 61)
+    events = [json.loads(told.event.partition(b"data: ")[2]) for told in live.since(began)]
+    assert "lately" not in events[0]
+    last = events[-1]
+    assert (last["seconds"], last["opens"], last["nodes"][0]["seconds"]) == (1, {"game": 2}, 1)
+    lately = last["lately"]
+    assert (lately["seconds"], lately["opens"]) == (10, {"game": 20})
+    assert [node["seconds"] for node in lately["nodes"]] == [10, 10]
+    recent = live.lately(began + 60)
+    assert recent is not None
+    assert (recent.seconds, recent.opens) == (10, {"game": 20})
+    assert live.lately(began + 61) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.samples import Sample
-from proxy.core.seconds import LATE_SECONDS, NodeSample, Second, Seconds, added_up
+from proxy.core.seconds import LATE_SECONDS, NodeSample, Second, Seconds, added_up, lately
 
 
 def tells(node: str, at: int, *, opens: int = 0, links: int = 0) -> NodeSample:
@@ -78,6 +78,7 @@ def test_a_node_that_told_twice_of_a_second_did_both_and_has_the_later_links() -
         "id": "1",
         "name": "host:1",
         "state": "running",
+        "seconds": 1,
         "links": 7,
         "messages": 0,
         "loop_lag_seconds": 0.0,
@@ -128,3 +129,21 @@ def test_all_that_comes_in_time_counts(told: Tellings) -> None:
     for at in range(102, 120):  # by then all have been heard
         of_it = [sample.sample.opens["game"] for _, sample in told if sample.sample.at == at]
         assert seconds[at].total.opens["game"] == sum(of_it)
+
+
+def test_what_was_counted_every_five_seconds_is_the_mean_of_the_last_ten() -> None:
+    def tells_messages(node: str, at: int, messages: int) -> NodeSample:
+        sample = Sample(at=at, messages_in=messages, links={"game": at}, loop_lag_seconds=at / 1000)
+        return NodeSample(node_id=node, name=f"host:{node}", state="running", sample=sample)
+
+    seconds = [
+        added_up(
+            [tells_messages("1", at, 50 if at % 5 == 0 else 0), *([tells_messages("2", at, 6)] * (at > 117))]
+        )
+        for at in range(100, 120)
+    ]
+    found = lately(seconds)
+    assert (found.at, found.total.seconds, found.total.messages_in) == (110, 10, 112)
+    assert (found.total.links, found.total.loop_lag_seconds) == ({"game": 238}, 0.119)
+    assert [(node.sample.seconds, node.sample.messages_in) for node in found.nodes] == [(10, 100), (2, 12)]
+    assert lately(seconds[:5] + seconds[-3:]).total.seconds == 3

@@ -22,7 +22,10 @@ def pools(draw: st.DrawFn) -> PoolFacts:
     down = draw(st.integers(0, members))
     full = draw(st.integers(0, members - down))
     since = draw(st.sampled_from(["", "09:33"]))
-    return PoolFacts(name=draw(names), members=members, down=down, full=full, down_since=since)
+    drained = draw(st.integers(0, 3))
+    return PoolFacts(
+        name=draw(names), members=members, down=down, full=full, drained=drained, down_since=since
+    )
 
 
 @st.composite
@@ -64,7 +67,7 @@ def test_every_pool_with_a_member_down_is_named_and_bad_without_another(facts: F
     said = str(verdict(facts))
     for pool in facts.pools:
         assert not pool.down or f"{pool.name}: " in said
-        if pool.members and pool.down + pool.full == pool.members:
+        if pool.members + pool.drained and pool.down + pool.full == pool.members:
             assert verdict(facts).level is Level.BAD
 
 
@@ -100,6 +103,23 @@ def test_every_pool_with_a_member_down_is_named_and_bad_without_another(facts: F
             Level.BAD,
             "kb: 1 of 2 members down; kb: 1 of 2 members full",
         ),
+        (
+            {"pools": [PoolFacts(name="studio", members=0, drained=2)]},
+            Level.BAD,
+            "studio: every member is drained: nothing can be dialled",
+        ),
+        (
+            {"pools": [PoolFacts(name="kb", members=0, drained=1)]},
+            Level.BAD,
+            "kb: the only member is drained: nothing can be dialled",
+        ),
+        (
+            {"pools": [PoolFacts(name="kb", members=1, down=1, drained=2)]},
+            Level.BAD,
+            "kb: 1 of 1 member down, 2 drained",
+        ),
+        ({"pools": [PoolFacts(name="kb", members=1, drained=2)]}, Level.WELL, "Healthy"),
+        ({"pools": [PoolFacts(name="kb", members=0)]}, Level.WELL, "Healthy"),
         (
             {"refusals": {"token_expired": 12}},
             Level.WELL,

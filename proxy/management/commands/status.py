@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.db import Error
 from django.utils import timezone
 
 from proxy.cluster.lately import lately
@@ -16,37 +17,90 @@ from proxy.cluster.questions import LayerAway
 from proxy.core.figures import in_words, told
 from proxy.core.human import counted
 from proxy.core.samples import Sample
+from proxy.core.seconds import NodeSample
 from proxy.core.text_tables import facts, plain
-from proxy.core.verdict import Level
+from proxy.core.verdict import Facts, Level, Verdict, verdict
 from proxy.management.staff_command import FAILED, Answer, StaffCommand
 from proxy.status import MINUTES, Seen, Status, clock, pool_facts, status
 from proxy.tables import minutes
 from proxy.tables.counting import Totals
+from proxy.tables.executor import away
 
 # A minute is written some seconds after its end; one that is older says nothing of now.
 _MINUTES_LATE = timedelta(minutes=3)
 _MOST_COLUMNS = 400
+_STATES = ("running", "draining", "gone")
+_OF_POOL = ("name", "members", "down", "full", "drained")
+_UNKNOWN = "not known: the database is away"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What could be had: of the database, `status`, None where it is away; of Redis, what nodes told it."""
+
+    verdict: Verdict
+    status: Status | None
+    recent: Sample | None
+    nodes: dict[str, int | None] | None
+    redis_is_away: bool
 
 
 class Command(StaffCommand):
     help = "Says how the gateway is: a verdict, figures, nodes, pools. Exit code 1 if it is bad."
 
     def answer(self, **options: Any) -> Answer:
-        seen = _seen()
-        now = status(seen)
-        is_bad = now.verdict.level is Level.BAD
-        return Answer(_told(now, redis_is_away=seen.redis_is_away), _lines(now), FAILED if is_bad else 0)
+        known = _known()
+        is_bad = known.verdict.level is Level.BAD
+        return Answer(_told(known), _lines(known), FAILED if is_bad else 0)
 
 
-def _seen() -> Seen:
-    """The last seconds that nodes have told Redis of, or the last minute that one has written down."""
-    seconds, is_away = None, False
+def _known() -> _Known:
+    """By the last seconds that nodes have told Redis of, or the last minute that one has written down."""
+    nodes: tuple[NodeSample, ...] = ()
+    recent, redis_is_away = None, False
     if settings.REDIS_URL:
         try:
-            seconds = async_to_sync(lately)(settings.REDIS_URL)
+            second = async_to_sync(lately)(settings.REDIS_URL)
         except LayerAway:
-            is_away = True
-    return Seen(seconds.total if seconds else _last_minute(), is_away)
+            redis_is_away = True
+        else:
+            recent, nodes = (second.total, second.nodes) if second else (None, ())
+    try:
+        recent = recent or _last_minute()
+        now = status(Seen(recent, redis_is_away))
+    except Error as error:
+        return _without_database(error, nodes, recent=recent, redis_is_away=redis_is_away)
+    states: dict[str, int | None] = {
+        state: sum(node.state == state for node in now.nodes) for state in _STATES
+    }
+    return _Known(
+        verdict=now.verdict, status=now, recent=now.recent, nodes=states, redis_is_away=redis_is_away
+    )
+
+
+def _without_database(
+    error: Error, nodes: tuple[NodeSample, ...], *, recent: Sample | None, redis_is_away: bool
+) -> _Known:
+    """By what nodes tell Redis alone. Who is gone, it does not know."""
+    found = verdict(
+        Facts(
+            running=[node.name for node in nodes] or ["unknown"],
+            draining=[node.name for node in nodes if node.state == "draining"],
+            stores_away=["Redis"] if redis_is_away else [],
+            loop_lag_seconds=recent.loop_lag_seconds if recent else 0.0,
+        )
+    )
+    others = found.sentences if found.level else ()
+    states = {
+        state: None if state == "gone" else sum(node.state == state for node in nodes) for state in _STATES
+    }
+    return _Known(
+        verdict=Verdict(Level.BAD, (away(error), *others)),
+        status=None,
+        recent=recent,
+        nodes=states if nodes else None,
+        redis_is_away=redis_is_away,
+    )
 
 
 def _last_minute() -> Sample | None:
@@ -54,40 +108,42 @@ def _last_minute() -> Sample | None:
     return written[-1] if written else None
 
 
-def _told(now: Status, *, redis_is_away: bool) -> dict[str, Any]:
+def _told(known: _Known) -> dict[str, Any]:
+    """What is not known is null."""
+    now = known.status
     return {
         "at": timezone.now(),
-        "level": now.verdict.level.word,
-        "says": now.verdict.sentences,
-        "totals": asdict(now.totals),
-        "nodes": _by_state(now),
-        "pools": [
-            {"name": pool.name, "members": pool.members, "down": pool.down, "full": pool.full}
-            for pool in map(pool_facts, now.pools)
-        ],
-        "refused": {"minutes": MINUTES, **{name: now.refused[name] for name in ("times", "by_cause")}},
-        "redis_is_away": redis_is_away,
-        "figures": None if now.second is None else _told_figures(now.second),
+        "level": known.verdict.level.word,
+        "says": known.verdict.sentences,
+        "totals": now and asdict(now.totals),
+        "nodes": known.nodes,
+        "pools": now and [_told_pool(pool) for pool in map(pool_facts, now.pools)],
+        "refused": now and _told_refused(now),
+        "database_is_away": now is None,
+        "redis_is_away": known.redis_is_away,
+        "figures": None if known.recent is None else _told_figures(known.recent),
     }
 
 
-def _told_figures(second: Sample) -> dict[str, Any]:
-    return told(second) | {"at": datetime.fromtimestamp(second.at, UTC), "seconds": second.seconds}
+def _told_refused(now: Status) -> dict[str, Any]:
+    return {"minutes": MINUTES, **{name: now.refused[name] for name in ("times", "by_cause")}}
 
 
-def _by_state(now: Status) -> dict[str, int]:
-    return {state: sum(node.state == state for node in now.nodes) for state in _STATES}
+def _told_pool(pool: Any) -> dict[str, Any]:
+    return {name: getattr(pool, name) for name in _OF_POOL}
 
 
-_STATES = ("running", "draining", "gone")
+def _told_figures(recent: Sample) -> dict[str, Any]:
+    return told(recent) | {"at": datetime.fromtimestamp(recent.at, UTC), "seconds": recent.seconds}
 
 
-def _lines(now: Status) -> Iterator[str]:
+def _lines(known: _Known) -> Iterator[str]:
     """The worst first."""
-    for sentence in now.verdict.sentences:
+    for sentence in known.verdict.sentences:
         yield plain(sentence, _MOST_COLUMNS)
     yield ""
-    yield from facts([("links", _links(now.totals)), *_figures(now.second), *_nodes(now)])
+    links = _links(known.status.totals) if known.status else _links_told(known.recent)
+    yield from facts([("links", links), *_figures(known.recent), *_nodes(known)])
 
 
 def _links(found: Totals) -> str:
@@ -95,19 +151,30 @@ def _links(found: Totals) -> str:
     return f"{found.links:,}{more} of {found.users:,}{more} {'user' if found.users == 1 else 'users'}"
 
 
-def _figures(figures: Sample | None) -> Iterator[tuple[str, str]]:
-    if figures is None:
+def _links_told(recent: Sample | None) -> str:
+    return _UNKNOWN if recent is None else f"{sum(recent.links.values()):,}, as nodes say"
+
+
+def _figures(recent: Sample | None) -> Iterator[tuple[str, str]]:
+    if recent is None:
         yield "figures", "no node has told any lately"
         return
-    yield from in_words(figures).items()
-    at = clock(datetime.fromtimestamp(figures.at, UTC))
-    yield "as of", f"{at}, {counted(figures.seconds, 'second')}"
+    yield from in_words(recent).items()
+    until = clock(datetime.fromtimestamp(recent.at + recent.seconds, UTC))
+    yield "figures", f"the mean of {counted(recent.seconds, 'second')}, until {until}"
 
 
-def _nodes(now: Status) -> Iterator[tuple[str, str]]:
-    states = [f"{number} {state}" for state, number in _by_state(now).items() if number]
-    yield "nodes", ", ".join(states) or "none"
-    for pool in map(pool_facts, now.pools):
-        out = [f"{number} {word}" for number, word in ((pool.down, "down"), (pool.full, "full")) if number]
-        if pool.members:
-            yield f"pool {pool.name}", ", ".join([counted(pool.members, "member"), *out])
+def _nodes(known: _Known) -> Iterator[tuple[str, str]]:
+    if known.nodes is None:
+        yield "nodes", _UNKNOWN
+    else:
+        states = [f"{number} {state}" for state, number in known.nodes.items() if number]
+        yield "nodes", ", ".join(states) or "none"
+    if known.status is None:
+        yield "pools", _UNKNOWN
+        return
+    for pool in map(pool_facts, known.status.pools):
+        out = [f"{getattr(pool, word)} {word}" for word in _OF_POOL[2:] if getattr(pool, word)]
+        if pool.members or pool.drained:
+            takes = counted(pool.members, "member") if pool.members else "no member takes new links"
+            yield f"pool {pool.name}", ", ".join([takes, *out])

@@ -1,4 +1,4 @@
-// The figures of a second in words, by the names that the page has for them. Pure.
+// The figures of some seconds in words, by the names that the page has for them. Pure.
 import { rateWords } from "./rates.js";
 
 const total = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -30,9 +30,9 @@ export function figuresOf(second) {
 }
 
 /** Of one node. */
-export const figuresOfNode = (node, seconds) => ({
+export const figuresOfNode = (node) => ({
   links: node.links.toLocaleString("en"),
-  messages: rateWords(node.messages / seconds),
+  messages: rateWords(node.messages / node.seconds),
   lag: delay(node.loop_lag_seconds),
   memory: size(node.resident_bytes),
 });

@@ -21,7 +21,7 @@ const isHeld = (table) =>
   table.contains(getSelection().isCollapsed ? null : getSelection().anchorNode);
 
 class Page {
-  #second = null;
+  #lately = null; // the last ten seconds as one: of one alone there may be nothing, since nodes count every five
   #waiting = 0;
   #trouble = ""; // of the last answer: while there is one, seconds alone do not make the page whole
   #isAsking = false;
@@ -60,9 +60,9 @@ class Page {
   }
 
   #onSecond(second) {
-    this.#second = second;
+    this.#lately = second.lately ?? this.#lately; // of what was missed there is only each second
     if (hasChanges(second)) this.#busyUntil = performance.now() + BUSY_MS;
-    this.#drawSecond();
+    this.#drawFigures();
     if (!this.#trouble) this.freshness.heard(this.#waiting);
   }
 
@@ -95,20 +95,20 @@ class Page {
       this.#waiting += merge(table, fresh, !mayMove && isHeld(table));
     }
     this.#drawRates();
-    if (this.stream.isFresh) this.#drawSecond();
+    if (this.stream.isFresh) this.#drawFigures();
     return this.#waiting;
   }
 
-  #drawSecond() {
+  #drawFigures() {
+    if (!this.#lately) return;
     const fill = (part, figures) => {
       for (const [name, text] of Object.entries(figures)) {
         const place = part?.querySelector(`[data-figure=${name}]`);
         if (place && place.textContent !== text) place.textContent = text;
       }
     };
-    fill(document.querySelector("#gateway-figures"), figuresOf(this.#second));
-    for (const node of this.#second.nodes)
-      fill(root.querySelector(`[data-node="${CSS.escape(node.id)}"]`), figuresOfNode(node, this.#second.seconds));
+    fill(document.querySelector("#gateway-figures"), figuresOf(this.#lately));
+    for (const node of this.#lately.nodes) fill(root.querySelector(`[data-node="${CSS.escape(node.id)}"]`), figuresOfNode(node));
   }
 
   /** Beside each rate its last minutes, as far as this page has seen them. */
