@@ -6,10 +6,12 @@ turn the direction, or a thousand characters. None of that gets past here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from unicodedata import combining, east_asian_width
 
 MOST_COLUMNS = 48
+# What is not of clients is shown whole; this is for what went wrong.
+WHOLE_COLUMNS = 1_000
 _CUT = "…"
 _GAP = "  "
 
@@ -44,10 +46,21 @@ def columns(text: str) -> int:
 
 
 def table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, most_columns: int = MOST_COLUMNS
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    most_columns: int = MOST_COLUMNS,
+    whole: Collection[str] = (),
 ) -> Iterator[str]:
-    """Lines: the headings, then the rows; a column is as wide as its widest cell. Empty cells show as `-`."""
-    shown = [[plain(cell, most_columns) or "-" for cell in row] for row in [headings, *rows]]
+    """Lines: the headings, then the rows; a column is as wide as its widest cell. Empty cells show as `-`.
+
+    The columns `whole` are not clipped.
+    """
+    bounds = [WHOLE_COLUMNS if heading in whole else most_columns for heading in headings]
+    shown = [
+        [plain(cell, bound) or "-" for cell, bound in zip(row, bounds, strict=True)]
+        for row in [headings, *rows]
+    ]
     widths = [max(map(columns, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         yield _GAP.join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from proxy.core.addresses import parse_address
 from proxy.core.human import counted
+from proxy.management.known import check_route
 from proxy.management.naming import running_node
 from proxy.management.staff_command import Misused
 from proxy.models import Connection
@@ -55,7 +56,7 @@ def chosen(filters: Mapping[str, str]) -> Chosen:
     """The live links that fit.
 
     Raises:
-        Misused: a filter is empty, or the address is none.
+        Misused: a filter is empty, the address is none, or there is no such route.
         CommandError: no link fits, or more than MOST_CHOSEN.
         django.db.Error: the database is away.
     """
@@ -64,6 +65,7 @@ def chosen(filters: Mapping[str, str]) -> Chosen:
     found = list(rows.values_list("pk", "user_id")[: MOST_CHOSEN + 1])
     found_by = "&".join(f"{name}={text}" for name, text in filters.items())
     if not found:
+        check_route(filters.get("route"), is_in_record=False)
         raise CommandError(f"nobody is connected with {found_by}")
     if len(found) > MOST_CHOSEN:
         raise CommandError(f"more than {MOST_CHOSEN:,} links have {found_by}: choose fewer, or --all")

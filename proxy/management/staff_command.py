@@ -1,5 +1,6 @@
 """What all commands of staff share: --json, bounded waits, failures in one line, exit codes.
 
+What fails ends in one line on stderr that begins with `CommandError:`, and with --json in a document, too.
 Exit codes: 0, it was done; 1, it could not be done, or what was looked at is not well; 2, nothing was tried,
 since the arguments are wrong or nobody confirmed.
 """
@@ -11,9 +12,9 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 
@@ -49,6 +50,43 @@ class StaffCommand(BaseCommand):
 
     has_bounded_waits = True
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """As Django does; but what it does not take is a failure like others."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.error = _misused  # type: ignore[method-assign]  # it is made by Django
+        return parser
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """As Django does. What its parser does not take it would show as a traceback."""
+        try:
+            super().run_from_argv(argv)
+        except Misused as error:
+            self._tell_failure(error, as_document="--json" in argv)
+            self.stderr.write(f"CommandError: {_shown(str(error))}")
+            sys.exit(error.returncode)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """As Django does.
+
+        Raises:
+            CommandError: itself, by whose name Django's line begins, for whatever could not be done.
+        """
+        try:
+            return super().execute(*args, **options)
+        except SystemCheckError:
+            raise  # Django tells of what settings lack in words of its own
+        except Error as error:
+            failed = CommandError(away(error))
+        except CommandError as error:
+            failed = CommandError(_shown(str(error)), returncode=error.returncode)
+        self._tell_failure(failed, as_document=options["json"])
+        raise failed
+
+    def _tell_failure(self, error: CommandError, *, as_document: bool) -> None:
+        if as_document:
+            code = "not_tried" if error.returncode == NOT_TRIED else "failed"
+            self.stdout.write(as_json({"code": code, "message": str(error)}))
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--json", action="store_true", help="a JSON document on stdout (docs/commands.md)"
@@ -57,12 +95,7 @@ class StaffCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if self.has_bounded_waits:
             bound_waits()
-        try:
-            answer = self.answer(**options)
-        except Error as error:
-            raise CommandError(away(error)) from error
-        except CommandError as error:
-            raise CommandError(_shown(str(error)), returncode=error.returncode) from error
+        answer = self.answer(**options)
         try:
             for line in [as_json(answer.told)] if options["json"] else map(_shown, answer.lines):
                 self.stdout.write(line)
@@ -118,6 +151,11 @@ class Deed(StaffCommand):
         if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
             raise Misused(f"--reason is printable text of at most {MAX_REASON_CHARS} characters")
         super().handle(*args, **{**options, "reason": reason})
+
+
+def _misused(message: str) -> NoReturn:
+    said = message.removeprefix("argument ")
+    raise Misused(f"{said} (--help shows what there is)")
 
 
 def _shown(line: str) -> str:

@@ -12,6 +12,7 @@ from django.utils.dateparse import parse_datetime
 from proxy.core.principal import LAST_SECOND
 
 _SPAN = re.compile(r"(\d{1,6})\s*([smhdw])")
+_LAST_YEAR, _MOST_DAYS = 9999, 36_500
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -33,6 +34,8 @@ def _of_iso(text: str) -> datetime:
         parsed = None
     if parsed is None:
         raise argparse.ArgumentTypeError(f"a time is seconds since 1970 or ISO 8601, got {text!r}") from None
+    if not 1970 <= parsed.year < _LAST_YEAR:  # or no other zone could have it
+        raise argparse.ArgumentTypeError(f"no such time: {text!r}")
     return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
 
 
@@ -46,9 +49,12 @@ def span(text: str) -> timedelta:
 
 def since(text: str) -> datetime:
     """So long ago (`15m`), or a time as of `moment`."""
-    if _SPAN.fullmatch(text.strip().lower()):
+    if not _SPAN.fullmatch(text.strip().lower()):
+        return moment(text)
+    try:
         return timezone.now() - span(text)
-    return moment(text)
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"longer than any calendar: {text!r}") from None
 
 
 def count(text: str) -> int:
@@ -56,3 +62,21 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:7]) <= 100_000):
         raise argparse.ArgumentTypeError(f"a number from 1 to 100000, got {text!r}")
     return int(text)
+
+
+def row_id(text: str) -> int:
+    """Of a row, as lists show it: a number above 0."""
+    if not (text.isascii() and text.isdigit() and int(text[:40])):
+        raise argparse.ArgumentTypeError(f"a number, as the list shows it, got {text!r}")
+    return int(text[:40])
+
+
+def days(text: str) -> float:
+    """0 to 36,500; with parts of them."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= _MOST_DAYS:  # nor what is no number
+        raise argparse.ArgumentTypeError(f"a number from 0 to {_MOST_DAYS}, got {text!r}")
+    return found

@@ -34,6 +34,11 @@ KICKS_KEPT = timedelta(days=1)
 # A flood of them that lasts would fill the disk long before they are old.
 MOST_REFUSALS = 1_000_000
 MOST_DEEDS = 1_000_000
+_WORDS = {
+    "link_events": "events of links",
+    "staff_deeds": "staff's deeds",
+    "program_deeds": "programs' deeds",
+}
 
 
 def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
@@ -44,9 +49,9 @@ def steps(days: float) -> list[tuple[str, Callable[[], int]]]:
     return [
         ("connections", lambda: _delete_some(Connection.objects.filter(closed_at__lt=before))),
         ("refusals", lambda: _delete_some(_old(Refusal, "refused_at", MOST_REFUSALS, before))),
-        ("events of links", lambda: _delete_some(LinkEvent.objects.filter(at__lt=before))),
-        ("staff's deeds", lambda: _delete_some(deeds.filter(at__lt=before))),
-        ("programs' deeds", lambda: _delete_some(_old(ProgramDeed, "at", MOST_DEEDS, before))),
+        ("link_events", lambda: _delete_some(LinkEvent.objects.filter(at__lt=before))),
+        ("staff_deeds", lambda: _delete_some(deeds.filter(at__lt=before))),
+        ("program_deeds", lambda: _delete_some(_old(ProgramDeed, "at", MOST_DEEDS, before))),
         ("nodes", lambda: _delete_some(Node.objects.filter(~Exists(held), stopped_at__lt=before))),
         ("kicks", lambda: _delete_some(Kick.objects.filter(created_at__lt=timezone.now() - KICKS_KEPT))),
         ("revocations", lambda: _delete_some(Revocation.objects.filter(until__lt=timezone.now()))),
@@ -60,7 +65,7 @@ def forget(days: float) -> dict[str, int]:
 
 
 def in_words(forgotten: Mapping[str, int]) -> str:
-    return ", ".join(f"{rows} {name}" for name, rows in forgotten.items()) + " deleted"
+    return ", ".join(f"{rows} {_WORDS.get(name, name)}" for name, rows in forgotten.items()) + " deleted"
 
 
 class Retention:

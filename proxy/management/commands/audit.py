@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from proxy.core.text_tables import table
+from proxy.management.known import unknown
 from proxy.management.staff_command import Answer, StaffCommand
 from proxy.management.times import count, since
 from proxy.models import Deed
@@ -37,10 +39,21 @@ class Command(StaffCommand):
         found = page(Asked(who=who, kind=kind, since=since, text=text), most=limit)
         if found.older is not None:
             self.remark(f"there are more; these are the last {limit}")
+        if kind and not found.entries and kind not in _kinds():
+            raise unknown("kind", kind, _kinds())
         told = [_told(deed) for deed in found.entries]
         rows = [_row(each) for each in told]
-        lines = table(HEADINGS, rows, most_columns=_MOST_COLUMNS) if rows else ["nothing was done"]
+        lines = (
+            table(HEADINGS, rows, most_columns=_MOST_COLUMNS, whole=("DID",))
+            if rows
+            else ["nothing was done"]
+        )
         return Answer(told, lines)
+
+
+def _kinds() -> set[str]:
+    """Of all rows that somebody may change."""
+    return {model._meta.label_lower for model in apps.get_models()}
 
 
 def _told(deed: Deed) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from proxy.core.human import duration, size
 from proxy.core.text_tables import table
+from proxy.management.known import check_route
 from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.times import count
 from proxy.management.told import told_row
 from proxy.models import Connection, Node
 
@@ -29,17 +31,24 @@ class Command(StaffCommand):
         parser.add_argument("--user", metavar="ID", help="only this user id's")
         parser.add_argument("--route", help="only this route's")
         parser.add_argument("--all", action="store_true", help="closed ones too, after the live ones")
-        parser.add_argument("--limit", type=int, default=1000, help="at most so many (default 1000)")
+        parser.add_argument("--limit", type=count, default=1000, help="at most so many (default 1000)")
 
     def answer(self, **options: Any) -> Answer:
         found = Connection.objects.all() if options["all"] else Connection.objects.filter(closed_at=None)
         for field, value in (("user_id", options["user"]), ("route", options["route"])):
             found = found.filter(**{field: value}) if value is not None else found
-        connections = list(found[: max(0, options["limit"])])
+        limit = options["limit"]
+        connections = list(found[: limit + 1])
+        if not connections:
+            known = Connection.objects.filter(route=options["route"])
+            check_route(options["route"], is_in_record=known.exists())
+        if len(connections) > limit:
+            self.remark(f"there are more; these are the newest {limit}")
+        connections = connections[:limit]
         nodes = Node.objects.in_bulk({connection.node_id for connection in connections})
         now = timezone.now()
         rows = [_row(connection, nodes=nodes, now=now) for connection in connections]
-        lines = table(HEADINGS, rows) if rows else ["no connections"]
+        lines = table(HEADINGS, rows, whole=("NODE",)) if rows else ["no connections"]
         return Answer([told_row(connection) for connection in connections], lines)
 
 

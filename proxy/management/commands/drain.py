@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -46,13 +47,18 @@ class Command(Deed):
             help=f"of a member: also end the links that it has, spread over {MOVE_SECONDS} seconds",
         )
 
+        parser.add_argument(
+            "--yes", action="store_true", help="do not ask, where a pool is left without members, or many end"
+        )
+
     def answer(self, *, node: str | None, reason: str, **options: Any) -> Answer:
         """Exit code 0 when at least one node was told."""
         if node and "://" in node:
             if not reason:
                 raise Misused("--reason is empty: say why")
             how = Drain.MOVE if options["move"] else Drain.DRAIN
-            return do_to_member(how, node, pool=options["pool"], reason=reason)
+            confirm = partial(self.confirm, yes=options["yes"])
+            return do_to_member(how, node, pool=options["pool"], reason=reason, confirm=confirm)
         if options["pool"] or options["move"]:
             raise Misused("--pool and --move are of members: name one by its URL")
         if not reaches_other_processes():

@@ -8,13 +8,16 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from proxy import registry
 from proxy.core.human import duration
 from proxy.core.text_tables import table
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.known import check_pool
+from proxy.management.staff_command import Answer, StaffCommand
 from proxy.tables.pools_overview import MemberView, PoolView, pool_views
 
 HEADINGS = ["POOL", "MEMBER", "STATE", "SINCE", "LINKS", "WEIGHT", "MOST", "DIAL", "FROM", "LAST ERROR"]
+
+# They are of settings or of staff, who need them to drain one; and what failed is told to nobody else.
+_WHOLE = ("POOL", "MEMBER", "LAST ERROR")
 
 
 class Command(StaffCommand):
@@ -25,9 +28,7 @@ class Command(StaffCommand):
         parser.add_argument("--pool", help="only this pool's")
 
     def answer(self, *, pool: str | None, **options: Any) -> Answer:
-        names = [upstream.name for upstream in registry.upstreams()]
-        if pool is not None and pool not in names:
-            raise Misused(f"there is no pool {pool!r}; there are: {', '.join(names) or 'none'}")
+        check_pool(pool)
         told = [
             _told(view, member)
             for view in pool_views()
@@ -35,7 +36,7 @@ class Command(StaffCommand):
             if pool is None or view.name == pool
         ]
         rows = [_row(each) for each in told]
-        return Answer(told, table(HEADINGS, rows) if rows else ["no members"])
+        return Answer(told, table(HEADINGS, rows, whole=_WHOLE) if rows else ["no members"])
 
 
 def _told(pool: PoolView, member: MemberView) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Command(StaffCommand):
         views, samples = node_views(), self._samples()
         told = [_told(view, samples.get(view.id)) for view in views]
         rows = [_row(each) for each in told]
-        return Answer(told, table(HEADINGS, rows) if rows else ["no node runs"])
+        return Answer(told, table(HEADINGS, rows, whole=("NODE",)) if rows else ["no node runs"])
 
     def _samples(self) -> dict[str, Sample]:
         """What each node did lately, by its id; nothing where that cannot be had."""

@@ -9,11 +9,12 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from proxy.core.causes import words_of
 from proxy.core.human import counted, duration
 from proxy.core.people import Entry, Place
-from proxy.core.text_tables import plain, table
+from proxy.core.text_tables import WHOLE_COLUMNS, plain, table
 from proxy.management.staff_command import Answer, StaffCommand
-from proxy.management.told import told_block, told_row
+from proxy.management.told import told_block, told_refusal, told_row
 from proxy.models import Connection, Refusal
 from proxy.tables.blocking import blocks_of
 from proxy.tables.finding_people import Result, find
@@ -22,7 +23,8 @@ from proxy.tables.people import Sight, Story, story_of
 _LIVE = ["LIVE", "ROUTE", "ADDRESS", "FOR", "MESSAGES"]
 _PEOPLE = ["USER", "EMAIL", "CONNECTIONS", "REFUSALS"]
 _MOST_CHARS = 255
-_LINE_COLUMNS = 160
+# Of what clients, services and staff wrote; our own words are not cut.
+_SAID_COLUMNS = 200
 
 
 class Command(StaffCommand):
@@ -60,7 +62,7 @@ def _told_of_search(term: str, found: Result) -> dict[str, Any]:
         "place": found.place,
         "people": [{name: getattr(each, name) for name in names} for each in found.people],
         "connections": [told_row(each) for each in found.rows if isinstance(each, Connection)],
-        "refusals": [told_row(each) for each in found.rows if isinstance(each, Refusal)],
+        "refusals": [told_refusal(each) for each in found.rows if isinstance(each, Refusal)],
     }
 
 
@@ -102,37 +104,41 @@ def _found_lines(told: dict[str, Any]) -> Iterator[str]:
         )
         yield from table(_PEOPLE, rows)
     for each in records:
-        at = each.get("refused_at") or each["opened_at"]
-        what = f"refusal {each['id']}" if "refused_at" in each else f"connection {each['id']}"
-        yield plain(
-            f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S}  {what} of nobody known: {each['cause'] or 'live'}"
-            f" on {each['route']} from {each['client_address'] or '-'}",
-            _LINE_COLUMNS,
-        )
+        yield plain(_of_nobody(each), WHOLE_COLUMNS)
     if told["is_cut"]:
         yield "there are more than these"
 
 
+def _of_nobody(told: dict[str, Any]) -> str:
+    is_refusal = "refused_at" in told
+    at = timezone.localtime(told["refused_at"] if is_refusal else told["opened_at"])
+    what = f"refusal {told['id']}" if is_refusal else f"connection {told['id']}"
+    cause = told["words"] if is_refusal else words_of(told["cause"]) if told["closed_at"] else "live"
+    request = f", request {plain(told['request_id'])}" if told["request_id"] else ""
+    where = f"{told['route']} from {told['client_address'] or '-'}"
+    return f"{at:%Y-%m-%d %H:%M:%S}  {what} of nobody known: {cause or 'closed'}, on {where}{request}"
+
+
 def _story_lines(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield plain(user_id, _LINE_COLUMNS)
+    yield plain(user_id, WHOLE_COLUMNS)
     for block in blocks:
         until = f"until {timezone.localtime(block['until']):%Y-%m-%d %H:%M}" if block["until"] else "for good"
         whom = " from ".join(filter(None, (block["user_id"], block["network"])))
-        yield plain(f"kept out {until}: {whom}, {block['reason'] or 'no reason given'}", _LINE_COLUMNS)
+        yield plain(f"kept out {until}: {whom}, {block['reason'] or 'no reason given'}", WHOLE_COLUMNS)
     if story.live:
         yield ""
         yield from table(_LIVE, map(_live, story.live))
         yield from ["and more"] if story.has_more_live else []
     yield ""
     for entry in story.page.entries:
-        yield plain(_line(entry), _LINE_COLUMNS)
+        yield plain(_line(entry), WHOLE_COLUMNS)
     if story.page.older is not None:
         yield f"older: --before '{story.page.older}'"
 
 
 def _line(entry: Entry) -> str:
     at = f"{timezone.localtime(entry.place.at):%Y-%m-%d %H:%M:%S}"
-    said = f"“{entry.said}”" if entry.said else ""
+    said = f"“{plain(entry.said, _SAID_COLUMNS)}”" if entry.said else ""
     return f"{at}  " + ", ".join(filter(None, (entry.words, entry.details, said)))
 
 

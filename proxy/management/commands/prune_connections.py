@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.models import DELETION
 from django.core.management.base import CommandParser
 
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import Answer, Deed
+from proxy.management.times import days as days_of
+from proxy.models import Connection
+from proxy.tables.deeds import Details, a_shell, note_deed
 from proxy.tables.retention import forget, in_words
 
 
-class Command(StaffCommand):
+class Command(Deed):
+    needs_reason = False
+    reason_help = "why, for the audit"
     has_bounded_waits = False  # it deletes what there is, however long that takes
     help = (
         "Deletes connections that closed more than N days ago, nodes without any, kicks of more than a day "
@@ -23,14 +30,20 @@ class Command(StaffCommand):
         kept = settings.RECORD_RETENTION_DAYS
         parser.add_argument(
             "--days",
-            type=float,
+            type=days_of,
             default=kept or None,
             required=not kept,
             help="how long closed connections are kept (default RECORD_RETENTION_DAYS)",
         )
 
-    def answer(self, *, days: float, **options: Any) -> Answer:
-        if not days >= 0:  # nor for no number
-            raise Misused("--days must be 0 or more")
+    def answer(self, *, days: float, reason: str, **options: Any) -> Answer:
         forgotten = forget(days)
+        said = f"Forgot what is older than {days:g} days: {_found(forgotten)}. {reason}".strip()
+        details = Details(count=sum(forgotten.values()), reason=reason, flag=DELETION)
+        note_deed(a_shell(), Connection, said, about=f"older than {days:g} days", details=details)
         return Answer({"days": days, "deleted": forgotten}, [in_words(forgotten)])
+
+
+def _found(forgotten: Mapping[str, int]) -> str:
+    some = {name: rows for name, rows in forgotten.items() if rows}
+    return in_words(some) if some else "nothing was deleted"

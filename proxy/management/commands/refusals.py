@@ -9,11 +9,12 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from proxy.core.addresses import parse_address
-from proxy.core.causes import refused_words_of
-from proxy.core.text_tables import table
+from proxy.core.causes import REFUSED
+from proxy.core.text_tables import plain, table
+from proxy.management.known import check_route, unknown
 from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.management.times import count, since
-from proxy.management.told import told_row
+from proxy.management.told import told_refusal
 from proxy.models import Refusal
 
 HEADINGS = [
@@ -28,6 +29,7 @@ HEADINGS = [
     "USER AGENT",
     "REQUEST ID",
 ]
+_NOBODY = "nobody was turned away"
 _FILTERS = {"user": "user_id", "address": "client_address", "cause": "cause", "route": "route"}
 
 
@@ -47,10 +49,12 @@ class Command(StaffCommand):
     def answer(self, *, limit: int, **options: Any) -> Answer:
         found = Refusal.objects.filter(**_wanted(**options))
         rows = list(found[: limit + 1])
+        if not rows:
+            _check_words(options["cause"], options["route"])
         if len(rows) > limit:
             self.remark(f"there are more; these are the last {limit}")
-        told = [told_row(row) | {"words": refused_words_of(row.cause)} for row in rows[:limit]]
-        lines = table(HEADINGS, [_row(each) for each in told]) if told else ["nobody was turned away"]
+        told = [told_refusal(row) for row in rows[:limit]]
+        lines = table(HEADINGS, map(_row, told), whole=("REASON",)) if told else [_NOBODY]
         return Answer(told, lines)
 
 
@@ -67,13 +71,21 @@ def _wanted(*, since: datetime | None, reason: str | None, **options: Any) -> di
     return {field: value for field, value in wanted.items() if value is not None}
 
 
+def _check_words(cause: str | None, route: str | None) -> None:
+    """Once nothing was found. Raises Misused for a cause or a route that nothing is called."""
+    known = Refusal.objects.all()
+    if cause is not None and cause not in REFUSED and not known.filter(cause=cause).exists():
+        raise unknown("cause", cause, REFUSED)
+    check_route(route, is_in_record=known.filter(route=route).exists())
+
+
 def _row(told: dict[str, Any]) -> list[str]:
     return [
         f"{timezone.localtime(told['refused_at']):%Y-%m-%d %H:%M:%S}",
         str(told["times"]),
         str(told["status"] or ""),
         told["cause"],
-        told["reason"] or told["words"],
+        plain(told["reason"]) or told["words"],
         told["user_id"],
         told["route"],
         told["client_address"] or "",

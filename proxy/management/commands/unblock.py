@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from proxy.core.text_tables import plain
 from proxy.management.staff_command import Answer, Deed
+from proxy.management.times import row_id
 from proxy.management.told import told_block
 from proxy.tables.blocking import lift
 from proxy.tables.deeds import a_shell
@@ -20,10 +21,10 @@ class Command(Deed):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("id", type=int, help="its id, as `blocks` shows it")
+        parser.add_argument("id", type=row_id, help="its id, as `blocks` shows it")
 
     def answer(self, *, id: int, reason: str, **options: Any) -> Answer:
-        block = lift(id, reason=reason, by=a_shell()) if 0 < id <= _LARGEST_ID else None
+        block = lift(id, reason=reason, by=a_shell()) if id <= _LARGEST_ID else None
         if block is None:
             raise CommandError("there is no such block")
         return Answer(told_block(block) | {"id": id}, [plain(f"lifted block {id} of {block}", 400)])

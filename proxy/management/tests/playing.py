@@ -10,6 +10,9 @@ from typing import Any
 
 from django.core.management import CommandError, call_command
 
+# What such a document calls each exit code.
+FAILURES = {1: "failed", 2: "not_tried"}
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
@@ -23,6 +26,14 @@ class Played:
     def told(self) -> Any:
         """The document on stdout. Raises ValueError where that is anything else."""
         return json.loads(self.out)
+
+    @property
+    def failure(self) -> str:
+        """The code of the document that says why nothing came of it, in the words of stderr's last line."""
+        told = self.told
+        assert set(told) == {"code", "message"}
+        assert self.err.splitlines()[-1] == f"CommandError: {told['message']}"
+        return str(told["code"])
 
 
 def play(*words: str) -> Played:

@@ -77,7 +77,7 @@ def test_no_section_is_of_a_command_that_is_not_there() -> None:
         ["audit"],
         ["block", "--user", "7", "--for-good", "--reason", "x"],
         ["unblock", "1", "--reason", "x"],
-        ["drain", "ws://a:1/ws", "--reason", "x"],
+        ["drain", "ws://a:1/ws", "--reason", "x", "--yes"],
         ["undrain", "ws://a:1/ws", "--reason", "x"],
         ["issue_token", "42"],
         ["issue_api_key", "game", "--kick"],

@@ -16,7 +16,7 @@ from proxy.cluster import kicks
 from proxy.cluster.publishing import Delivered
 from proxy.management.commands import kick as kick_command
 from proxy.management.commands import message as message_command
-from proxy.management.tests.playing import play
+from proxy.management.tests.playing import FAILURES, play
 from proxy.models import Block, PoolMember, ProgramDeed, StaffNote
 from proxy.tables.deeds import a_shell
 from proxy.tests.rows import add_connection, add_node
@@ -107,7 +107,7 @@ def test_a_kick_by_filters_ends_what_they_find_once_somebody_says_yes(
         (["--route", "game", "--all", "--reason", "x", "--yes"], 2),
         (["--user", "42", "--reason", "a\x1b[31m"], 2),
         (["--user", "42", "--reason", "a" * 201], 2),
-        (["--route", "nowhere", "--reason", "x", "--yes"], 1),
+        (["--route", "nowhere", "--reason", "x", "--yes"], 2),
         (["--node", "box:8", "--reason", "x", "--yes"], 1),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_kick_that_is_not_clear_ends_nothing(
 ) -> None:
     add_links()
     found = play("kick", *words, "--json")
-    assert (found.code, found.out, asked) == (code, "", [])
+    assert (found.code, found.failure, asked) == (code, FAILURES[code], [])
     assert found.err.count("\n") == 1
 
 
@@ -186,7 +186,7 @@ def test_a_message_that_nobody_could_read_is_not_sent(
 def test_a_member_is_drained_and_brought_back_each_with_one_entry_of_the_audit() -> None:
     for url in ("ws://a:1/ws", "ws://b:1/ws"):
         PoolMember.objects.create(pool="studio", url=url)
-    drained = play("drain", "ws://a:1/ws", "--move", "--reason", "a new kernel", "--json")
+    drained = play("drain", "ws://a:1/ws", "--move", "--reason", "a new kernel", "--yes", "--json")
     assert drained.told == {
         "pool": "studio",
         "url": "ws://a:1/ws",
@@ -227,7 +227,7 @@ def test_a_drain_that_is_not_clear_changes_nothing(words: list[str], code: int, 
 
 def test_the_audit_tells_who_did_what_and_is_looked_through() -> None:
     PoolMember.objects.create(pool="studio", url="ws://a:1/ws")
-    play("drain", "ws://a:1/ws", "--reason", "a new kernel")
+    play("drain", "ws://a:1/ws", "--reason", "a new kernel", "--yes")
     play("undrain", "ws://a:1/ws", "--reason", "done")
 
     back, drained = play("audit", "--json").told
@@ -295,7 +295,7 @@ def test_a_wide_block_asks_and_a_very_wide_one_wants_the_word(typed: Any) -> Non
 )
 def test_a_block_that_is_none_keeps_nobody_out(words: list[str], code: int) -> None:
     found = play(*words, "--json")
-    assert (found.code, found.out) == (code, "")
+    assert (found.code, found.failure) == (code, FAILURES[code])
     assert not Block.objects.exists()
     assert not ProgramDeed.objects.exists()
 

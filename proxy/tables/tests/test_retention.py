@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from django.contrib.admin.models import DELETION
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
@@ -26,6 +27,7 @@ from proxy.models import (
     StaffNote,
 )
 from proxy.tables import retention
+from proxy.tables.deeds import a_shell
 from proxy.tables.retention import Retention, forget
 from proxy.tests.rows import add_connection, add_node, add_refusal
 
@@ -90,9 +92,9 @@ def test_old_records_are_forgotten_and_live_ones_kept(monkeypatch: pytest.Monkey
     assert forget(30) == {
         "connections": 2,
         "refusals": 1,
-        "events of links": 1,
-        "staff's deeds": 1,
-        "programs' deeds": 1,
+        "link_events": 1,
+        "staff_deeds": 1,
+        "program_deeds": 1,
         "nodes": 1,
         "kicks": 1,
         "revocations": 1,
@@ -120,9 +122,9 @@ def test_a_node_that_stopped_long_ago_is_kept_for_as_long_as_one_of_its_links_is
     assert forget(0) == {
         "connections": 1,
         "refusals": 0,
-        "events of links": 0,
-        "staff's deeds": 0,
-        "programs' deeds": 0,
+        "link_events": 0,
+        "staff_deeds": 0,
+        "program_deeds": 0,
         "nodes": 1,
         "kicks": 0,
         "revocations": 0,
@@ -150,9 +152,9 @@ async def test_the_node_that_has_run_longest_forgets_all_that_is_old_and_no_othe
     assert forgotten == {
         "connections": 2,
         "refusals": 0,
-        "events of links": 1,
-        "staff's deeds": 1,
-        "programs' deeds": 1,
+        "link_events": 1,
+        "staff_deeds": 1,
+        "program_deeds": 1,
         "nodes": 1,
         "kicks": 1,
         "revocations": 1,
@@ -200,5 +202,12 @@ def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) ->
         == "1 connections, 0 refusals, 1 events of links, 1 staff's deeds, 1 programs' deeds, 1 nodes,"
         " 1 kicks, 1 revocations, 1 sessions deleted\n"
     )
+    deed = ProgramDeed.objects.get(kind="proxy.connection")
+    assert (deed.who, deed.about, deed.count, deed.flag) == (a_shell(), "older than 30 days", 8, DELETION)
+    assert deed.said.startswith("Forgot what is older than 30 days: 1 connections, 1 events of links, ")
+    call_command("prune_connections", "--days=1e3", "--reason", "the disk is full")
+    newest = ProgramDeed.objects.latest("pk")
+    assert newest.said == "Forgot what is older than 1000 days: nothing was deleted. the disk is full"
+    assert newest.reason == "the disk is full"
     with pytest.raises(CommandError, match="--days"):
         call_command("prune_connections", "--days=-1")
