@@ -73,8 +73,11 @@ class StaffCommand(BaseCommand):
         """
         try:
             return super().execute(*args, **options)
-        except SystemCheckError:
-            raise  # Django tells of what settings lack in words of its own
+        except SystemCheckError as error:  # of settings; Django shows it in lines of its own
+            self._tell_failure(
+                CommandError(_shown(" ".join(str(error).split()))), as_document=options["json"]
+            )
+            raise
         except Error as error:
             failed = CommandError(away(error))
         except CommandError as error:

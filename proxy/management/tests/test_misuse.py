@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
+from proxy.management.staff_command import StaffCommand
 from proxy.management.tests.playing import play
 from proxy.models import ProgramDeed
 from proxy.tests.rows import add_connection, add_node, add_refusal
@@ -64,6 +69,19 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_tried(words: list[str], 
     assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
     assert found.err.startswith(f"CommandError: {said}")
     assert not ProgramDeed.objects.exists()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_settings_that_do_not_hold_are_told_to_programs_too(as_json: bool) -> None:
+    class Command(StaffCommand):
+        def check(self, **_: Any) -> None:
+            raise SystemCheckError("Some issues:\n(gateway.E001) no key")
+
+    out = StringIO()
+    with pytest.raises(SystemCheckError):
+        call_command(Command(stdout=out), json=as_json, skip_checks=False)
+    said = {"code": "failed", "message": "Some issues: (gateway.E001) no key"}
+    assert (json.loads(out.getvalue()) if as_json else out.getvalue()) == (said if as_json else "")
 
 
 def test_a_route_or_a_cause_that_was_is_no_mistake() -> None:
