@@ -21,6 +21,6 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         try:
             status = serve(host=host, port=port)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise CommandError(f"cannot listen on {host}:{port}: {error}") from None
         sys.exit(status)

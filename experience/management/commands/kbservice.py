@@ -22,7 +22,7 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         try:
             asyncio.run(serve_until_signalled(host=host, port=port))
-        except* OSError as failed:
+        except* (OSError, OverflowError) as failed:
             why = failed.exceptions[0]
             raise CommandError(f"cannot listen on {host}:{port}: {why}") from None
 

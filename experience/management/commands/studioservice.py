@@ -24,7 +24,7 @@ class Command(BaseCommand):
         service = StudioService(options["instance"] or f"studio-{port}")
         try:
             asyncio.run(serve_until_signalled(service, host=host, port=port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise CommandError(f"cannot listen on {host}:{port}: {error}") from None
 
 

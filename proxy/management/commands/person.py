@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from proxy.core.causes import words_of
-from proxy.core.human import counted, duration
+from proxy.core.human import duration
 from proxy.core.people import Entry, Place
 from proxy.core.text_tables import WHOLE_COLUMNS, plain, table
 from proxy.management.staff_command import Answer, StaffCommand
@@ -98,7 +98,7 @@ def _found_lines(told: dict[str, Any]) -> Iterator[str]:
     """Of several people, or of records of nobody known."""
     people, records = told["people"], [*told["connections"], *told["refusals"]]
     if people:
-        yield f"{counted(len(people), 'person') if len(people) == 1 else f'{len(people)} people'}; name one:"
+        yield "1 person:" if len(people) == 1 else f"{len(people)} people; name one:"
         rows = (
             [str(each[name]) for name in ("user_id", "email", "connections", "refusals")] for each in people
         )

@@ -97,7 +97,7 @@ class Command(BaseCommand):
             if options["fd"] is not None:
                 return listening.adopt(options["fd"])
             return listening.listen(options["host"], options["port"])
-        except OSError as error:
+        except (OSError, OverflowError, ValueError) as error:  # no port, or no descriptor, of any system
             raise CommandError(f"cannot listen: {error}") from None
 
     def _serve(self, listening_socket: socket.socket, options: dict[str, Any], *, max_links: int) -> int:
