@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_tried(words: list[str], 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_settings_that_do_not_hold_are_told_to_programs_too(as_json: bool) -> None:
     class Command(StaffCommand):
-        def check(self, **_: Any) -> None:
+        def check(self, **_: Any) -> None:  # type: ignore[override]  # as `execute` calls it
             raise SystemCheckError("Some issues:\n(gateway.E001) no key")
 
     out = StringIO()
