@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _SIZES = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 _DURATIONS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
@@ -22,10 +23,31 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+_JOINER = "\N{ZERO WIDTH JOINER}"
+# What may stand between an emoji and its joiner: a colour of skin, and that it is drawn as an emoji.
+_DRAWN_AS = re.compile("[\N{VARIATION SELECTOR-16}\U0001f3fb-\U0001f3ff]+$")
+_VIRAMA = 9
+
+
+def is_printable(text: str) -> bool:
+    """Whether all of `text` can be seen. A joiner can where it joins: emoji, or behind a virama; not elsewhere."""
+    if text.isprintable():
+        return True
+    *befores, _ = parts = text.split(_JOINER)
+    return "".join(parts).isprintable() and all(map(_is_joined, befores, parts[1:]))
+
+
+def _is_joined(before: str, behind: str) -> bool:
+    if unicodedata.combining(before[-1:] or " ") == _VIRAMA:
+        return True
+    drawn = _DRAWN_AS.sub("", before)
+    return all(unicodedata.category(each or " ") == "So" for each in (drawn[-1:], behind[:1]))
+
+
 def one_line(text: str, most_chars: int = 200) -> str:
     """`text` as it may stand in a log line or on a page: nothing that moves the cursor, and not endless."""
     clipped = text[:most_chars]
-    if clipped.isprintable():
+    if is_printable(clipped):
         return clipped
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in clipped

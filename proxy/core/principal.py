@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.core.human import is_printable
+
 _MAX_USER_ID_CHARS = 255
 # The end of the year 9999, in Unix seconds. The milliseconds of any date since 1978 lie beyond it.
 LAST_SECOND = 253_402_300_799
@@ -13,7 +15,7 @@ LAST_SECOND = 253_402_300_799
 
 def is_user_id(value: object) -> bool:
     """Whether `value` can name a user in records, topics and headers: printable text, 1 to 255 characters."""
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _MAX_USER_ID_CHARS
+    return isinstance(value, str) and 0 < len(value) <= _MAX_USER_ID_CHARS and is_printable(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

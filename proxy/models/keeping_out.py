@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from proxy.core.blocking import parse_network
+from proxy.core.human import is_printable
 from proxy.models.connections import Node
 
 # How far ahead of ours the clock may be of who says before when.
@@ -120,7 +121,7 @@ class Revocation(models.Model):
             raise ValidationError("A token id says it all: no user and no time beside it.")
         if not (self.jti or self.user_id or self.issued_before):
             raise ValidationError("Name a user, a token id or a time.")
-        if not (self.user_id + self.jti).isprintable():
+        if not (is_printable(self.user_id) and is_printable(self.jti)):
             raise ValidationError("A user id, or a token's, is printable text.")
         now = timezone.now()
         if not self.jti and self.issued_before is None:

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.long]
 RIGHTS = ("view_node", "view_deed", "drain_node", "broadcast_connection", "message_connection", "add_block",
           "delete_block")  # fmt: skip
 WHY = {"reason": "a new release"}
+FAMILY = "\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}"
 
 
 @pytest.fixture
@@ -74,17 +75,17 @@ async def test_what_a_program_says_blocks_and_drains_reaches_clients_and_the_aud
     nodes: tuple[Gateway, Gateway], http: httpx.AsyncClient
 ) -> None:
     first, _ = nodes
-    async with first.serving(wait), first.connect(first.url(token=issue("ada"))) as ada:
+    async with first.serving(wait), first.connect(first.url(token=issue(FAMILY))) as family:
         await told(http, "/status", lambda it: it["totals"]["links"] == 1)
         said = await http.post("/broadcast", json={"text": "Back in an hour", **WHY})
         assert said.json() == {"links": 1, "silent": 0, "told": True}
-        assert json.loads(await ada.recv()) == {"type": "staff.message", "text": "Back in an hour"}
+        assert json.loads(await family.recv()) == {"type": "staff.message", "text": "Back in an hour"}
 
-        blocked = await http.post("/block", json={"user_id": "ada", "until": None, **WHY})
+        blocked = await http.post("/block", json={"user_id": FAMILY, "until": None, **WHY})
         assert (blocked.status_code, blocked.json()["links"]) == (200, 1)
         async with asyncio.timeout(10):
-            await ada.wait_closed()
-        assert ada.close_code == 4003
+            await family.wait_closed()
+        assert family.close_code == 4003
         lifted = await http.post("/lift", json={"id": blocked.json()["block"]["id"], **WHY})
         assert lifted.status_code == 200
 

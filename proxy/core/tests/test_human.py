@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.core.human import counted, duration, one_line, rate, size, visible
+from proxy.core.human import counted, duration, is_printable, one_line, rate, size, visible
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,28 @@ def test_foreign_text_cannot_leave_its_line(foreign: str, text: str) -> None:
 )
 def test_what_cannot_be_seen_in_a_text_is_written_out(text: str, seen: str) -> None:
     assert visible(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("text", "is_so"),
+    [
+        ("ada", True),
+        ("\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}" * 9, True),
+        ("\N{WOMAN}\U0001f3fd\u200d\N{PERSONAL COMPUTER}", True),
+        ("\N{RAINBOW}\N{WAVING WHITE FLAG}\ufe0f\u200d\N{RAINBOW}", True),
+        ("\u0dc1\u0dca\u200d\u0dbb\u0dd3", True),  # a Sinhala name begins so
+        ("a\u200dda", False),
+        ("ada\u200d", False),
+        ("\u200dada", False),
+        ("\N{WOMAN}\u200d", False),
+        ("\N{WOMAN}\u200d\u200d\N{GIRL}", False),
+        ("\u200d", False),
+        ("ada\n", False),
+        ("\u202eada", False),
+    ],
+)
+def test_joiners_are_printable_where_they_join(text: str, is_so: bool) -> None:
+    assert is_printable(text) is is_so
 
 
 def test_a_thing_is_one_and_others_are_things() -> None:
