@@ -13,6 +13,9 @@ from proxy.core.samples import Sample, of_nodes, of_time, taken_seconds
 
 # What a node tells still counts so long after the first that told of the same second.
 LATE_SECONDS = 2.0
+# Of a second that a node tells nothing of, its links and memory are those that it told of last, for so long:
+# they did not go because it was late.
+STANDS_SECONDS = 5
 # A node whose clock is off by more is taken to tell of the second in which it was heard.
 CLOCKS_DIFFER_SECONDS = 1.0
 # A node counts what crosses its links every five seconds: of one second alone there may be nothing.
@@ -90,19 +93,23 @@ class Seconds:
 
     A second is due once each node that told of one of the three before has told of it, or of a later one;
     once others have told of what came `LATE_SECONDS` after it; or when so long has passed since it was first
-    told of. What is told of it later than that is left out.
+    told of. What is told of it later than that is left out, but for the links and memory of who told nothing
+    in time, which stand as they stood.
     """
 
     def __init__(self) -> None:
         self._open: dict[int, list[NodeSample]] = {}
         self._since: dict[int, float] = {}
         self._latest: dict[str, int] = {}  # the second that each node told of last
+        self._stands: dict[str, Sample] = {}  # how each stood then
         self._newest = self._given = 0
 
     def take(self, told: NodeSample, *, now: float) -> None:
         """Count what a node tells of one second."""
         at = told.sample.at
         self._newest = max(self._newest, at)
+        if told.node_id not in self._stands or at >= self._stands[told.node_id].at:
+            self._stands[told.node_id] = told.sample
         self._latest[told.node_id] = max(self._latest.get(told.node_id, 0), at)
         if at > self._given:
             self._open.setdefault(at, []).append(told)
@@ -115,7 +122,19 @@ class Seconds:
                 break
             self._given = at
             del self._since[at]
-            yield added_up(self._open.pop(at))
+            yield self._with_who_is_late(added_up(self._open.pop(at)))
+
+    def _with_who_is_late(self, second: Second) -> Second:
+        at, heard = second.at, {node.node_id for node in second.nodes}
+        self._stands = {
+            node: sample for node, sample in self._stands.items() if sample.at >= at - STANDS_SECONDS
+        }
+        late = [
+            Sample(at=at, links=sample.links, resident_bytes=sample.resident_bytes)
+            for node, sample in self._stands.items()
+            if node not in heard
+        ]
+        return replace(second, total=of_nodes([second.total, *late])) if late else second
 
     def wait_seconds(self, now: float) -> float | None:
         """Until another is due, if nobody tells anything more; None: none is."""

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.samples import Sample
-from proxy.core.seconds import LATE_SECONDS, NodeSample, Second, Seconds, added_up, lately
+from proxy.core.seconds import (
+    LATE_SECONDS,
+    STANDS_SECONDS,
+    NodeSample,
+    Second,
+    Seconds,
+    added_up,
+    lately,
+)
 
 
 def tells(node: str, at: int, *, opens: int = 0, links: int = 0) -> NodeSample:
@@ -54,6 +62,18 @@ def test_nobody_waits_for_a_node_that_has_gone_for_longer_than_three_seconds() -
         seconds.take(tells("1", at), now=0)  # at once, as what was missed comes
         told += due(seconds, 0)
     assert told == [(10, 2), *((at, 1) for at in range(11, 20))]
+
+
+def test_links_of_a_node_that_is_late_are_not_lost_and_those_of_one_that_is_gone_are() -> None:
+    seconds = Seconds()
+    seconds.take(tells("1", 10, opens=3, links=3), now=0)
+    links = []
+    for at in range(10, 20):
+        seconds.take(tells("2", at, links=4), now=0)
+        if at == 12:
+            seconds.take(tells("1", at, links=2), now=0)
+        links += [second.total.links["game"] for second in seconds.due(0)]
+    assert links == [7, 6, 6, *[6] * STANDS_SECONDS, 4, 4]
 
 
 def test_a_node_whose_clock_is_wrong_tells_of_the_second_in_which_it_is_heard() -> None:
