@@ -314,6 +314,8 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     "security.W021",
 ]  # TLS ends in front of the gateway
+if not HTTPS_ONLY:  # gateway.W026 says it once, and what to do
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W012", "security.W016"]
 CSRF_TRUSTED_ORIGINS = list(
     env.several(
         "CSRF_TRUSTED_ORIGINS",

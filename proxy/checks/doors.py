@@ -107,6 +107,16 @@ def check_somebody_tells_of_tls(**_: Any) -> list[CheckMessage]:
     return [Warning(text, hint=hint, id="gateway.W008")]
 
 
+@register(Tags.security, deploy=True)
+def check_cookies_need_tls(**_: Any) -> list[CheckMessage]:
+    """gateway.W026, in place of what Django says of each setting that follows from the variable."""
+    if settings.HTTPS_ONLY or settings.DEBUG:
+        return []
+    text = "HTTPS_ONLY is false: the cookies of staff who are logged in go over plain HTTP, too."
+    hint = "Unset it once TLS ends in front of the gateway, and name that proxy in TRUSTED_PROXIES."
+    return [Warning(text, hint=hint, id="gateway.W026")]
+
+
 @register(deploy=True)
 def check_one_address_is_not_all(**_: Any) -> list[CheckMessage]:
     """gateway.W020."""

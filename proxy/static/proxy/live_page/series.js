@@ -35,6 +35,7 @@ export function chartsOf(told, naming = { closes: {}, refusals: {} }) {
 /** `0`, `12.3K`, `4.0 ms`: three digits at most. */
 export function short(value, kind) {
   if (value === null || value === undefined) return "-";
+  if (kind === "delay" && value >= 1000) return `${Math.round(value / 100) / 10} s`;
   if (kind === "delay") return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
   for (const [unit, name] of [[1e9, "G"], [1e6, "M"], [1e4, "K"]])
     if (value >= unit) return `${(value / (name === "K" ? 1e3 : unit)).toFixed(value < 10 * unit ? 1 : 0)}${name}`;
