@@ -47,6 +47,15 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     def count(self) -> int:
         return min(self._counted, self.MOST_ROWS)
 
+    @property
+    def counted(self) -> str:
+        """`34`, or `10,000+` where counting stopped."""
+        return f"{self.pageable}+" if self.is_bounded else self.pageable
+
+    @property
+    def pageable(self) -> str:
+        return f"{self.count:,}"
+
 
 class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """What a request names is checked before the database is asked; Django's own pages answer 500 to some."""
