@@ -30,7 +30,7 @@ _VIRAMA = 9
 
 
 def is_printable(text: str) -> bool:
-    """Whether all of `text` can be seen. A joiner can where it joins: emoji, or behind a virama; not elsewhere."""
+    """Whether all of `text` can be seen. A joiner may be where it joins: emoji, or behind a virama."""
     if text.isprintable():
         return True
     *befores, _ = parts = text.split(_JOINER)

@@ -40,6 +40,14 @@ test("each chart is a sentence", () => {
   assert.equal(summaryOf(delays, clock), "dial p95 12 ms now, 12 ms at most (t5); loop lag 250 ms now, 250 ms at most (t10).");
 });
 
+test("a sentence says of how much nothing is known, as after an outage of Redis", () => {
+  const at = Array.from({ length: 40 }, (_, place) => 5 * place);
+  const known = (value) => at.map((second) => (second < 120 || second === 195 ? null : value));
+  const [links, ends] = chartsOf({ ...TOLD, at, links: { studio: at.map((second) => (second < 120 ? null : second)) }, opens: known(1), closes: {} });
+  assert.equal(summaryOf(links, clock), "195 now; between 120 and 195 in the last 15 minutes, most at t195. Nothing is known of 2 minutes of it.");
+  assert.equal(summaryOf(ends, clock), "15 opened in the last 15 minutes; most in the 5 seconds from t120. Nothing is known of 2 minutes of it.");
+});
+
 test("of a gateway that has just started nothing is claimed", () => {
   const nothing = { ...TOLD, at: [0], links: {}, opens: [null], closes: {}, refusals: {}, dial_p95_seconds: [null], loop_lag_seconds: [null] };
   for (const chart of chartsOf(nothing)) assert.equal(summaryOf(chart, clock), "Nothing is known of this time yet.");
@@ -66,6 +74,7 @@ test("a table has the same figures, the newest first, and a gap for what nobody 
 });
 
 test("figures have three digits at most", () => {
+  assert.deepEqual([9.94, 999, 1000, 3700].map((value) => short(value, "delay")), ["9.9 ms", "999 ms", "1 s", "3.7 s"]);
   const told = [0, 3, 999, 9_999, 12_345, 123_456, 1_500_000, 2e9].map((value) => short(value, "count"));
   assert.deepEqual(told, ["0", "3", "999", "9999", "12.3K", "123K", "1.5M", "2.0G"]);
   assert.deepEqual([0.4, 40].map((value) => short(value, "delay")), ["0.4 ms", "40 ms"]);

@@ -69,6 +69,15 @@ const totals = (lines, length) =>
     return known.length ? sum(known) : null;
   });
 
+/** Of how much before the newest step that is known nobody told anything; "" for less than a minute. */
+function gapWords(values, stepSeconds) {
+  const known = values.slice(0, values.findLastIndex((value) => value !== null) + 1);
+  const minutes = Math.round((known.filter((value) => value === null).length * stepSeconds) / 60);
+  if (!minutes) return "";
+  const [amount, unit] = minutes < 120 ? [minutes, "minute"] : [Math.round(minutes / 60), "hour"];
+  return ` Nothing is known of ${amount} ${unit}${amount === 1 ? "" : "s"} of it.`;
+}
+
 function ofLevels({ at, lines, span, stepSeconds }, clock) {
   const all = totals(lines, at.length);
   const most = peak(all);
@@ -77,14 +86,14 @@ function ofLevels({ at, lines, span, stepSeconds }, clock) {
   const first = lines.length > 1 ? ` Most on ${lines[0].label}.` : "";
   const least = Math.min(...known);
   if (least === all[most]) return `${short(least)} throughout, as far as it is known.${first}`;
-  return `${short(lastOf(all))} now; between ${short(least)} and ${short(all[most])} in the last ${SPANS[span]}, most at ${clock(at[most])}.${first}`;
+  return `${short(lastOf(all))} now; between ${short(least)} and ${short(all[most])} in the last ${SPANS[span]}, most at ${clock(at[most])}.${first}${gapWords(all, stepSeconds)}`;
 }
 
 function ofCounts({ at, lines, span, stepSeconds }, clock) {
   const parts = lines.filter(({ values }) => sum(values)).map(({ label, values }) => `${short(sum(values))} ${label}`);
   if (!parts.length) return `None in the last ${SPANS[span]}.`;
   const all = totals(lines, at.length);
-  return `${parts.join(", ")} in the last ${SPANS[span]}; most in the ${stepWords(stepSeconds)} from ${clock(at[peak(all)])}.`;
+  return `${parts.join(", ")} in the last ${SPANS[span]}; most in the ${stepWords(stepSeconds)} from ${clock(at[peak(all)])}.${gapWords(all, stepSeconds)}`;
 }
 
 function ofDelays({ at, lines }, clock) {
