@@ -175,6 +175,7 @@ class Taps:
             await self._store.append(scroll_of(tap.id), text, most=_MOST_ENTRIES, seconds=kept_seconds)
         except LayerAway as error:
             tap.untold(lines)
+            tap.looked_at()  # nor could anybody say that they look on
             log.warning("what a tap sees cannot be told", extra=_fields_of(tap) | {"why": in_words(error)})
         if ended is not None:
             self._untold.discard(tap)

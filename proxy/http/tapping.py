@@ -40,6 +40,8 @@ GO_ON_SECONDS = 5.0
 # A page that hears nothing for two of these says so: scripts see no comments, so it is an event.
 BEAT_SECONDS = 2.0
 BEAT = b'event: beat\ndata: {"lines":[],"left_out":null,"ended":null}\n\n'
+# What a link's node tells cannot be heard: the page says that, and not that nothing crosses the link.
+AWAY = b"event: away\ndata: {}\n\n"
 AWAY_SECONDS = 1.0
 # After its time, a tap whose node has gone says nothing more.
 LATE_SECONDS = 5.0
@@ -73,12 +75,16 @@ async def _events(
     try:
         with readers.reading(tap_id):
             while tap is not None:
-                async with aclosing(_round(readers, tap_id, tap, position)) as entries:
-                    async for entry in entries:
-                        position = entry.position if entry is not None else position
-                        yield BEAT if entry is None else _event_of(entry)
-                        if entry is not None and has_ended(entry.text):
-                            return
+                try:
+                    async with aclosing(_round(readers, tap_id, tap, position)) as entries:
+                        async for entry in entries:
+                            position = entry.position if entry is not None else position
+                            yield BEAT if entry is None else _event_of(entry)
+                            if entry is not None and has_ended(entry.text):
+                                return
+                except LayerAway:
+                    yield AWAY
+                    await readers.wait(asyncio.sleep(AWAY_SECONDS))
                 tap = await readers.wait(_looked_up(node, session_key, tap_id, tap))
             yield LOGGED_OUT
     except NotReadHere:
@@ -88,25 +94,21 @@ async def _events(
 async def _round(
     readers: TapReaders, tap_id: str, tap: WatchedTap, position: str
 ) -> AsyncGenerator[Entry | None]:
-    """What comes in some seconds; None where nothing does. Raises NotReadHere."""
+    """What comes in some seconds; None where nothing does. Raises NotReadHere and LayerAway."""
     store: Store = get_channel_layer().store
     clock = asyncio.get_running_loop().time
     until, is_first = clock() + GO_ON_SECONDS, True
-    try:
-        await readers.wait(go_on(tap_id, tap.connection_id))
-        while is_first or clock() < until:
-            is_first = False
-            wait_seconds = max(0.05, min(BEAT_SECONDS, until - clock()))
-            entries = await readers.wait(store.read(scroll_of(tap_id), position, wait_seconds=wait_seconds))
-            for entry in entries:
-                position = entry.position
-                yield entry
-            if not entries:
-                is_late = (timezone.now() - tap.until).total_seconds() > LATE_SECONDS
-                yield Entry(position, gone_text()) if is_late else None
-    except LayerAway:
-        yield None
-        await readers.wait(asyncio.sleep(AWAY_SECONDS))
+    await readers.wait(go_on(tap_id, tap.connection_id))
+    while is_first or clock() < until:
+        is_first = False
+        wait_seconds = max(0.05, min(BEAT_SECONDS, until - clock()))
+        entries = await readers.wait(store.read(scroll_of(tap_id), position, wait_seconds=wait_seconds))
+        for entry in entries:
+            position = entry.position
+            yield entry
+        if not entries:
+            is_late = (timezone.now() - tap.until).total_seconds() > LATE_SECONDS
+            yield Entry(position, gone_text()) if is_late else None
 
 
 def gone_text() -> str:

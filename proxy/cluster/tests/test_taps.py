@@ -183,7 +183,9 @@ async def test_while_redis_is_away_what_is_seen_is_left_out_and_the_link_goes_on
             patched.setattr(world.layer.store, "append", away)
             await world.say("a", "lost")
             tap = world.taps._taps["a"]
+            looked_at = tap._looked_at
             await until(lambda: tap.left_out == 1)
+            assert tap._looked_at > looked_at, "who looks on cannot say so, either"
         await world.say("a", "told")
         (seen,) = await world.told("t", until_ended=False)
     assert ([line["text"] for line in seen["lines"]], seen["left_out"]) == (["told"], 1)

@@ -22,7 +22,7 @@ from proxy.cluster.tap_readers import MOST_STREAMS, MOST_TAPS_READ
 from proxy.cluster.taps import scroll_of
 from proxy.http import tapping
 from proxy.http.event_answers import HELLO, LOGGED_OUT
-from proxy.http.tapping import BEAT
+from proxy.http.tapping import AWAY, BEAT
 from proxy.http.tests.test_live import ENDS, log_in
 from proxy.models import Tap
 from proxy.node import GatewayNode
@@ -130,7 +130,7 @@ async def test_pages_wait_out_an_outage_and_too_many_are_turned_away(
         told = stream(node, session_key, tap_id)
         with monkeypatch.context() as patched:
             patched.setattr(tapping, "go_on", away)
-            assert [await anext(told), await anext(told), await anext(told)] == [HELLO, BEAT, BEAT]
+            assert [await anext(told), await anext(told), await anext(told)] == [HELLO, AWAY, AWAY]
         rest = [each async for each in told]
     assert b"it was stopped" in rest[-1]
 

@@ -63,13 +63,14 @@ class Stream {
   #heardAt = Date.now();
   #askedAt = Date.now();
   #isLost = false;
+  #isAway = false; // Redis, over which the link's node tells
   #clock = setInterval(() => this.#draw(), 500);
 
   open() {
     this.#askedAt = Date.now();
     this.source = new EventSource(this.#url);
-    this.source.addEventListener("open", () => this.#heard());
     this.source.addEventListener("beat", () => this.#heard());
+    this.source.addEventListener("away", () => this.#away());
     this.source.addEventListener("seen", (event) => this.#take(event));
     this.source.addEventListener("end", () => this.#loggedOut());
     this.source.addEventListener("error", () => this.#failed());
@@ -81,7 +82,14 @@ class Stream {
 
   #heard() {
     this.#heardAt = this.#askedAt = Date.now();
+    this.#isLost = this.#isAway = false;
+    this.#draw();
+  }
+
+  #away() {
+    this.#askedAt = Date.now();
     this.#isLost = false;
+    this.#isAway = true;
     this.#draw();
   }
 
@@ -96,9 +104,9 @@ class Stream {
 
   #draw() {
     const silentMs = Date.now() - this.#heardAt;
-    const isStale = this.#isLost || silentMs >= STALE_MS;
+    const isStale = this.#isLost || this.#isAway || silentMs >= STALE_MS;
     age.textContent = isStale ? ` for ${Math.round(silentMs / 1000)} s: what comes now may be missing.` : "";
-    say(isStale ? "No answer" : "Looking.", isStale);
+    say(isStale ? (this.#isAway ? "Redis is away" : "No answer") : "Looking.", isStale);
     const isOpen = this.source.readyState !== EventSource.CLOSED;
     if (isOpen && Date.now() - Math.max(this.#heardAt, this.#askedAt) >= GIVE_UP_MS) this.#again();
   }
