@@ -1,7 +1,8 @@
 """What it costs a node that staff look at what all nodes do: CPU of its process, while 19 others tell theirs.
 
-`python -m bench.pages [--seconds 20]` starts a node and its Valkey, measures, and stops them. How many links
-the nodes have makes no difference: what is told is read from metrics.
+`python -m bench.pages [--seconds 20]` starts a node and its Valkey, measures, and stops them: pages that hear
+seconds, and pages that get none, and ask for rows, charts and marks again and again instead. The record has
+10,000 live links and as many past ones, of 20 nodes; each page has a session of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import asyncio
 import os
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -21,7 +23,10 @@ from config.testing.gateway import Gateway
 from config.testing.servers import ValkeyServer
 
 OTHERS, PAGES, SETTLE_SECONDS = 19, 30, 5.0
-EVENTS = "/admin/proxy/live/events/"
+PAGE = "/admin/proxy/live/"
+# As the scripts of the page do without seconds: the page itself (2.5 s after the last, looked at each 0.4 s),
+# and what its charts are made of.
+ASK_SECONDS, CHART_SECONDS = 2.7, 10.0
 # A node of 10,000 links on six routes, in a busy second.
 SAMPLE = (
     '{"links": {"a": 1700, "b": 1700, "c": 1700, "d": 1700, "e": 1700, "f": 1500}, "opens": {"a": 12}, '
@@ -30,17 +35,33 @@ SAMPLE = (
     '"dials": [0, 1, 2, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], '
     '"loop_lag_seconds": 0.002, "resident_bytes": 300000000}'
 )
-LOG_IN = """
+LOG_IN = f"""
+from datetime import timedelta
+from django.utils import timezone
+from proxy.models import Connection, Node
+from proxy.tests.rows import connection
+Node.objects.bulk_create(
+    Node(
+        id=f"{{number:032}}", host=f"gateway-{{number}}", pid=42, started_at=timezone.now(),
+        heartbeat_at=timezone.now() + timedelta(hours=1),
+    )
+    for number in range({OTHERS})
+)
+Connection.objects.bulk_create(
+    connection(f"c{{at}}", age_seconds=at, closed=at % 2 == 1, node_id=f"{{at % {OTHERS}:032}}")
+    for at in range(20_000)
+)
 from django.contrib.auth import SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 ada = User.objects.create(username="ada", password="none", is_staff=True, is_superuser=True)
-session = SessionStore()
-session[SESSION_KEY] = str(ada.pk)
-session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-session[HASH_SESSION_KEY] = ada.get_session_auth_hash()
-session.create()
-print("session", session.session_key)
+for _ in range({PAGES}):
+    session = SessionStore()
+    session[SESSION_KEY] = str(ada.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = ada.get_session_auth_hash()
+    session.create()
+    print("session", session.session_key)
 """
 
 
@@ -70,27 +91,60 @@ async def tell(url: str) -> None:
             await pipeline.execute()
 
 
-async def listen(browser: httpx.AsyncClient, url: str) -> None:
-    async with browser.stream("GET", url) as answer:
+async def listen(browser: httpx.AsyncClient) -> None:
+    async with browser.stream("GET", f"{PAGE}events/") as answer:
         answer.raise_for_status()
         async for _ in answer.aiter_raw():
             pass
 
 
-async def look(gateway: Gateway, valkey: ValkeyServer, session: str, seconds: float) -> None:
+async def poll(browser: httpx.AsyncClient, number: int) -> None:
+    """A page that gets no seconds; each began at another time."""
+    await asyncio.sleep(ASK_SECONDS * number / PAGES)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ask(browser, "", ASK_SECONDS), name="rows")
+        for what in ("series", "marks"):
+            tasks.create_task(ask(browser, f"{what}/?span=15m", CHART_SECONDS), name=what)
+
+
+async def ask(browser: httpx.AsyncClient, what: str, pause_seconds: float) -> None:
+    headers = {} if what else {"X-Asked-Again": "1"}
+    while True:
+        answer = await browser.get(PAGE + what, headers=headers)
+        assert answer.status_code in {200, 304}, answer
+        if not what and "etag" in answer.headers:
+            headers["If-None-Match"] = answer.headers["etag"]
+        await asyncio.sleep(pause_seconds)
+
+
+async def look(gateway: Gateway, valkey: ValkeyServer, sessions: Sequence[str], seconds: float) -> None:
     await gateway.wait_until_ready(redis=True)
-    url, pid = f"http://127.0.0.1:{gateway.port}{EVENTS}", gateway.program.pid
+    pid = gateway.program.pid
     await measure("one node, nobody looks", pid, seconds)
-    browser = httpx.AsyncClient(cookies={"sessionid": session}, timeout=60, trust_env=False)
-    with suppress(asyncio.CancelledError):
-        async with browser, asyncio.TaskGroup() as tasks:
-            tasks.create_task(tell(valkey.url), name="others")
-            await measure(f"{OTHERS} more nodes, nobody looks", pid, seconds)
-            for pages in (1, PAGES - 1):
-                for number in range(pages):
-                    tasks.create_task(listen(browser, url), name=f"page:{number}")
-                await measure(f"{OTHERS} more nodes, pages: {1 if pages == 1 else PAGES}", pid, seconds)
-            raise asyncio.CancelledError
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        browsers = [await stack.enter_async_context(browser_of(gateway, session)) for session in sessions]
+        others = tasks.create_task(tell(valkey.url), name="others")
+        await measure(f"{OTHERS} more nodes, nobody looks", pid, seconds)
+        for pages in (1, PAGES):
+            looking = [tasks.create_task(listen(browser)) for browser in browsers[:pages]]
+            await measure(f"{OTHERS} more nodes, pages that hear seconds: {pages}", pid, seconds)
+            await ended(looking)
+        for pages in (1, PAGES):
+            looking = [tasks.create_task(poll(each, at)) for at, each in enumerate(browsers[:pages])]
+            await measure(f"{OTHERS} more nodes, pages that ask instead: {pages}", pid, seconds)
+            await ended(looking)
+        others.cancel()
+
+
+def browser_of(gateway: Gateway, session: str) -> httpx.AsyncClient:
+    base_url = f"http://127.0.0.1:{gateway.port}"
+    return httpx.AsyncClient(base_url=base_url, cookies={"sessionid": session}, timeout=60, trust_env=False)
+
+
+async def ended(looking: Sequence[asyncio.Task[None]]) -> None:
+    for task in looking:
+        task.cancel()
+    await asyncio.wait(looking)
 
 
 def main() -> None:
@@ -103,10 +157,11 @@ def main() -> None:
         try:
             gateway = Gateway("serve", Path(directory), {"REDIS_URL": valkey.url})
             gateway.migrate()
-            session = gateway.manage("shell", "-v0", "-c", LOG_IN).stdout.rpartition("session ")[2].strip()
+            printed = gateway.manage("shell", "-v0", "-c", LOG_IN).stdout.splitlines()
+            sessions = [line.split()[1] for line in printed if line.startswith("session ")]
             gateway.start()
             try:
-                asyncio.run(look(gateway, valkey, session, seconds))
+                asyncio.run(look(gateway, valkey, sessions, seconds))
             finally:
                 gateway.close()
         finally:

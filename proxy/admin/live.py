@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from proxy.admin.live_rows import Range, just_left, on_now, turned_away
-from proxy.admin.live_shared import Shared
 from proxy.core.causes import REFUSED, WORDS
 from proxy.core.figures import in_words
 from proxy.core.verdict import Level, Verdict
@@ -30,9 +29,6 @@ SPANS = {
 # What scripts send with what they ask for again: they need no navigation around it.
 ASKED_AGAIN = "X-Asked-Again"
 _PAGE, _BARE = "admin/proxy/live/page.html", "admin/proxy/live/bare.html"
-# Whoever may see the same gets the same; nothing on the page is of one person.
-_PERMISSIONS = ("proxy.view_refusal", "proxy.view_node", "proxy.view_poolmember")
-_shared = Shared()
 # As staff know states by colours from the other pages.
 _DOTS = {Level.WELL: "gateway-live", Level.LOOK: "gateway-late", Level.BAD: "gateway-down"}
 
@@ -48,12 +44,8 @@ def page(request: HttpRequest) -> HttpResponse:
     if ASKED_AGAIN not in request.headers:
         context = {**admin.site.each_context(request), **_context(chosen, has_perm)}
         return TemplateResponse(request, _PAGE, {**context, "frame": "admin/base_site.html"})
-
-    def make() -> str:
-        return render_to_string(_PAGE, {**_context(chosen, has_perm), "frame": _BARE}, request)
-
-    key = tuple(has_perm(each) for each in _PERMISSIONS)
-    return HttpResponse(make() if chosen else _shared.get(key, make))
+    # Whoever may see the same is given this (proxy/http/shared_answers.py): nothing on it is of one person.
+    return HttpResponse(render_to_string(_PAGE, {**_context(chosen, has_perm), "frame": _BARE}, request))
 
 
 def _context(chosen: Range | None, has_perm: Callable[[str], bool]) -> dict[str, Any]:

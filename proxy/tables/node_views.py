@@ -60,7 +60,7 @@ def state_of(node: Node, *, now: datetime) -> str:
 def with_links(nodes: QuerySet[Node]) -> QuerySet[Any]:
     """The nodes, each with its live `links`, in the same query."""
     live = Connection.objects.filter(closed_at=None, node=OuterRef("pk")).order_by().values("node")
-    links = Subquery(live.annotate(links=Count("pk")).values("links"), output_field=IntegerField())
+    links = Subquery(live.annotate(links=Count("*")).values("links"), output_field=IntegerField())
     return nodes.annotate(links=Coalesce(links, 0))
 
 

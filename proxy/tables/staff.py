@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -11,6 +14,12 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from proxy.models import Tap
+
+# On these depends what Live shows; without the first it shows nothing.
+SEEN_ON_LIVE = ("proxy.view_connection", "proxy.view_refusal", "proxy.view_node", "proxy.view_poolmember")
+# Who logs out is told so much later at most, and who may see it no more.
+SESSION_SECONDS, PERMISSIONS_SECONDS = 5.0, 30.0
+_MOST_KNOWN = 256
 
 
 class WatchedTap(NamedTuple):
@@ -34,9 +43,54 @@ def watched_tap(session_key: str, tap_id: str) -> WatchedTap | None:
     return None if row is None else WatchedTap(row.connection_id, row.until)
 
 
+@dataclass(slots=True)
+class _Known:
+    """What a session said, and whose it is may see; each of them up to some time."""
+
+    said: dict[str, Any]
+    may: tuple[bool, ...]
+    said_until: float = 0.0
+    may_until: float = 0.0
+
+
+class Permitted:
+    """What sessions may see of Live, as it was some seconds ago at most: one query in five seconds tells who
+    has logged out, and all of it is asked in thirty. `clock` is any that only goes on, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    def known(self, session_key: str) -> tuple[bool, ...] | None:
+        """Which of `SEEN_ON_LIVE` it may. None: `asked` has to be asked, or it may not see the page."""
+        known = self._known.get(session_key)
+        return known.may if known is not None and self._clock() < known.said_until else None
+
+    def asked(self, session_key: str) -> tuple[bool, ...] | None:
+        """The same, of the database. None where it may not see the page, or is none."""
+        said, now = _session(session_key).load(), self._clock()
+        known = self._known.pop(session_key, None)
+        if known is None or known.said != said or now >= known.may_until:
+            user = _user_of(session_key)
+            may = tuple(_may(user, permission) for permission in SEEN_ON_LIVE)
+            known = _Known(said, may, may_until=now + PERMISSIONS_SECONDS)
+        if not known.may[0]:
+            return None
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        known.said_until = now + SESSION_SECONDS
+        self._known[session_key] = known
+        return known.may
+
+
+def _session(session_key: str) -> Any:
+    return import_module(settings.SESSION_ENGINE).SessionStore(session_key or None)
+
+
 def _user_of(session_key: str) -> Any:
     request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key or None)
+    request.session = _session(session_key)
     return get_user(request)
 
 

@@ -1,7 +1,7 @@
 // How old the page is that somebody looks at: asks for it again, and says when nobody answers.
 export const ASK_MS = 2000;
 // Together less than five seconds: so soon a page says that its gateway is gone, also when its port is still open.
-const ASK_AT_LEAST_MS = 2500;
+export const ASK_AT_LEAST_MS = 2500;
 const OPEN_MS = 2000; // so long an answer may take before the page is called stale
 const ABORT_MS = 10_000;
 const TIMES_AS_LONG = 10; // as an answer takes, is waited before the next: a page that is dear is asked for less often
@@ -74,14 +74,15 @@ const whatIsWrong = (answer) => {
   return answer.ok ? "" : `answered ${answer.status}`;
 };
 
-/** This page as it is now, or what is wrong; `headers` go with the question. */
+/** This page as it is now and its `etag`, none where it is as the headers say; or what is wrong. `headers` go with the question. */
 export async function fetched(headers = {}) {
   try {
     const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(ABORT_MS) });
+    if (answer.status === 304) return {};
     const trouble = whatIsWrong(answer);
     if (trouble) return { trouble };
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return page.querySelector("#gateway-freshness") ? { page } : { trouble: "not answered by this page" };
+    return page.querySelector("#gateway-freshness") ? { page, etag: answer.headers.get("ETag") ?? "" } : { trouble: "not answered by this page" };
   } catch {
     return { trouble: "no answer" };
   }

@@ -1,5 +1,5 @@
 // The Live page: figures as they come, rows when somebody came or left, charts of a span of time; and how old all is.
-import { ASK_MS, Freshness, fetched, pauseAfter } from "../freshness.js";
+import { ASK_AT_LEAST_MS, Freshness, fetched } from "../freshness.js";
 import { merge, patch } from "../rows.js";
 import { Charts } from "./charts.js";
 import { figuresOf, figuresOfNode, hasChanges } from "./figures.js";
@@ -25,6 +25,7 @@ class Page {
   #waiting = 0;
   #trouble = ""; // of the last answer: while there is one, seconds alone do not make the page whole
   #isAsking = false;
+  #etag = ""; // of what is shown, while it is all of what there was
   #nextAt = 0;
   #busyUntil = 0;
   #calmUntil = 0;
@@ -36,7 +37,7 @@ class Page {
     document.addEventListener("visibilitychange", () => this.#onVisible());
     setInterval(() => this.#look(), LOOK_MS);
     this.#drawRates();
-    this.#nextAt = performance.now() + ASK_MS; // it has just come
+    this.#nextAt = performance.now() + ASK_AT_LEAST_MS; // it has just come
     this.#listen();
   }
 
@@ -70,15 +71,16 @@ class Page {
     if (document.hidden) return;
     if (!this.stream.isFresh) this.freshness.asked();
     if (this.#isAsking) return;
-    const began = performance.now();
     this.#isAsking = true;
-    const { page, trouble } = await fetched({ "X-Asked-Again": "1" });
+    const known = this.#etag && !mayMove ? { "If-None-Match": this.#etag } : {};
+    const { page, etag, trouble } = await fetched({ "X-Asked-Again": "1", ...known });
     [this.#isAsking, this.#trouble] = [false, trouble ?? ""];
     const now = performance.now();
-    [this.#nextAt, this.#calmUntil] = [now + (trouble ? ASK_MS : pauseAfter(now - began)), now + CALM_MS];
+    [this.#nextAt, this.#calmUntil] = [now + ASK_AT_LEAST_MS, now + CALM_MS];
     if (trouble) return this.freshness.failed(trouble);
     try {
-      this.freshness.heard(this.#show(page, mayMove));
+      this.freshness.heard(page ? this.#show(page, mayMove) : this.#waiting);
+      if (page) this.#etag = tables().some(isHeld) ? "" : etag; // rows that may not move have yet to
     } catch {
       location.reload(); // it is not made as this one was: another release answers
     }

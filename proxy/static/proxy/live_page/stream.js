@@ -1,5 +1,5 @@
 // Seconds as the gateway tells them, one by one, while somebody looks.
-const AGAIN_MS = 15_000; // after a refusal: too many listen, or there is no stream
+const AGAIN_MS = 30_000; // after a refusal: too many listen, or there is no stream
 const FRESH_MS = 1700; // without another for so long, the page is asked for instead
 
 export class Stream {

@@ -1,0 +1,179 @@
+"""One answer, already encoded, for many of staff who ask the same again and again: in front of Django."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import Error
+
+from proxy.node import node_here
+from proxy.socket.middleware import Application, Receive, Scope, Send, header_values
+from proxy.tables.staff import Permitted
+
+# What was dear to make is made less often: it is kept for so many times as long as that took.
+TIMES_AS_LONG = 40
+MOST_SECONDS = 2.5
+# While one makes it anew, the others get what there was; who takes longer is waited for no more.
+MAKING_SECONDS = 2.0
+# Of as many hosts, ranges and permissions. Beyond them all is forgotten, and made again.
+MOST_KEPT = 64
+MOST_BYTES, MOST_QUERY_BYTES = 1 << 20, 200
+
+# Nothing of it is a secret that whoever asks could have guessed: it may be packed.
+PACKING = 5
+_OF_A_BODY = {b"content-length", b"etag"}
+
+Headers = list[tuple[bytes, bytes]]
+Question = tuple[str, ...]
+
+
+class Shared(NamedTuple):
+    """A path whose answers are alike for all who may see the same: with that header (lower case), if any is
+    named, and kept for at least so long."""
+
+    header: bytes = b""
+    least_seconds: float = 1.0
+
+
+@dataclass(slots=True)
+class Kept:
+    """An answer of 200. `until` it is as new as it need be; somebody makes it anew until `made_by`."""
+
+    headers: Headers
+    body: bytes
+    packed: bytes
+    etag: bytes
+    until: float = 0.0
+    made_by: float = 0.0
+
+    async def send(self, send: Send, scope: Scope) -> None:
+        """All of it, packed for who takes that; or 304 to who has it already."""
+        if self.etag in _named(scope, b"if-none-match"):
+            await self._send(send, 304, b"")
+        elif b"gzip" in _named(scope, b"accept-encoding"):
+            await self._send(send, 200, self.packed, (b"content-encoding", b"gzip"))
+        else:
+            await self._send(send, 200, self.body)
+
+    async def _send(self, send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+        length = [(b"content-length", b"%d" % len(body))] if body else []
+        headers = [*self.headers, (b"etag", self.etag), *length, *more]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class SharedAnswers:
+    """Answers `paths` for staff's sessions from what `app` answered another; whatever else is `app`'s.
+
+    An answer depends on host, scheme, query and permissions, and on nothing else. Who is logged out or may
+    not see the page, and who asks while the database is away, is `app`'s.
+    """
+
+    def __init__(
+        self, app: Application, paths: Mapping[str, Shared], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app, self._paths, self._clock = app, paths, clock
+        self._kept: dict[tuple[Question, tuple[bool, ...]], Kept] = {}
+        self._permitted = Permitted()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shared = self._paths.get(scope["path"])
+        if shared is None or not _is_alike(scope, shared):
+            return await self._app(scope, receive, send)
+        permissions = await self._permissions(scope)
+        if permissions is None:
+            return await self._app(scope, receive, send)
+        key, now = (_question(scope), permissions), self._clock()
+        kept = self._kept.get(key)
+        if kept is not None and now < max(kept.until, kept.made_by):
+            return await kept.send(send, scope)
+        if kept is not None:
+            kept.made_by = now + MAKING_SECONDS
+        answer = _Heard()
+        await self._app(scope, receive, answer.hear)
+        made = answer.kept()
+        if made is None:
+            self._kept.pop(key, None)
+            return await answer.pass_on(send)
+        self._keep(key, made, took_seconds=self._clock() - now, least_seconds=shared.least_seconds)
+        return await made.send(send, scope)
+
+    async def _permissions(self, scope: Scope) -> tuple[bool, ...] | None:
+        node, session_key = node_here(), _session_key(scope)
+        if node is None or not session_key:
+            return None
+        if (known := self._permitted.known(session_key)) is not None:
+            return known
+        try:
+            return await node.database.run(self._permitted.asked, session_key)
+        except (Error, TimeoutError):
+            return None
+
+    def _keep(self, key: Any, made: Kept, *, took_seconds: float, least_seconds: float) -> None:
+        if len(self._kept) >= MOST_KEPT and key not in self._kept:
+            self._kept.clear()
+        kept_seconds = max(least_seconds, min(MOST_SECONDS, TIMES_AS_LONG * took_seconds))
+        made.until = self._clock() + kept_seconds
+        self._kept[key] = made
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What an application answers, as ASGI has it."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    async def hear(self, message: dict[str, Any]) -> None:
+        self.messages.append(message)
+
+    async def pass_on(self, send: Send) -> None:
+        for message in self.messages:
+            await send(message)
+
+    def kept(self) -> Kept | None:
+        """None of what is another's alone: no 200, or one that sets a cookie; nor of what is very long."""
+        if not self.messages or self.messages[0].get("status") != 200:
+            return None
+        headers: Headers = list(self.messages[0].get("headers", ()))
+        body = b"".join(message.get("body", b"") for message in self.messages[1:])
+        if len(body) > MOST_BYTES or any(name.lower() == b"set-cookie" for name, _ in headers):
+            return None
+        # Weak: it stands for what is packed, too.
+        etag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+        headers = [(name.lower(), value) for name, value in headers if name.lower() not in _OF_A_BODY]
+        return Kept(headers, body, gzip.compress(body, compresslevel=PACKING, mtime=0), etag)
+
+
+def _named(scope: Scope, header: bytes) -> set[bytes]:
+    """What a header names, one by one; without their weights."""
+    named = ",".join(header_values(scope, header)).split(",")
+    return {each.partition(";")[0].strip().encode("latin-1") for each in named}
+
+
+def _is_alike(scope: Scope, shared: Shared) -> bool:
+    """Whether the question is one that others ask, too."""
+    named = {name for name, _ in scope["headers"]}
+    is_asked_so = not shared.header or shared.header in named
+    is_plain = scope["method"] == "GET" and b"origin" not in named
+    return is_asked_so and is_plain and len(scope["query_string"]) < MOST_QUERY_BYTES
+
+
+def _question(scope: Scope) -> Question:
+    host = next(header_values(scope, b"host"), "")
+    return (host, scope.get("scheme", ""), scope["path"], scope["query_string"].decode("latin-1"))
+
+
+def _session_key(scope: Scope) -> str:
+    try:
+        cookies: SimpleCookie = SimpleCookie("; ".join(header_values(scope, b"cookie")))
+    except CookieError:
+        return ""
+    morsel = cookies.get(settings.SESSION_COOKIE_NAME)
+    return morsel.value if morsel else ""
