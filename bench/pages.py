@@ -1,8 +1,8 @@
 """What it costs a node that staff look at what all nodes do: CPU of its process, while 19 others tell theirs.
 
-`python -m bench.pages [--seconds 20]` starts a node and its Valkey, measures, and stops them: pages that hear
-seconds, and pages that get none, and ask for rows, charts and marks again and again instead. The record has
-10,000 live links and as many past ones, of 20 nodes; each page has a session of its own.
+`python -m bench.pages [--seconds 20]` starts a node, its Valkey and its PostgreSQL, measures, and stops them:
+pages that hear seconds, and pages that get none, and ask for rows, charts and marks again and again instead.
+The record has 10,000 live links and as many past ones, of 20 nodes; each page has a session of its own.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import httpx
 from redis.asyncio import Redis
 
 from config.testing.gateway import Gateway
-from config.testing.servers import ValkeyServer
+from config.testing.servers import PostgresServer, ValkeyServer
 
 OTHERS, PAGES, SETTLE_SECONDS = 19, 30, 5.0
 PAGE = "/admin/proxy/live/"
@@ -151,21 +151,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="each measure")
     seconds = parser.parse_args().seconds
-    with tempfile.TemporaryDirectory() as directory:
-        valkey = ValkeyServer(Path(directory))
-        valkey.start()
-        try:
-            gateway = Gateway("serve", Path(directory), {"REDIS_URL": valkey.url})
-            gateway.migrate()
-            printed = gateway.manage("shell", "-v0", "-c", LOG_IN).stdout.splitlines()
-            sessions = [line.split()[1] for line in printed if line.startswith("session ")]
-            gateway.start()
-            try:
-                asyncio.run(look(gateway, valkey, sessions, seconds))
-            finally:
-                gateway.close()
-        finally:
-            valkey.stop()
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        valkey, postgres = ValkeyServer(Path(directory)), PostgresServer()
+        for server in (valkey, postgres):
+            server.start()
+            stack.callback(server.stop)
+        env = {"REDIS_URL": valkey.url, "DATABASE_URL": postgres.create_database()}
+        gateway = Gateway("serve", Path(directory), env)
+        stack.callback(gateway.close)
+        gateway.migrate()
+        printed = gateway.manage("shell", "-v0", "-c", LOG_IN).stdout.splitlines()
+        sessions = [line.split()[1] for line in printed if line.startswith("session ")]
+        gateway.start()
+        asyncio.run(look(gateway, valkey, sessions, seconds))
 
 
 if __name__ == "__main__":

@@ -194,6 +194,38 @@ async def test_a_range_of_a_chart_filters_what_is_below_by_mouse_and_by_keys(
         await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
 
 
+async def test_a_finger_chooses_a_range_sideways_and_scrolls_the_page_up_and_down(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    await players.comes("first")
+    phone = {"viewport": {"width": 375, "height": 700}, "has_touch": True, "is_mobile": True}
+    async with at(browser, gateway, LIVE, **phone) as page:
+        await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
+        plot = page.locator("[data-chart=links] .u-over")
+        await plot.scroll_into_view_if_needed(timeout=SOON_MS)
+        scrolled = await page.evaluate("scrollY")
+        await drag(page, plot, by_x=0, by_y=-60)
+        await page.wait_for_function("before => scrollY > before", arg=scrolled, timeout=SOON_MS)
+        assert "since=" not in page.url
+        await drag(page, plot, by_x=-80, by_y=0)
+        await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
+        await expect(part(page, "on-now")).to_have_count(0, timeout=SOON_MS)
+        assert "since=" in page.url
+
+
+async def drag(page: Page, over: Locator, *, by_x: float, by_y: float) -> None:
+    """A finger put down in the middle of it, moved so far, and taken away."""
+    box = await over.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    finger = await page.context.new_cdp_session(page)
+    steps = [{"x": x + by_x * step / 6, "y": y + by_y * step / 6} for step in range(7)]
+    for step, point in enumerate(steps):
+        kind = "touchMove" if step else "touchStart"
+        await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    await finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 async def test_without_scripts_the_live_page_has_its_verdict_its_figures_and_its_tables(
     browser: Browser, gateway: Gateway, players: Players
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from statistics import median
@@ -53,6 +55,8 @@ DATED = (
     "apikey/",
     "outgoingevent/",
 )
+# A killed node is called lost 20 s after its last heartbeat at most, by whichever looks next.
+NOTICED_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +219,31 @@ async def test_a_persons_page_tells_the_whole_story_of_one_client(
     assert told[: len(BEFORE)] == BEFORE
     assert sorted(told[len(BEFORE) : -len(AFTER)]) == KICKED
     assert told[-len(AFTER) :] == AFTER
+
+
+async def test_a_persons_page_says_that_the_node_of_a_link_was_lost(
+    browser: Browser, house: TwoNodes, visits: Visits
+) -> None:
+    """The other node, which answers the page, notices by the heart that beats no more."""
+    stranded = await visits.comes(house.two, "carol")
+    (record,) = await house.one.wait_for_records("user_id = 'carol' AND closed_at IS NULL")
+    pid = house.two.program.pid
+    async with at(browser, house.one, "/admin/proxy/person/carol/") as page:
+        await expect(story(page)).to_have_text(["Connected to experience from 127.0.0.1"], timeout=SOON_MS)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            assert (await closed(stranded))[0] == 1006
+            told = ["Disconnected: its node was lost", "Connected to experience from 127.0.0.1"]
+            await expect(story(page)).to_have_text(told, timeout=NOTICED_MS)
+            lost = page.locator("#result_list tbody tr").first
+            await expect(lost).to_contain_text("1006")
+            await lost.get_by_role("link").first.click()
+            await expect(page.locator(".field-closed_by")).to_contain_text("node lost")
+            assert record["id"] in page.url
+        finally:
+            house.two.program.kill()
+            house.two.start()
+            await house.two.wait_until_ready(redis=True)
 
 
 async def test_who_operates_looks_at_what_a_client_of_the_other_node_says(

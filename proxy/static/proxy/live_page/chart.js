@@ -2,6 +2,7 @@
 // same in a sentence and in a table.
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { rangeOf, short, stepWords, summaryOf, tableOf } from "./series.js";
+import { chooseByTouch } from "./touch.js";
 
 const HEIGHT = 190;
 const COLOURS = 9;
@@ -73,6 +74,7 @@ export class Chart {
       hooks: { drawClear: [() => this.#shade()], draw: [() => this.#drawMarks()], setCursor: [({ cursor }) => this.#say(cursor.idx)], setSelect: [(plot) => this.#onSelect(plot)] },
     };
     this.#plot = new uPlot(options, data, this.place);
+    chooseByTouch(this.#plot);
     this.#makeLegend();
   }
 
