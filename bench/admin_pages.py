@@ -134,7 +134,6 @@ def connections(record: Record) -> Iterator[Asked]:
         yield Asked(f"connections, search: {what}", find, {"q": term})
     yield Asked("connections, search: a path", find, {"q": "/ws/exp"})
     for column, what in (("4", "age"), ("5", "bytes from clients"), ("6", "bytes to clients")):
-        yield Asked(f"connections by {what}", find, {"o": f"-{column}"})
         yield Asked(f"connections, live, by {what}", find, {"o": f"-{column}", "live": "yes"})
     yield Asked("a live connection", f"{find}{_id(1)}/change/", {})
     yield Asked("a past connection", f"{find}{_id(record.past // 2)}/change/", {})

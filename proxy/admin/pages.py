@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import IntegrityError
@@ -55,6 +56,15 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @property
     def pageable(self) -> str:
         return f"{self.count:,}"
+
+
+class SortsWhatMaySort(ChangeList):
+    """A list whose columns may be sorted by at times is in its own order at others, whatever its URL says."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        if self.sortable_by is not None and not self.sortable_by:
+            self.params.pop(ORDER_VAR, None)  # the heads of the columns read it, too
+        return list(super().get_ordering(request, queryset))
 
 
 class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -123,6 +133,9 @@ class ReadOnlyAdmin(CheckedAdmin):
     class Media:
         css = {"all": ["proxy/admin.css"]}
         js = [Script("proxy/live.js", type="module"), Script("proxy/menus.js", type="module")]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SortsWhatMaySort
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return self._shown(request, super().get_list_display(request))

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
@@ -198,7 +199,7 @@ async def test_a_finger_chooses_a_range_sideways_and_scrolls_the_page_up_and_dow
     browser: Browser, gateway: Gateway, players: Players
 ) -> None:
     await players.comes("first")
-    phone = {"viewport": {"width": 375, "height": 700}, "has_touch": True, "is_mobile": True}
+    phone: dict[str, Any] = {"viewport": {"width": 375, "height": 700}, "has_touch": True, "is_mobile": True}
     async with at(browser, gateway, LIVE, **phone) as page:
         await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
         plot = page.locator("[data-chart=links] .u-over")

@@ -30,6 +30,7 @@ PAGES = (
             "refusal/",
             "refusal/long/change/",
             "connection/long/history/",
+            "node/long/history/",
             "connection/long/tap/",
             "deed/",
             "deed/-1/change/",
@@ -64,6 +65,11 @@ SIZES = [(1280, 800), (375, 700)]
 # Of its room, what a record takes: buttons that float beside it can squeeze it to a line of letters.
 WIDTH = """() => { const record = document.querySelector("#gateway-record");
   return record ? record.offsetWidth / document.querySelector("#content").clientWidth : 1; }"""
+# On a phone: what is less high than a thumb takes, and cells in which a word is a column of letters.
+TOO_SMALL = """() => [
+  ...[...document.querySelectorAll(".object-tools :is(a, button)")].filter((each) => each.offsetHeight < 44),
+  ...[...document.querySelectorAll("#change-history td")].filter((each) => each.offsetWidth < 32),
+].map((each) => each.textContent.trim())"""
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
@@ -91,6 +97,8 @@ async def test_nothing_is_cut_and_axe_finds_nothing_serious(
             )  # colours on their way are none
             assert not await is_cut(page), path
             assert await page.evaluate(WIDTH) > 0.8, path
+            if width < 768:
+                assert await page.evaluate(TOO_SMALL) == [], path
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
                 assert await serious(page) == [], (path, scheme)

@@ -85,3 +85,22 @@ def test_a_filter_finds_few_of_many_by_an_index(admin_client: Client, asked: str
     assert len(sought) == 2  # counted, and shown
     for sql in sought:
         assert not reads_all_of("proxy_connection", explained(sql)), (sql, explained(sql))
+
+
+def test_those_that_live_can_be_sorted_and_all_there_ever_were_cannot(admin_client: Client) -> None:
+    """In the list's own order the last that came is the first."""
+    for number, moved in enumerate((5, 9, 1)):
+        add_connection(f"c{number}", age_seconds=number, bytes_in=moved)
+    add_connection("past", closed=True, bytes_in=7)
+    assert shown_of(admin_client, {"o": "-5"}) == ["c0", "c1", "c2", "past"]
+    assert shown_of(admin_client, {"o": "-5", "live": "no"}) == ["past"]
+    assert shown_of(admin_client, {"o": "-5", "live": "yes"}) == ["c1", "c0", "c2"]
+    assert shown_of(admin_client, {"o": "5", "live": "yes"}) == ["c2", "c0", "c1"]
+    for query, heads in (({}, 0), ({"live": "no"}, 0), ({"live": "yes"}, 3)):
+        assert admin_client.get(LIST, query).content.decode().count('"sortable column-') == heads
+
+
+def shown_of(client: Client, query: dict[str, str]) -> list[str]:
+    """The ids of the rows, from the top."""
+    page = client.get(LIST, query).content.decode()
+    return re.findall(r'name="_selected_action" value="([^"]+)"', page)
