@@ -10,10 +10,12 @@ from typing import Any
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from proxy.admin.live_recent import Recent
 from proxy.core.causes import refused_words_of, words_of
 from proxy.models import Connection, Refusal
 
 MOST_ROWS = 20
+_recent = Recent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ def on_now(chosen: Range | None, nodes: Mapping[str, str]) -> list[Connection]:
         age_seconds = max(1.0, (timezone.now() - row.opened_at).total_seconds())
         row.messages = row.messages_in + row.messages_out
         row.a_second = row.messages / age_seconds
+    before = _recent.note({row.pk: row.messages for row in rows})
+    for row in rows:
+        row.before = before[row.pk]
     return _named(rows, nodes)
 
 

@@ -65,7 +65,7 @@ for number, (key, name) in enumerate(NAMES.items()):
     words = {"slug": name[:117], "title": name[:128], "maintenance_message": (name * 3)[:500]}
     Experience.objects.create(**words, capacity=1_000_000, enabled=bool(number % 2), ends_links=True)
     Revocation.objects.create(user_id=name, issued_before=now, reason=name, source="B" * 128)
-    note_deed(ada, Connection, f"Kicked 20 connections: {name} ({LONG})", about=name)
+    note_deed(ada, Connection, f"Kicked 20 connections: {name} ({LONG})", about=name, object_id=key)
     note_deed(f"key {name}", Connection, f"Kicked 20 connections: {name}", about=name, object_id=key)
     OutgoingEvent.objects.create(subject=name * 2, key=name, body=name, size_bytes=255, refused=name)
     ApiKey.objects.create(id=key, name=name[:64], digest="", publish=["everyone", "user", "experience"])

@@ -30,7 +30,6 @@ PAGES = (
             "refusal/",
             "refusal/long/change/",
             "connection/long/history/",
-            "node/long/history/",
             "connection/long/tap/",
             "deed/",
             "deed/-1/change/",

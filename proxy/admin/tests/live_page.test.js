@@ -134,3 +134,12 @@ test("sizes, delays and rates read as the rest of admin has them", () => {
   assert.deepEqual([0.0042, 0.042].map(delay), ["4.2 ms", "42 ms"]);
   assert.deepEqual([0.043, 3.14, 1200].map(rateWords), ["0.04/s", "3.1/s", "1,200/s"]);
 });
+
+test("a row's rates begin with what others were shown of it", () => {
+  const rates = new Rates();
+  const now = 100_000;
+  assert.deepEqual(rates.note("a", 400, now, "20.0:0 15.0:50 10.0:150 5.0:300"), [10, 20, 30, 20]);
+  assert.deepEqual(rates.note("a", 450, now + 5000, "5.0:0"), [10, 20, 30, 20, 10]);
+  assert.deepEqual(rates.note("b", 400, now, ""), []);
+  assert.deepEqual(rates.note("c", 400, now, "1.0:390"), []);
+});

@@ -118,7 +118,7 @@ class Page {
     const rows = [...root.querySelectorAll("tr[data-messages]")];
     rates.keep(new Set(rows.map((row) => row.dataset.key)));
     for (const row of rows) {
-      const seen = rates.note(row.dataset.key, Number(row.dataset.messages), performance.now());
+      const seen = rates.note(row.dataset.key, Number(row.dataset.messages), performance.now(), row.dataset.before);
       if (seen.length > 1) row.querySelector(".gateway-rate").replaceChildren(rateWords(seen.at(-1)), " ", sparkline(seen));
     }
   }

@@ -6,8 +6,10 @@ const MOST_POINTS = 24;
 export class Rates {
   #known = new Map();
 
-  /** What has been counted of `key` until `now`. Answers its rates a second, the oldest first. */
-  note(key, counted, now) {
+  /** What has been counted of `key` until `now`. Answers its rates a second, the oldest first. `before` is what others were
+   * shown of it until now, as the page says it: `seconds ago:counted`, the oldest first. */
+  note(key, counted, now, before = "") {
+    if (!this.#known.has(key)) this.#remember(key, before, now);
     const known = this.#known.get(key) ?? { counted, at: now, rates: [] };
     this.#known.set(key, known);
     const passed = now - known.at;
@@ -16,6 +18,15 @@ export class Rates {
       [known.counted, known.at] = [counted, now];
     }
     return known.rates;
+  }
+
+  #remember(key, before, now) {
+    for (const point of before.split(" ").filter(Boolean)) {
+      const [secondsAgo, counted] = point.split(":").map(Number);
+      const at = now - secondsAgo * 1000;
+      if (this.#known.has(key)) this.note(key, counted, at);
+      else this.#known.set(key, { counted, at, rates: [] });
+    }
   }
 
   /** Forget all but these. */
