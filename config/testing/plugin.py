@@ -20,6 +20,7 @@ When a test fails, the last output of each of its programs is part of the report
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -126,6 +127,13 @@ def fork_server() -> Iterator[None]:
     with forking(None if "COVERAGE_PROCESS_CONFIG" in os.environ else server):
         yield
     server.end()
+
+
+@pytest.fixture(autouse=True)
+def nobody_refused() -> None:
+    """Calls of the HTTP API that other tests of this process were refused do not count."""
+    if rates := sys.modules.get("proxy.rest.rates"):
+        rates.REFUSED.forget()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ class GatewayError(Exception):
     message: str = "Internal error."
     retry_after_seconds: float | None = None
     upstream: str = ""  # the member whose answer it is, as it was declared
+    was_of: Principal | None = None  # whom it refuses, where a verified token says so
 
     def check(self) -> None:
         """TypeError or ValueError if no client can be told of it: its fields are anybody's to set."""

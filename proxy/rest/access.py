@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from proxy.cluster.revocation_watch import is_revoked
 from proxy.cluster.rules import is_blocked
-from proxy.core.errors import Blocked, TokenRevoked
+from proxy.core.errors import Blocked, GatewayError, TokenRevoked
 from proxy.core.principal import Principal
 from proxy.core.rights import Rights
 from proxy.rest.rates import UserRate
@@ -212,8 +212,12 @@ def _verified(shown: str) -> Principal:
 
 def _let_in(principal: Principal, address: str) -> User:
     """Unless staff keep the user out, or the token was taken back."""
+    why: GatewayError | None = None
     if is_revoked(principal):
-        raise TokenRevoked
-    if is_blocked(principal.user_id, address=address):
-        raise Blocked("a block matches")
+        why = TokenRevoked()
+    elif is_blocked(principal.user_id, address=address):
+        why = Blocked("a block matches")
+    if why is not None:
+        why.was_of = principal
+        raise why
     return User(principal.user_id)

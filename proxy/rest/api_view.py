@@ -21,8 +21,9 @@ from rest_framework.views import APIView
 
 from proxy.cluster.kicks import KickNotSent
 from proxy.cluster.questions import LayerAway
-from proxy.core.errors import AuthenticationFailed, BadRequest, Forbidden, GatewayError, NotFound
+from proxy.core.errors import AuthenticationFailed, BadRequest, Forbidden, GatewayError, NotFound, TooMany
 from proxy.rest.access import Caller, KeyOrToken
+from proxy.rest.rates import take_refused
 from proxy.tables.executor import is_away
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,14 @@ class ApiView(APIView):
         """Who calls. No connection to the database is kept for it: what follows may wait for nodes."""
         super().perform_authentication(request)
         close_old_connections()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """As DRF does; who is refused too often is told so instead."""
+        try:
+            take_refused(self.request, exc)
+        except TooMany as too_many:
+            exc = too_many
+        return super().handle_exception(exc)
 
     def get_exception_handler(self) -> Callable[[Exception, Mapping[str, Any]], Response | None]:
         return answer_error

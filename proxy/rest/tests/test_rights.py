@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 
 from proxy.core.limits import Rate
 from proxy.core.rights import OF_STAFF
+from proxy.rest import rates
 from proxy.rest.rates import UserRate
 from proxy.rest.staff_view import StaffApiView
 from proxy.rest.tests.calling import key, may, token
@@ -119,6 +121,33 @@ def test_other_methods_are_405(door: Door) -> None:
     by = may(*ALL)
     assert other in allowed or call(door._replace(method=other), Authorization=by) == 405
     assert call(door._replace(method="DELETE"), Authorization=by) == 405
+
+
+def test_who_is_refused_too_often_is_told_so_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "REFUSED", UserRate(lambda: Rate(2, 3600)))
+    lame, other, good = may("view_node"), may("view_block"), may(*ALL)
+    kick, events = Door("POST", "/api/kick", ""), Door("POST", "/api/events", "")
+    assert [call(kick, Authorization=lame) for _ in range(3)] == [403, 403, 429]
+    assert call(Door("GET", "/api/connections", ""), Authorization=lame) == 429  # which has no rate otherwise
+    assert call(Door("GET", "/api/nodes", ""), Authorization=lame) == 200
+    assert call(kick, Authorization=other) == 403
+
+    wrong = f"{good[:-3]}xyz"
+    assert [call(each, Authorization=wrong) for each in (kick, events, kick)] == [401, 401, 429]
+    answer = Client().post("/api/tickets", headers={"Authorization": "Bearer no"})
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+    assert int(answer.headers["Retry-After"]) > 1000
+    assert call(kick, Authorization=good) == 400
+    assert call(kick, Authorization=other) == 403
+    assert call(kick, Client(REMOTE_ADDR="192.0.2.9"), Authorization=wrong) == 401
+
+
+def test_an_expired_token_is_told_so_while_its_address_is_bounced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "REFUSED", UserRate(lambda: Rate(1, 3600)))
+    door, old = Door("GET", "/api/nodes", ""), token("ada", exp=int(time.time()) - 3600)
+    assert [call(door, Authorization="Bearer no") for _ in range(2)] == [401, 429]
+    assert [call(door, Authorization=old) for _ in range(2)] == [401, 429]
+    assert call(door, Authorization=token("bob", exp=int(time.time()) - 3600)) == 401
 
 
 def test_whoever_calls_too_often_is_told_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
