@@ -15,7 +15,7 @@ from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered
 from proxy.admin.pages import ReadOnlyAdmin, foreign, moment
 from proxy.core.human import counted
 from proxy.models import ApiKey
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, note_deed
 
 _LATELY = timedelta(days=1)
 
@@ -47,9 +47,9 @@ class ApiKeyAdmin(AsksFirst, ReadOnlyAdmin):
         count = counted(len(revoked), "key")
         said = f"Revoked {count}: {form.cleaned_data['reason']} ({', '.join(map(str, revoked))})"
         object_id = revoked[0].pk if len(revoked) == 1 else ""
-        note_deed(
-            request.user, ApiKey, said, about=str(revoked[0]) if object_id else count, object_id=object_id
-        )
+        about = str(revoked[0]) if object_id else count
+        details = Details(count=len(revoked), reason=form.cleaned_data["reason"])
+        note_deed(request.user, ApiKey, said, about=about, object_id=object_id, details=details)
         self.message_user(request, f"{count} revoked.", messages.SUCCESS if revoked else messages.WARNING)
         return None
 

@@ -18,7 +18,7 @@ from proxy.tables.blocking import MOST_BLOCKS, WORD, blocks_of
 
 def since(block: Block) -> str:
     """Since when it holds, by whom, and until when."""
-    by = "" if block.created_by is None else f" by {block.created_by}"
+    by = format_html(" by {}", foreign(block.source_name)) if block.source_name else ""
     until = (
         "for good" if block.until is None else f"until {timezone.localtime(block.until):%Y-%m-%d %H:%M %Z}"
     )

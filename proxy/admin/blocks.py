@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -19,6 +20,7 @@ from proxy.admin.deleting import MOST_NAMED
 from proxy.admin.leading_back import LeadsBack, came_from
 from proxy.admin.noting import NotesBlocks
 from proxy.admin.pages import CheckedAdmin, foreign, moment
+from proxy.core.blocking import networks_around
 from proxy.core.human import counted
 from proxy.models import Block
 from proxy.tables.blocking import Hit, placed_in_words
@@ -30,10 +32,10 @@ _OF_THE_QUESTION = frozenset({"csrfmiddlewaretoken", "confirmed", "word"})
 class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
     """A new one ends matching links on every node and refuses new ones, until it expires or is deleted."""
 
-    list_display = ["who", "state", "why", "since", "created_by"]
+    list_display = ["who", "state", "why", "since", "by"]
     list_select_related = ["created_by"]
     search_fields = ["user_id__startswith", "network__startswith"]
-    search_help_text = "The start of a user id or of an address."
+    search_help_text = "The start of a user id, or an address or network that is kept out; or how one begins."
     form = BlockForm
     change_form_template = "admin/proxy/block/change_form.html"
     fields = ["user_id", "network", "lasts", "until", "reason"]
@@ -42,6 +44,17 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
         css = {"all": ["proxy/admin.css"]}
 
     deleted = "Lifted"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By how they begin; an address is also looked for in the networks that have it."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        try:
+            around = networks_around(search_term)
+        except ValueError:
+            return found, may_repeat
+        return found | queryset.filter(network__in=around), may_repeat
 
     def question_to_delete(self, rows: Sequence[Block]) -> Question:
         """Who may come in again; of those that are over nobody is kept out."""
@@ -78,6 +91,10 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
     @admin.display(description="Since", ordering="created_at")
     def since(self, block: Block) -> str:
         return moment(block.created_at)
+
+    @admin.display(description="By", ordering="source")
+    def by(self, block: Block) -> str:
+        return foreign(block.source_name)
 
     def changeform_view(
         self,
@@ -124,6 +141,6 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
         if not change:
-            obj.created_by = request.user  # type: ignore[assignment]  # staff are logged in
+            obj.placed_by(request.user)
         form.hit = Hit.of(obj).links  # before they end
         super().save_model(request, obj, form, change)

@@ -80,6 +80,16 @@ class Blocklist:
         return False
 
 
+def networks_around(text: str) -> list[str]:
+    """Every network that has all of the address or network in `text`, as blocks are written, itself included.
+
+    Raises ValueError for what is neither.
+    """
+    address = parse_address(text) if "/" not in text else None
+    network = parse_network(text if address is None else str(address))
+    return [str(network.supernet(new_prefix=bits)) for bits in range(network.prefixlen + 1)]
+
+
 def parse_network(text: str) -> Network:
     """The network in `text`: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`. Host bits may be set.
 

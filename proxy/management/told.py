@@ -22,9 +22,9 @@ def told_refusal(row: Refusal) -> dict[str, Any]:
 
 
 def told_block(row: Block) -> dict[str, Any]:
-    """With whether it holds now, and who of staff placed it: a name, "" where that was a program."""
+    """With whether it holds now, and who placed it: a name, "" where nobody knows."""
     told = told_row(row) | {"by": row.source_name, "holds": holds(row)}
-    del told["created_by_id"]
+    del told["created_by_id"], told["source"]
     return told
 
 

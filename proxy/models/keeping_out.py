@@ -38,14 +38,22 @@ class Block(models.Model):
         related_name="+",
         verbose_name="by",
     )
+    # By name, which outlives the user, and is all that a shell or an API key has.
+    source = models.CharField(max_length=128, blank=True, default="", db_default="", editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]
 
     @property
     def source_name(self) -> str:
-        """Who of staff placed it; "" of one that a program did: the audit names that."""
-        return "" if self.created_by is None else self.created_by.get_username()
+        """Who placed it: staff, a program or a shell, by name; "": nobody knows."""
+        return self.source or ("" if self.created_by is None else self.created_by.get_username())
+
+    def placed_by(self, by: Any) -> None:
+        """Say who places it: a user, or by its name a program."""
+        if not isinstance(by, str):
+            self.created_by = by
+        self.source = str(by)[: Block._meta.get_field("source").max_length]
 
     def __str__(self) -> str:
         return " from ".join(filter(None, [self.user_id, self.network]))

@@ -14,6 +14,7 @@ from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from proxy.core.blocking import networks_around
 from proxy.models import Block
 from proxy.rest.fields import Text
 from proxy.rest.paging import StaffList, described
@@ -21,10 +22,8 @@ from proxy.rest.schema import BODY_ERRORS, PAGE_ERRORS, ErrorSerializer
 from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.blocking import Hit, as_block, lift, place
 
-FILTERS = {
-    "user": ("user_id", "Of this user id."),
-    "network": ("network", "Of this address or network, written as the list has it."),
-}
+FILTERS = {"user": ("user_id", "Of this user id.")}
+_NETWORK = "That keep out this address, or all of this network, however it is written."
 STATES = ("holding", "over", "all")
 
 
@@ -45,7 +44,7 @@ class Blocks(StaffList):
     needs: ClassVar[Mapping[str, str]] = {"GET": "view_block"}
     serializer_class = BlockSerializer
     filters = FILTERS
-    more = frozenset({"state"})
+    more = frozenset({"state", "network"})
     ordering = ("-created_at", "-id")
 
     @extend_schema(
@@ -53,6 +52,7 @@ class Blocks(StaffList):
         parameters=[
             OpenApiParameter("state", enum=STATES, default="holding", description="Those that hold now."),
             *described(FILTERS),
+            OpenApiParameter("network", description=_NETWORK),
         ],
         responses={200: BlockSerializer(many=True), **PAGE_ERRORS},
     )
@@ -62,8 +62,18 @@ class Blocks(StaffList):
 
     def get_queryset(self) -> QuerySet[Block]:
         rows, state = self.filtered(Block.objects.select_related("created_by")), self.one_of("state", STATES)
+        if (network := self.request.query_params.get("network")) is not None:
+            rows = rows.filter(network__in=_around(network))
         holds = Q(until=None) | Q(until__gt=timezone.now())
         return rows if state == "all" else rows.filter(holds if state == "holding" else ~holds)
+
+
+def _around(told: str) -> list[str]:
+    """Those of which one keeps out all of that. Raises ParseError."""
+    try:
+        return networks_around(told)
+    except ValueError:
+        raise ParseError(f"network: {told[:64]!r} is no address and no network") from None
 
 
 WORD = "everyone"

@@ -7,13 +7,17 @@ import hmac
 import re
 import secrets
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.admin.models import ADDITION
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from proxy.core.rights import Rights, check_pattern
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
+from proxy.tables.deeds import Details, note_deed
 from proxy.tables.token_permissions import other_rights
 
 # It says what it is to who finds one where it should not be; the id is no secret, and stands in logs.
@@ -22,8 +26,19 @@ _KEY = re.compile(r"sluicegate_([0-9a-f]{12})_([\w-]{43})", re.ASCII)
 _NOTED_EVERY = timedelta(minutes=1)
 
 
-def issue(name: str, rights: Rights) -> str:
-    """A new key, which nobody can read again. Raises ValueError: a pattern or the name is none."""
+@transaction.atomic
+def issue(name: str, rights: Rights, *, by: Any, reason: str = "") -> str:
+    """A new key, which nobody can read again; one deed of `by`'s. Raises ValueError: see `make`."""
+    shown = make(name, rights)
+    row = ApiKey.objects.get(pk=shown.split("_")[1])
+    said = f"Issued, to {_in_words(rights)}" + (f": {reason}" if reason else "")
+    details = Details(flag=ADDITION, reason=reason)
+    note_deed(by, ApiKey, said, about=str(row), object_id=row.pk, details=details)
+    return shown
+
+
+def make(name: str, rights: Rights) -> str:
+    """A new key, which nobody has noted. Raises ValueError: a pattern, a right or the name is none."""
     if not name.isprintable() or not 0 < len(name) <= ApiKey.MAX_NAME_CHARS:
         raise ValueError(f"a key's name is a printable text of 1 to {ApiKey.MAX_NAME_CHARS} characters")
     kinds = topic_kinds()
@@ -67,6 +82,13 @@ def rights_of(key: ApiKey) -> Rights:
         revoke=key.may_revoke,
         others=tuple(key.other_rights),
     )
+
+
+def _in_words(rights: Rights) -> str:
+    given = {"kick": rights.kick, "list connections": rights.list_connections, "revoke": rights.revoke}
+    publish = [f"publish to {', '.join(rights.publish)}"] if rights.publish else []
+    others = [f"do what needs {right}" for right in rights.others]
+    return "; ".join([*publish, *(may for may, is_given in given.items() if is_given), *others])
 
 
 def _check_others(rights: Rights) -> None:

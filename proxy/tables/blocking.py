@@ -112,8 +112,7 @@ def as_block(*, user_id: str, network: str, until: datetime | None, reason: str)
 @transaction.atomic
 def place(block: Block, *, hit: Hit, by: Any) -> None:
     """Keep somebody out from now on; `hit` are the live links that end. One deed of `by`'s."""
-    if not isinstance(by, str):
-        block.created_by = by
+    block.placed_by(by)
     block.save(force_insert=True)
     note_block(block, NoteKind.BLOCKED, by=by)
     said = f"{placed_in_words(block, hit.links)}: {block.reason or 'no reason given'}"

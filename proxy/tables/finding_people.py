@@ -9,10 +9,11 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from django.db import connection, models
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from proxy.core.addresses import Address, address_key, parse_address
+from proxy.core.people import NoteKind
 from proxy.core.principal import is_user_id
 from proxy.models import Block, Connection, Refusal, StaffNote
 
@@ -46,12 +47,20 @@ class Result:
     """`rows` are of nobody known: the record that a term names, or refusals at an address, the newest first.
 
     `is_cut`: there were more rows, or people, than were looked at. `place` is the address, or its /64.
+    `is_whole`: the term is the user id of the people, of which no others begin so.
     """
 
     people: list[Found] = field(default_factory=list)
     rows: list[Connection | Refusal] = field(default_factory=list)
     is_cut: bool = False
     place: str = ""
+    is_whole: bool = False
+
+    @property
+    def only(self) -> Found | None:
+        """Whom alone the term means; None: nobody, or there are or may be others."""
+        is_alone = len(self.people) == 1 and not self.rows and (self.is_whole or not self.is_cut)
+        return self.people[0] if is_alone else None
 
 
 def find(term: str, *, sees_refusals: bool) -> Result:
@@ -59,7 +68,7 @@ def find(term: str, *, sees_refusals: bool) -> Result:
     bare = term.strip()
     known = _known({term, bare}, sees_refusals=sees_refusals)
     if known:
-        return Result(people=[Found(user_id) for user_id in sorted(known)])
+        return _counted(sorted(known), sees_refusals=sees_refusals)
     if not is_user_id(bare):  # nothing that is recorded has such an id, either
         return Result()
     address = parse_address(bare)
@@ -79,20 +88,37 @@ def find(term: str, *, sees_refusals: bool) -> Result:
 
 
 def _known(user_ids: set[str], *, sees_refusals: bool) -> set[str]:
-    """Those of the ids that are users', as one table after another is asked."""
-    tables: list[tuple[type[models.Model], str]] = [
-        *((Connection, "-opened_at"), (Refusal, "-refused_at"), (Block, "-pk"), (StaffNote, "-at"))
+    """Those of the ids that are users', as one table after another is asked.
+
+    A kick makes nobody known: it ends what there is, and may be of somebody who was misspelt. What keeps
+    somebody out does, who may be yet to come.
+    """
+    # In the order of the index: else PostgreSQL looks for one of many rows from the table's beginning.
+    tables: list[QuerySet[Any]] = [
+        Connection.objects.order_by("-opened_at"),
+        *([Refusal.objects.order_by("-refused_at")] if sees_refusals else []),
+        Block.objects.order_by("-pk"),
+        StaffNote.objects.exclude(kind=NoteKind.KICKED.value).order_by("-at"),
     ]
     asked = {each for each in user_ids if is_user_id(each)}
-    for table, newest_first in tables:
-        if table is Refusal and not sees_refusals:
-            continue
-        # In the order of the index: else PostgreSQL looks for one of many rows from the table's beginning.
-        rows = table._default_manager.order_by(newest_first)
+    for rows in tables:
         found = {each for each in asked if rows.filter(user_id=each).values_list("pk")[:1]}
         if found:
             return found
     return set()
+
+
+def _counted(user_ids: list[str], *, sees_refusals: bool) -> Result:
+    """These people, whatever is known of them, with how many rows they have and the last e-mail address."""
+    links, refusals = list[_Row](), list[_Row]()
+    for user_id in user_ids:
+        links += _named(Connection.objects.filter(user_id=user_id).order_by("-opened_at"))
+        if sees_refusals:
+            refusals += _named(Refusal.objects.filter(user_id=user_id).order_by("-refused_at"))
+    found = {each.user_id: each for each in _people_of(links, refusals).people}
+    is_cut = max(len(links), len(refusals)) > MOST_ROWS
+    people = [found.get(user_id, Found(user_id)) for user_id in user_ids]
+    return Result(people=people, is_cut=is_cut, is_whole=True)
 
 
 def _of_id(bare: str, *, sees_refusals: bool) -> Result:

@@ -165,8 +165,8 @@ def _may_be(user_id: str) -> bool:
 
 def _only_page(found: Result) -> str:
     """Where a search leads that has found one thing alone, or ""."""
-    if len(found.people) == 1 and not found.rows and not found.is_cut:
-        return person_url(found.people[0].user_id)
+    if found.only is not None:
+        return person_url(found.only.user_id)
     if len(found.rows) == 1 and not found.people and not found.place:
         (row,) = found.rows
         return reverse(f"admin:proxy_{row._meta.model_name}_change", args=[quote(row.pk)])

@@ -9,7 +9,7 @@ from django.test import Client
 from proxy.admin.tests.test_admin import log_in
 from proxy.core.rights import Rights
 from proxy.models import ApiKey
-from proxy.tables.api_keys import find, issue
+from proxy.tables.api_keys import find, make
 
 pytestmark = pytest.mark.usefixtures("any_database")
 LIST = "/admin/proxy/apikey/"
@@ -23,7 +23,7 @@ def revoke(client: Client, *shown: str) -> str:
 
 def test_a_revoked_key_opens_nothing_and_the_log_says_who_revoked_it(client: Client) -> None:
     staff = log_in(client, "view_apikey", "change_apikey")
-    first, second = (issue("game", Rights(publish=("user:*",), kick=True)) for _ in range(2))
+    first, second = (make("game", Rights(publish=("user:*",), kick=True)) for _ in range(2))
 
     asked = staff.post(LIST, {"action": "revoke", "_selected_action": first.split("_")[1]}).content.decode()
     assert "1 key will open nothing any more" in asked
@@ -47,7 +47,7 @@ def test_a_revoked_key_opens_nothing_and_the_log_says_who_revoked_it(client: Cli
 
 def test_the_pages_show_rights_and_no_hash(client: Client) -> None:
     staff = log_in(client, "view_apikey")
-    issue("<game>", Rights(publish=("user:*", "everyone"), list_connections=True))
+    make("<game>", Rights(publish=("user:*", "everyone"), list_connections=True))
     (key,) = ApiKey.objects.all()
     for page in (LIST, f"{LIST}{key.pk}/change/"):
         text = staff.get(page).content.decode()
@@ -61,7 +61,7 @@ def test_the_pages_show_rights_and_no_hash(client: Client) -> None:
 
 def test_who_may_look_may_not_revoke(client: Client) -> None:
     staff = log_in(client, "view_apikey")
-    shown = issue("game", Rights(kick=True))
+    shown = make("game", Rights(kick=True))
     revoke(staff, shown)
     assert find(shown) is not None
     assert staff.get(f"{LIST}add/").status_code == 403

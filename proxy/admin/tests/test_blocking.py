@@ -132,3 +132,33 @@ def test_blocks_are_named_to_who_may_see_them_alone(client: Client, django_user_
     page = page_of(client, connection)
     assert "blocks are not yours to see" in page
     assert "/admin/proxy/block/" not in page
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        ("192.0.2.7", {"192.0.2.0/24", "192.0.2.7/32"}),
+        ("192.0.2.9", {"192.0.2.0/24"}),
+        ("192.0.", {"192.0.2.0/24", "192.0.2.7/32"}),
+        ("2001:DB8:0::1", {"2001:db8::/32"}),
+        ("19", {"192.0.2.0/24", "192.0.2.7/32", "1984"}),
+        ("198.51.100.7", set()),
+    ],
+)
+def test_a_search_for_an_address_finds_the_networks_that_have_it(
+    admin_client: Client, term: str, found: set[str]
+) -> None:
+    for each in ("2001:db8::/32", "192.0.2.0/24", "192.0.2.7/32"):
+        Block.objects.create(network=each)
+    Block.objects.create(user_id="1984")
+    listed = admin_client.get("/admin/proxy/block/", {"q": term}).context["cl"].result_list
+    assert {str(each) for each in listed} == found
+
+
+def test_a_block_names_who_placed_it_once_the_user_is_gone(admin_client: Client) -> None:
+    assert admin_client.post(ADD, words(user_id="7")).status_code == 302
+    block = Block.objects.get()
+    assert (block.source, block.source_name) == ("admin", "admin")
+    Block.objects.update(source="key bot (1)", created_by=None)
+    assert "key bot (1)" in admin_client.get("/admin/proxy/block/").content.decode()
+    assert "key bot (1)" in admin_client.get("/admin/proxy/person/7/").content.decode()

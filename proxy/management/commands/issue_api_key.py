@@ -7,12 +7,15 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from proxy.core.rights import Rights
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import Answer, Deed, Misused
 from proxy.tables import api_keys
+from proxy.tables.deeds import a_shell
 
 
-class Command(StaffCommand):
+class Command(Deed):
     help = "Prints a new API key, and nothing else. It cannot be printed again: the database keeps its hash."
+    needs_reason = False
+    reason_help = "what it is for, for the audit"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -34,7 +37,7 @@ class Command(StaffCommand):
             "staff (proxy.view_refusal)",
         )
 
-    def answer(self, *, name: str, publish: str, may: str, **options: Any) -> Answer:
+    def answer(self, *, name: str, publish: str, may: str, reason: str, **options: Any) -> Answer:
         rights = Rights(
             publish=_several(publish),
             kick=options["kick"],
@@ -46,7 +49,7 @@ class Command(StaffCommand):
             flags = "--publish, --kick, --connections, --revoke or --may"
             raise Misused(f"a key that may do nothing: name {flags}")
         try:
-            key = api_keys.issue(name, rights)
+            key = api_keys.issue(name, rights, by=a_shell(), reason=reason)
         except ValueError as error:
             raise Misused(str(error)) from error
         return Answer({"name": name, "key": key}, [key])

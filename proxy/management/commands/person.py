@@ -45,9 +45,9 @@ class Command(StaffCommand):
         if not (found.people or found.rows):
             raise CommandError(f"nothing is known of {plain(who)}")
         told = _told_of_search(who, found)
-        if len(found.people) != 1 or found.rows or found.is_cut:
+        if found.only is None:
             return Answer(told | {"person": None}, _found_lines(told))
-        user_id = found.people[0].user_id
+        user_id = found.only.user_id
         story = story_of(user_id, Sight(), below=before)
         address = (story.newest.client_address or "") if story.newest else ""
         blocks = [told_block(each) for each in blocks_of(user_id, address)[0]]

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from proxy.core.rights import Rights
-from proxy.tables.api_keys import issue
+from proxy.tables.api_keys import make
 from proxy.tokens import token_verifier
 
 
@@ -34,7 +34,7 @@ def may(*rights: str) -> str:
 
 
 def key(*topics: str, **rights: Any) -> str:
-    return f"Api-Key {issue('game', Rights(publish=topics, **rights))}"
+    return f"Api-Key {make('game', Rights(publish=topics, **rights))}"
 
 
 def token(user: str, **claims: Any) -> str:

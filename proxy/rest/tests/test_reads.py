@@ -18,9 +18,9 @@ from proxy.core.figures import told
 from proxy.core.people import NoteKind
 from proxy.core.samples import Sample
 from proxy.core.series import SPANS, series
-from proxy.models import Block, MemberReport, PoolMember, Revocation
+from proxy.models import Block, MemberReport, PoolMember, ProgramDeed, Revocation
 from proxy.rest import status as views
-from proxy.rest.tests.calling import get, may
+from proxy.rest.tests.calling import get, may, post
 from proxy.rest.urls import urlpatterns
 from proxy.tables.deeds import Details, note_deed
 from proxy.tables.staff_notes import note
@@ -83,6 +83,9 @@ def test_pages_of_refusals_follow_each_other_and_words_say_why(mine: str) -> Non
     [
         ("/api/refusals?address=here", "is no IP address"),
         ("/api/refusals?adress=::1", "no such filter: adress"),
+        ("/api/blocks?network=here", "'here' is no address and no network"),
+        ("/api/blocks?network=", "'' is no address and no network"),
+        ("/api/blocks?network=192.0.2.0/33", "is no address and no network"),
         ("/api/blocks?state=gone", "state is holding or over or all"),
         ("/api/nodes?state=lost", "state is running or stopped or all"),
         ("/api/nodes?limit=0", "limit is a number from 1 to 1000"),
@@ -124,6 +127,38 @@ def test_blocks_that_hold_are_told_and_others_where_they_are_asked_for(mine: str
         "created_at": "",
         "by": "vera",
     }
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        ("192.0.2.7", ["192.0.2.7/32", "192.0.2.0/24"]),
+        ("192.0.2.7/32", ["192.0.2.7/32", "192.0.2.0/24"]),
+        ("192.0.2.7/24", ["192.0.2.0/24"]),
+        ("192.0.0.0/16", []),
+        ("::ffff:192.0.2.9", ["192.0.2.0/24"]),
+        ("2001:DB8:0:0::7", ["2001:db8::/32"]),
+        ("[2001:db8::7]:443", ["2001:db8::/32"]),
+        ("2001:db8:0::/48", ["2001:db8::/32"]),
+        ("2001:db9::", []),
+    ],
+)
+def test_blocks_that_keep_out_an_address_or_all_of_a_network_are_found(
+    mine: str, network: str, found: list[str]
+) -> None:
+    for each in ("2001:db8::/32", "192.0.2.0/24", "192.0.2.7/32"):
+        Block.objects.create(network=each)
+    Block.objects.create(user_id="ada")
+    assert results(f"/api/blocks?network={network}", mine, "network") == found
+
+
+def test_a_block_of_a_program_names_it(mine: str) -> None:
+    placed = {"user_id": "eve", "until": None, "reason": "spam"}
+    _, told = post(placed, by=may("add_block"), path="/api/block")
+    (by,) = results("/api/blocks", mine, "by")
+    assert by == told["block"]["by"] == ProgramDeed.objects.get().who
+    assert by.startswith("key game (")
+    assert [each["by"] for each in get("/api/people/eve", by=mine)[1]["blocks"]] == [by]
 
 
 def test_revocations_nodes_and_pools_are_told(mine: str) -> None:
@@ -204,6 +239,29 @@ def test_people_are_found_as_in_admin(mine: str, term: str) -> None:
     add_story()
     code, told = get(f"/api/people?q={term}", by=mine)
     assert (code, [each["user_id"] for each in told["people"]]) == (200, ["ada/b c"])
+
+
+def test_a_person_who_is_known_is_told_with_figures(mine: str) -> None:
+    add_story()
+    (found,) = get("/api/people?q=ada/b c", by=mine)[1]["people"]
+    assert found == {"user_id": "ada/b c", "email": "ada@example.org", "connections": 2, "refusals": 1}
+    (found,) = get("/api/people?q=ada/b c", by=may("view_connection"))[1]["people"]
+    assert (found["connections"], found["refusals"]) == (2, 0)
+
+
+def test_a_kick_makes_nobody_known_whom_a_block_does(mine: str) -> None:
+    doing = may("kick_connection", "add_block")
+    for user_id in ("adda", "eve"):
+        assert post({"user_ids": [user_id]}, by=doing, path="/api/kick")[0] == 200
+        assert get(f"/api/people?q={user_id}", by=mine)[1]["people"] == []
+    placed = {"user_id": "eve", "until": None, "reason": "spam"}
+    assert post(placed, by=doing, path="/api/block")[0] == 200
+    (found,) = get("/api/people?q=eve", by=mine)[1]["people"]
+    assert found == {"user_id": "eve", "email": "", "connections": 0, "refusals": 0}
+    assert {line["words"] for line in get("/api/people/eve", by=mine)[1]["timeline"]} == {
+        "Kicked by " + ProgramDeed.objects.filter(kind="proxy.connection")[0].who,
+        "Blocked by " + ProgramDeed.objects.filter(kind="proxy.block")[0].who,
+    }
 
 
 def test_a_record_of_nobody_known_is_told_to_who_may_see_it(mine: str) -> None:

@@ -173,10 +173,10 @@ def test_a_right_of_a_product_is_given_to_users_of_django_and_to_keys() -> None:
     staff.user_permissions.add(right)
     assert get("/api/loans", token("ada"))[1]["may"]
     assert get("/api/loans", key("user:*"))[1] == {"who": ["", "key"], "may": False}
-    lending = api_keys.issue("lending", Rights(others=(RIGHT,)))
+    lending = api_keys.make("lending", Rights(others=(RIGHT,)))
     assert get("/api/loans", f"Api-Key {lending}")[1] == {"who": ["", "key"], "may": True}
     with pytest.raises(ValueError, match=f"no such right: 'auth.burn_book'; there are: .*{RIGHT}"):
-        api_keys.issue("burning", Rights(others=("auth.burn_book",)))
+        api_keys.make("burning", Rights(others=("auth.burn_book",)))
 
 
 def test_the_schema_has_its_paths_and_who_may_call() -> None:

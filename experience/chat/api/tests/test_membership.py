@@ -145,7 +145,7 @@ def test_a_user_id_may_be_any_printable_text() -> None:
 def test_a_service_and_staff_add_and_remove_by_permission() -> None:
     made = make("alice", "bob")
     where = f"{ALL}/{made}/participants"
-    adding = f"Api-Key {api_keys.issue('bots', Rights(others=('chat.add_participant',)))}"
+    adding = f"Api-Key {api_keys.make('bots', Rights(others=('chat.add_participant',)))}"
     for by in (key("*", kick=True), adding):
         assert call("DELETE", f"{where}/bob", by=by)[0] == 403
     assert call("POST", where, {"user_id": "bot"}, by=key("*", kick=True))[0] == 403
