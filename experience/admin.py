@@ -145,6 +145,7 @@ class ExperienceAdmin(Switching, AsksToDelete, CheckedAdmin):
     def construct_change_message(self, request: Any, form: Any, formsets: Any, add: bool = False) -> Any:
         """With the reason, and what it says now, since the row may be deleted."""
         row, reason = form.instance, form.cleaned_data["reason"]
+        row.reason = reason  # which the audit has beside what is said
         return f"{'Added' if add else 'Changed'}: room for {_room(row)}: {reason}"
 
     def question_to_delete(self, rows: Sequence[Experience]) -> Question:

@@ -28,7 +28,7 @@ from proxy.tables.audit import Asked, Entries, entry, page
 MOST_EXPORTED = 100_000
 _ROWS_AT_ONCE = 1_000
 _DONE = {ADDITION: "Added.", CHANGE: "Changed.", DELETION: "Deleted."}
-_COLUMNS = ("when", "who", "kind", "id", "what", "did")
+_COLUMNS = ("when", "who", "kind", "id", "what", "did", "count", "reason", "found_by")
 
 
 class EntriesPaginator(BoundedPaginator):
@@ -165,4 +165,5 @@ async def _lines(asked: Asked) -> AsyncIterator[str]:
 def _cells(deed: Deed) -> list[str]:
     at = deed.action_time.isoformat(timespec="seconds")
     row = (deed.object_id or "", deed.object_repr)
-    return [at, deed.user.get_username(), _kind(deed), *row, _did(deed)]
+    details = ("" if deed.count is None else str(deed.count), deed.reason, deed.found_by)
+    return [at, deed.user.get_username(), _kind(deed), *row, _did(deed), *details]

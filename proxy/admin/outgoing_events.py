@@ -11,7 +11,7 @@ from proxy.admin.asking import AsksFirst, Question, ReasonForm, answered, select
 from proxy.admin.pages import ReadOnlyAdmin, foreign_field, moment
 from proxy.core.human import counted
 from proxy.models import OutgoingEvent
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, note_deed
 from proxy.tables.outgoing_events import send_again
 
 # So many an entry of what staff did names.
@@ -43,10 +43,11 @@ class OutgoingEventAdmin(AsksFirst, ReadOnlyAdmin):
         events, form = list(selected), answered(ReasonForm, request)
         if not form.is_valid():
             return self.ask(request, _question(events), form)
-        count = counted(send_again([event.pk for event in events]), "event")
+        sent = send_again([event.pk for event in events])
+        count, reason = counted(sent, "event"), form.cleaned_data["reason"]
         named = ", ".join(str(event) for event in events[:MOST_NAMED])
-        said = f"Sent {count} again: {form.cleaned_data['reason']} ({named}{_more(request, events)})"
-        note_deed(request.user, OutgoingEvent, said, about=count)
+        said = f"Sent {count} again: {reason} ({named}{_more(request, events)})"
+        note_deed(request.user, OutgoingEvent, said, about=count, details=Details(count=sent, reason=reason))
         self.message_user(request, f"{count} will be sent again.")
         return None
 

@@ -26,6 +26,7 @@ from django.views.defaults import bad_request
 
 from proxy.core.human import duration, visible
 from proxy.tables.counting import MOST_COUNTED
+from proxy.tables.deeds import Details, note_details
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -90,6 +91,13 @@ class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         except DisallowedModelAdminLookup as error:
             return bad_request(request, error)
 
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """With the row's reason, if it has one: what stands in the entry's text is for people."""
+        return _with_reason(super().log_addition(request, obj, message), obj)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return _with_reason(super().log_change(request, obj, message), obj)
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return super().get_object(request, object_id, from_field or None)
 
@@ -114,6 +122,11 @@ class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, "There are no such rows.", messages.WARNING)
             return None
         return super().response_action(request, queryset)
+
+
+def _with_reason(entry: Any, row: Any) -> Any:
+    note_details(entry, Details(reason=getattr(row, "reason", "")))
+    return entry
 
 
 class ReadOnlyAdmin(CheckedAdmin):

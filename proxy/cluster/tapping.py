@@ -17,7 +17,7 @@ from proxy.cluster.taps import end_row
 from proxy.core.tapping import TAP_SECONDS
 from proxy.core.topics import connection_topic
 from proxy.models import Connection, Tap
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, note_deed
 
 log = logging.getLogger(__name__)
 _KEPT = timedelta(days=1)
@@ -42,7 +42,8 @@ def begin_tap(connection: Connection, *, reason: str, by: Any) -> Tap:
             Tap.objects.filter(until__lt=timezone.now() - _KEPT).delete()
             tap.save(force_insert=True)
             said = f"Tapped for at most {TAP_SECONDS / 60:g} minutes: {reason}"
-            note_deed(by, Connection, said, about=_about(connection), object_id=connection.pk)
+            about, details = _about(connection), Details(count=1, reason=reason)
+            note_deed(by, Connection, said, about=about, object_id=connection.pk, details=details)
     except Error:
         _stop(tap)
         raise

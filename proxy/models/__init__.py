@@ -1,7 +1,7 @@
 """What the gateway keeps in the database, a file for each concern."""
 
 from proxy.models.connections import CLOSED_BY, Connection, Node, Refusal
-from proxy.models.deeds import Deed, ProgramDeed
+from proxy.models.deeds import Deed, DeedDetails, ProgramDeed
 from proxy.models.keeping_out import Block, Kick, KickReport, Revocation, remembered_until
 from proxy.models.keys import ApiKey
 from proxy.models.minutes import Minute
@@ -16,6 +16,7 @@ __all__ = [
     "Block",
     "Connection",
     "Deed",
+    "DeedDetails",
     "Kick",
     "KickReport",
     "LinkEvent",

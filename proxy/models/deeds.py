@@ -10,7 +10,7 @@ from django.utils import timezone
 class Deed(LogEntry):
     """An entry of Django's admin log, of whatever table: a page and a permission of its own."""
 
-    # As of programs; what staff do has them in its text alone.
+    # As of programs; what staff do has them in `DeedDetails`.
     count: int | None = None
     reason = found_by = ""
 
@@ -24,6 +24,23 @@ class Deed(LogEntry):
     def is_of_program(self) -> bool:
         """Whether it stands for a `ProgramDeed`: those have its id below zero, and no row here."""
         return self.pk < 0
+
+
+class DeedDetails(models.Model):
+    """What Django's admin log has no columns for, of an entry of staff's: as `ProgramDeed` has it."""
+
+    entry = models.OneToOneField(
+        LogEntry, primary_key=True, on_delete=models.CASCADE, related_name="deed_details"
+    )
+    count = models.PositiveIntegerField(null=True)
+    reason = models.CharField(max_length=255, blank=True)
+    found_by = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class ProgramDeed(models.Model):

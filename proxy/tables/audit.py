@@ -143,13 +143,22 @@ def _newest(staff: QuerySet[Any], programs: QuerySet[Any], most: int) -> list[_K
 
 def _entries(keys: Sequence[_Key]) -> list[Deed]:
     """In the order of the keys. A row that has gone meanwhile is left out."""
-    staff = Deed.objects.select_related("user", "content_type")
+    staff = Deed.objects.select_related("user", "content_type", "deed_details")
     found = dict[tuple[bool, int], Any]()
     if of_staff := [key.pk for key in keys if not key.is_program]:
-        found |= {(False, row.pk): row for row in staff.filter(pk__in=of_staff)}
+        found |= {(False, row.pk): _with_details(row) for row in staff.filter(pk__in=of_staff)}
     if of_programs := [key.pk for key in keys if key.is_program]:
         found |= {(True, row.pk): _as_deed(row) for row in ProgramDeed.objects.filter(pk__in=of_programs)}
     return [found[key[1:]] for key in keys if key[1:] in found]
+
+
+def _with_details(deed: Any) -> Deed:
+    """One of staff's; entries of other apps have none."""
+    details = getattr(deed, "deed_details", None)
+    if details is not None:
+        deed.count, deed.reason, deed.found_by = details.count, details.reason, details.found_by
+    found: Deed = deed
+    return found
 
 
 def _as_deed(row: ProgramDeed) -> Deed:

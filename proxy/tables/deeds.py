@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import Error, transaction
 from django.db.models import Model
 
-from proxy.models import ProgramDeed
+from proxy.models import DeedDetails, ProgramDeed
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _MOST_CHARS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """By what deeds of programs are looked through: how many rows one hit, why it was done, and by which
+    """By what deeds are looked through: how many rows one hit, why it was done, and by which
     filters the rows were found. `flag` is ADDITION, CHANGE or DELETION, of Django's admin log."""
 
     count: int | None = None
@@ -69,13 +69,27 @@ def note_deed(
             found_by=_clipped(ProgramDeed, "found_by", details.found_by),
         )
         return
-    LogEntry.objects.create(
-        user_id=by.pk,
-        content_type=ContentType.objects.get_for_model(model, for_concrete_model=False),
-        object_id=object_id,
-        object_repr=about[:_MOST_CHARS],
-        action_flag=details.flag,
-        change_message=said,
+    with transaction.atomic():
+        entry = LogEntry.objects.create(
+            user_id=by.pk,
+            content_type=ContentType.objects.get_for_model(model, for_concrete_model=False),
+            object_id=object_id,
+            object_repr=about[:_MOST_CHARS],
+            action_flag=details.flag,
+            change_message=said,
+        )
+        note_details(entry, details)
+
+
+def note_details(entry: LogEntry, details: Details) -> None:
+    """Note them of an entry of Django's log, if there are any. Raises django.db.Error."""
+    if details.count is None and not details.reason and not details.found_by:
+        return
+    DeedDetails.objects.create(
+        entry_id=entry.pk,
+        count=details.count,
+        reason=_clipped(DeedDetails, "reason", details.reason),
+        found_by=_clipped(DeedDetails, "found_by", details.found_by),
     )
 
 

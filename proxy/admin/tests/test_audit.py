@@ -76,6 +76,7 @@ def test_a_block_is_told_with_its_reason_and_count_also_when_it_is_gone(client: 
     page = staff.get(LIST).content.decode()
     assert "Blocked for good, 1 live link: spam" in page
     assert "Lifted: a mistake" in page
+    assert [row[6:] for row in exported(staff)[1:]] == [["1", "a mistake", ""], ["", "spam", ""]]
     deed = Deed.objects.get(action_flag=DELETION)
     assert ">42<" in staff.get(f"{LIST}{deed.pk}/change/").content.decode()
 
@@ -109,9 +110,10 @@ def test_a_file_has_what_the_list_has_and_no_formula(client: Client, monkeypatch
     add("other", by="=carol")
 
     heading, *rows = exported(log_in(client, "view_deed"), "who=bob")
-    assert heading == ["when", "who", "kind", "id", "what", "did"]
+    assert heading == ["when", "who", "kind", "id", "what", "did", "count", "reason", "found_by"]
     assert [row[1:] for row in rows] == [
-        ["bob", "block", "7", f"what =cmd|{number}", f"'=cmd|{number}"] for number in (4, 3, 2, 1, 0)
+        ["bob", "block", "7", f"what =cmd|{number}", f"'=cmd|{number}", "", "", ""]
+        for number in (4, 3, 2, 1, 0)
     ]
 
 
@@ -139,7 +141,7 @@ def test_what_programs_did_is_on_the_same_page_and_in_the_file(client: Client) -
     assert listed(staff, "what=proxy.connection") == ["key"]
     assert "key game (1)" in staff.get(LIST).content.decode()
     assert [row[1:] for row in exported(staff, "q=spam")[1:]] == [
-        ["key game (1)", "connection", "a", "what key", "Kicked 2 connections: spam"]
+        ["key game (1)", "connection", "a", "what key", "Kicked 2 connections: spam", "", "", ""]
     ]
     page = staff.get(f"{LIST}-{ProgramDeed.objects.get().pk}/change/").content.decode()
     assert "Kicked 2 connections: spam" in page
