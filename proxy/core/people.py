@@ -100,6 +100,7 @@ class Entry:
     details: str = ""
     said: str = ""
     row_id: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,12 @@ class ApiView(APIView):
         return response
 
 
+def check_no_query(request: Request) -> None:
+    """Raises ParseError: a `dry_run` there, say, would be taken for none."""
+    if request.query_params:
+        raise ParseError("what is to be done stands in the body: nothing in the query")
+
+
 def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """What the caller is told; None where it is a mistake of ours."""
     request = context["request"]

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
+from django.contrib.contenttypes.models import ContentType
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -66,9 +68,9 @@ class EntrySerializer(serializers.Serializer[Deed]):
     about = serializers.CharField(source="object_repr")
     done = serializers.SerializerMethodField(help_text="added, changed or deleted.")
     said = serializers.CharField(source="get_change_message")
-    count = serializers.IntegerField(allow_null=True, help_text="Of programs: how many rows it hit.")
-    reason = serializers.CharField(help_text="Of programs; that of staff stands in `said`.")
-    found_by = serializers.CharField(help_text="Of programs: the filter that found the rows.")
+    count = serializers.IntegerField(allow_null=True, help_text="How many rows it hit, where it counts them.")
+    reason = serializers.CharField(help_text="Why; `said` has it, too. Empty: none was given.")
+    found_by = serializers.CharField(help_text="The filter that found the rows; or empty.")
 
     def get_kind(self, deed: Deed) -> str:
         kind = deed.content_type
@@ -96,6 +98,7 @@ class Audit(StaffApiView):
     def get(self, request: Request) -> Response:
         """What staff and programs did, the last first."""
         wanted = self.query(AuditWantedSerializer())
+        wanted["kind"] = _kind(wanted["kind"])
         flag = _FLAGS.get(wanted.pop("done", ""))
         limit, before = wanted.pop("limit"), wanted.pop("before", None)
         return _answered(Asked(**wanted, flag=flag), limit=limit, before=before)
@@ -116,6 +119,24 @@ class Messages(StaffApiView):
         wanted = self.query(MessagesWantedSerializer())
         asked = Asked(who=wanted["who"], text=wanted["text"], kind="proxy.connection", begins="Told ")
         return _answered(asked, limit=wanted["limit"], before=wanted.get("before"))
+
+
+def _kind(asked: str) -> str:
+    """As entries have it. Raises ParseError for what no release had; "" is any."""
+    label, _, model = asked.partition(".")
+    if not asked:
+        return ""
+    try:
+        return str(apps.get_model(label, model)._meta.label_lower)
+    except (LookupError, ValueError):
+        pass
+    if ContentType.objects.filter(app_label=label, model=model).exists():
+        return asked  # of a release before
+    ours = [
+        each for each in apps.get_app_configs() if not each.name.startswith("django.") or each.label == "auth"
+    ]
+    kinds = sorted(model._meta.label_lower for each in ours for model in each.get_models())
+    raise ParseError(f"kind: there is no {asked[:100]!r}; there are: {', '.join(kinds)}")
 
 
 def _answered(asked: Asked, *, limit: int, before: str | None) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -11,8 +11,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from proxy.core.causes import words_of
 from proxy.models import Connection
-from proxy.rest.paging import StaffList, described
+from proxy.rest.paging import StaffList, described, routes_known
 from proxy.rest.schema import PAGE_ERRORS
 
 FILTERS = {
@@ -28,6 +29,9 @@ class ConnectionSerializer(serializers.ModelSerializer[Connection]):
     """One client's socket. `closed_at` is null while it is live; its counters are some seconds old then."""
 
     node = serializers.CharField(source="node_id", help_text="The gateway process that holds it: an id.")
+    words = serializers.SerializerMethodField(
+        help_text="The cause as people read it; empty while it is live."
+    )
 
     class Meta:
         model = Connection
@@ -41,9 +45,14 @@ class ConnectionSerializer(serializers.ModelSerializer[Connection]):
                 "close_reason",
                 "closed_by",
                 "cause",
+                "words",
             ),
             *("messages_in", "messages_out", "bytes_in", "bytes_out", "messages_dropped"),
+            "request_id",
         )
+
+    def get_words(self, row: Connection) -> str:
+        return words_of(row.cause)
 
 
 class Connections(StaffList):
@@ -53,6 +62,7 @@ class Connections(StaffList):
     read_rate = None  # who pages through all of them is not held up
     serializer_class = ConnectionSerializer
     filters = FILTERS
+    words: ClassVar[Mapping[str, Callable[[], Collection[str]]]] = {"route": routes_known}
     more = frozenset({"state"})
 
     @extend_schema(

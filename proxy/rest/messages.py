@@ -17,6 +17,7 @@ from proxy.core.staff_messages import MAX_CHARS, staff_message
 from proxy.models import Connection
 from proxy.rest.connections import FILTERS
 from proxy.rest.fields import Body, Text
+from proxy.rest.paging import check_word, routes_known
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.counting import MOST_COUNTED
@@ -123,6 +124,7 @@ class SendMessage(_Says):
                 whom, live = {"connection_ids": ids}, len(ids)
             case _:
                 wanted = asked["filter"]
+                _check_route(wanted.get("route"))
                 ids = _ids({FILTERS[name][0]: value for name, value in wanted.items()})
                 found_by = "&".join(f"{name}={value}" for name, value in wanted.items())
                 whom, live = {"connection_ids": ids, "found_by": found_by}, len(ids)
@@ -143,11 +145,18 @@ class Broadcast(_Says):
         """Say something to everyone who is connected, or to all on one route, once."""
         asked = self.read(BroadcastSerializer())
         if asked["route"]:
+            _check_route(asked["route"])
             ids = _ids({"route": asked["route"]})
             whom: _Live = {"connection_ids": ids, "found_by": f"route={asked['route']}"}
             return self._say(asked, whom, len(ids))
         live = Connection.objects.filter(closed_at=None).order_by()[: MOST_COUNTED + 1].count()
         return self._say(asked, {"everyone": True}, live)
+
+
+def _check_route(name: str | None) -> None:
+    """Raises ParseError for one that there is not: nobody is on it, and nobody would be told."""
+    if name is not None:
+        check_word(name, routes_known(), Connection, "route", name="route")
 
 
 def _ids(wanted: Mapping[str, Any]) -> list[str]:

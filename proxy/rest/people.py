@@ -91,6 +91,8 @@ class LineSerializer(serializers.Serializer[Entry]):
     said = serializers.CharField()
     id = serializers.CharField(source="row_id", help_text="Of the refusal, connection or note; or empty.")
 
+    request_id = serializers.CharField(help_text="Which the client was told; of refusals, opens and closes.")
+
     def get_kind(self, entry: Entry) -> str:
         return entry.place.source.name.lower()
 

@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy.cluster.presence import MOST_NAMED, NAMED, presence
-from proxy.rest.api_view import sentences
 from proxy.rest.fields import Body
 from proxy.rest.schema import ERRORS
 from proxy.rest.staff_view import StaffApiView
@@ -61,10 +60,7 @@ class Presences(StaffApiView):
     def get(self, request: Request, topic: str) -> Response:
         """Who is on a topic, as its nodes say in the moment."""
         try:
-            asked = AskedSerializer().run_validation(request.query_params.dict())
-            found = presence(topic, named=asked["limit"])
-        except ValidationError as error:
-            raise ParseError(sentences(error.detail)) from None
+            found = presence(topic, named=self.query(AskedSerializer())["limit"])
         except ValueError as error:
             raise ParseError(str(error)) from None
         who = [{"connection": each.connection_id, "user": each.user_id} for each in found.who]

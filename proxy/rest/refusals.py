@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -13,9 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from proxy.core.addresses import parse_address
-from proxy.core.causes import refused_words_of
+from proxy.core.causes import REFUSED, refused_words_of
+from proxy.metrics import NO_ROUTE
 from proxy.models import Refusal
-from proxy.rest.paging import StaffList, described
+from proxy.rest.paging import StaffList, described, routes_known
 from proxy.rest.schema import PAGE_ERRORS
 
 FILTERS = {
@@ -50,6 +51,10 @@ class Refusals(StaffList):
     needs: ClassVar[Mapping[str, str]] = {"GET": "view_refusal"}
     serializer_class = RefusalSerializer
     filters = FILTERS
+    words: ClassVar[Mapping[str, Callable[[], Collection[str]]]] = {
+        "cause": REFUSED.keys,
+        "route": lambda: {*routes_known(), NO_ROUTE},
+    }
     more = frozenset({"address"})
     ordering = ("-refused_at", "id")
 

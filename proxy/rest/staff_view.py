@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from proxy.core.limits import Rate
 from proxy.core.rights import OF_STAFF
 from proxy.rest.access import KeyTokenOrStaff
-from proxy.rest.api_view import ApiView, sentences
+from proxy.rest.api_view import ApiView, check_no_query, sentences
 from proxy.rest.fields import Body, Text
 from proxy.rest.rates import UserRate
 from proxy.tables.executor import STATEMENT_SECONDS, took_too_long
@@ -87,8 +87,7 @@ class StaffApiView(ApiView):
 
     def read(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:
         """The request's body, as `fields` has it. Raises ParseError, which says what is wrong."""
-        if self.request.query_params:  # a `dry_run` there would be taken for none
-            raise ParseError("what is to be done stands in the body: nothing in the query")
+        check_no_query(self.request)
         return _valid(fields, self.sent)
 
     def query(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from proxy.core.routes import Route
 from proxy.core.tickets import TICKET_SECONDS, Ticket, TicketsUnavailable
 from proxy.registry import routes
 from proxy.rest.access import TokenOrStaff
+from proxy.rest.api_view import check_no_query
 from proxy.rest.fields import Body, Text
 from proxy.rest.schema import BODY_ERRORS, ErrorSerializer
 from proxy.rest.user_view import UserApiView
@@ -63,6 +64,7 @@ class Tickets(UserApiView):
     )
     def post(self, request: Request) -> Response:
         """A ticket that opens one socket of that user, on that route, within half a minute."""
+        check_no_query(request)
         wanted = self.body(TicketWantedSerializer())
         route, address = _route(wanted["route"]), self._address(wanted.get("address", ""))
         token: str = request.auth  # type: ignore[assignment]  # that of TokenOrStaff

@@ -19,6 +19,7 @@ def opened(row: Connection) -> Entry:
         words=f"Connected to {row.route}{where}",
         said=row.path,
         row_id=row.pk,
+        request_id=row.request_id,
     )
 
 
@@ -34,6 +35,7 @@ def closed(row: Connection) -> Entry:
         details=details,
         said=row.close_reason,
         row_id=row.pk,
+        request_id=row.request_id,
     )
 
 
@@ -56,6 +58,7 @@ def refused(row: Refusal) -> Entry:
         + (f"; comes back: {meant}" if meant else ""),
         said=row.reason,
         row_id=row.pk,
+        request_id=row.request_id,
     )
 
 

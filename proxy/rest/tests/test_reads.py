@@ -69,6 +69,29 @@ def test_refusals_are_found(mine: str, query: str, found: list[str]) -> None:
     assert results(f"/api/refusals{query}", mine) == found
 
 
+def test_a_word_that_is_on_a_record_is_known_though_no_release_has_it(mine: str) -> None:
+    add_refusal("x", cause="closed_on_sundays", route="old")
+    add_connection("a", route="older")
+    add_connection("b", route="oldest", closed=True)
+    for query in ("cause=closed_on_sundays", "route=old"):
+        assert results(f"/api/refusals?{query}", mine) == ["x"]
+    assert results("/api/refusals?route=none", mine) == []
+    assert results("/api/connections?route=older", mine) == ["a"]
+    assert results("/api/connections?state=closed&route=oldest", mine) == ["b"]
+    assert results("/api/audit?kind=proxy.Block", mine) == []
+
+
+def test_who_was_connected_is_told_in_words_with_the_request_that_it_was(mine: str) -> None:
+    add_connection("a", user_id="ada", closed=True, cause="client_left", request_id="r1")
+    add_refusal("x", user_id="ada", request_id="r2")
+    (link,) = get("/api/connections?state=closed", by=mine)[1]["results"]
+    assert (link["words"], link["request_id"]) == ("the client closed it", "r1")
+    lines = get("/api/people/ada", by=mine)[1]["timeline"]
+    assert {(each["kind"], each["request_id"]) for each in lines} == {
+        *{("opened", "r1"), ("closed", "r1"), ("refusal", "r2")}
+    }
+
+
 def test_pages_of_refusals_follow_each_other_and_words_say_why(mine: str) -> None:
     add_refusals()
     _, told = get("/api/refusals?limit=2", by=mine)
@@ -83,6 +106,14 @@ def test_pages_of_refusals_follow_each_other_and_words_say_why(mine: str) -> Non
     [
         ("/api/refusals?address=here", "is no IP address"),
         ("/api/refusals?adress=::1", "no such filter: adress"),
+        ("/api/refusals?cause=token_expird", "cause: there is no 'token_expird'; there are: authentication"),
+        ("/api/refusals?cause=", "cause: there is no ''"),
+        ("/api/refusals?route=stduio", "route: there is no 'stduio'; there are: chat, "),
+        ("/api/connections?route=stduio", "route: there is no 'stduio'; there are: chat, "),
+        ("/api/connections?reason=spam", "no such filter: reason"),
+        ("/api/presence/everyone?limit=1&limit=2", "limit: it is given twice"),
+        ("/api/audit?kind=proxy.blok", "kind: there is no 'proxy.blok'; there are: auth.group, "),
+        ("/api/audit?kind=block", "kind: there is no 'block'"),
         ("/api/blocks?network=here", "'here' is no address and no network"),
         ("/api/blocks?network=", "'' is no address and no network"),
         ("/api/blocks?network=192.0.2.0/33", "is no address and no network"),
