@@ -5,7 +5,8 @@ What is chosen is looked for in both at once (proxy/tables/audit.py): no filter 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from proxy.core.human import visible
 from proxy.models import Deed, ProgramDeed
 from proxy.tables.audit import Asked
 
+USERNAME = get_user_model().USERNAME_FIELD
 _FLAGS = {"added": ADDITION, "changed": CHANGE, "deleted": DELETION}
 _SPANS = {
     "hour": ("The last hour", timedelta(hours=1)),
@@ -56,8 +58,7 @@ class WhoFilter(AuditFilter):
     title = parameter_name = "who"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        users = get_user_model().objects.filter(pk__in=_recent(Deed, "user_id"))
-        names = {*users.values_list("username", flat=True), *_recent(ProgramDeed, "who"), self.value() or ""}
+        names = {*_recent(request).names, self.value() or ""}
         return [(name, visible(name)) for name in sorted(names - {""})]
 
 
@@ -67,10 +68,7 @@ class KindFilter(AuditFilter):
     title = parameter_name = "what"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        kinds = ContentType.objects.filter(pk__in=_recent(Deed, "content_type_id"))
-        named = {f"{kind.app_label}.{kind.model}": kind.app_labeled_name for kind in kinds}
-        of_programs = {kind: kind for kind in _recent(ProgramDeed, "kind")}
-        return sorted((of_programs | named).items())
+        return sorted(_recent(request).kinds.items())
 
 
 class DoneFilter(AuditFilter):
@@ -87,6 +85,33 @@ class WhenFilter(AuditFilter):
         return [(name, words) for name, (words, _) in _SPANS.items()]
 
 
-def _recent(model: type[Deed | ProgramDeed], field: str) -> set[Any]:
-    """What the last rows have there; any other value works in the URL."""
-    return {*model.objects.values_list(field, flat=True)[:RECENT_ROWS]} - {None}
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """What the last rows have; any other value works in the URL. `kinds`: what each is called."""
+
+    names: Set[str]
+    kinds: Mapping[str, str]
+
+
+def _recent(request: HttpRequest) -> _Recent:
+    """Read once a page, with a query of either table."""
+    known: _Recent | None = getattr(request, "_recent_deeds", None)
+    if known is None:
+        staff = {*Deed.objects.values_list(f"user__{USERNAME}", "content_type_id")[:RECENT_ROWS]}
+        programs = {*ProgramDeed.objects.values_list("who", "kind")[:RECENT_ROWS]}
+        kinds = [_kind(pk) for pk in {pk for _, pk in staff if pk is not None}]
+        named = {f"{kind.app_label}.{kind.model}": kind.app_labeled_name for kind in kinds if kind}
+        known = _Recent(
+            names={name for name, _ in (*staff, *programs)} - {""},
+            kinds={kind: kind for _, kind in programs} | named,
+        )
+        request._recent_deeds = known  # type: ignore[attr-defined]
+    return known
+
+
+def _kind(pk: int) -> ContentType | None:
+    """Django keeps those it has read."""
+    try:
+        return ContentType.objects.get_for_id(pk)
+    except ContentType.DoesNotExist:
+        return None

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q, QuerySet
+from django.db.models import Count, IntegerField, Q, QuerySet, Subquery
 from django.utils.text import smart_split, unescape_string_literal
 
 from proxy.models import Deed, ProgramDeed
 
 _LARGEST = (1 << 63) - 1
+# Up to so many entries from the first on, programs' are read whole at once: one query less.
+_MOST_WHOLE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,13 @@ def page(asked: Asked, *, below: Place | None = None, most: int) -> Page:
     return Page(_entries(shown), older if len(keys) > most else None)
 
 
+class _CountOf(Subquery):
+    """How many rows a query finds, within another one."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
+    output_field = IntegerField()
+
+
 class Entries:
     """What was asked for as a list that is paged by numbers, for a page that has them."""
 
@@ -119,10 +128,18 @@ class Entries:
 
     def counted(self, most: int) -> int:
         """How many there are, counted up to `most` of either."""
-        return sum(rows.order_by()[:most].count() for rows in (self._staff, self._programs))
+        programs = _CountOf(self._programs.order_by().values("pk")[:most])
+        counts = self._staff.order_by().values("pk")[:most].aggregate(both=Count("pk") + programs)
+        return int(counts["both"])
 
     def __getitem__(self, part: slice) -> list[Deed]:
-        return _entries(_newest(self._staff, self._programs, part.stop)[part.start : part.stop])
+        """Three queries; four from `_MOST_WHOLE` on, where rows are read by their keys alone."""
+        if part.stop > _MOST_WHOLE:
+            return _entries(_newest(self._staff, self._programs, part.stop)[part.start :])
+        rows = list(self._programs.order_by("-pk")[: part.stop])
+        of_programs = [_Key(row.at, is_program=True, pk=row.pk) for row in rows]
+        of_staff = _keys(self._staff, "action_time", part.stop, is_program=False)
+        return _entries(_merged(of_staff, of_programs, part.stop)[part.start :], rows)
 
 
 def entry(pk: int) -> Deed | None:
@@ -132,23 +149,31 @@ def entry(pk: int) -> Deed | None:
 
 
 def _newest(staff: QuerySet[Any], programs: QuerySet[Any], most: int) -> list[_Key]:
-    def keys(rows: QuerySet[Any], at: str, *, is_program: bool) -> list[_Key]:
-        values = rows.order_by("-pk").values_list(at, "pk")[:most]
-        return [_Key(when, is_program, pk) for when, pk in values]
+    of_staff = _keys(staff, "action_time", most, is_program=False)
+    return _merged(of_staff, _keys(programs, "at", most, is_program=True), most)
 
-    both = keys(staff, "action_time", is_program=False), keys(programs, "at", is_program=True)
-    merged = heapq.merge(*both, reverse=True)
+
+def _keys(rows: QuerySet[Any], at: str, most: int, *, is_program: bool) -> list[_Key]:
+    values = rows.order_by("-pk").values_list(at, "pk")[:most]
+    return [_Key(when, is_program, pk) for when, pk in values]
+
+
+def _merged(of_staff: list[_Key], of_programs: list[_Key], most: int) -> list[_Key]:
+    merged = heapq.merge(of_staff, of_programs, reverse=True)
     return [key for key, _ in zip(merged, range(most), strict=False)]
 
 
-def _entries(keys: Sequence[_Key]) -> list[Deed]:
-    """In the order of the keys. A row that has gone meanwhile is left out."""
+def _entries(keys: Sequence[_Key], programs: Iterable[ProgramDeed] | None = None) -> list[Deed]:
+    """In the order of the keys; `programs` are those of theirs, None: to be read. A row that has gone
+    meanwhile is left out."""
     staff = Deed.objects.select_related("user", "content_type", "deed_details")
     found = dict[tuple[bool, int], Any]()
     if of_staff := [key.pk for key in keys if not key.is_program]:
         found |= {(False, row.pk): _with_details(row) for row in staff.filter(pk__in=of_staff)}
-    if of_programs := [key.pk for key in keys if key.is_program]:
-        found |= {(True, row.pk): _as_deed(row) for row in ProgramDeed.objects.filter(pk__in=of_programs)}
+    of_programs = {key.pk for key in keys if key.is_program}
+    if programs is None:
+        programs = ProgramDeed.objects.filter(pk__in=of_programs) if of_programs else []
+    found |= {(True, row.pk): _as_deed(row) for row in programs if row.pk in of_programs}
     return [found[key[1:]] for key in keys if key[1:] in found]
 
 

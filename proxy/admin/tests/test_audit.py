@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from django.utils import timezone
 from proxy.admin import audit
 from proxy.admin.tests.test_admin import log_in
 from proxy.models import Block, Connection, Deed, ProgramDeed
-from proxy.tables.deeds import note_deed
+from proxy.tables.deeds import Details, note_deed
 from proxy.tests.rows import add_connection
 
 LIST = "/admin/proxy/deed/"
@@ -159,3 +160,18 @@ def test_many_entries_are_paged_and_a_page_that_there_is_not_leads_to_the_first(
     assert len(listed(staff)) == 100
     assert len(listed(staff, "p=2")) == 20
     assert staff.get(f"{LIST}?p=3").status_code == 302
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize("query", ["", "who=bob", "what=proxy.block&done=changed&when=day&q=a", "p=2"])
+def test_a_page_of_the_audit_takes_ten_queries(
+    client: Client, query: str, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    """Those of session, user and permissions included."""
+    staff = log_in(client, "view_deed")
+    for number in range(120):
+        add(f"a{number}", model=(Block, Connection)[number % 2])
+        note_deed(f"key game ({number})", Connection, f"b{number}", about="what", details=Details(count=2))
+    staff.get(LIST)
+    with django_assert_max_num_queries(10):
+        assert staff.get(f"{LIST}?{query}").status_code == 200
