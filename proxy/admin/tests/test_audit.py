@@ -175,3 +175,13 @@ def test_a_page_of_the_audit_takes_ten_queries(
     staff.get(LIST)
     with django_assert_max_num_queries(10):
         assert staff.get(f"{LIST}?{query}").status_code == 200
+
+
+@pytest.mark.django_db
+def test_an_entry_has_no_history_of_its_own(client: Client) -> None:
+    staff = log_in(client, "view_deed")
+    add("a")
+    page = staff.get(f"{LIST}{Deed.objects.get().pk}/change/").content.decode()
+    assert "what a" in page
+    assert "historylink" not in page
+    assert "object-tools" not in page
