@@ -41,6 +41,15 @@ async def test_without_redis_an_event_is_answered_and_repeated_as_with_it(make_g
         assert (await http.post(url, json=nobody, headers=by)).json() == {"nodes": 0, "links": 0}
 
 
+def test_an_answer_says_by_which_id_its_line_of_the_log_is_found(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway()
+    url = f"http://127.0.0.1:{gateway.port}/api"
+    answers = [httpx.get(f"{url}/{path}") for path in ("status", "nothing", "schema")]
+    assert [each.status_code for each in answers] == [401, 404, 200]
+    for each in answers:
+        gateway.program.wait_for_output(each.headers["X-Request-Id"], within_seconds=10)
+
+
 async def test_calls_that_wait_for_a_frozen_node_keep_no_connection_to_the_database(
     make_gateway: MakeGateway, own_valkey: ValkeyServer, database_url: str
 ) -> None:

@@ -67,18 +67,22 @@ def http_middleware(app: Application) -> Application:
 def security_headers(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Content-Security-Policy and Permissions-Policy on every answer; as the outermost, on errors, too."""
+    """Content-Security-Policy, Permissions-Policy and the request's id, by which operators find it in their
+    log, on every answer; as the outermost, on errors, too."""
 
     async def middleware_of_async(request: HttpRequest) -> HttpResponseBase:
-        return _with_policies(await get_response(request))
+        return _with_policies(request, await get_response(request))
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        return _with_policies(get_response(request))
+        return _with_policies(request, get_response(request))
 
     return middleware_of_async if iscoroutinefunction(get_response) else middleware
 
 
-def _with_policies(response: HttpResponseBase) -> HttpResponseBase:
+def _with_policies(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    scope: Scope = getattr(request, "scope", {})  # a WSGI server has none
+    if request_id := scope.get("request_id"):
+        response.headers["X-Request-Id"] = request_id
     response.headers["Permissions-Policy"] = PERMISSIONS_POLICY
     # Django's pages for developers have their styles and scripts inside.
     if not (settings.DEBUG and response.status_code in {400, 404, 500}):

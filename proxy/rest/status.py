@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -103,6 +103,11 @@ class SeriesWantedSerializer(Body):
     span = serializers.ChoiceField([*SPANS], default="15m")
 
 
+@extend_schema_field({"type": "array", "items": {"type": "number", "nullable": True}})
+class LineField(serializers.ListField):
+    """A line of a chart: a number, or null, for each of `at`."""
+
+
 class MarkSerializer(serializers.Serializer[Any]):
     """What happened meanwhile."""
 
@@ -117,18 +122,18 @@ class SeriesSerializer(serializers.Serializer[Any]):
     span = serializers.CharField()
     step_seconds = serializers.IntegerField()
     at = serializers.ListField(child=serializers.IntegerField(), help_text="Seconds since 1970.")
-    links = serializers.DictField(child=serializers.ListField(), help_text="By route.")
-    opens = serializers.ListField()
-    closes = serializers.DictField(child=serializers.ListField(), help_text="By cause.")
-    refusals = serializers.DictField(child=serializers.ListField(), help_text="By cause.")
-    dial_p95_seconds = serializers.ListField()
-    delivery_p99_seconds = serializers.ListField()
-    loop_lag_seconds = serializers.ListField()
-    resident_bytes = serializers.ListField()
-    messages_in = serializers.ListField()
-    messages_out = serializers.ListField()
-    bytes_in = serializers.ListField()
-    bytes_out = serializers.ListField()
+    links = serializers.DictField(child=LineField(), help_text="By route.")
+    opens = LineField()
+    closes = serializers.DictField(child=LineField(), help_text="By cause.")
+    refusals = serializers.DictField(child=LineField(), help_text="By cause.")
+    dial_p95_seconds = LineField()
+    delivery_p99_seconds = LineField()
+    loop_lag_seconds = LineField()
+    resident_bytes = LineField()
+    messages_in = LineField()
+    messages_out = LineField()
+    bytes_in = LineField()
+    bytes_out = LineField()
     marks = MarkSerializer(many=True)
 
 

@@ -25,6 +25,8 @@ _MOST_CHARS = 255  # what a column holds
 
 def log_http(request: Any) -> None:
     """A finished `GatewayRequest`; the links log themselves."""
+    told = request.responseHeaders.getRawHeaders(b"x-request-id", [])
+    named = {"request_id": told[0].decode("ascii", "replace")} if told else {}
     log.info(
         "http request",
         extra={
@@ -34,6 +36,7 @@ def log_http(request: Any) -> None:
             "client_address": request.client_address,
             "seconds": round(request.duration(), 4),
             "bytes": request.sentLength,
+            **named,
         },
     )
 
