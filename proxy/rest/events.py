@@ -16,7 +16,7 @@ from proxy.cluster.publishing import MAX_IDEMPOTENCY_CHARS, Delivered, Publicati
 from proxy.cluster.questions import Question
 from proxy.core.topics import MAX_TOPIC_CHARS
 from proxy.registry import topic_kinds
-from proxy.rest.api_view import ApiView, check_no_query, sentences
+from proxy.rest.api_view import ApiView, sentences
 from proxy.rest.fields import Body, Text
 from proxy.rest.schema import BODY_ERRORS
 
@@ -69,7 +69,6 @@ class Events(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Publish one event, or up to 1,000 in order. All are checked before the first goes out."""
-        check_no_query(request)
         sent = self.sent
         many = isinstance(sent, list)
         given: list[Any] = sent if many else [sent]
