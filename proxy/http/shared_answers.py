@@ -28,7 +28,7 @@ MOST_BYTES, MOST_QUERY_BYTES = 1 << 20, 200
 
 # Nothing of it is a secret that whoever asks could have guessed: it may be packed.
 PACKING = 5
-_OF_A_BODY = {b"content-length", b"etag"}
+_OF_ONE_ANSWER = {b"content-length", b"etag", b"x-request-id"}
 
 Headers = list[tuple[bytes, bytes]]
 Question = tuple[str, ...]
@@ -56,15 +56,18 @@ class Kept:
     async def send(self, send: Send, scope: Scope) -> None:
         """All of it, packed for who takes that; or 304 to who has it already."""
         if self.etag in _named(scope, b"if-none-match"):
-            await self._send(send, 304, b"")
+            await self._send(send, scope, 304, b"")
         elif b"gzip" in _named(scope, b"accept-encoding"):
-            await self._send(send, 200, self.packed, (b"content-encoding", b"gzip"))
+            await self._send(send, scope, 200, self.packed, (b"content-encoding", b"gzip"))
         else:
-            await self._send(send, 200, self.body)
+            await self._send(send, scope, 200, self.body)
 
-    async def _send(self, send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    async def _send(
+        self, send: Send, scope: Scope, status: int, body: bytes, *more: tuple[bytes, bytes]
+    ) -> None:
+        of_one = [(b"etag", self.etag), (b"x-request-id", scope["request_id"].encode())]
         length = [(b"content-length", b"%d" % len(body))] if body else []
-        headers = [*self.headers, (b"etag", self.etag), *length, *more]
+        headers = [*self.headers, *of_one, *length, *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -147,7 +150,7 @@ class _Heard:
             return None
         # Weak: it stands for what is packed, too.
         etag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
-        headers = [(name.lower(), value) for name, value in headers if name.lower() not in _OF_A_BODY]
+        headers = [(name.lower(), value) for name, value in headers if name.lower() not in _OF_ONE_ANSWER]
         return Kept(headers, body, gzip.compress(body, compresslevel=PACKING, mtime=0), etag)
 
 

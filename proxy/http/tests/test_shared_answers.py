@@ -28,7 +28,8 @@ class Django:
     """What stands behind: each answer is another, and takes as long as `wait` does."""
 
     def __init__(self) -> None:
-        self.made, self.status, self.headers = 0, 200, [(b"Vary", b"Cookie")]
+        self.made, self.status = 0, 200
+        self.headers = [(b"Vary", b"Cookie"), (b"X-Request-Id", b"r1")]
         self.wait: Callable[[], Any] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -45,14 +46,20 @@ class House:
     """Answers in front of `django`, and a clock that stands."""
 
     def __init__(self) -> None:
-        self.now, self.django = 100.0, Django()
+        self.now, self.django, self.request_id = 100.0, Django(), "r1"
         paths = {PATH: Shared(header=b"x-asked-again")}
         self.answers = SharedAnswers(self.django, paths, clock=lambda: self.now)
 
     async def ask(self, session: str, *, query: bytes = b"", method: str = "GET", **headers: str) -> Answer:
         named = {"cookie": f"sessionid={session}", "host": "here", "x_asked_again": "1", **headers}
         pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items() if value]
-        scope = {"type": "http", "method": method, "scheme": "https", "path": PATH}
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "https",
+            "path": PATH,
+            "request_id": self.request_id,
+        }
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -86,6 +93,13 @@ async def test_many_who_ask_the_same_get_one_answer_until_it_is_old(house: House
     assert (await house.ask(ada))[2] == b"made 1"
     house.now += 0.01
     assert (await house.ask(ada))[2] == b"made 2"
+
+
+async def test_each_answer_has_the_id_of_its_own_request(house: House, ada: str) -> None:
+    told = []
+    for house.request_id in ("r1", "r2"):
+        told.append((await house.ask(ada))[1][b"x-request-id"])
+    assert (told, house.django.made) == ([b"r1", b"r2"], 1)
 
 
 async def test_it_is_told_what_has_not_changed(house: House, ada: str) -> None:
