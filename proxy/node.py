@@ -310,8 +310,7 @@ class GatewayNode:
         """The link is accepted and live from now on."""
         self.links[link.id] = link
         self.no_links.clear()
-        # A block, a kick or a newer link of its user may have come while it was dialled.
-        self._closings.opened(link)
+        # A block or a kick may have come while it was dialled.
         self.rules.enforce(link)
         self.kicks.opened(link)
         self.comings.opened(link)

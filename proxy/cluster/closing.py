@@ -45,23 +45,18 @@ class Closings:
 
         end_in_turns(iter(links), end)
 
-    def opened(self, link: Link) -> None:
-        """It was let in just now; a newer one of its user may have come while it was dialled."""
-        if self._admission.is_replaced(link.id):
-            link.end(closes.REPLACED, ClosedBy.GATEWAY)
-
 
 def end_if_live(links: Mapping[str, Link], link_id: str) -> None:
-    """End a link that is replaced; one that is dialled still ends when it opens."""
+    """End a link that is replaced; it may have ended meanwhile."""
     link = links.get(link_id)
     if link is not None:
         link.end(closes.REPLACED, ClosedBy.GATEWAY)
 
 
 async def tell_replaced(node_id: str, link_id: str) -> None:
-    """Have that node end a link because its user has opened a newer one.
+    """Have that node end a link because its user has opened a newer one, and count it no more.
 
-    The node is told, and not who hears the link's topic: one that is still dialled hears nothing yet.
+    The node is told, and not who hears the link's topic.
     """
     signal = Closing(close=closes.REPLACED, by=ClosedBy.GATEWAY, replaced=link_id).signal()
     try:

@@ -81,11 +81,11 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
                 user_id, address = (await authenticate(opening)).user_id, scope["client_address"]
             with step(scope, "admission"):
                 opening.node.rules.check(user_id=user_id, address=address)
-                subject = subject_of(scope, route, connection_id=link_id)
-                topics = topics_of(route, subject)
-                await life.enter(link_id, topics)  # before a seat, which may take that of another link
                 await life.admit(link_id, address=address, user_id=user_id)
+                subject = subject_of(scope, route, connection_id=link_id)
                 await authorize(opening, subject)
+                topics = topics_of(route, subject)
+                await life.enter(topics)
             life.policy = policy_of(route, subject)
             with step(scope, "dial"):
                 life.hold(await way.open(subject))

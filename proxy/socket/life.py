@@ -63,14 +63,13 @@ class Life:
     that stays in memory: the splice calls it for control messages and once at the end.
     """
 
-    __slots__ = ("_phase", "gate", "lease", "link", "node", "placed", "policy", "seat", "served")
+    __slots__ = ("_phase", "gate", "lease", "link", "node", "policy", "seat", "served")
     lease: Lease
     link: Link
 
     def __init__(self, node: GatewayNode, served: ServedRoute) -> None:
         self.node, self.served = node, served
         self._phase = _Phase.OPENING
-        self.placed = ""  # the link's id, once it takes places in topics
         self.seat: Seat | None = None
         self.gate: MessageGate | None = None
         self.policy: Policy | None = None
@@ -84,13 +83,13 @@ class Life:
         caps = self.served.caps
         self.seat = await self.node.admission.admit(link_id, caps, address=address, user_id=user_id)
 
-    async def enter(self, link_id: str, topics: tuple[str, ...]) -> None:
+    async def enter(self, topics: tuple[str, ...]) -> None:
         """Take a place in each topic that has room for so many. Raises ClosedForMaintenance, Full."""
         rules = self.node.rules.topics
         rules.check(topics)
-        if capacities := rules.capacities(topics):
-            self.placed = link_id
-            await self.node.admission.places.take(link_id, capacities)
+        capacities = rules.capacities(topics)
+        if capacities and self.seat is not None:  # with which they are given back
+            await self.node.admission.places.take(self.seat.link_id, capacities)
 
     def hold(self, lease: Lease) -> None:
         """What is behind the link is open; from now on the life sees to its end."""
@@ -114,6 +113,8 @@ class Life:
         self._phase = _Phase.LIVE
         self._count_live(1)
         self.node.opened(self.link)
+        if self.seat is not None:
+            self.node.admission.opened(self.seat)
         self.node.recorder.note(self.link.record)
         self.extend(principal)
 
@@ -204,8 +205,6 @@ class Life:
             yield partial(self.lease.release, lost=lost)
         if self.seat is not None:  # with the places, those that it was given since as well
             yield partial(node.admission.release, self.seat)
-        elif self.placed:
-            yield partial(node.admission.places.release, self.placed)
 
     def _take_each(self, *steps: Step) -> None:
         """Take every step of an end: one that fails keeps back nothing of what the others give back."""

@@ -44,9 +44,10 @@ class LeaseBook:
 class Admission:
     """Grants seats to links. Memory: one entry a live link, and a bounded map of recent addresses.
 
-    `replace(node_id, link_id)` is called to end the oldest link of a user, wherever it is, when the policy is
-    to replace it (`replace_oldest`); it has a deadline of its own and raises nothing. Without `run_script`
-    (no Redis) everything counts on this node alone.
+    `replace(node_id, link_id)` is called to end the oldest link of a user, wherever it is, when the policy
+    is to replace it (`replace_oldest`); it has a deadline of its own and raises nothing. That is when a
+    newer one is let in, and not before: a handshake that is refused costs nobody a link. Without
+    `run_script` (no Redis) everything counts on this node alone.
     """
 
     def __init__(
@@ -63,14 +64,12 @@ class Admission:
         self._rates: dict[str, Buckets] = {}  # by the name of the limits
         self._addresses, self._users = LeaseBook(), LeaseBook()
         self._seats: dict[str, Seat] = {}
-        self._asked: dict[str, Seat] = {}  # Redis may have granted them, or has by now
         self._replacing: set[asyncio.Task[None]] = set()
         self.shared: SharedCaps | None = None
         if run_script is not None:
             self.shared = SharedCaps(
                 run_script,
                 node_id=node_id,
-                replace_oldest=replace_oldest,
                 live=self._held,
                 replaced=self._end_replaced,
             )
@@ -101,21 +100,31 @@ class Admission:
             raise _too_many(limits, "per_ip")
 
     async def admit(self, link_id: str, limits: ConnectionLimits, *, address: str, user_id: str) -> Seat:
-        """A seat for a new link; `release` it when that has ended, or never came to be. Raises TooMany."""
-        seat = Seat(link_id, address_key(address), user_id, limits)
+        """A seat for a new link, to be told when that has `opened`; `release` it when it has ended, or never
+        came to be. Raises TooMany."""
+        counts = not self._replace_oldest
+        seat = Seat(link_id, address_key(address), user_id, limits, counts_for_user=counts)
         shared = self.shared
         if shared is None or not shared.connected:
             self._take_here(seat)
             return seat
-        self._asked[link_id] = seat
         try:
             _check(limits, await shared.admit(seat))
             self._hold(seat)  # not before: while it waits it holds nothing that others could lack
         except StoreAway:
             self._take_alone(seat, shared)
-        finally:
-            del self._asked[link_id]
         return seat
+
+    def opened(self, seat: Seat) -> None:
+        """Its link is let in. Where the oldest of a user gives way, it does now; nobody waits for that."""
+        if seat.counts_for_user or not seat.user or self._seats.get(seat.link_id) is not seat:
+            return
+        seat.counts_for_user = True
+        self._users.add(_named(seat.limits, seat.user), seat.link_id)
+        if self.shared is None:
+            self._replace_here(seat)
+        else:
+            self.shared.come(seat, alone=self._replace_here)
 
     def release(self, seat: Seat) -> None:
         """Give a seat back, with the link's places. Once; a second time changes nothing."""
@@ -142,38 +151,36 @@ class Admission:
         limits = seat.limits
         user = _named(limits, seat.user)
         self.check_address(limits, seat.address)
-        if seat.user and self._users.count(user) >= limits.per_user:
-            if not self._replace_oldest:
-                raise _too_many(limits, "per_user")
-            replaced = self._users.oldest(user)
-            assert replaced is not None  # noqa: S101  a cap is at least one
-            self._end_replaced(self._node_id, replaced)
+        if seat.counts_for_user and seat.user and self._users.count(user) >= limits.per_user:
+            raise _too_many(limits, "per_user")
         self._hold(seat)
 
+    def _replace_here(self, seat: Seat) -> None:
+        """End the oldest link of that user on this node, if there are too many with the seat's."""
+        user = _named(seat.limits, seat.user)
+        oldest = self._users.oldest(user)
+        if oldest is not None and self._users.count(user) > seat.limits.per_user:
+            self._end_replaced(self._node_id, oldest)
+
     def _end_replaced(self, node_id: str, link_id: str) -> None:
-        """It is counted no more, so it has to end, also if who replaced it leaves meanwhile."""
+        """It is counted no more, so it has to end."""
         self.replaced(link_id)  # also if it is another node's: then it is none of these
         task = asyncio.create_task(self._replace(node_id, link_id), name="replace")
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
 
     def replaced(self, link_id: str) -> None:
-        """A newer link has the place of this one, which may be on its way still: see `is_replaced`."""
-        seat = self._seats.get(link_id, self._asked.get(link_id))
+        """A newer link has the place of this one."""
+        seat = self._seats.get(link_id)
         if seat is not None:
             seat.is_replaced = True
             self._users.remove(_named(seat.limits, seat.user), link_id)
-
-    def is_replaced(self, link_id: str) -> bool:
-        """Whether a link that opens now has been replaced while it was dialled, and must end."""
-        seat = self._seats.get(link_id)
-        return seat is not None and seat.is_replaced
 
     def _hold(self, seat: Seat) -> None:
         self._seats[seat.link_id] = seat
         if seat.address:
             self._addresses.add(_named(seat.limits, seat.address), seat.link_id)
-        if seat.user and not seat.is_replaced:
+        if seat.user and seat.counts_for_user:
             self._users.add(_named(seat.limits, seat.user), seat.link_id)
 
     def _forget(self, seat: Seat) -> None:

@@ -1,10 +1,9 @@
 -- Leases of links, counted over all nodes: see shared_caps.py, which calls this with many operations at once.
--- ARGV: prefix, node, lease_ms, key_seconds, replace (0 or 1); then for each operation nine words: kind, link,
+-- ARGV: prefix, node, lease_ms, key_seconds; then for each operation nine words: kind, link,
 -- name of the limits, address key, user, cap an address, cap a user, rate count, rate window in ms. Of a place the
 -- user is the topic, and the user's cap how many links that may have. Answers one text each.
 local prefix, node = ARGV[1], ARGV[2]
 local lease_ms, key_seconds = tonumber(ARGV[3]), ARGV[4]
-local replace = ARGV[5] == "1"
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local nodes = prefix .. "nodes"
@@ -68,14 +67,21 @@ local function admit(link, address, user, address_cap, user_cap, count, window_m
       return "address"
     end
   end
-  local replaced = ""
   if user ~= "" and is_full("user", user, user_cap) then
-    if not replace then
-      return "user"
-    end
-    replaced = "replaces:" .. redis.call("ZPOPMIN", key_of("user", user))[1]  -- node:link
+    return "user"
   end
   hold("address", address, link)
+  hold("user", user, link)
+  return ""
+end
+
+-- A link is let in whose user it was not asked for yet; the oldest of the user's gives way where they are too many.
+local function come(link, _, user, _, user_cap)
+  let_go("user", user, link)  -- written again, before this was asked
+  local replaced = ""
+  if is_full("user", user, user_cap) then
+    replaced = "replaces:" .. redis.call("ZPOPMIN", key_of("user", user))[1]  -- node:link
+  end
   hold("user", user, link)
   return replaced
 end
@@ -120,6 +126,7 @@ local operations = {
     return ""
   end,
   admit = admit,
+  come = come,
   release = function(link, address, user)
     let_go("address", address, link)
     let_go("user", user, link)
@@ -151,7 +158,7 @@ local function named(limits, name)
 end
 
 local answers = {}
-for at = 6, #ARGV, 9 do
+for at = 5, #ARGV, 9 do
   local limits = ARGV[at + 2]
   answers[#answers + 1] = operations[ARGV[at]](
     ARGV[at + 1], named(limits, ARGV[at + 3]), named(limits, ARGV[at + 4]),

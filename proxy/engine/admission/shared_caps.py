@@ -51,14 +51,16 @@ class Seat:
     """What a link holds. `address` is its address key, "" where there is none; so is `user`. Both are counted
     by the name of `limits`.
 
-    `is_shared`: Redis was asked to hold it, and may. `is_replaced`: a newer one has its place among the
-    user's, so that its link must end, however far it has come.
+    `counts_for_user`: whether it is one of the user's yet; where the oldest gives way, once its link is let
+    in. `is_shared`: Redis was asked to hold it, and may. `is_replaced`: a newer one has its place among the
+    user's, so that its link must end.
     """
 
     link_id: str
     address: str
     user: str
     limits: ConnectionLimits
+    counts_for_user: bool = True
     is_shared: bool = False
     is_replaced: bool = False
 
@@ -66,7 +68,7 @@ class Seat:
         """What the script is told, to do that with it."""
         limits, rate = self.limits, self.limits.connect_rate
         return (
-            *(kind, self.link_id, limits.name, self.address, self.user),
+            *(kind, self.link_id, limits.name, self.address, self.user if self.counts_for_user else ""),
             *(str(limits.per_address), str(limits.per_user), repr(rate.count), repr(rate.seconds * 1000)),
         )
 
@@ -106,15 +108,13 @@ class SharedCaps:
         run_script: RunScript,
         *,
         node_id: str,
-        replace_oldest: bool,
         live: Callable[[], Sequence[Seat | Place]],
         replaced: Callable[[str, str], object],
     ) -> None:
         """`live` answers what this node's links hold; `replaced` is told the node and the id of each link
         that gave way to a newer one, and must now be ended, whoever still waits for the newer one."""
         self._run_script, self._live, self._replaced = run_script, live, replaced
-        times = (str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS))
-        self._head = (PREFIX, node_id, *times, str(int(replace_oldest)))
+        self._head = (PREFIX, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS))
         self._waiting: deque[_Operation] = deque()
         self._wake = asyncio.Event()
         self._wake_timer: asyncio.TimerHandle | None = None
@@ -128,14 +128,24 @@ class SharedCaps:
         """
         if not self.connected:
             raise StoreAway
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Operation("admit", seat, answer))
-        self._wake.set()
         try:
-            return await answer
+            return await self._ask("admit", seat)
         except asyncio.CancelledError:
             self.release(seat)  # it may have been granted, or will be: this comes after it
             raise
+
+    def come(self, seat: Seat, *, alone: Callable[[Seat], object]) -> None:
+        """Count a link among its user's, of whom the oldest gives way; `alone`: without Redis."""
+        if not self.connected:
+            alone(seat)
+            return
+        self._ask("come", seat).add_done_callback(lambda answer: answer.exception() and alone(seat))
+
+    def _ask(self, kind: str, seat: Seat | Place) -> asyncio.Future[str]:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Operation(kind, seat, answer))
+        self._wake.set()
+        return answer
 
     def keep(self, places: Iterable[Place]) -> None:
         """Count links that were let in before; while Redis is away, once it is back."""

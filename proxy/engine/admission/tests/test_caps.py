@@ -12,7 +12,7 @@ from config.testing.servers import ValkeyServer
 from proxy.core.errors import TooMany
 from proxy.core.limits import ConnectionLimits, Rate
 from proxy.engine.admission.caps import Admission
-from proxy.engine.admission.shared_caps import SCRIPT
+from proxy.engine.admission.shared_caps import SCRIPT, Seat
 
 pytestmark = pytest.mark.long
 
@@ -80,6 +80,13 @@ async def node(
         await script.redis.aclose()
 
 
+async def come(admission: Admission, link_id: str, caps: ConnectionLimits, *, user_id: str) -> Seat:
+    """A link that is admitted and let in."""
+    seat = await admission.admit(link_id, caps, address="", user_id=user_id)
+    admission.opened(seat)
+    return seat
+
+
 def alone() -> Admission:
     async def replace(node_id: str, link_id: str) -> None: ...
 
@@ -125,16 +132,48 @@ async def test_two_nodes_count_together_and_give_back(valkey: ValkeyServer) -> N
 
 
 async def test_the_oldest_link_of_a_user_is_replaced(valkey: ValkeyServer) -> None:
-    caps = ConnectionLimits(per_address=100, per_user=2, connect_rate=FAST)
+    caps = ConnectionLimits(name="default", per_address=100, per_user=2, connect_rate=FAST)
     async with (
         node(valkey, "a", replace_oldest=True) as (a, _, _),
-        node(valkey, "b", replace_oldest=True) as (b, _, replaced),
+        node(valkey, "b", replace_oldest=True) as (b, script, replaced),
+        asyncio.timeout(30),
     ):
-        await a.admit("first", caps, address="", user_id="7")
-        await asyncio.sleep(0.005)
-        await b.admit("second", caps, address="", user_id="7")
-        await b.admit("third", caps, address="", user_id="7")
+        await come(a, "first", caps, user_id="7")
+        while await script.redis.zcard("gateway:lease:user:default:7") < 1:
+            await asyncio.sleep(0.005)
+        await come(b, "second", caps, user_id="7")
+        await come(b, "third", caps, user_id="7")
+        while not replaced:
+            await asyncio.sleep(0.005)
     assert replaced == ["first"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_who_is_never_let_in_replaces_nobody_and_is_counted_nowhere(
+    valkey: ValkeyServer, together: bool
+) -> None:
+    caps = ConnectionLimits(name="default", per_address=100, per_user=1, connect_rate=FAST)
+    async with node(valkey, "a", replace_oldest=True) as (shared, script, replaced), asyncio.timeout(30):
+        told: list[str] = []
+
+        async def replace(_: str, link_id: str) -> None:
+            told.append(link_id)
+
+        admission = shared if together else Admission(node_id="n", replace=replace, replace_oldest=True)
+        await come(admission, "oldest", caps, user_id="7")
+        for number in range(5):
+            refused = await admission.admit(f"refused{number}", caps, address="", user_id="7")
+            admission.release(refused)
+            admission.opened(refused)  # too late
+        await come(admission, "newest", caps, user_id="7")
+        ended = replaced if together else told
+        while not ended:
+            await asyncio.sleep(0.005)
+        assert ended == ["oldest"]
+        assert [seat.link_id for seat in admission.live()] == ["oldest", "newest"], "until its link has ended"
+        assert admission._users.count("default:7") == 1
+        while together and await script.redis.zrange("gateway:lease:user:default:7", 0, -1) != [b"a:newest"]:
+            await asyncio.sleep(0.005)
 
 
 async def test_a_rate_holds_over_all_nodes(valkey: ValkeyServer) -> None:
@@ -225,8 +264,8 @@ async def test_a_newer_link_does_not_wait_for_the_end_of_the_oldest() -> None:
     caps = ConnectionLimits(per_address=9, per_user=1, connect_rate=Rate(100, 1))
     admission = Admission(node_id="n", replace=replace, replace_oldest=True)
     async with asyncio.timeout(30):
-        oldest = await admission.admit("1", caps, address="", user_id="ada")
-        newest = await admission.admit("2", caps, address="", user_id="ada")
+        oldest = await come(admission, "1", caps, user_id="ada")
+        newest = await come(admission, "2", caps, user_id="ada")
         await replacing.wait()
         ended.set()
     assert admission.live() == [oldest, newest]

@@ -13,7 +13,7 @@ from proxy.core.errors import TooMany
 from proxy.core.limits import ConnectionLimits
 from proxy.engine.admission import shared_caps
 from proxy.engine.admission.caps import Admission
-from proxy.engine.admission.tests.test_caps import FAST, Script, node
+from proxy.engine.admission.tests.test_caps import FAST, Script, come, node
 
 pytestmark = pytest.mark.long
 
@@ -61,12 +61,15 @@ async def test_who_waits_when_redis_goes_away_does_not_count_against_who_waits_t
 async def test_who_waits_when_redis_goes_away_is_not_what_gives_way(valkey: ValkeyServer) -> None:
     async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
         script.asks.shut()
-        waiting = [admitting(admission, f"a{number}", per_user=2) for number in range(3)]
+        waiting = [admitting(admission, f"a{number}", per_user=2) for number in range(4)]
         await script.asks.reached.wait()
         valkey.kill()
         script.asks.open()
-        await asyncio.gather(*waiting)
-    assert replaced == ["a0"], "the oldest of those that were let in"
+        seats = await asyncio.gather(*waiting)
+        for seat in seats[1:]:  # and the first is dialled still
+            admission.opened(seat)
+        await asyncio.sleep(0)
+    assert replaced == ["a1"], "the oldest of those that were let in"
 
 
 @pytest.mark.parametrize("end", [ValkeyServer.kill, ValkeyServer.freeze], ids=["killed", "frozen"])
@@ -117,17 +120,17 @@ async def test_who_waits_when_the_node_stops_counting_is_answered(
         assert not admission.shared.connected
 
 
-async def test_a_link_gives_way_for_good_though_the_client_that_replaced_it_left_before_it_knew(
+async def test_a_link_gives_way_for_good_though_the_one_that_replaced_it_ended_before_that_was_known(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_caps, "CALL_SECONDS", 20)
     async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
-        await admission.admit("oldest", caps(1), address="", user_id="7")
+        await come(admission, "oldest", caps(1), user_id="7")
+        newest = await admission.admit("newest", caps(1), address="", user_id="7")
         script.answers.shut()
-        newest = admitting(admission, "newest", per_user=1)
+        admission.opened(newest)
         await script.answers.reached.wait()
-        newest.cancel()
-        await asyncio.wait([newest])
+        admission.release(newest)
         script.answers.open()
         while not replaced or await links(script):
             await asyncio.sleep(0.02)
@@ -135,12 +138,33 @@ async def test_a_link_gives_way_for_good_though_the_client_that_replaced_it_left
         assert [lease.link_id for lease in admission.live()] == ["oldest"], "until its link has ended"
 
 
-async def test_who_is_granted_and_replaced_in_one_call_is_known_to_be_replaced(valkey: ValkeyServer) -> None:
-    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, _, replaced):
-        waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(3)]
-        await asyncio.gather(*waiting)
-        assert [admission.is_replaced(f"a{number}") for number in range(3)] == [True, True, False]
-    assert replaced == ["a0", "a1"]
+async def test_of_links_that_are_let_in_together_as_many_stay_as_may(valkey: ValkeyServer) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        seats = [await admission.admit(f"a{n}", caps(2), address="", user_id="7") for n in range(5)]
+        for seat in seats:
+            admission.opened(seat)
+        while len(replaced) < 3:
+            await asyncio.sleep(0.005)
+        assert {f"a:{link}" for link in replaced}.isdisjoint(await links(script))
+        assert len(await links(script)) == 2
+
+
+@pytest.mark.parametrize("end", [ValkeyServer.kill, ValkeyServer.freeze], ids=["killed", "frozen"])
+async def test_a_link_that_is_let_in_as_redis_goes_away_replaces_one_of_its_node(
+    valkey: ValkeyServer, end: Callable[[ValkeyServer], None]
+) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        await come(admission, "oldest", caps(1), user_id="7")
+        newest = await admission.admit("newest", caps(1), address="", user_id="7")
+        script.asks.shut()
+        admission.opened(newest)
+        await script.asks.reached.wait()
+        end(valkey)
+        script.asks.open()
+        while not replaced:
+            await asyncio.sleep(0.005)
+        assert replaced == ["oldest"]
+        valkey.ensure_running()
 
 
 async def test_a_replaced_link_takes_no_place_again_when_redis_goes_or_forgets(
@@ -150,14 +174,17 @@ async def test_a_replaced_link_takes_no_place_again_when_redis_goes_or_forgets(
     monkeypatch.setattr(shared_caps, "BEAT_SECONDS", 0.05)
     async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
         for number in range(2):
-            await admission.admit(f"a{number}", caps(1), address="", user_id="7")
+            await come(admission, f"a{number}", caps(1), user_id="7")
+        while not replaced:
+            await asyncio.sleep(0.005)
         await asyncio.to_thread(valkey.flush)
         while not await links(script):
             await asyncio.sleep(0.02)
         assert await links(script) == ["a:a1"]
         valkey.kill()
-        await admission.admit("a2", caps(1), address="", user_id="7")
-        await asyncio.sleep(0)
+        await come(admission, "a2", caps(1), user_id="7")
+        while len(replaced) < 2:
+            await asyncio.sleep(0.005)
         assert replaced == ["a0", "a1"]
 
 
@@ -187,9 +214,9 @@ async def test_who_waits_is_answered_though_telling_of_a_replaced_link_fails(
         def fail(*_: str) -> None:
             raise RuntimeError("no task left")
 
-        await admission.admit("oldest", caps(1), address="", user_id="7")
+        await come(admission, "oldest", caps(1), user_id="7")
         assert admission.shared is not None
-        monkeypatch.setattr(admission.shared, "_replaced", fail)
-        waiting = [admitting(admission, f"a{number}", per_user=1) for number in range(3)]
-        await asyncio.gather(*waiting)
-        assert [admission.is_replaced(f"a{number}") for number in range(3)] == [True, True, False]
+        with monkeypatch.context() as broken:
+            broken.setattr(admission.shared, "_replaced", fail)
+            await come(admission, "newest", caps(1), user_id="7")
+            await asyncio.gather(*[admitting(admission, f"a{number}", per_user=1) for number in range(3)])
