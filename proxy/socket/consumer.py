@@ -94,6 +94,7 @@ class GatewayConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
             link = Link(record, topics=topics, phrase=route.phrase, trace_id=self._traced(record))
             link.shown = scope["shown"]
             await life.hear(link, since=subject.query.get(SINCE))
+            opening.node.rules.topics.check(topics)  # one may have been closed while this was dialled
         except BaseException:
             life.give_up()
             raise

@@ -81,6 +81,29 @@ async def closed(client: ClientConnection) -> tuple[int | None, str | None]:
     return client.close_code, client.close_reason
 
 
+@pytest.mark.parametrize("ends_links", [False, True])
+async def test_who_is_dialled_while_an_experience_is_closed_does_not_come_in(
+    nodes: Nodes, ends_links: bool
+) -> None:
+    dialled, ready = asyncio.Event(), asyncio.Event()
+
+    async def hold_up(*_: object) -> None:
+        if not dialled.is_set():
+            dialled.set()
+            await ready.wait()
+
+    first, _ = nodes
+    async with first.serving(echo, process_request=hold_up), asyncio.timeout(60):
+        asked = asyncio.create_task(refusal(first))
+        await dialled.wait()
+        say(first, enabled=False, ends_links=ends_links)
+        await refused(first, CLOSED)
+        ready.set()
+        assert await asked == CLOSED
+        say(first)
+        await refused(first, None)
+
+
 class Staff:
     """A superuser in admin, by HTTP."""
 
