@@ -132,7 +132,7 @@ def lift(pk: int, *, reason: str, by: Any) -> Block | None:
     block = Block.objects.select_for_update().filter(pk=pk).first()  # or two would both have lifted it
     if block is None:
         return None
-    note_block(block, NoteKind.UNBLOCKED, by=by)
+    note_block(block, NoteKind.UNBLOCKED, by=by, why_lifted=reason)
     details = Details(reason=reason, flag=DELETION)
     note_deed(by, Block, f"Lifted: {reason}", about=str(block), object_id=str(pk), details=details)
     block.delete()

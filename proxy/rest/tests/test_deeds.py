@@ -80,7 +80,8 @@ def test_a_block_is_lifted_by_its_id_and_once(mine: str) -> None:
     assert (told["id"], told["user_id"], Block.objects.count()) == (block.pk, "ada", 0)
     deed = only_deed()
     assert (deed.flag, deed.about, deed.said, deed.reason) == (DELETION, "ada", f"Lifted: {WHY}", WHY)
-    assert StaffNote.objects.get().kind == NoteKind.UNBLOCKED
+    note = StaffNote.objects.get()
+    assert (note.kind, note.text) == (NoteKind.UNBLOCKED, f"for good: spam; lifted: {WHY}")
     code, told = post({"id": block.pk, "reason": WHY}, by=mine, path="/api/lift")
     assert (code, told["code"]) == (404, "not_found")
 
