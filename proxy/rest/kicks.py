@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.db.models import Q
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -13,7 +14,9 @@ from rest_framework.response import Response
 
 from proxy.cluster.kicks import kick
 from proxy.core.closes import MAX_REASON_BYTES
+from proxy.models import Connection
 from proxy.rest.fields import Body, Text
+from proxy.rest.live_links import LinksSerializer, count_live, found_by_filter
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import StaffApiView
 
@@ -34,6 +37,8 @@ class KickSerializer(Body):
         child=Text(max_length=_MAX_ID_CHARS), max_length=MOST_IDS, default=list
     )
     everyone = serializers.BooleanField(default=False, help_text="Every link there is; then no ids.")
+    filter = LinksSerializer(required=False, help_text="All live links that have all of that; then no ids.")
+    dry_run = serializers.BooleanField(default=False, help_text="Only say how many it would end.")
     reason = Text(
         max_length=MAX_REASON_BYTES,
         default="",
@@ -51,6 +56,7 @@ class KickedSerializer(serializers.Serializer[Any]):
     silent = serializers.IntegerField(
         help_text="Gateway processes that said nothing in three seconds. Their links end once they hear."
     )
+    links = serializers.IntegerField(required=False, help_text="Of a dry run alone: those that are live.")
 
 
 class Kicks(StaffApiView):
@@ -64,8 +70,37 @@ class Kicks(StaffApiView):
     def post(self, request: Request) -> Response:
         """End links with close code 4001. It keeps nobody out: whoever was kicked may come back."""
         asked = self.read(KickSerializer())
+        dry_run, whom = asked.pop("dry_run"), _whom(asked)
+        if dry_run:
+            return Response({"ended": 0, "silent": 0, "links": _live(whom)})
+        if "found_by" in whom and not whom["connection_ids"]:
+            return Response({"ended": 0, "silent": 0})
         try:
-            kicked = kick(**asked, by=self.caller.doer)
+            kicked = kick(**whom, reason=asked["reason"], by=self.caller.doer)
         except ValueError as error:
             raise ParseError(str(error)) from None
         return Response({"ended": kicked.ended, "silent": len(kicked.silent)})
+
+
+def _whom(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """For `kick`. Raises ParseError for nobody, and for a filter beside others."""
+    named = {name: asked[name] for name in ("user_ids", "connection_ids", "everyone") if asked[name]}
+    if wanted := asked.get("filter"):
+        if named:
+            raise ParseError("a filter says it all: name no ids beside it, and not everyone")
+        if not asked["reason"]:
+            raise ParseError("reason: say why, where a filter finds whom")
+        return found_by_filter(wanted)._asdict()
+    if not named or ("everyone" in named and len(named) > 1):
+        raise ParseError("kick somebody (user_ids, connection_ids, a filter) or everyone: one of them")
+    return named
+
+
+def _live(whom: Mapping[str, Any]) -> int:
+    """How many live links they have."""
+    if "found_by" in whom:
+        return len(whom["connection_ids"])
+    if "everyone" in whom:
+        return count_live()
+    named = Q(user_id__in=whom.get("user_ids", ())) | Q(pk__in=whom.get("connection_ids", ()))
+    return Connection.objects.filter(named, closed_at=None).count()

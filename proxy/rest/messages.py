@@ -14,14 +14,10 @@ from rest_framework.response import Response
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.staff_messages import tell
 from proxy.core.staff_messages import MAX_CHARS, staff_message
-from proxy.models import Connection
-from proxy.rest.connections import FILTERS
-from proxy.rest.fields import Body, Text
-from proxy.rest.paging import check_word, routes_known
+from proxy.rest.fields import Text
+from proxy.rest.live_links import LinksSerializer, count_live, found_by_filter, live_ids
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
-from proxy.tables.counting import MOST_COUNTED
-from proxy.tables.node_names import by_columns
 
 MOST_IDS = 1_000
 _MAX_ID_CHARS = 255
@@ -40,15 +36,6 @@ class SaidSerializer(ReasonedBody):
 
     text = Text(help_text=f"What people read, where their client shows it: {MAX_CHARS} characters at most.")
     dry_run = serializers.BooleanField(default=False, help_text="Only say whom it would reach.")
-
-
-class LinksSerializer(Body):
-    """Live connections, by what they all have."""
-
-    user = Text(max_length=_MAX_ID_CHARS, required=False)
-    route = Text(max_length=_MAX_ID_CHARS, required=False)
-    topic = Text(max_length=_MAX_ID_CHARS, required=False)
-    node = Text(max_length=300, required=False, help_text="Its id, or HOST:PID.")
 
 
 class MessageWantedSerializer(SaidSerializer):
@@ -118,16 +105,13 @@ class SendMessage(_Says):
         match given[0]:
             case "user_ids":
                 whom = {"user_ids": asked["user_ids"]}
-                live = Connection.objects.filter(closed_at=None, user_id__in=asked["user_ids"]).count()
+                live = count_live(user_id__in=asked["user_ids"])
             case "connection_ids":
-                ids = _ids({"pk__in": asked["connection_ids"]})
+                ids = live_ids({"pk__in": asked["connection_ids"]})
                 whom, live = {"connection_ids": ids}, len(ids)
             case _:
-                wanted = asked["filter"]
-                _check_route(wanted.get("route"))
-                ids = _ids({FILTERS[name][0]: value for name, value in wanted.items()})
-                found_by = "&".join(f"{name}={value}" for name, value in wanted.items())
-                whom, live = {"connection_ids": ids, "found_by": found_by}, len(ids)
+                found = found_by_filter(asked["filter"])
+                whom, live = found._asdict(), len(found.connection_ids)
         return self._say(asked, whom, live)
 
 
@@ -145,24 +129,6 @@ class Broadcast(_Says):
         """Say something to everyone who is connected, or to all on one route, once."""
         asked = self.read(BroadcastSerializer())
         if asked["route"]:
-            _check_route(asked["route"])
-            ids = _ids({"route": asked["route"]})
-            whom: _Live = {"connection_ids": ids, "found_by": f"route={asked['route']}"}
-            return self._say(asked, whom, len(ids))
-        live = Connection.objects.filter(closed_at=None).order_by()[: MOST_COUNTED + 1].count()
-        return self._say(asked, {"everyone": True}, live)
-
-
-def _check_route(name: str | None) -> None:
-    """Raises ParseError for one that there is not: nobody is on it, and nobody would be told."""
-    if name is not None:
-        check_word(name, routes_known(), Connection, "route", name="route")
-
-
-def _ids(wanted: Mapping[str, Any]) -> list[str]:
-    """The live connections that have all that. Raises ParseError: they are too many to be named."""
-    live = Connection.objects.filter(closed_at=None, **by_columns(wanted)).order_by("pk")
-    ids = list(live.values_list("pk", flat=True)[: MOST_COUNTED + 1])
-    if len(ids) > MOST_COUNTED:
-        raise ParseError(f"those are more than {MOST_COUNTED:,}: broadcast it to all")
-    return ids
+            found = found_by_filter({"route": asked["route"]})
+            return self._say(asked, found._asdict(), len(found.connection_ids))
+        return self._say(asked, {"everyone": True}, count_live())

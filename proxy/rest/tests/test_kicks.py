@@ -9,8 +9,9 @@ import pytest
 from config.testing.servers import PostgresServer
 from proxy.cluster import kicks
 from proxy.cluster.questions import LayerAway
-from proxy.models import Kick
+from proxy.models import Kick, ProgramDeed
 from proxy.rest.tests.calling import key, post
+from proxy.tests.rows import add_connection
 
 
 @pytest.mark.usefixtures("any_database")
@@ -25,6 +26,33 @@ def test_a_key_that_may_kick_does_and_the_log_names_it(caplog: pytest.LogCapture
     assert vars(line)["by"].startswith("key game (")
     assert post({"everyone": True}, by=mine, path="/api/kick")[0] == 200
     assert Kick.objects.filter(everyone=True).count() == 1
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_filter_finds_whom_to_kick_and_a_dry_run_says_how_many() -> None:
+    for link, user_id, route in (
+        ("a", "ada", "experience"),
+        ("b", "bob", "experience"),
+        ("c", "ada", "studio"),
+    ):
+        add_connection(link, user_id=user_id, route=route)
+    mine = key(kick=True)
+    asked = {"filter": {"route": "experience"}, "reason": "Restart, please"}
+
+    def links(**whom: object) -> object:
+        return post({**asked, **whom, "dry_run": True}, by=mine, path="/api/kick")[1]["links"]
+
+    assert links() == 2
+    assert links(filter={"route": "experience", "user": "ada"}) == 1
+    assert [links(filter={}, **each) for each in ({"user_ids": ["ada"]}, {"everyone": True})] == [2, 3]
+    assert not Kick.objects.exists()
+    nobody = {**asked, "filter": {"user": "eve"}}
+    assert post(nobody, by=mine, path="/api/kick") == (200, {"ended": 0, "silent": 0})
+    assert not Kick.objects.exists()
+    assert post(asked, by=mine, path="/api/kick")[0] == 200
+    assert Kick.objects.get().connection_ids == ["a", "b"]
+    deed = ProgramDeed.objects.get()
+    assert (deed.found_by, deed.reason) == ("route=experience", "Restart, please")
 
 
 @pytest.mark.django_db
@@ -47,6 +75,10 @@ def test_who_may_publish_may_not_kick() -> None:
         ({"connection_ids": ["\0"]}, "Null characters are not allowed"),
         ({"connection_ids": ["a"] * 1001}, "no more than 1000 elements"),
         ({"user": "ada"}, "no such field: user"),
+        ({"filter": {"user": "ada"}, "user_ids": ["ada"], "reason": "x"}, "a filter says it all"),
+        ({"filter": {"user": "ada"}}, "reason: say why"),
+        ({"filter": {"route": "expereince"}, "reason": "x"}, "there is no 'expereince'"),
+        ({"filter": {}}, "kick somebody"),
         ({"user_ids": ["ada"], "reason": "x" * 124}, "reason: Ensure this field has no more than 123"),
         ([], "Expected a dictionary"),
     ],
