@@ -110,11 +110,9 @@ class ExperienceAdmin(Switching, AsksToDelete, CheckedAdmin):
     paginator = ReadOnlyAdmin.paginator
     show_full_result_count = False
     list_per_page = list_max_show_all = 100
-    change_list_template = "admin/proxy/change_list.html"
 
     class Media:
-        css = {"all": [*ReadOnlyAdmin.Media.css["all"], "experience/admin.css"]}
-        js = ReadOnlyAdmin.Media.js
+        css = {"all": ["experience/admin.css"]}
 
     def get_fields(self, request: HttpRequest, obj: Experience | None = None) -> Any:
         """Who may only look gives no reason; one that is new has no state."""

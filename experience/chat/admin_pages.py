@@ -72,7 +72,7 @@ class ToldAdmin(CheckedAdmin):
     show_facets = admin.ShowFacets.NEVER
 
     class Media:
-        css = {"all": ["proxy/admin.css", "chat/admin.css"]}
+        css = {"all": ["chat/admin.css"]}
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -40,9 +40,6 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
     change_form_template = "admin/proxy/block/change_form.html"
     fields = ["user_id", "network", "lasts", "until", "reason"]
 
-    class Media:
-        css = {"all": ["proxy/admin.css"]}
-
     deleted = "Lifted"
 
     def get_search_results(

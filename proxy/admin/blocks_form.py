@@ -13,6 +13,7 @@ from proxy.admin.pages import name_date_and_time
 from proxy.models import Block
 
 _HOUR, _DAY, _FOR_GOOD, _TIME = "hour", "day", "good", "time"
+_UNTIL_THEN = "until the time below"
 _SPANS = {_HOUR: timedelta(hours=1), _DAY: timedelta(days=1)}
 
 
@@ -24,7 +25,7 @@ class BlockForm(forms.ModelForm):  # type: ignore[type-arg]
             (_HOUR, "an hour"),
             (_DAY, "a day"),
             (_FOR_GOOD, "for good"),
-            (_TIME, "until the time below"),
+            (_TIME, _UNTIL_THEN),
         ],
         widget=forms.RadioSelect,
         required=False,
@@ -36,11 +37,14 @@ class BlockForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["user_id"].strip = False  # type: ignore[attr-defined]
         if "until" in self.fields:  # not for who may only look
             self.fields["lasts"].initial = _TIME if self.instance.until else _FOR_GOOD
+            self.fields["until"].help_text = f"Taken where it lasts “{_UNTIL_THEN}” alone."
             name_date_and_time(self.fields["until"], "Until")
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         lasts = cleaned.get("lasts")
+        if lasts and lasts != _TIME:
+            self.errors.pop("until", None)  # nobody is shown what was typed there before
         if lasts in _SPANS:
             cleaned["until"] = timezone.now() + _SPANS[lasts]
         elif lasts == _FOR_GOOD:

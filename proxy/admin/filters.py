@@ -23,8 +23,6 @@ MOST_CHOICES = 50
 class ListFilter(admin.SimpleListFilter):
     """A menu above the list: what is chosen shows, the choices open."""
 
-    template = "admin/proxy/filter.html"
-
 
 class UserFilter(ListFilter):
     """One user's rows alone, while a search finds all whose ids begin so. Offered once it is asked for."""

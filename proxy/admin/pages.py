@@ -69,7 +69,14 @@ class SortsWhatMaySort(ChangeList):
 
 
 class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """What a request names is checked before the database is asked; Django's own pages answer 500 to some."""
+    """What a request names is checked before the database is asked; Django's own pages answer 500 to some.
+
+    Its list keeps itself current, and says how old it is (`templates/admin/change_list.html`).
+    """
+
+    class Media:
+        css = {"all": ["proxy/admin.css"]}
+        js = [Script("proxy/live.js", type="module"), Script("proxy/menus.js", type="module")]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only what the list's filters put into its URLs: Django would take `?email__regex=(` as well."""
@@ -142,10 +149,6 @@ class ReadOnlyAdmin(CheckedAdmin):
     list_per_page = 100
     list_max_show_all = 100
     show_facets = admin.ShowFacets.NEVER  # a count for every choice of every filter
-
-    class Media:
-        css = {"all": ["proxy/admin.css"]}
-        js = [Script("proxy/live.js", type="module"), Script("proxy/menus.js", type="module")]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SortsWhatMaySort

@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
@@ -45,10 +44,6 @@ class PoolMemberAdmin(DrainButtons, CheckedAdmin):
 
     form = MemberForm
     fields = ["pool", "url", "weight", "max_connections", "draining", "move_seconds"]
-
-    class Media:
-        css = {"all": ["proxy/admin.css"]}
-        js = [Script("proxy/live.js", type="module")]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The buttons of the list drain: they say what it does, ask for a reason, and have a permission."""

@@ -36,11 +36,15 @@ async def at(
     """A page of admin, as `who` sees it; `options` are a browser context's."""
     url = f"http://127.0.0.1:{gateway.port}/admin/login/?next={path}"
     async with visiting(browser, url, **options) as page:
-        await page.get_by_label("Username").fill(who)
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await logs_in(page, who)
         await page.wait_for_url(f"**{path}")
         yield page
+
+
+async def logs_in(page: Page, who: str = "ada") -> None:
+    await page.get_by_label("Username").fill(who)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
 
 
 class Players:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from config.testing.gateway import Gateway
-from config.tests.clients.staff import CONNECTIONS, LIVE, SOON_MS, Players, at
+from config.tests.clients.staff import CONNECTIONS, LIVE, SOON_MS, Players, at, logs_in, rows_of
 
 pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
 
@@ -109,11 +111,53 @@ async def test_a_connections_page_shows_its_end_as_it_comes(
         await expect(page.get_by_role("button", name="Kick…")).to_have_count(0)
 
 
-async def test_who_is_logged_out_is_told_that(browser: Browser, gateway: Gateway) -> None:
+BLOCKS = "/admin/proxy/block/"
+MAKE_BLOCK = "from proxy.models import Block; Block.objects.create(user_id='rude')"
+
+
+async def test_an_open_list_of_blocks_has_one_that_somebody_else_makes(
+    browser: Browser, gateway: Gateway
+) -> None:
+    async with at(browser, gateway, BLOCKS) as page:
+        await expect(page.get_by_text("updated")).to_be_visible(timeout=SOON_MS)
+        await asyncio.to_thread(gateway.manage, "shell", "-v0", "-c", MAKE_BLOCK)
+        await expect(rows_of(page)).to_contain_text(["rude"], timeout=SOON_MS)
+
+
+async def test_until_is_asked_only_of_a_block_that_lasts_until_a_time(
+    browser: Browser, gateway: Gateway
+) -> None:
+    async with at(browser, gateway, BLOCKS + "add/") as page:
+        until, reason = page.get_by_label("Until, date"), page.get_by_label("Reason")
+        await expect(reason).to_be_visible()
+        await expect(until).to_be_hidden()
+        await page.get_by_label("until the time below").check()
+        await expect(until).to_be_visible()
+        await until.fill("no date")
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(page.get_by_text("Enter a valid date")).to_be_visible(timeout=SOON_MS)
+        await page.get_by_label("an hour").check()
+        await expect(until).to_be_hidden()
+        await page.get_by_label("User:").fill("rude")
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(rows_of(page)).to_contain_text(["rude"], timeout=SOON_MS)
+
+
+@pytest.mark.parametrize("path", [CONNECTIONS + "?live=yes&route=experience", LIVE])
+async def test_who_is_logged_out_is_told_that_logs_in_and_is_back(
+    browser: Browser, gateway: Gateway, path: str
+) -> None:
+    login = re.compile(re.escape(f"/admin/login/?next={quote(path, safe='')}") + "$")
     async with at(browser, gateway, CONNECTIONS) as page:
-        await expect(page.get_by_text("updated")).to_be_visible()
+        await page.goto(page.url.partition(CONNECTIONS)[0] + path)
+        await expect(page.get_by_text("updated")).to_be_visible(timeout=SOON_MS)
+        await expect(page.get_by_role("link", name="Log in")).to_have_count(0)
         await page.context.clear_cookies()
-        await expect(page.get_by_text("logged out for")).to_be_visible()
+        await expect(page.get_by_text("logged out for")).to_be_visible(timeout=SOON_MS)
+        await expect(page.get_by_role("link", name="Log in")).to_have_attribute("href", login)
+        await page.get_by_role("link", name="Log in").click()
+        await logs_in(page)
+        await page.wait_for_url(f"**{path}")
 
 
 def part(page: Page, name: str) -> Locator:
@@ -237,10 +281,3 @@ async def test_without_scripts_the_live_page_has_its_verdict_its_figures_and_its
         await expect(figure(page, "memory")).to_contain_text("MB", timeout=SOON_MS)
         await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
         await expect(page.locator("#gateway-charts")).to_be_hidden(timeout=SOON_MS)
-
-
-async def test_who_is_logged_out_of_the_live_page_is_told_that(browser: Browser, gateway: Gateway) -> None:
-    async with at(browser, gateway, LIVE) as page:
-        await expect(figure(page, "memory")).to_contain_text("MB", timeout=SOON_MS)
-        await page.context.clear_cookies()
-        await expect(page.get_by_text("logged out for")).to_be_visible(timeout=SOON_MS)

@@ -12,6 +12,7 @@ from statistics import median
 
 import pytest
 import pytest_asyncio
+from django.contrib import admin
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
@@ -20,6 +21,7 @@ from config.testing.gateway import Gateway, issue
 from config.testing.servers import PostgresServer, ValkeyServer
 from config.tests.clients.staff import CONNECTIONS, SOON_MS, at, rows_of
 from config.tests.clients.two_nodes import GROUPS, TwoNodes, Visits, carried_over
+from proxy.models import Person
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
@@ -40,23 +42,23 @@ FORBIDDEN = {
     "Support": ("connection/broadcast/", "poolmember/add/", "deed/", "deed/export/", "outgoingevent/"),
     "Operators": (),
 }
-# All that say how old they are; those of one row are of what is there by then.
+# All that say how old they are: every list but the search for people, which shows what was found when it was
+# asked for; and of one row, of what is there by then.
 DATED = (
-    "live/",
-    "connection/",
-    "connection/{connection}/change/",
-    "refusal/",
-    "person/bob/",
-    "deed/",
-    "node/",
-    "node/{node}/change/",
-    "poolmember/",
-    "revocation/",
-    "apikey/",
-    "outgoingevent/",
+    *(
+        f"{each._meta.app_label}/{each._meta.model_name}/"
+        for each in admin.site._registry
+        if each is not Person
+    ),
+    "proxy/live/",
+    "proxy/connection/{connection}/change/",
+    "proxy/person/bob/",
+    "proxy/node/{node}/change/",
 )
 # A killed node is called lost 20 s after its last heartbeat at most, by whichever looks next.
 NOTICED_MS = 60_000
+# Of five times, half are within the first. One may meet a machine that is at something else, as far as this.
+PROMISED_SECONDS, LOADED_SECONDS = 2.0, 5.0
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ async def closed(client: ClientConnection) -> tuple[int | None, str | None]:
 async def test_a_client_of_the_other_node_is_on_an_open_list_and_off_the_gateway_within_two_seconds(
     browser: Browser, house: TwoNodes, visits: Visits
 ) -> None:
-    """Half of five times: the machine may be at something else for one of them."""
+    """Half of five times as promised, each within a bound: the machine may be at something else for one."""
     shown, ended = list[float](), list[float]()
     async with at(browser, house.one, CONNECTIONS + "?live=yes") as page:
         for number in range(5):
@@ -145,8 +147,9 @@ async def test_a_client_of_the_other_node_is_on_an_open_list_and_off_the_gateway
             assert await closed(client) == (4001, "be kind")
             ended.append(time.monotonic() - began)
             await expect(page.locator(".messagelist")).to_contain_text("1 link ended", timeout=SOON_MS)
-    assert median(shown) < 2.0, shown
-    assert median(ended) < 2.0, ended
+    for took in (shown, ended):
+        assert median(took) < PROMISED_SECONDS, (shown, ended)
+        assert max(took) < LOADED_SECONDS, (shown, ended)
 
 
 def story(page: Page) -> Locator:
@@ -330,7 +333,7 @@ async def test_every_open_page_says_within_five_seconds_that_its_gateway_was_sto
     ids = {"connection": record["id"], "node": record["node_id"]}
     async with at(browser, house.one, "/admin/") as first:
         await first.context.clock.install()
-        pages = [await opened(first.context, first.url + "proxy/" + path.format(**ids)) for path in DATED]
+        pages = [await opened(first.context, first.url + path.format(**ids)) for path in DATED]
         await first.context.clock.pause_at(await first.evaluate("Date.now() + 1000"))
         await asyncio.to_thread(house.one.stop)
         await first.context.clock.run_for(5000)

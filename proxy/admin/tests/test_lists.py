@@ -3,12 +3,13 @@
 import re
 
 import pytest
+from django.contrib import admin
 from django.db import connection as database
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, override_settings
 
-from proxy.models import Connection, Node
+from proxy.models import Connection, Node, Person
 from proxy.tests.plans import explained, reads_all_of
 from proxy.tests.rows import add_connection, add_node, connection
 
@@ -43,6 +44,15 @@ def test_a_filter_offers_the_topics_of_most_links_before_those_of_one_session_ea
 def test_a_list_is_called_by_what_it_lists(admin_client: Client) -> None:
     for name in ("connection", "node", "block"):
         assert f"<h1>{name.capitalize()}s</h1>" in admin_client.get(f"/admin/proxy/{name}/").content.decode()
+
+
+def test_every_list_says_how_old_it_is_and_keeps_itself_current(admin_client: Client) -> None:
+    """But the search for people, which shows what was found when it was asked for."""
+    lists = [each._meta for each in admin.site._registry if each is not Person]
+    for each in lists:
+        page = admin_client.get(f"/admin/{each.app_label}/{each.model_name}/").content.decode()
+        assert 'id="gateway-freshness"' in page, each
+        assert "proxy/live.js" in page, each
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.test import Client
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from proxy.admin.tests.groups import log_in_as, play_migrations
-from proxy.models import ApiKey, Block, Deed, OutgoingEvent, PoolMember, Revocation
+from proxy.models import ApiKey, Block, Deed, OutgoingEvent, PoolMember, Revocation, Tap
 from proxy.tests.rows import add_connection, add_node, add_refusal
 
 pytestmark = pytest.mark.django_db
@@ -30,10 +33,10 @@ login/                              nobody      nobody
 logout/                             nobody      nobody
 (?P<url>.*)$                        staff       staff
 index                               staff       staff
-jsi18n/                             staff       staff
+jsi18n/                             staff       never
 password_change/                    staff       staff
-password_change/done/               staff       staff
-autocomplete/                       never       staff
+password_change/done/               staff       never
+autocomplete/                       never       never
 r/KIND/ID/                          staff       staff
 ^(?P<app_label>APPS)/$              staff       staff
 
@@ -71,7 +74,9 @@ proxy/deed/ID/delete/               never       never
 proxy/deed/ID/history/              Operators   Operators
 
 proxy/live/                         Viewers     Viewers
+proxy/live/events/                  Viewers     never
 proxy/live/marks/                   Viewers     Viewers
+proxy/live/series/                  Viewers     never
 
 proxy/node/                         Viewers     Viewers
 proxy/node/add/                     never       never
@@ -104,6 +109,8 @@ proxy/refusal/ID/                   staff       staff
 proxy/refusal/ID/change/            Viewers     never
 proxy/refusal/ID/delete/            never       never
 proxy/refusal/ID/history/           Viewers     Viewers
+
+proxy/tap/ID/events/                Operators   never
 
 proxy/revocation/                   Viewers     Viewers
 proxy/revocation/add/               Support     Support
@@ -178,6 +185,7 @@ def paths(patterns: Any, before: str = "") -> Iterator[str]:
 
 def named(path: str) -> str:
     """A pattern as the tables have it."""
+    path = path.removeprefix("admin/").replace("proxy/tap/<str:tap_id>", "proxy/tap/ID")
     path = path.replace("<str:tap_id>", "TAP")
     path = re.sub(r"<(path:object_id|path:key|id)>", "ID", path).replace("<path:content_type_id>", "KIND")
     return re.sub(r"app_label>[\w|]+", "app_label>APPS", path) or "index"
@@ -201,6 +209,7 @@ def rows(db: None) -> dict[str, str]:
         User.objects.create_user("bob"),
         Group.objects.create(name="g"),
         apps.get_model("experience", "Experience").objects.create(slug="old-mill", enabled=False),
+        Tap.objects.create(connection_id="a", by=User.objects.get(username="eve"), until=timezone.now()),
     ]
     ids = {f"{row._meta.app_label}/{row._meta.model_name}": str(row.pk) for row in made}
     return ids | {"proxy/person": "7"}
@@ -215,9 +224,33 @@ def url(page: str, rows: dict[str, str]) -> str:
     return "/admin/" + (path.replace("ID", rows[kind]) if kind in rows else path)
 
 
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that asks this test's database, and has no room for another page: whoever may is told so."""
+
+    async def asked(work: Any, *arguments: str) -> Any:
+        return await sync_to_async(work)(*arguments)
+
+    async def caught_up() -> None:
+        pass
+
+    async def running() -> Any:
+        full = SimpleNamespace(is_full=True, caught_up=caught_up, series=away)
+        figures, taps = SimpleNamespace(live=full, charts=full), SimpleNamespace(readers=full)
+        return SimpleNamespace(database=SimpleNamespace(run=asked), figures=figures, taps=taps)
+
+    async def away(span: str) -> None:
+        raise TimeoutError
+
+    for module in ("live", "tapping"):
+        monkeypatch.setattr(f"proxy.http.{module}.running_node", running)
+
+
 def is_refused(answer: Any) -> bool:
+    """405 to a POST: nobody may, whoever it is."""
     to_login = bool(answer.status_code == 302 and answer.url.startswith("/admin/login/"))
-    return answer.status_code == 403 or to_login
+    takes_none = answer.status_code == 405 and answer.wsgi_request.method == "POST"
+    return answer.status_code == 403 or to_login or takes_none
 
 
 def is_done(answer: Any) -> bool:
@@ -240,7 +273,7 @@ def offered(client: Client, at: str) -> set[str]:
 
 
 def test_every_page_of_admin_is_in_the_table() -> None:
-    found = {named(path) for path in paths(admin.site.urls[0])}
+    found = {named(path) for path in paths(get_resolver().url_patterns) if path.startswith("admin/")}
     ours = {path for path in found if path.count("/") < 2 or path.startswith((*OURS, "password", "r/"))}
     assert ours == {page for page, *_ in parsed(PAGES)}
 
@@ -252,7 +285,10 @@ def test_every_button_and_action_is_in_the_table(rows: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+@pytest.mark.usefixtures("node")
 def test_who_may_open_and_post_to_each_page(rows: dict[str, str], role: str) -> None:
+    log_in_as(role)
+    Tap.objects.update(by=User.objects.filter(username=role).first() or User.objects.get(username="eve"))
     for page, *least in parsed(PAGES):
         at = url(page, rows)
         for ask, who in zip(("get", "post"), least, strict=True):

@@ -5,6 +5,7 @@ export const ASK_AT_LEAST_MS = 2500;
 const OPEN_MS = 2000; // so long an answer may take before the page is called stale
 const ABORT_MS = 10_000;
 const TIMES_AS_LONG = 10; // as an answer takes, is waited before the next: a page that is dear is asked for less often
+const LOGGED_OUT = "logged out";
 
 export const pauseAfter = (tookMs, leastMs = ASK_MS) =>
   Math.min(ASK_AT_LEAST_MS, Math.max(leastMs, TIMES_AS_LONG * tookMs));
@@ -21,7 +22,7 @@ export class Freshness {
   /** `held` answers how many rows somebody has ticked, so that none moves. */
   constructor(line, { showWaiting, held = () => 0 }) {
     this.#held = held;
-    [this.age, this.more, this.spoken] = line.children;
+    [this.age, this.login, this.more, this.spoken] = line.children;
     this.more.addEventListener("click", showWaiting);
     setInterval(() => this.draw(), 500);
     this.draw();
@@ -53,10 +54,17 @@ export class Freshness {
     const pause = held && !this.isStale ? `, rows stay in place while ${held} ${held === 1 ? "is" : "are"} ticked` : "";
     const trouble = this.#trouble || (this.isStale ? "no answer" : "");
     this.age.textContent = trouble ? `${trouble} for ${seconds} s` : `updated ${seconds} s ago${pause}`;
+    this.#leadToLogin(trouble === LOGGED_OUT);
     this.more.hidden = this.#waiting === 0 || this.isStale;
     this.more.textContent = `${this.#waiting} new`;
     document.body.classList.toggle("gateway-stale", this.isStale);
     this.#say(trouble);
+  }
+
+  /** And from there back to what the page shows by then: a range may have been chosen since it came. */
+  #leadToLogin(isDue) {
+    this.login.hidden = !isDue;
+    if (isDue) this.login.search = new URLSearchParams({ next: location.pathname + location.search });
   }
 
   /** To who listens, only what has changed: not each second. */
@@ -69,7 +77,7 @@ export class Freshness {
 }
 
 const whatIsWrong = (answer) => {
-  if (answer.redirected && new URL(answer.url).pathname.endsWith("/login/")) return "logged out";
+  if (answer.redirected && new URL(answer.url).pathname.endsWith("/login/")) return LOGGED_OUT;
   if (answer.redirected) return "moved";
   return answer.ok ? "" : `answered ${answer.status}`;
 };
