@@ -135,7 +135,7 @@ class ConversationAdmin(ToldAdmin):
         rows = Message.objects.filter(conversation=conversation).order_by("-sequence")[:SAID_ON_PAGE]
         shown = format_html_join(
             "",
-            "<tr><td>{}</td><td>{}</td><td><div>{}</div></td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td><div tabindex='0'>{}</div></td><td>{}</td></tr>",
             ((row.sequence, foreign(row.sender_id), lines(row.text), moment(row.created_at)) for row in rows),
         )
         table = format_html('<table class="chat-latest"><tbody>{}</tbody></table>', shown)
@@ -151,6 +151,9 @@ def _all_of(conversation: Conversation, kind: str, count: int) -> str:
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     """Nobody changes or deletes one: numbers have no gap, and services would look for what is missing."""
+
+    class Media:
+        css = {"all": ["chat/admin.css"]}
 
     list_display = ["named", "sender", "said", "sent"]
     list_filter = [ConversationFilter]

@@ -74,6 +74,8 @@ class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     Its list keeps itself current, and says how old it is (`templates/admin/change_list.html`).
     """
 
+    paginator = BoundedPaginator
+
     class Media:
         css = {"all": ["proxy/admin.css"]}
         js = [Script("proxy/live.js", type="module"), Script("proxy/menus.js", type="module")]
@@ -144,7 +146,6 @@ class ReadOnlyAdmin(CheckedAdmin):
     """
 
     links: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 100
     list_max_show_all = 100

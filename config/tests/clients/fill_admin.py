@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
+from experience.chat import models as chat
 from experience.models import Experience
 from proxy.models import (
     ApiKey,
@@ -29,7 +30,9 @@ NAMES = {"long": LONG, "rtl": RTL[:255], "emoji": EMOJI[:255], "ada": "ada"}
 
 now = timezone.now()
 ada = User.objects.create_superuser("ada", password="of these tests alone")
-Node.objects.create(id="long", host="h" * 255, pid=4_194_304, started_at=now, heartbeat_at=now)
+# Its heart beats until the test is over, or the gateway would find that it is lost, and end its links.
+beats = now + timedelta(days=1)
+Node.objects.create(id="long", host="h" * 255, pid=4_194_304, started_at=now, heartbeat_at=beats)
 for number, (key, name) in enumerate(NAMES.items()):
     told = {
         "route": "experience",
@@ -83,6 +86,21 @@ for place in range(3):
         last_error="E" * 255,
         updated_at=now,
     )
+wide = User.objects.create_user(
+    LONG[:150], email=f"{LONG[:60]}@example.com", first_name=LONG[:150], last_name=RTL[:150]
+)
+for name in NAMES.values():
+    group = Group.objects.create(name=name[:150])
+    wide.groups.add(group)
+for row in (User.objects.get(pk=1), group, *Experience.objects.all()[:1], *PoolMember.objects.all()[:1]):
+    note_deed(ada, type(row), f"Changed: {LONG}", about=LONG, object_id=str(row.pk))
+talk = chat.Conversation.objects.create(id="c" * 32, created_by=LONG)
+for number, name in enumerate(NAMES.values()):
+    chat.Participant.objects.create(conversation=talk, user_id=name)
+    chat.Message.objects.create(
+        conversation=talk, sequence=number + 1, sender_id=name, text=name * 4, created_at=now
+    )
+    chat.Block.objects.create(by_user_id=LONG, target_user_id=name)
 seen = {"route": "experience", "node_id": "long", "user_id": LONG}
 tapped = Connection.objects.create(id="tapped", opened_at=now, **seen)
 Tap.objects.create(id="tapped", connection=tapped, by=ada, until=now + timedelta(minutes=5))

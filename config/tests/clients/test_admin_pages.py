@@ -5,60 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
 from config.testing.gateway import Gateway
 from config.tests.clients.conftest import must_be_here
+from config.tests.clients.every_page import CHOSEN, PAGES, PRESSED, Chosen
 from config.tests.clients.staff import at, is_cut, serious
 from config.tests.conftest import MakeGateway
 
 FILL = (Path(__file__).parent / "fill_admin.py").read_text()
-PAGES = (
-    "/admin/",
-    *(
-        f"/admin/proxy/{page}"
-        for page in (
-            "live/",
-            "connection/",
-            "connection/?user=ada",
-            "connection/long/change/",
-            "connection/broadcast/",
-            "connection/tapped/tap/",
-            "connection/tapped/change/",
-            "connection/tapped/tap/tapped/",
-            "connection/tapped/tap/tapped/stop/",
-            "refusal/",
-            "refusal/long/change/",
-            "connection/long/history/",
-            "connection/long/tap/",
-            "deed/",
-            "deed/-1/change/",
-            "deed/1/change/",
-            "block/",
-            "block/add/?user_id=ada",
-            "block/1/change/",
-            "block/1/delete/",
-            "revocation/",
-            "revocation/add/?user_id=ada",
-            "revocation/1/change/",
-            "node/",
-            "node/long/change/",
-            "node/long/drain/",
-            "poolmember/",
-            "poolmember/add/",
-            "poolmember/1/change/",
-            "apikey/",
-            "apikey/long/change/",
-            "person/",
-            "person/?q=2001:db8:1234:5678::",
-            f"person/{'W' * 255}/",
-            "person/ada/",
-            "outgoingevent/",
-            "outgoingevent/1/change/",
-        )
-    ),
-    *(f"/admin/experience/experience/{page}" for page in ("", "add/", "1/change/", "1/delete/")),
-)
 # Beside the sidebar of a small laptop, and on a phone.
 SIZES = [(1280, 800), (375, 700)]
 # Of its room, what a record takes: buttons that float beside it can squeeze it to a line of letters.
@@ -70,7 +25,7 @@ TOO_SMALL = """() => [
   ...[...document.querySelectorAll("#change-history td")].filter((each) => each.offsetWidth < 32),
 ].map((each) => each.textContent.trim())"""
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(1800), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture
@@ -80,24 +35,59 @@ def gateway(make_gateway: MakeGateway) -> Gateway:
     return gateway
 
 
+# As one ticks them and chooses it.
+CHOOSE = """({ rows, action }) => { const form = document.querySelector("#changelist-form");
+  for (const box of form.querySelectorAll(".action-select")) box.checked = rows.includes(box.value);
+  form.querySelector("select[name=action]").value = action;
+  form.submit(); }"""
+
+
+async def wrong_with(page: Page) -> list[str]:
+    """What of it nobody sees or some cannot use, in the light and in the dark."""
+    await page.add_style_tag(content="* { transition: none !important }")  # colours on their way are none
+    wrong = ["cut"] if await is_cut(page) else []
+    if await page.evaluate(WIDTH) <= 0.8:
+        wrong.append("squeezed")
+    size = page.viewport_size
+    if size is not None and size["width"] < 768:
+        wrong += [f"too small: {each}" for each in await page.evaluate(TOO_SMALL)]
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        wrong += await serious(page)
+    return wrong
+
+
+async def choose(page: Page, url: str, chosen: Chosen) -> None:
+    """Come to the page that asks."""
+    await page.goto(url + chosen.at)
+    async with page.expect_navigation():
+        await page.evaluate(CHOOSE, {"rows": chosen.rows, "action": chosen.action})
+    assert await page.locator("body.change-list").count() == 0, chosen
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 async def test_nothing_is_cut_and_axe_finds_nothing_serious(
     browser: Browser, gateway: Gateway, width: int, height: int
 ) -> None:
     must_be_here("axe", "npm:axe-core")
     url = f"http://127.0.0.1:{gateway.port}"
-    size = {"width": width, "height": height}
+    wrong: dict[str, list[str]] = {}
     # What axe itself puts into a page is not of its policy; other tests hold pages to that.
+    size = {"width": width, "height": height}
     async with at(browser, gateway, "/admin/", viewport=size, bypass_csp=True) as page:
         for path in PAGES:
-            await page.goto(f"{url}{path}")
-            await page.add_style_tag(
-                content="* { transition: none !important }"
-            )  # colours on their way are none
-            assert not await is_cut(page), path
-            assert await page.evaluate(WIDTH) > 0.8, path
-            if width < 768:
-                assert await page.evaluate(TOO_SMALL) == [], path
-            for scheme in ("light", "dark"):
-                await page.emulate_media(color_scheme=scheme)
-                assert await serious(page) == [], (path, scheme)
+            answer = await page.goto(f"{url}{path}")
+            assert answer is not None
+            assert answer.ok, path
+            wrong[path] = await wrong_with(page)
+        for chosen in CHOSEN:
+            await choose(page, url, chosen)
+            wrong[f"{chosen.at} {chosen.action}"] = await wrong_with(page)
+        for path, button in PRESSED:
+            await page.goto(url + path)
+            async with page.expect_navigation():
+                await page.get_by_role("button", name=button).first.click()
+            assert await page.locator("[name=confirmed]").count() == 1, (path, button)
+            wrong[f"{path} {button}"] = await wrong_with(page)
+    told = [f"{path}: {each}" for path, found in wrong.items() for each in found]
+    assert not told, "\n".join(told)
