@@ -44,7 +44,8 @@ def tell(
     named = ", ".join(ids[:MOST_LOGGED]) + (" and more" if len(ids) > MOST_LOGGED else "")
     whom = f"; to {named}" if ids else ""
     found = f"; found by {found_by}" if found_by else ""
-    about = "everyone" if everyone else named
+    several = counted(len(connection_ids), "connection") if len(connection_ids) > 1 else ""
+    about = "everyone" if everyone else several or named
 
     def note(count: int | None) -> None:
         hit = "an unknown number of connections" if count is None else counted(count, "connection")
