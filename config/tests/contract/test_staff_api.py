@@ -101,6 +101,14 @@ async def test_what_a_program_says_blocks_and_drains_reaches_clients_and_the_aud
             assert bob.close_code == 1001
 
     entries = (await http.get("/audit")).json()["results"]
-    assert [entry["said"].split()[0] for entry in entries] == ["Told", "Lifted:", "Blocked", "Told"]
-    assert {entry["who"].partition(" (")[0] for entry in entries} == {"key bot"}
-    assert {entry["reason"] for entry in entries} == {WHY["reason"]}
+    assert [entry["said"].split()[0] for entry in entries] == [
+        "Told",
+        "Lifted:",
+        "Blocked",
+        "Told",
+        "Issued,",
+    ]
+    *done, issued = entries
+    assert {entry["who"].partition(" (")[0] for entry in done} == {"key bot"}
+    assert issued["who"].startswith("shell: ")
+    assert {entry["reason"] for entry in done} == {WHY["reason"]}

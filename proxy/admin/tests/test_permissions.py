@@ -235,7 +235,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     async def running() -> Any:
-        full = SimpleNamespace(is_full=True, caught_up=caught_up, series=away)
+        full = SimpleNamespace(is_full=True, has_room=lambda tap_id: False, caught_up=caught_up, series=away)
         figures, taps = SimpleNamespace(live=full, charts=full), SimpleNamespace(readers=full)
         return SimpleNamespace(database=SimpleNamespace(run=asked), figures=figures, taps=taps)
 
