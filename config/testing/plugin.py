@@ -29,6 +29,7 @@ from typing import Any, Protocol
 import hypothesis
 import pytest
 from coverage.exceptions import CoverageWarning
+from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
@@ -130,10 +131,10 @@ def fork_server() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nobody_refused() -> None:
+def nobody_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of the HTTP API that other tests of this process were refused do not count."""
     if rates := sys.modules.get("proxy.rest.rates"):
-        rates.REFUSED.forget()
+        monkeypatch.setattr(rates, "REFUSED", rates.UserRate(lambda: settings.API_RATE_PER_USER))
 
 
 @pytest.fixture

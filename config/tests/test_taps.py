@@ -188,10 +188,17 @@ async def test_a_tap_is_for_who_began_it_and_others_may_only_stop_it(gateway: Ga
             assert [each["ended"] async for each in seen][-1] == "it was stopped by bob"
         assert "tapped by" not in (await eve.get(gateway, told_page(link))).text
         assert "Over: it was stopped by bob." in (await ada.get(gateway, page)).text
-        entries = gateway.rows("SELECT change_message, object_id FROM django_admin_log ORDER BY id")
+        entries = gateway.rows(
+            "SELECT change_message, object_id, reason FROM django_admin_log"
+            " LEFT JOIN proxy_deeddetails ON entry_id = django_admin_log.id ORDER BY id"
+        )
     assert entries == [
-        {"change_message": "Tapped for at most 5 minutes: a <b>complaint</b>", "object_id": link},
-        {"change_message": "Stopped the tap of ada: enough", "object_id": link},
+        {
+            "change_message": "Tapped for at most 5 minutes: a <b>complaint</b>",
+            "object_id": link,
+            "reason": "a <b>complaint</b>",
+        },
+        {"change_message": "Stopped the tap of ada: enough", "object_id": link, "reason": "enough"},
     ]
 
 

@@ -44,7 +44,7 @@ def tell(
     named = ", ".join(ids[:MOST_LOGGED]) + (" and more" if len(ids) > MOST_LOGGED else "")
     whom = f"; to {named}" if ids else ""
     found = f"; found by {found_by}" if found_by else ""
-    several = counted(len(connection_ids), "connection") if len(connection_ids) > 1 else ""
+    several = counted(len(ids), "connection") if len(ids) > 1 and not user_ids else ""
     about = "everyone" if everyone else several or named
 
     def note(count: int | None) -> None:

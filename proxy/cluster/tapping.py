@@ -56,7 +56,8 @@ def stop_tap(tap: Tap, *, by: Any, reason: str = "") -> None:
     with transaction.atomic():
         end_row(tap.pk)
         said = f"Stopped the tap of {tap.by}" + (f": {reason}" if reason else "")
-        note_deed(by, Connection, said, about=_about_link(tap.connection_id), object_id=tap.connection_id)
+        about, details = _about_link(tap.connection_id), Details(reason=reason)
+        note_deed(by, Connection, said, about=about, object_id=tap.connection_id, details=details)
 
 
 async def go_on(tap_id: str, connection_id: str) -> None:

@@ -65,7 +65,7 @@ def chosen(filters: Mapping[str, str]) -> Chosen:
     found = list(rows.values_list("pk", "user_id")[: MOST_CHOSEN + 1])
     found_by = "&".join(f"{name}={text}" for name, text in filters.items())
     if not found:
-        check_route(filters.get("route"), is_in_record=False)
+        check_route(filters.get("route"))
         raise CommandError(f"nobody is connected with {found_by}")
     if len(found) > MOST_CHOSEN:
         raise CommandError(f"more than {MOST_CHOSEN:,} links have {found_by}: choose fewer, or --all")

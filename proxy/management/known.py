@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 from proxy import registry
 from proxy.management.staff_command import Misused
+from proxy.models import Connection, Refusal
+from proxy.tables.recorded import is_recorded
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> Misused:
@@ -17,11 +19,22 @@ def unknown(what: str, word: str, known: Iterable[str]) -> Misused:
     return Misused(f"there is no {what} {word!r}{meant} There are: {', '.join(names) or 'none'}")
 
 
-def check_route(name: str | None, *, is_in_record: bool) -> None:
-    """Once nothing was found. Raises Misused: no route is called so, and none was."""
-    names = [route.name for route in registry.routes()]
-    if name is not None and name not in names and not is_in_record:
-        raise unknown("route", name, names)
+def check_route(name: str | None, *, record: type[Connection] | type[Refusal] | None = None) -> None:
+    """Raises Misused: no route is called so, and none was that `record` still tells of."""
+    _check("route", name, [route.name for route in registry.routes()], record=record)
+
+
+def check_cause(name: str | None, known: Iterable[str], *, record: type[Connection] | type[Refusal]) -> None:
+    """Raises Misused: no cause is called so, and none was that `record` still tells of."""
+    _check("cause", name, known, record=record)
+
+
+def _check(
+    field: str, name: str | None, known: Iterable[str], *, record: type[Connection] | type[Refusal] | None
+) -> None:
+    if name is None or name in known or (record is not None and is_recorded(record, field, name)):
+        return
+    raise unknown(field, name, known)
 
 
 def check_pool(name: str | None) -> None:

@@ -42,10 +42,6 @@ class UserRate:
         if wait_seconds:
             raise TooMany("calls_per_user", limit=self._rate, retry_after_seconds=wait_seconds)
 
-    def forget(self) -> None:
-        """As if nobody had called; for tests."""
-        self.__dict__.pop("_buckets", None)
-
 
 # Calls that are answered 401 or 403. By them alone: whoever fills another's bucket keeps out nobody who may.
 REFUSED = UserRate(lambda: settings.API_RATE_PER_USER)

@@ -112,8 +112,8 @@ class Life:
         """The link is accepted."""
         self._phase = _Phase.LIVE
         self._count_live(1)
-        self.node.opened(self.link)
-        if self.seat is not None:
+        self.node.opened(self.link)  # which ends it at once if staff keep its client out by now
+        if self.seat is not None and self.link.may_begin:
             self.node.admission.opened(self.seat)
         self.node.recorder.note(self.link.record)
         self.extend(principal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -26,16 +27,20 @@ SETTINGS = {
 
 
 class Service:
-    """Says everything back; who comes as `unwelcome` is refused, who comes as `slow` waits for ever."""
+    """Says everything back; who comes as `unwelcome` is refused, who comes as `slow` waits for ever, and who
+    comes as `late` until `ready`."""
 
     def __init__(self) -> None:
-        self.comes_as, self.dialled = "", asyncio.Event()
+        self.comes_as, self.dialled, self.ready = "", asyncio.Event(), asyncio.Event()
 
     async def decide(self, connection: ServerConnection, _: Request) -> Response | None:
+        comes_as = self.comes_as
         self.dialled.set()
-        if self.comes_as == "slow":
+        if comes_as == "slow":
             await asyncio.Event().wait()
-        if self.comes_as == "unwelcome":
+        if comes_as == "late":
+            await self.ready.wait()
+        if comes_as == "unwelcome":
             return connection.respond(HTTPStatus.CONFLICT, "")
         return None
 
@@ -55,9 +60,9 @@ async def still_there(link: ClientConnection) -> None:
     assert await link.recv() == "still there?"
 
 
-async def refused(gateway: Gateway, comes_as: str) -> int:
+async def refused(gateway: Gateway, comes_as: str, **options: Any) -> int:
     with pytest.raises(InvalidStatus) as refused:
-        async with gateway.connect(gateway.url("/guarded", **{"as": comes_as})):
+        async with gateway.connect(gateway.url("/guarded", **{"as": comes_as}), **options):
             pass
     return refused.value.response.status_code
 
@@ -92,4 +97,30 @@ async def test_only_a_link_that_is_let_in_replaces_another_of_its_user(
         await first.wait_closed()
         assert (first.close_code, first.close_reason) == (4009, "replaced by a newer connection")
         for link in (second, newest):
+            await still_there(link)
+
+
+async def test_a_link_that_ends_as_it_opens_replaces_nobody(
+    make_gateway: MakeGateway, service: Service
+) -> None:
+    gateway = make_gateway(**SETTINGS, DIAL_TIMEOUT_SECONDS="30")
+    elsewhere = {"local_addr": ("127.0.0.2", 0)}
+    serving = gateway.serving(service.echo, process_request=service.decide)
+    async with asyncio.timeout(60), serving, AsyncExitStack() as held:
+        url = gateway.url("/guarded")
+        links = [await held.enter_async_context(gateway.connect(url)) for _ in range(2)]
+        service.comes_as = "late"
+        service.dialled.clear()
+        entering = asyncio.create_task(held.enter_async_context(gateway.connect(url, **elsewhere)))
+        await service.dialled.wait()
+        block = ("block", "--network", "127.0.0.2", "--for-good", "--reason", "spam")
+        await asyncio.to_thread(gateway.manage, *block)
+        service.comes_as = "unwelcome"
+        while await refused(gateway, "unwelcome", **elsewhere) != 403:  # the node knows of it
+            await asyncio.sleep(0.1)
+        service.ready.set()
+        late = await entering
+        await late.wait_closed()
+        assert late.close_code == 4003
+        for link in links:
             await still_there(link)

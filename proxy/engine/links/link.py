@@ -172,11 +172,16 @@ class Link:
             self.end(closes.INTERNAL_ERROR, ClosedBy.GATEWAY)
             return None
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether it has neither begun, nor been ended before it could."""
+        return self._waiting is not None and all(isinstance(each, Event) for each in self._waiting)
+
     def end(self, close: Close, by: ClosedBy) -> bool:
         """Close both legs; False where it has ended already, though its client may take its time to leave."""
         if self.stream is not None:
             return self.stream.end(close, by)
-        if self._waiting is None or not all(isinstance(each, Event) for each in self._waiting):
+        if self._waiting is None or not self.may_begin:
             return False
         self._waiting.append((close, by))
         return True

@@ -40,8 +40,7 @@ class Command(StaffCommand):
         limit = options["limit"]
         connections = list(found[: limit + 1])
         if not connections:
-            known = Connection.objects.filter(route=options["route"])
-            check_route(options["route"], is_in_record=known.exists())
+            check_route(options["route"], record=Connection)
         if len(connections) > limit:
             self.remark(f"there are more; these are the newest {limit}")
         connections = connections[:limit]

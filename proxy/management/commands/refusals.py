@@ -11,7 +11,7 @@ from django.utils import timezone
 from proxy.core.addresses import parse_address
 from proxy.core.causes import REFUSED
 from proxy.core.text_tables import plain, table
-from proxy.management.known import check_route, unknown
+from proxy.management.known import check_cause, check_route
 from proxy.management.staff_command import Answer, Misused, StaffCommand
 from proxy.management.times import count, since
 from proxy.management.told import told_refusal
@@ -50,7 +50,8 @@ class Command(StaffCommand):
         found = Refusal.objects.filter(**_wanted(**options))
         rows = list(found[: limit + 1])
         if not rows:
-            _check_words(options["cause"], options["route"])
+            check_cause(options["cause"], REFUSED, record=Refusal)
+            check_route(options["route"], record=Refusal)
         if len(rows) > limit:
             self.remark(f"there are more; these are the last {limit}")
         told = [told_refusal(row) for row in rows[:limit]]
@@ -69,14 +70,6 @@ def _wanted(*, since: datetime | None, reason: str | None, **options: Any) -> di
     wanted = {field: options[name] for name, field in _FILTERS.items()}
     wanted |= {"refused_at__gte": since, "reason__icontains": reason}
     return {field: value for field, value in wanted.items() if value is not None}
-
-
-def _check_words(cause: str | None, route: str | None) -> None:
-    """Once nothing was found. Raises Misused for a cause or a route that nothing is called."""
-    known = Refusal.objects.all()
-    if cause is not None and cause not in REFUSED and not known.filter(cause=cause).exists():
-        raise unknown("cause", cause, REFUSED)
-    check_route(route, is_in_record=known.filter(route=route).exists())
 
 
 def _row(told: dict[str, Any]) -> list[str]:

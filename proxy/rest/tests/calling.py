@@ -18,6 +18,13 @@ def get(path: str, *, by: str) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
+def results(path: str, by: str, field: str = "id") -> list[Any]:
+    """That field of each row of a page."""
+    code, told = get(path, by=by)
+    assert code == 200, told
+    return [each[field] for each in told["results"]]
+
+
 def post(body: object, *, by: str = "", path: str = "/api/events") -> tuple[int, Any]:
     text = body if isinstance(body, str) else json.dumps(body)
     headers = {"Authorization": by} if by else {}
