@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ParseError
@@ -14,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from experience.models import Experience, is_slug
-from experience.switching import disable, enable, topics
+from experience.switching import close, enable, topics
 from proxy.api import (
     BODY_ERRORS,
     ERRORS,
@@ -106,19 +105,11 @@ class DisableExperience(StaffApiView):
         row = Experience.objects.filter(slug=asked["slug"]).first() or Experience(slug=asked["slug"])
         links = LiveLinks(topics([row])).total
         if not asked["dry_run"]:
-            row = _disabled(asked, by=self.caller.doer)
+            message = asked.get("maintenance_message")
+            ends, reason = asked["close_links"], asked["reason"]
+            row = close(row.slug, message=message, ends_links=ends, reason=reason, by=self.caller.doer)
         told = {"experience": row, "links": links, "done": not asked["dry_run"]}
         return Response(SwitchedSerializer(told).data)
-
-
-@transaction.atomic
-def _disabled(asked: Mapping[str, Any], *, by: Any) -> Experience:
-    row, _ = Experience.objects.get_or_create(slug=asked["slug"])
-    if "maintenance_message" in asked:
-        row.maintenance_message = asked["maintenance_message"]
-        row.save(update_fields=["maintenance_message"])
-    disable([row], ends_links=asked["close_links"], reason=asked["reason"], by=by)
-    return row
 
 
 class EnableExperience(StaffApiView):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, CHANGE
 from django.db import transaction
 
 from experience.models import Experience
@@ -35,6 +36,47 @@ def disable(rows: Sequence[Experience], *, ends_links: bool, reason: str, by: An
     _set(rows, {"enabled": False, "ends_links": ends_links})
     _note(rows, did, reason=reason, by=by, count=live.total)
     return did
+
+
+@transaction.atomic
+def close(slug: str, *, message: str | None, ends_links: bool, reason: str, by: Any) -> Experience:
+    """Disable the one of that slug, which need have no row yet; it is open without one.
+
+    `message`: what clients are told from now on; None: what they were told before. Raises ValidationError,
+    django.db.Error.
+    """
+    row, _ = _row_of(slug)
+    if message is not None:
+        row.maintenance_message = message
+        row.full_clean()
+        row.save(update_fields=["maintenance_message"])
+    disable([row], ends_links=ends_links, reason=reason, by=by)
+    return row
+
+
+@transaction.atomic
+def change(slug: str, said: Mapping[str, Any], *, reason: str, by: Any) -> Experience:
+    """Say something else of the one of that slug, by the names of its columns; one entry in the audit.
+
+    Raises ValidationError, django.db.Error.
+    """
+    row, is_new = _row_of(slug)
+    for name, value in said.items():
+        setattr(row, name, value)
+    row.full_clean()
+    row.save(update_fields=list(said))
+    changes = ", ".join(f"{name.replace('_', ' ')} {value or 'none'}" for name, value in said.items())
+    details = Details(reason=reason, flag=ADDITION if is_new else CHANGE)
+    note_deed(
+        by, Experience, f"Changed {changes}: {reason}", about=slug, object_id=str(row.pk), details=details
+    )
+    return row
+
+
+def _row_of(slug: str) -> tuple[Experience, bool]:
+    """It, and whether it is new; of two who write it at a time the second waits. Raises ValidationError."""
+    Experience._meta.get_field("slug").clean(slug, None)
+    return Experience.objects.select_for_update().get_or_create(slug=slug)
 
 
 @transaction.atomic

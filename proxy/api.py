@@ -54,6 +54,7 @@ from proxy.core.pools.breaker import BreakerLimits
 from proxy.core.pools.health import Probe, ProbeKind
 from proxy.core.principal import Principal, is_user_id
 from proxy.core.routes import ClientPath, Forward, LegPerLink, Overflow, Resume, Route, Subject, Upstream
+from proxy.core.text_tables import table as as_table
 from proxy.core.topic_rules import MOST_CAPACITY, MOST_MESSAGE_CHARS, TopicRule
 from proxy.core.topics import EVERYONE, TopicKind, connection_topic, user_topic
 from proxy.engine.background import Background
@@ -83,12 +84,13 @@ if TYPE_CHECKING:
     from proxy.cluster.revocations import revoke
     from proxy.cluster.rules import announce_topic_rules
     from proxy.http.operations import Answer, FixedPaths, prometheus
+    from proxy.management.staff_command import CommandAnswer, DeedCommand, Misused, StaffCommand
     from proxy.rest.fields import Body, Text
     from proxy.rest.rates import UserRate
     from proxy.rest.schema import BODY_ERRORS, ERRORS, PAGE_ERRORS
     from proxy.rest.staff_view import ReasonedBody, StaffApiView
     from proxy.rest.user_view import UserApiView, UserOrKeyApiView
-    from proxy.tables.deeds import Details, note_deed
+    from proxy.tables.deeds import Details, a_shell, note_deed
     from proxy.tables.staff_groups import give_permission
     from proxy.tokens import TokenVerifier
 
@@ -101,12 +103,13 @@ _LATE = {
     "proxy.cluster.revocations": ("revoke",),
     "proxy.cluster.rules": ("announce_topic_rules",),
     "proxy.http.operations": ("Answer", "FixedPaths", "prometheus"),
+    "proxy.management.staff_command": ("CommandAnswer", "DeedCommand", "Misused", "StaffCommand"),
     "proxy.rest.fields": ("Body", "Text"),
     "proxy.rest.rates": ("UserRate",),
     "proxy.rest.schema": ("BODY_ERRORS", "ERRORS", "PAGE_ERRORS"),
     "proxy.rest.staff_view": ("ReasonedBody", "StaffApiView"),
     "proxy.rest.user_view": ("UserApiView", "UserOrKeyApiView"),
-    "proxy.tables.deeds": ("Details", "note_deed"),
+    "proxy.tables.deeds": ("Details", "a_shell", "note_deed"),
     "proxy.tables.staff_groups": ("give_permission",),
 }
 
@@ -138,10 +141,12 @@ __all__ = [
     "ClientSide",
     "Close",
     "ClosedBy",
+    "CommandAnswer",
     "CommandsAway",
     "ConnectionLimits",
     "Credentials",
     "DatabaseExecutor",
+    "DeedCommand",
     "Delivered",
     "Destination",
     "Details",
@@ -162,6 +167,7 @@ __all__ = [
     "LinkLog",
     "LiveLinks",
     "MessageLimits",
+    "Misused",
     "NatsBroker",
     "NotFound",
     "Outgoing",
@@ -188,6 +194,7 @@ __all__ = [
     "RunInDatabase",
     "SettingError",
     "StaffApiView",
+    "StaffCommand",
     "Subject",
     "SubscribeRefused",
     "Subscriber",
@@ -205,12 +212,14 @@ __all__ = [
     "UserRate",
     "Verdict",
     "Workplace",
+    "a_shell",
     "amqp_server",
     "announce_topic_rules",
     "answered",
     "apresence",
     "apublish",
     "apublish_many",
+    "as_table",
     "bridge",
     "bridge_redis",
     "child",

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from proxy.core.human import counted
 from proxy.core.text_tables import plain
 from proxy.management.known import check_pool
-from proxy.management.staff_command import Answer, Misused
+from proxy.management.staff_command import CommandAnswer, Misused
 from proxy.models import PoolMember
 from proxy.tables.blocking import MANY_LINKS
 from proxy.tables.deeds import a_shell
@@ -21,7 +21,7 @@ Confirm = Callable[[str], None]
 
 def do_to_member(
     how: Drain, url: str, *, pool: str | None, reason: str, confirm: Confirm | None = None
-) -> Answer:
+) -> CommandAnswer:
     """Drain it on every node, or bring it back; what there is to say of it. Confirmed where it hits many.
 
     Raises as `_member_of` and `confirm` do.
@@ -39,7 +39,7 @@ def do_to_member(
     words = (
         f"{said or 'It was not drained, and gets new links.'} It has {counted(member.links, 'link')}; {take}."
     )
-    return Answer(told | {"links": member.links, "others": others}, [plain(words, 500)])
+    return CommandAnswer(told | {"links": member.links, "others": others}, [plain(words, 500)])
 
 
 def _question(how: Drain, pool: PoolView, member: MemberView, *, others: int) -> str:

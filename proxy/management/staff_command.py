@@ -27,7 +27,7 @@ _YES = {"y", "yes"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandAnswer:
     """What a command has to say: `told` to programs, an object or an array; `lines` to people.
 
     What of them does not print is written out by the base, wherever it came from.
@@ -108,7 +108,7 @@ class StaffCommand(BaseCommand):
         if answer.exit_code:
             sys.exit(answer.exit_code)
 
-    def answer(self, *args: Any, **options: Any) -> Answer:
+    def answer(self, *args: Any, **options: Any) -> CommandAnswer:
         """What there is to say.
 
         Raises:
@@ -136,7 +136,7 @@ class StaffCommand(BaseCommand):
             raise Misused("nothing was done")
 
 
-class Deed(StaffCommand):
+class DeedCommand(StaffCommand):
     """A command that does something to people: it takes a reason, and is noted once, for whoever plays it."""
 
     needs_reason = True

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from proxy.core.text_tables import table
 from proxy.management.known import unknown
-from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.management.times import count, since
 from proxy.models import Deed
 from proxy.tables.audit import Asked, page
@@ -35,7 +35,7 @@ class Command(StaffCommand):
 
     def answer(
         self, *, since: datetime | None, who: str, kind: str, text: str, limit: int, **options: Any
-    ) -> Answer:
+    ) -> CommandAnswer:
         found = page(Asked(who=who, kind=kind, since=since, text=text), most=limit)
         if found.older is not None:
             self.remark(f"there are more; these are the last {limit}")
@@ -48,7 +48,7 @@ class Command(StaffCommand):
             if rows
             else ["nothing was done"]
         )
-        return Answer(told, lines)
+        return CommandAnswer(told, lines)
 
 
 def _kinds() -> set[str]:

@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from proxy.core.human import counted
 from proxy.core.text_tables import plain
-from proxy.management.staff_command import Answer, Deed, Misused
+from proxy.management.staff_command import CommandAnswer, DeedCommand, Misused
 from proxy.management.times import moment, span
 from proxy.management.told import told_block
 from proxy.tables.blocking import WORD, Hit, as_block, place
 from proxy.tables.deeds import a_shell
 
 
-class Command(Deed):
+class Command(DeedCommand):
     help = (
         "Keeps somebody out on every node: links end with 4003, handshakes are refused. Asks if it is wide."
     )
@@ -37,7 +37,7 @@ class Command(Deed):
             help=f"{WORD}, where it keeps out a large part of the world: what would have to be typed",
         )
 
-    def answer(self, *, user: str, network: str, reason: str, **options: Any) -> Answer:
+    def answer(self, *, user: str, network: str, reason: str, **options: Any) -> CommandAnswer:
         until = _until(options["span"], options["until"])
         try:
             block = as_block(user_id=user, network=network, until=until, reason=reason)
@@ -53,7 +53,7 @@ class Command(Deed):
             self.confirm(question, yes=options["yes"])
         place(block, hit=hit, by=a_shell())
         told = told_block(block) | {"links": hit.links, "users": hit.users, "is_bounded": hit.is_bounded}
-        return Answer(told, [plain(f"block {block.pk} keeps out {block}, and ends {ends}", 400)])
+        return CommandAnswer(told, [plain(f"block {block.pk} keeps out {block}, and ends {ends}", 400)])
 
 
 def _until(lasts: timedelta | None, until: datetime | None) -> datetime | None:

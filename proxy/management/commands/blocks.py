@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from proxy.core.text_tables import table
-from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.management.times import count
 from proxy.management.told import told_block
 from proxy.models import Block
@@ -26,7 +26,7 @@ class Command(StaffCommand):
         parser.add_argument("--all", action="store_true", help="those that are over, too")
         parser.add_argument("--limit", type=count, default=1000, help="at most so many (default 1000)")
 
-    def answer(self, *, user: str | None, limit: int, **options: Any) -> Answer:
+    def answer(self, *, user: str | None, limit: int, **options: Any) -> CommandAnswer:
         found = Block.objects.select_related("created_by")
         if user is not None:
             found = found.filter(user_id=user)
@@ -37,7 +37,7 @@ class Command(StaffCommand):
             self.remark(f"there are more; these are the newest {limit}")
         told = [told_block(row) for row in rows[:limit]]
         lines = table(HEADINGS, [_row(each) for each in told]) if told else ["nobody is blocked"]
-        return Answer(told, lines)
+        return CommandAnswer(told, lines)
 
 
 def _row(told: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from proxy.core.human import duration, size
 from proxy.core.text_tables import table
 from proxy.management.known import check_route
-from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.management.times import count
 from proxy.management.told import told_row
 from proxy.models import Connection, Node
@@ -33,7 +33,7 @@ class Command(StaffCommand):
         parser.add_argument("--all", action="store_true", help="closed ones too, after the live ones")
         parser.add_argument("--limit", type=count, default=1000, help="at most so many (default 1000)")
 
-    def answer(self, **options: Any) -> Answer:
+    def answer(self, **options: Any) -> CommandAnswer:
         found = Connection.objects.all() if options["all"] else Connection.objects.filter(closed_at=None)
         for field, value in (("user_id", options["user"]), ("route", options["route"])):
             found = found.filter(**{field: value}) if value is not None else found
@@ -48,7 +48,7 @@ class Command(StaffCommand):
         now = timezone.now()
         rows = [_row(connection, nodes=nodes, now=now) for connection in connections]
         lines = table(HEADINGS, rows, whole=("NODE",)) if rows else ["no connections"]
-        return Answer([told_row(connection) for connection in connections], lines)
+        return CommandAnswer([told_row(connection) for connection in connections], lines)
 
 
 def _row(connection: Connection, *, nodes: Mapping[str, Node], now: datetime) -> list[str]:

@@ -15,7 +15,7 @@ from proxy.cluster.signals import ALL_NODES, DRAIN, send_to_topic_sync
 from proxy.core.topics import node_topic
 from proxy.management.member_draining import do_to_member
 from proxy.management.naming import names_of, running_node
-from proxy.management.staff_command import Answer, Deed, Misused
+from proxy.management.staff_command import CommandAnswer, DeedCommand, Misused
 from proxy.models import Node
 from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
 from proxy.tables.heart import running_nodes
@@ -26,7 +26,7 @@ _ID = re.compile("[0-9a-f]{32}")
 NO_REASON = "no reason given"
 
 
-class Command(Deed):
+class Command(DeedCommand):
     help = (
         "Drains nodes: no new links, clients told to come back (1001) over DRAIN_SECONDS, then exit 0. Or "
         "a member of a pool, by its URL: it gets no new links."
@@ -51,7 +51,7 @@ class Command(Deed):
             "--yes", action="store_true", help="do not ask, where a pool is left without members, or many end"
         )
 
-    def answer(self, *, node: str | None, reason: str, **options: Any) -> Answer:
+    def answer(self, *, node: str | None, reason: str, **options: Any) -> CommandAnswer:
         """Exit code 0 when at least one node was told."""
         if node and "://" in node:
             if not reason:
@@ -73,7 +73,7 @@ class Command(Deed):
             told = _drain_node(running_node(node), reason)
         else:
             raise Misused(f"name a node or --all. Running: {names_of(list(running_nodes()))}")
-        return Answer({"told": told}, [f"told {told} to drain"])
+        return CommandAnswer({"told": told}, [f"told {told} to drain"])
 
     def _tell(self, topic: str, whom: str, reason: str) -> str:
         """By the message alone, which needs no database; noted where there is one."""

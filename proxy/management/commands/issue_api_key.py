@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from proxy.core.rights import Rights
-from proxy.management.staff_command import Answer, Deed, Misused
+from proxy.management.staff_command import CommandAnswer, DeedCommand, Misused
 from proxy.tables import api_keys
 from proxy.tables.deeds import a_shell
 
 
-class Command(Deed):
+class Command(DeedCommand):
     help = "Prints a new API key, and nothing else. It cannot be printed again: the database keeps its hash."
     needs_reason = False
     reason_help = "what it is for, for the audit"
@@ -37,7 +37,7 @@ class Command(Deed):
             "staff (proxy.view_refusal)",
         )
 
-    def answer(self, *, name: str, publish: str, may: str, reason: str, **options: Any) -> Answer:
+    def answer(self, *, name: str, publish: str, may: str, reason: str, **options: Any) -> CommandAnswer:
         rights = Rights(
             publish=_several(publish),
             kick=options["kick"],
@@ -52,7 +52,7 @@ class Command(Deed):
             key = api_keys.issue(name, rights, by=a_shell(), reason=reason)
         except ValueError as error:
             raise Misused(str(error)) from error
-        return Answer({"name": name, "key": key}, [key])
+        return CommandAnswer({"name": name, "key": key}, [key])
 
 
 def _several(words: str) -> tuple[str, ...]:

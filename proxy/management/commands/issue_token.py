@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from proxy.core.errors import AuthenticationFailed, KeysUnavailable
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import CommandAnswer, Misused, StaffCommand
 from proxy.tokens import MAX_TOKEN_CHARS, access_claims, token_verifier, user_id_of
 
 OWN_CLAIMS = ("exp", "iat", "jti", "iss", "aud", "token_type", "email")
@@ -47,7 +47,7 @@ class Command(StaffCommand):
             "--claim", type=claim, action="append", default=[], metavar="NAME=VALUE", help="a further claim"
         )
 
-    def answer(self, *, user: str, minutes: float, **options: Any) -> Answer:
+    def answer(self, *, user: str, minutes: float, **options: Any) -> CommandAnswer:
         if not settings.JWT_SIGNING_KEY:
             raise CommandError(
                 f"JWT_SIGNING_KEY is not set, and without it no {settings.JWT_ALGORITHM} token can be signed"
@@ -67,7 +67,7 @@ class Command(StaffCommand):
         except KeysUnavailable:
             pass  # those of an issuer, which this process has not fetched
         expires_at = datetime.fromtimestamp(payload["exp"], UTC)
-        return Answer({"user_id": user, "token": token, "expires_at": expires_at}, [token])
+        return CommandAnswer({"user_id": user, "token": token, "expires_at": expires_at}, [token])
 
 
 def _payload(

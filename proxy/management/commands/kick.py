@@ -8,10 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from proxy.cluster.kicks import KickNotSent, kick
 from proxy.management.choosing import add_filters, chosen, given
-from proxy.management.staff_command import Answer, Deed, Misused
+from proxy.management.staff_command import CommandAnswer, DeedCommand, Misused
 
 
-class Command(Deed):
+class Command(DeedCommand):
     help = "Ends links with close code 4001: a user's, one, those that filters find, or all. Prints how many."
     needs_reason = False  # but with filters
     reason_help = "what the client is told, at most 123 bytes, and the audit; filters need one"
@@ -23,7 +23,7 @@ class Command(Deed):
         parser.add_argument("--all", action="store_true", help="every link of every node")
         parser.add_argument("--yes", action="store_true", help="do not ask, where filters find whom to kick")
 
-    def answer(self, *, reason: str, **options: Any) -> Answer:
+    def answer(self, *, reason: str, **options: Any) -> CommandAnswer:
         """Exit code 0 unless no link ended and every node has said so, or nobody could be told."""
         try:
             kicked = kick(**self._whom(reason, options), reason=reason)
@@ -33,7 +33,7 @@ class Command(Deed):
             raise CommandError(str(error)) from error
         if kicked.ended == 0 and not kicked.silent:
             raise CommandError("no node has such a link")
-        return Answer({"ended": kicked.ended, "silent": kicked.silent}, [str(kicked)])
+        return CommandAnswer({"ended": kicked.ended, "silent": kicked.silent}, [str(kicked)])
 
     def _whom(self, reason: str, options: dict[str, Any]) -> dict[str, Any]:
         """For `kick`. A user, a link and everyone need no database, and are not asked for."""

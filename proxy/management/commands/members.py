@@ -11,7 +11,7 @@ from django.utils import timezone
 from proxy.core.human import duration
 from proxy.core.text_tables import table
 from proxy.management.known import check_pool
-from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.tables.pools_overview import MemberView, PoolView, pool_views
 
 HEADINGS = ["POOL", "MEMBER", "STATE", "SINCE", "LINKS", "WEIGHT", "MOST", "DIAL", "FROM", "LAST ERROR"]
@@ -27,7 +27,7 @@ class Command(StaffCommand):
         super().add_arguments(parser)
         parser.add_argument("--pool", help="only this pool's")
 
-    def answer(self, *, pool: str | None, **options: Any) -> Answer:
+    def answer(self, *, pool: str | None, **options: Any) -> CommandAnswer:
         check_pool(pool)
         told = [
             _told(view, member)
@@ -36,7 +36,7 @@ class Command(StaffCommand):
             if pool is None or view.name == pool
         ]
         rows = [_row(each) for each in told]
-        return Answer(told, table(HEADINGS, rows, whole=_WHOLE) if rows else ["no members"])
+        return CommandAnswer(told, table(HEADINGS, rows, whole=_WHOLE) if rows else ["no members"])
 
 
 def _told(pool: PoolView, member: MemberView) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from proxy.cluster.staff_messages import tell
 from proxy.core.human import counted
 from proxy.core.staff_messages import MAX_CHARS, staff_message
 from proxy.management.choosing import add_filters, chosen, given
-from proxy.management.staff_command import Answer, Deed, Misused
+from proxy.management.staff_command import CommandAnswer, DeedCommand, Misused
 from proxy.models import Connection
 from proxy.tables.deeds import a_shell
 
 
-class Command(Deed):
+class Command(DeedCommand):
     help = "Says something to a user, a link, all of a route, or everyone, once. Asks first, with how many."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,7 +28,7 @@ class Command(Deed):
         parser.add_argument("--all", action="store_true", help="everyone who is connected")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
-    def answer(self, *, text: str, reason: str, **options: Any) -> Answer:
+    def answer(self, *, text: str, reason: str, **options: Any) -> CommandAnswer:
         if not settings.REDIS_URL:
             raise CommandError("REDIS_URL is not set: without Redis, no other process can be reached")
         try:
@@ -42,7 +42,7 @@ class Command(Deed):
             raise CommandError(f"some may not have been told: {error}") from error
         silent = f"; no word yet from {counted(told.silent, 'node')}" if told.silent else ""
         words = f"sent to {counted(told.links, 'connection')}{silent}"
-        return Answer({"links": told.links, "silent": told.silent}, [words])
+        return CommandAnswer({"links": told.links, "silent": told.silent}, [words])
 
     def _whom(self, options: dict[str, Any]) -> dict[str, Any]:
         """For `tell`, once somebody has said yes. Raises CommandError where nobody is connected."""

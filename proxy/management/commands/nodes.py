@@ -14,7 +14,7 @@ from proxy.cluster.questions import LayerAway
 from proxy.core.human import duration, milliseconds, rate, size
 from proxy.core.samples import Sample
 from proxy.core.text_tables import table
-from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.tables.node_views import NodeView, node_views
 
 HEADINGS = ["NODE", "STATE", "LINKS", "MESSAGES", "LOOP LAG", "MEMORY", "UP", "HEARTBEAT", "ID"]
@@ -23,11 +23,11 @@ HEADINGS = ["NODE", "STATE", "LINKS", "MESSAGES", "LOOP LAG", "MEMORY", "UP", "H
 class Command(StaffCommand):
     help = "Lists the nodes that run, and those that were lost in the last quarter of an hour."
 
-    def answer(self, **options: Any) -> Answer:
+    def answer(self, **options: Any) -> CommandAnswer:
         views, samples = node_views(), self._samples()
         told = [_told(view, samples.get(view.id)) for view in views]
         rows = [_row(each) for each in told]
-        return Answer(told, table(HEADINGS, rows, whole=("NODE",)) if rows else ["no node runs"])
+        return CommandAnswer(told, table(HEADINGS, rows, whole=("NODE",)) if rows else ["no node runs"])
 
     def _samples(self) -> dict[str, Sample]:
         """What each node did lately, by its id; nothing where that cannot be had."""

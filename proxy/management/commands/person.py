@@ -13,7 +13,7 @@ from proxy.core.causes import words_of
 from proxy.core.human import duration
 from proxy.core.people import Entry, Place
 from proxy.core.text_tables import WHOLE_COLUMNS, plain, table
-from proxy.management.staff_command import Answer, StaffCommand
+from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.management.told import told_block, told_refusal, told_row
 from proxy.models import Connection, Refusal
 from proxy.tables.blocking import blocks_of
@@ -39,19 +39,21 @@ class Command(StaffCommand):
             "--before", metavar="PLACE", type=_place, help="go on there (`older` of the last)"
         )
 
-    def answer(self, *, who: str, before: Place | None, **options: Any) -> Answer:
+    def answer(self, *, who: str, before: Place | None, **options: Any) -> CommandAnswer:
         term = who[:_MOST_CHARS]
         found = find(term, sees_refusals=True) if term.strip() and "\0" not in term else Result()
         if not (found.people or found.rows):
             raise CommandError(f"nothing is known of {plain(who)}")
         told = _told_of_search(who, found)
         if found.only is None:
-            return Answer(told | {"person": None}, _found_lines(told))
+            return CommandAnswer(told | {"person": None}, _found_lines(told))
         user_id = found.only.user_id
         story = story_of(user_id, Sight(), below=before)
         address = (story.newest.client_address or "") if story.newest else ""
         blocks = [told_block(each) for each in blocks_of(user_id, address)[0]]
-        return Answer(told | {"person": _told(user_id, story, blocks)}, _story_lines(user_id, story, blocks))
+        return CommandAnswer(
+            told | {"person": _told(user_id, story, blocks)}, _story_lines(user_id, story, blocks)
+        )
 
 
 def _told_of_search(term: str, found: Result) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from django.conf import settings
 from django.contrib.admin.models import DELETION
 from django.core.management.base import CommandParser
 
-from proxy.management.staff_command import Answer, Deed
+from proxy.management.staff_command import CommandAnswer, DeedCommand
 from proxy.management.times import days as days_of
 from proxy.models import Connection
 from proxy.tables.deeds import Details, a_shell, note_deed
 from proxy.tables.retention import forget, in_words
 
 
-class Command(Deed):
+class Command(DeedCommand):
     needs_reason = False
     reason_help = "why, for the audit"
     has_bounded_waits = False  # it deletes what there is, however long that takes
@@ -36,12 +36,12 @@ class Command(Deed):
             help="how long closed connections are kept (default RECORD_RETENTION_DAYS)",
         )
 
-    def answer(self, *, days: float, reason: str, **options: Any) -> Answer:
+    def answer(self, *, days: float, reason: str, **options: Any) -> CommandAnswer:
         forgotten = forget(days)
         said = f"Forgot what is older than {days:g} days: {_found(forgotten)}. {reason}".strip()
         details = Details(count=sum(forgotten.values()), reason=reason, flag=DELETION)
         note_deed(a_shell(), Connection, said, about=f"older than {days:g} days", details=details)
-        return Answer({"days": days, "deleted": forgotten}, [in_words(forgotten)])
+        return CommandAnswer({"days": days, "deleted": forgotten}, [in_words(forgotten)])
 
 
 def _found(forgotten: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from proxy.cluster.publishing import Delivered, publish
 from proxy.cluster.questions import LayerAway
 from proxy.core.human import counted
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import CommandAnswer, Misused, StaffCommand
 from proxy.models import Connection
 from proxy.registry import history_of
 from proxy.tables.deeds import Details, a_shell, note_deed_if_possible
@@ -32,7 +32,7 @@ class Command(StaffCommand):
             help="publish nothing if KEY was used in the last five minutes",
         )
 
-    def answer(self, *, topic: str, event: str, idempotency_key: str | None, **options: Any) -> Answer:
+    def answer(self, *, topic: str, event: str, idempotency_key: str | None, **options: Any) -> CommandAnswer:
         if not settings.REDIS_URL:
             raise CommandError("REDIS_URL is not set: without Redis, no other process can be reached.")
         try:
@@ -50,7 +50,7 @@ class Command(StaffCommand):
         self._note(topic, decoded["type"], delivered.links)
         words = _told(delivered, is_kept=history_of(topic) is not None)
         told = {name: getattr(delivered, name) for name in ("nodes", "links", "silent")}
-        return Answer({"topic": topic} | told, [f"published to {topic}: {words}"])
+        return CommandAnswer({"topic": topic} | told, [f"published to {topic}: {words}"])
 
     def _note(self, topic: str, kind: str, links: int) -> None:
         said, details = (

@@ -12,7 +12,7 @@ from proxy.core.addresses import parse_address
 from proxy.core.causes import REFUSED
 from proxy.core.text_tables import plain, table
 from proxy.management.known import check_cause, check_route
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import CommandAnswer, Misused, StaffCommand
 from proxy.management.times import count, since
 from proxy.management.told import told_refusal
 from proxy.models import Refusal
@@ -46,7 +46,7 @@ class Command(StaffCommand):
         parser.add_argument("--reason", metavar="TEXT", help="only with this in the reason")
         parser.add_argument("--limit", type=count, default=100, help="at most so many (default 100)")
 
-    def answer(self, *, limit: int, **options: Any) -> Answer:
+    def answer(self, *, limit: int, **options: Any) -> CommandAnswer:
         found = Refusal.objects.filter(**_wanted(**options))
         rows = list(found[: limit + 1])
         if not rows:
@@ -56,7 +56,7 @@ class Command(StaffCommand):
             self.remark(f"there are more; these are the last {limit}")
         told = [told_refusal(row) for row in rows[:limit]]
         lines = table(HEADINGS, map(_row, told), whole=("REASON",)) if told else [_NOBODY]
-        return Answer(told, lines)
+        return CommandAnswer(told, lines)
 
 
 def _wanted(*, since: datetime | None, reason: str | None, **options: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from proxy.cluster.revocations import revoke
 from proxy.core.text_tables import plain
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import CommandAnswer, Misused, StaffCommand
 from proxy.management.times import moment
 
 
@@ -29,11 +29,11 @@ class Command(StaffCommand):
         )
         parser.add_argument("--reason", default="", help="for staff and the log")
 
-    def answer(self, **options: Any) -> Answer:
+    def answer(self, **options: Any) -> CommandAnswer:
         named = {name: options[name] for name in ("user", "jti", "issued_before", "reason")}
         try:
             row = revoke(**named)
         except ValueError as error:
             raise Misused(str(error)) from error
         words = f"Revoked: {row}. Remembered until {row.until:%Y-%m-%d %H:%M} UTC."
-        return Answer(row.named() | {"until": row.until}, [plain(words, 1_000)])
+        return CommandAnswer(row.named() | {"until": row.until}, [plain(words, 1_000)])

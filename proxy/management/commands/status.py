@@ -20,7 +20,7 @@ from proxy.core.samples import Sample
 from proxy.core.seconds import NodeSample
 from proxy.core.text_tables import facts, plain
 from proxy.core.verdict import Facts, Level, Verdict, verdict
-from proxy.management.staff_command import FAILED, Answer, StaffCommand
+from proxy.management.staff_command import FAILED, CommandAnswer, StaffCommand
 from proxy.status import MINUTES, Seen, Status, clock, pool_facts, status
 from proxy.tables import minutes
 from proxy.tables.counting import Totals
@@ -48,10 +48,10 @@ class _Known:
 class Command(StaffCommand):
     help = "Says how the gateway is: a verdict, figures, nodes, pools. Exit code 1 if it is bad."
 
-    def answer(self, **options: Any) -> Answer:
+    def answer(self, **options: Any) -> CommandAnswer:
         known = _known()
         is_bad = known.verdict.level is Level.BAD
-        return Answer(_told(known), _lines(known), FAILED if is_bad else 0)
+        return CommandAnswer(_told(known), _lines(known), FAILED if is_bad else 0)
 
 
 def _known() -> _Known:

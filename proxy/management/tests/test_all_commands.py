@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command, load_command_clas
 from django.core.management.base import BaseCommand
 
 import proxy.management.commands
-from proxy.management.staff_command import Answer, Misused, StaffCommand
+from proxy.management.staff_command import CommandAnswer, Misused, StaffCommand
 from proxy.management.tests.playing import keys_of, play
 from proxy.models import Block, PoolMember
 from proxy.tables.deeds import note_deed
@@ -108,11 +108,11 @@ def test_every_name_in_the_document_of_a_person_is_told_there_or_where_its_rows_
 
 def test_whatever_gets_into_a_line_a_failure_or_a_remark_reaches_no_terminal_as_it_was() -> None:
     class Command(StaffCommand):
-        def answer(self, **options: Any) -> Answer:
+        def answer(self, **options: Any) -> CommandAnswer:
             self.remark("\x1b[2J")
             if options["json"]:
                 raise Misused("\x1b[3J")
-            return Answer({}, ["\x1b[4J", "a" * 5_000])
+            return CommandAnswer({}, ["\x1b[4J", "a" * 5_000])
 
     out, err = StringIO(), StringIO()
     call_command(Command(stdout=out, stderr=err, no_color=True))
