@@ -75,14 +75,16 @@ def _admin_password(path: Path) -> str:
     """The password of `admin`, random, one for the life of the checkout's database."""
     from django.contrib.auth import get_user_model
 
-    users = get_user_model()._default_manager
-    if path.exists() and users.filter(username="admin").exists():
+    users = get_user_model()
+    admin = users._default_manager.filter(username="admin").first()
+    if path.exists() and admin is not None:
         return path.read_text()
     password = secrets.token_urlsafe(12)
     path.touch(mode=0o600)
     path.write_text(password)
-    admin, _ = users.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
-    admin.set_password(password)
+    if admin is None:
+        admin = users(username="admin", is_staff=True, is_superuser=True)
+    admin.set_password(password)  # in the save that makes it: of one that was there it would take tokens back
     admin.save()
     return password
 

@@ -128,6 +128,7 @@ def test_the_printed_login_opens_the_admin_and_stays_the_same_after_ctrl_c(
         form = {"username": name, "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         entered = browser.post("/admin/login/?next=/admin/", data=form)
     assert (entered.status_code, entered.headers["location"]) == (302, "/admin/")
+    assert "tokens revoked" not in program.output, "the login was made, and not changed"
     ends_leaving_no_process(program, checkout, signal.SIGINT)
 
     again = start(spawn, checkout, ports)
