@@ -146,7 +146,7 @@ REFUSED = {
     "ticket_gone": "the ticket was used, had expired, or was none",
     "ticket_route": "the ticket was for another route",
     "ticket_address": "the ticket was for a client of another address",
-    "ticket_conflicting": "two tickets were sent, or a token beside one",
+    "ticket_conflicting": "two different tickets were sent, or a token beside one",
     "tickets_unavailable": "Redis was away, and nobody could say whether the ticket was used",
     "keys_unavailable": "the issuer's keys could not be had",
     "forbidden": "the route does not permit it",

@@ -28,7 +28,7 @@ TICKET_REASONS = {
     "ticket_gone": "The ticket was used, has expired, or is none.",
     "ticket_route": "The ticket is for another route.",
     "ticket_address": "The ticket is for a client of another address.",
-    "ticket_conflicting": "A ticket stands alone: two were sent, or a token beside it.",
+    "ticket_conflicting": "A ticket stands alone: two different ones were sent, or a token beside it.",
 }
 
 
