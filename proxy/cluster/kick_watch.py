@@ -29,7 +29,7 @@ from proxy.tables.looking import look_forever
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.7  # as in rules.py
 # Rows are looked for so much further back than the last look: a transaction may commit late.
 OVERLAP_SECONDS = 30.0
 # Kicks that are known by message and that no row was seen of.
