@@ -1,4 +1,4 @@
-"""GET /api/experiences: what staff say of them; POST /api/experiences/disable and /enable."""
+"""GET /api/experiences: what staff say of them; POST /api/experiences/disable, /enable and /change."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from experience.models import Experience, is_slug
-from experience.switching import close, enable, topics
+from experience.switching import change, close, enable, topics
 from proxy.api import (
     BODY_ERRORS,
     ERRORS,
+    MOST_CAPACITY,
     MOST_MESSAGE_CHARS,
     PAGE_ERRORS,
     LiveLinks,
@@ -77,6 +78,26 @@ class EnableSerializer(ReasonedBody):
     slug = Text(max_length=_MAX_SLUG_CHARS)
 
 
+class ChangeSerializer(ReasonedBody):
+    """Which, and what is said of it from now on; what is left out stays as it is."""
+
+    slug = Text(max_length=_MAX_SLUG_CHARS, help_text="As clients ask for it; it need have no row yet.")
+    title = Text(max_length=128, required=False, allow_blank=True, help_text="For staff.")
+    capacity = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_CAPACITY,
+        required=False,
+        allow_null=True,
+        help_text="How many connections there may be at a time, over all nodes; null: any number.",
+    )
+    maintenance_message = Text(
+        max_length=MOST_MESSAGE_CHARS,
+        required=False,
+        allow_blank=True,
+        help_text="What clients are told while it is disabled.",
+    )
+
+
 class SwitchedSerializer(serializers.Serializer[Any]):
     """How it stands now."""
 
@@ -98,10 +119,7 @@ class DisableExperience(StaffApiView):
     def post(self, request: Request) -> Response:
         """Let nobody into an experience, on any node: clients get 503 `closed_for_maintenance`."""
         asked = self.read(DisableSerializer())
-        try:
-            is_slug(asked["slug"])
-        except ValidationError as error:
-            raise ParseError(f"slug: {error.message}") from None
+        _check_slug(asked["slug"])
         row = Experience.objects.filter(slug=asked["slug"]).first() or Experience(slug=asked["slug"])
         links = LiveLinks(topics([row])).total
         if not asked["dry_run"]:
@@ -131,3 +149,33 @@ class EnableExperience(StaffApiView):
         enable([row], reason=asked["reason"], by=self.caller.doer)
         told = {"experience": row, "links": LiveLinks(topics([row])).total, "done": True}
         return Response(SwitchedSerializer(told).data)
+
+
+class ChangeExperience(StaffApiView):
+    """Says what an experience is called, and how many have room."""
+
+    needs: ClassVar[Mapping[str, str]] = {"POST": "experience.change_experience"}
+
+    @extend_schema(
+        operation_id="change_experience",
+        request=ChangeSerializer,
+        responses={200: SwitchedSerializer, **BODY_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        """Change what staff say of an experience; every node keeps to its capacity within two seconds."""
+        asked = self.read(ChangeSerializer())
+        slug, reason = asked.pop("slug"), asked.pop("reason")
+        _check_slug(slug)
+        if not asked:
+            raise ParseError("say what is to change: title, capacity or maintenance_message")
+        row = change(slug, asked, reason=reason, by=self.caller.doer)
+        told = {"experience": row, "links": LiveLinks(topics([row])).total, "done": True}
+        return Response(SwitchedSerializer(told).data)
+
+
+def _check_slug(slug: str) -> None:
+    """Raises ParseError for what no client asks for as it stands."""
+    try:
+        is_slug(slug)
+    except ValidationError as error:
+        raise ParseError(f"slug: {error.message}") from None

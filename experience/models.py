@@ -74,6 +74,7 @@ class Experience(models.Model):
                 "enable_experience_by_token",
                 "Can enable, disable experiences over the HTTP API, by a token",
             ),
+            ("change_experience_by_token", "Can change experiences over the HTTP API, by a token"),
         ]
 
     def __str__(self) -> str:

@@ -17,7 +17,8 @@ from proxy.tests.rows import add_connection
 
 pytestmark = pytest.mark.django_db
 VIEW, ENABLE = "experience.view_experience", "experience.enable_experience"
-DISABLE = "/api/experiences/disable"
+CHANGE = "experience.change_experience"
+DISABLE, CHANGES = "/api/experiences/disable", "/api/experiences/change"
 MILL = {"slug": "old-mill", "reason": "a new release"}
 
 
@@ -81,17 +82,61 @@ def test_of_what_nobody_said_anything_there_is_nothing_to_enable() -> None:
     assert (status, answer["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize(("right", "status"), [(ENABLE, 200), (VIEW, 403), ("", 403)])
-def test_it_needs_that_very_right_by_a_key_a_token_or_a_session(right: str, status: int) -> None:
-    assert post(MILL, by=key(others=(right,) if right else ()), path=DISABLE)[0] == status
+def test_a_program_bounds_an_experience_and_what_it_leaves_out_stays() -> None:
+    by = key(others=(CHANGE,))
+    add_connection("a", topic="experience:old-mill")
+    named = {**MILL, "title": "The old mill", "capacity": 500}
+    for asked, row in (
+        (named, told(title="The old mill", capacity=500)),
+        ({**MILL, "maintenance_message": "Back soon."}, told(title="The old mill", capacity=500,
+         maintenance_message="Back soon.")),
+        ({**MILL, "capacity": None, "title": ""}, told(maintenance_message="Back soon.")),
+    ):  # fmt: skip
+        assert post(asked, by=by, path=CHANGES) == (200, {"experience": row, "links": 1, "done": True})
+        capacities = [each.most_links for each in rules() if each.topic == "experience:old-mill"]
+        assert capacities == ([500] if row["capacity"] else [])
+    assert [each.said for each in ProgramDeed.objects.order_by("pk")] == [
+        f"Changed {what}: a new release"
+        for what in ("title The old mill, capacity 500", "maintenance message Back soon.",
+                     "title none, capacity none")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "say what is to change"),
+        ({"capacity": 0}, "capacity: Ensure this value is greater than or equal to 1."),
+        ({"capacity": "many"}, "capacity: A valid integer is required."),
+        ({"title": "x" * 129}, "title"),
+        ({"title": None}, "title"),
+        ({"slug": "old mill ", "title": "x"}, "slug"),
+        ({"enabled": False}, "no such field: enabled"),
+    ],
+)
+def test_a_change_that_is_none_is_said_so_and_makes_no_row(changes: dict[str, Any], says: str) -> None:
+    status, answer = post({**MILL, **changes}, by=key(others=(CHANGE,)), path=CHANGES)
+    assert (status, answer["code"]) == (400, "bad_request")
+    assert says in answer["message"]
+    assert not Experience.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "right", "status"),
+    [(DISABLE, ENABLE, 200), (DISABLE, CHANGE, 403), (DISABLE, VIEW, 403), (DISABLE, "", 403),
+     (CHANGES, CHANGE, 200), (CHANGES, ENABLE, 403)],
+)  # fmt: skip
+def test_it_needs_that_very_right_by_a_key_a_token_or_a_session(path: str, right: str, status: int) -> None:
+    asked = MILL | ({"capacity": 3} if path == CHANGES else {})
+    assert post(asked, by=key(others=(right,) if right else ()), path=path)[0] == status
     codename = right.removeprefix("experience.")
     ada = User.objects.create_user("ada")
     ada.user_permissions.set(Permission.objects.filter(codename=f"{codename}_by_token"))
-    assert post(MILL, by=token("ada"), path=DISABLE)[0] == status
+    assert post(asked, by=token("ada"), path=path)[0] == status
     bob, client = User.objects.create_user("bob", is_staff=True), Client()
     bob.user_permissions.set(Permission.objects.filter(codename=codename))
     client.force_login(bob)
-    assert client.post(DISABLE, MILL, content_type="application/json").status_code == status
+    assert client.post(path, asked, content_type="application/json").status_code == status
 
 
 def test_rights_of_other_tables_open_nothing_here() -> None:
