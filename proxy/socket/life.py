@@ -113,14 +113,15 @@ class Life:
         self._phase = _Phase.LIVE
         self._count_live(1)
         self.node.opened(self.link)  # which ends it at once if staff keep its client out by now
-        if self.seat is not None and self.link.may_begin:
-            self.node.admission.opened(self.seat)
         self.node.recorder.note(self.link.record)
         self.extend(principal)
 
     def joined(self, stream: Stream) -> None:
-        """Frames flow."""
+        """Frames flow, and it counts among its user's, unless it was ended before they could."""
+        may_begin = self.link.may_begin
         self.link.begin(stream)
+        if may_begin and self.seat is not None:
+            self.node.admission.opened(self.seat)
 
     def extend(self, principal: Principal) -> None:
         """Let the link live as long as this principal's token, and a grace."""

@@ -253,7 +253,7 @@ async def _run(relay: Relay, life: Life) -> None:
     """The link's life behind the accept."""
     ended = LegClosed(closes.INTERNAL_ERROR, by=ClosedBy.GATEWAY)
     try:
-        life.link.begin(relay)
+        life.joined(relay)
         ended = await relay.run()
     except asyncio.CancelledError:
         ended = LegClosed(closes.GOING_AWAY, by=ClosedBy.GATEWAY)

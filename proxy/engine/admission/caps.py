@@ -117,7 +117,11 @@ class Admission:
 
     def opened(self, seat: Seat) -> None:
         """Its link is let in. Where the oldest of a user gives way, it does now; nobody waits for that."""
-        if seat.counts_for_user or not seat.user or self._seats.get(seat.link_id) is not seat:
+        if self._seats.get(seat.link_id) is not seat or not seat.user:
+            return
+        if seat.is_replaced:  # while it was dialled, by a node with another policy
+            self._end_replaced(self._node_id, seat.link_id)
+        if seat.counts_for_user:
             return
         seat.counts_for_user = True
         self._users.add(_named(seat.limits, seat.user), seat.link_id)
@@ -156,11 +160,11 @@ class Admission:
         self._hold(seat)
 
     def _replace_here(self, seat: Seat) -> None:
-        """End the oldest link of that user on this node, if there are too many with the seat's."""
+        """End the oldest links of that user on this node, as long as there are too many with the seat's."""
         user = _named(seat.limits, seat.user)
-        oldest = self._users.oldest(user)
-        if oldest is not None and self._users.count(user) > seat.limits.per_user:
-            self._end_replaced(self._node_id, oldest)
+        for _ in range(self._users.count(user) - seat.limits.per_user):
+            if (oldest := self._users.oldest(user)) is not None:
+                self._end_replaced(self._node_id, oldest)
 
     def _end_replaced(self, node_id: str, link_id: str) -> None:
         """It is counted no more, so it has to end."""

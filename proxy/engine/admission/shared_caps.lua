@@ -6,7 +6,14 @@ local prefix, node = ARGV[1], ARGV[2]
 local lease_ms, key_seconds = tonumber(ARGV[3]), ARGV[4]
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local score_us = time[1] * 1000000 + time[2]
 local nodes = prefix .. "nodes"
+
+-- Links that are held in one call are in the order in which it names them: a microsecond apart.
+local function score()
+  score_us = score_us + 1
+  return string.format("%.0f", score_us)
+end
 
 local function key_of(kind, name)
   return prefix .. kind .. ":" .. name
@@ -46,7 +53,7 @@ end
 local function hold(kind, name, link)
   if name ~= "" then
     local key = key_of(kind, name)
-    redis.call("ZADD", key, "NX", now, node .. ":" .. link)
+    redis.call("ZADD", key, "NX", score(), node .. ":" .. link)
     redis.call("EXPIRE", key, key_seconds)
   end
 end
@@ -75,15 +82,20 @@ local function admit(link, address, user, address_cap, user_cap, count, window_m
   return ""
 end
 
--- A link is let in whose user it was not asked for yet; the oldest of the user's gives way where they are too many.
+-- A link is let in whose user it was not asked for yet; of the user's the oldest give way where they are too many:
+-- one, or more of them after nodes had let links in without Redis.
 local function come(link, _, user, _, user_cap)
   let_go("user", user, link)  -- written again, before this was asked
-  local replaced = ""
+  local replaced = {}
   if is_full("user", user, user_cap) then
-    replaced = "replaces:" .. redis.call("ZPOPMIN", key_of("user", user))[1]  -- node:link
+    local key = key_of("user", user)
+    local popped = redis.call("ZPOPMIN", key, redis.call("ZCARD", key) - user_cap + 1)
+    for at = 1, #popped, 2 do
+      replaced[#replaced + 1] = popped[at]  -- node:link
+    end
   end
   hold("user", user, link)
-  return replaced
+  return #replaced > 0 and "replaces:" .. table.concat(replaced, " ") or ""
 end
 
 -- Those that beat, looked up once a call.

@@ -240,8 +240,9 @@ class SharedCaps:
     def _settle(self, operation: _Operation, answer: str) -> None:
         word, _, replaced = answer.partition(":")
         if word == "replaces":
-            node_id, _, link_id = replaced.partition(":")
-            self._replaced(node_id, link_id)
+            for each in replaced.split():
+                node_id, _, link_id = each.partition(":")
+                self._replaced(node_id, link_id)
             answer = ""
         if operation.answer is not None and not operation.answer.done():
             operation.answer.set_result(answer)

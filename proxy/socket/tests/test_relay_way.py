@@ -22,13 +22,10 @@ from proxy.socket.ways import RelayWay
 
 def life_of(leg: Any, route: Route, **told: Any) -> Any:
     """A link's life, as far as a relay asks it."""
-    link = SimpleNamespace(
-        record=SimpleNamespace(id="c", request_id="r"), counters=LinkCounters(), begin=lambda _: None
-    )
-    lease = SimpleNamespace(leg=leg)
-    return SimpleNamespace(
-        gate=None, policy=None, failed=None, route=route, lease=lease, link=link, began=lambda _: None, **told
-    )
+    link = SimpleNamespace(record=SimpleNamespace(id="c", request_id="r"), counters=LinkCounters())
+    told |= {"route": route, "lease": SimpleNamespace(leg=leg), "link": link}
+    told |= dict.fromkeys(("began", "joined"), lambda _: None)
+    return SimpleNamespace(gate=None, policy=None, failed=None, **told)
 
 
 def opening_of(route: Route, receive: Any, send: Any) -> Opening:

@@ -220,3 +220,76 @@ async def test_who_waits_is_answered_though_telling_of_a_replaced_link_fails(
             broken.setattr(admission.shared, "_replaced", fail)
             await come(admission, "newest", caps(1), user_id="7")
             await asyncio.gather(*[admitting(admission, f"a{number}", per_user=1) for number in range(3)])
+
+
+async def test_the_oldest_is_still_the_oldest_after_redis_has_lost_its_memory(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_caps, "BEAT_SECONDS", 0.05)
+    ids = ["z", "m", "a", *(f"{n:02d}" for n in reversed(range(40)))]  # not as the alphabet has them
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        for each in ids:
+            await come(admission, each, caps(len(ids)), user_id="7")
+        while len(await links(script)) < len(ids):
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(valkey.flush)
+        while len(await links(script)) < len(ids):
+            await asyncio.sleep(0.02)
+        assert await links(script) == [f"a:{each}" for each in ids]
+        await come(admission, "newest", caps(len(ids)), user_id="7")
+        while not replaced:
+            await asyncio.sleep(0.005)
+        assert replaced == ["z"]
+
+
+async def test_what_nodes_let_in_while_redis_was_away_gives_way_once_it_is_back(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_caps, "BEAT_SECONDS", 0.05)
+    first, second = node(valkey, "a", replace_oldest=True), node(valkey, "b", replace_oldest=True)
+    async with asyncio.timeout(30), first as (a, script, replaced_by_a), second as (b, _, replaced_by_b):
+        valkey.kill()
+        shared = [each.shared for each in (a, b) if each.shared is not None]
+        while any(each.connected for each in shared):
+            await asyncio.sleep(0.02)
+        for number in range(3):
+            await come(a, f"a{number}", caps(3), user_id="7")
+            await come(b, f"b{number}", caps(3), user_id="7")
+        assert replaced_by_a + replaced_by_b == []
+        valkey.ensure_running()
+        while len(await links(script)) < 6:
+            await asyncio.sleep(0.02)
+        await come(a, "newest", caps(3), user_id="7")
+        while len(replaced_by_a) < 4:
+            await asyncio.sleep(0.005)
+        left = await links(script)
+        assert len(left) == 3
+        assert "a:newest" in left
+
+
+async def test_a_link_that_was_written_again_before_it_came_counts_once(valkey: ValkeyServer) -> None:
+    async with asyncio.timeout(30), node(valkey, "a", replace_oldest=True) as (admission, script, replaced):
+        await come(admission, "oldest", caps(2), user_id="7")
+        while not await links(script):
+            await asyncio.sleep(0.005)
+        await script.redis.zadd(LEASES_OF_7, {"a:newest": 1})
+        await come(admission, "newest", caps(2), user_id="7")
+        await come(admission, "of another", caps(2), user_id="8")  # asked behind it
+        await asyncio.sleep(0)
+        assert replaced == []
+        assert await links(script) == ["a:oldest", "a:newest"]
+
+
+async def test_a_link_that_another_policy_replaced_while_it_was_dialled_ends_as_it_is_let_in(
+    valkey: ValkeyServer,
+) -> None:
+    first, second = node(valkey, "a"), node(valkey, "b", replace_oldest=True)
+    async with asyncio.timeout(30), first as (a, _, replaced_by_a), second as (b, _, replaced_by_b):
+        dialled = await a.admit("dialled", caps(1), address="", user_id="7")
+        await come(b, "newest", caps(1), user_id="7")
+        while not replaced_by_b:
+            await asyncio.sleep(0.005)
+        a.replaced(*replaced_by_b)
+        a.opened(dialled)
+        await asyncio.sleep(0)
+        assert replaced_by_a == replaced_by_b == ["dialled"]
