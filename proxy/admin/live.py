@@ -19,6 +19,7 @@ from proxy.core.figures import in_words
 from proxy.core.verdict import Level, Verdict
 from proxy.status import MINUTES, status
 from proxy.tables.marks import marks_since
+from proxy.tables.staff import note_seen_by, seen_by
 
 SPANS = {
     "15m": timedelta(minutes=15),
@@ -45,6 +46,7 @@ def page(request: HttpRequest) -> HttpResponse:
         context = {**admin.site.each_context(request), **_context(chosen, has_perm)}
         return TemplateResponse(request, _PAGE, {**context, "frame": "admin/base_site.html"})
     # Whoever may see the same is given this (proxy/http/shared_answers.py): nothing on it is of one person.
+    note_seen_by(request, seen_by(request.user))
     return HttpResponse(render_to_string(_PAGE, {**_context(chosen, has_perm), "frame": _BARE}, request))
 
 
@@ -77,6 +79,7 @@ def marks(request: HttpRequest) -> HttpResponse:
     span = SPANS.get(request.GET.get("span", "15m"))
     if span is None:
         raise BadRequest(f"span is one of {', '.join(SPANS)}")
+    note_seen_by(request, seen_by(request.user))
     found = marks_since(timezone.now() - span, may=request.user.has_perm)
     return JsonResponse({"marks": [mark.told() for mark in found]})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 # Nodes write a row's counters every five seconds, and a line has so many points.
 EVERY_SECONDS = 5.0
@@ -17,19 +18,21 @@ class Recent:
     """Of each link that is shown, when it had counted how much. `clock` is any that only goes on, in seconds.
 
     It knows those that were shown lately, twenty a page, and nothing of all others: no query, and nothing
-    that nodes keep. Views run in threads; of two at a time one may miss the other's point.
+    that nodes keep. Views run in threads, one at a time here.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[str, deque[tuple[float, int]]] = {}
+        self._lock = Lock()
 
     def note(self, counted: Mapping[str, int]) -> dict[str, str]:
         """What was shown of each before, as `seconds ago:counted` with blanks between, the oldest first."""
         now = self._clock()
-        for key in [key for key, seen in list(self._seen.items()) if now - seen[-1][0] > FORGOTTEN_SECONDS]:
-            self._seen.pop(key, None)
-        return {key: self._noted(key, count, now) for key, count in counted.items()}
+        with self._lock:
+            for key in [key for key, seen in self._seen.items() if now - seen[-1][0] > FORGOTTEN_SECONDS]:
+                del self._seen[key]
+            return {key: self._noted(key, count, now) for key, count in counted.items()}
 
     def _noted(self, key: str, count: int, now: float) -> str:
         seen = self._seen.setdefault(key, deque(maxlen=MOST_POINTS))

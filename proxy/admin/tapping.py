@@ -39,6 +39,10 @@ _SAYS = (
     "Other staff see that you look. It is logged, with your reason.",
 )
 _STOPS = "Stopping it ends that at once; who looks is told your name. It is logged, with your reason."
+_NOT_HEARD = (
+    "Its node has not answered. Nobody tells it to go on: it stops within half a minute by itself, "
+    "or once Redis is back."
+)
 # Of what was seen, on a page without scripts: the last of it.
 MOST_LINES = 500
 
@@ -88,7 +92,7 @@ class Tapping(AsksFirst):
         if tap.by_id != request.user.pk:
             raise PermissionDenied
         seen = _seen(tap)
-        if seen["ended"] is None:
+        if seen["ended"] is None and tap.until > timezone.now():
             go_on_sync(tap)
         context = {
             **self.admin_site.each_context(request),
@@ -112,9 +116,11 @@ class Tapping(AsksFirst):
         is_over = tap.until <= timezone.now()
         if not (has_said_why or is_own or is_over):
             return self.ask(request, _question_to_stop(tap), form, back=back)
-        if not is_over:
-            stop_tap(tap, by=request.user, reason=form.cleaned_data["reason"] if has_said_why else "")
-        self.message_user(request, "Nobody looks at this connection any more.", messages.SUCCESS)
+        reason = form.cleaned_data["reason"] if has_said_why else ""
+        if is_over or stop_tap(tap, by=request.user, reason=reason):
+            self.message_user(request, "Nobody looks at this connection any more.", messages.SUCCESS)
+        else:
+            self.message_user(request, _NOT_HEARD, messages.WARNING)
         return HttpResponseRedirect(back)
 
     @admin.display(description="Looked at")

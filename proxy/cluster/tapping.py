@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -35,29 +36,44 @@ def begin_tap(connection: Connection, *, reason: str, by: Any) -> Tap:
         LayerAway: Redis is away, or does not answer.
         django.db.Error: the database is away; nobody looks on.
     """
-    tap = Tap(connection=connection, by=by, until=timezone.now() + timedelta(seconds=TAP_SECONDS))
-    _ask(tap, by=str(by), reason=reason)
+    Tap.objects.filter(until__lt=timezone.now() - _KEPT).delete()
+    until = timezone.now() + timedelta(seconds=TAP_SECONDS)
+    tap = Tap.objects.create(connection=connection, by=by, until=until)  # before: its end may come at once
     try:
-        with transaction.atomic():
-            Tap.objects.filter(until__lt=timezone.now() - _KEPT).delete()
-            tap.save(force_insert=True)
-            said = f"Tapped for at most {TAP_SECONDS / 60:g} minutes: {reason}"
-            about, details = _about(connection), Details(count=1, reason=reason)
-            note_deed(by, Connection, said, about=about, object_id=connection.pk, details=details)
+        _ask(tap, by=str(by), reason=reason)
+    except (NotTapped, LayerAway):
+        tap.delete()
+        raise
+    said = f"Tapped for at most {TAP_SECONDS / 60:g} minutes: {reason}"
+    about, details = _about(connection), Details(count=1, reason=reason)
+    try:
+        note_deed(by, Connection, said, about=about, object_id=connection.pk, details=details)
     except Error:
         _stop(tap)
+        with suppress(Error):
+            tap.delete()
         raise
     return tap
 
 
-def stop_tap(tap: Tap, *, by: Any, reason: str = "") -> None:
-    """Have nobody look on any more; noted as a deed of `by`. Raises django.db.Error."""
-    _stop(tap, by=str(by))
+def stop_tap(tap: Tap, *, by: Any, reason: str = "") -> bool:
+    """Have nobody look on any more; noted as a deed of `by`. Raises django.db.Error.
+
+    False: its node has not said that it does. As the row is over, nobody tells it to go on, and it ends some
+    twenty seconds later by itself, or behind an outage of Redis.
+    """
+    try:
+        (answers,) = ask_sync([question(connection_topic(tap.connection_id), _signal(tap.pk, "stop", by))])
+        is_known = not answers.silent
+    except LayerAway as error:
+        log.warning("a tap: not known whether it stopped", extra={"why": repr(error)})
+        is_known = False
     with transaction.atomic():
         end_row(tap.pk)
         said = f"Stopped the tap of {tap.by}" + (f": {reason}" if reason else "")
         about, details = _about_link(tap.connection_id), Details(reason=reason)
         note_deed(by, Connection, said, about=about, object_id=tap.connection_id, details=details)
+    return is_known
 
 
 async def go_on(tap_id: str, connection_id: str) -> None:
@@ -74,7 +90,7 @@ def go_on_sync(tap: Tap) -> None:
 
 
 def _ask(tap: Tap, *, by: str, reason: str) -> None:
-    signal = {**_signal(tap.pk, "begin"), "by": by, "reason": reason}
+    signal = {**_signal(tap.pk, "begin", by), "reason": reason}
     try:
         (answers,) = ask_sync([question(connection_topic(tap.connection_id), signal)])
     except LayerAway:
@@ -90,16 +106,16 @@ def _ask(tap: Tap, *, by: str, reason: str) -> None:
     raise NotTapped(why or nobody)
 
 
-def _stop(tap: Tap, *, by: str = "") -> None:
-    signal = {**_signal(tap.pk, "stop"), "by": by}
+def _stop(tap: Tap) -> None:
+    """Nobody is to look on, if anybody does."""
     try:
-        send_to_topic_sync(connection_topic(tap.connection_id), signal)
+        send_to_topic_sync(connection_topic(tap.connection_id), _signal(tap.pk, "stop"))
     except LayerAway as error:  # then nobody says either that somebody looks on, and it ends by itself
         log.warning("a tap: not sent that it is to stop", extra={"why": repr(error)})
 
 
-def _signal(tap_id: str, do: str) -> Signal:
-    return {"type": TAP, "tap": tap_id, "do": do}
+def _signal(tap_id: str, do: str, by: object = "") -> Signal:
+    return {"type": TAP, "tap": tap_id, "do": do, "by": str(by)}
 
 
 def _about_link(connection_id: str) -> str:

@@ -89,8 +89,10 @@ class Taps:
         if what == "begin":
             why = "" if is_known else self._begin(link, tap_id, signal)
             self._answering.answer(signal, json.dumps({"why": why} if why else {"tap": tap_id}))
-        elif tap is not None and is_known and what == "stop":
-            tap.end(TapEnd.STOPPED, by=str(signal.get("by", "")))  # a node of before does not say
+        elif what == "stop":
+            if tap is not None and is_known:
+                tap.end(TapEnd.STOPPED, by=str(signal.get("by", "")))  # a node of before does not say
+            self._answering.answer(signal, "{}")
         elif tap is not None and is_known:
             tap.looked_at()
 

@@ -21,11 +21,12 @@ from proxy.http.event_answers import (
     session_key_of,
 )
 from proxy.node import GatewayNode, running_node
-from proxy.tables.staff import may_see_connections
+from proxy.tables.staff import may_see_connections, note_seen_by, seen_by_session
 
 HEARTBEAT_SECONDS = 10.0
 # Who has logged out, or may see this no more, hears nothing from then on, so much later at most.
 CHECK_SECONDS = 30.0
+_NOT_PERMITTED = (403, "not_permitted", "Log in as staff that may see connections.")
 
 
 @require_GET
@@ -49,8 +50,13 @@ async def events(request: HttpRequest) -> HttpResponseBase:
 async def series(request: HttpRequest) -> HttpResponseBase:
     """The series of a span: `?span=15m`, `1h`, `24h` or `7d`."""
     node, span = await running_node(), request.GET.get("span", "15m")
-    if (refusal := await _refusal(node, session_key_of(request))) is not None:
-        return refusal
+    try:
+        seen = await node.database.run(seen_by_session, session_key_of(request))
+    except (Error, TimeoutError):
+        return away("the database is away")
+    if not seen[0]:
+        return answer(*_NOT_PERMITTED)
+    note_seen_by(request, seen)
     if span not in SPANS:
         return answer(400, "bad_request", f"span is one of {', '.join(SPANS)}")
     try:
@@ -93,7 +99,7 @@ async def _refusal(node: GatewayNode, session_key: str) -> JsonResponse | None:
             return None
     except (Error, TimeoutError):
         return away("the database is away")
-    return answer(403, "not_permitted", "Log in as staff that may see connections.")
+    return answer(*_NOT_PERMITTED)
 
 
 async def _may_go_on(node: GatewayNode, session_key: str) -> bool:

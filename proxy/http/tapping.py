@@ -43,7 +43,7 @@ BEAT = b'event: beat\ndata: {"lines":[],"left_out":null,"ended":null}\n\n'
 # What a link's node tells cannot be heard: the page says that, and not that nothing crosses the link.
 AWAY = b"event: away\ndata: {}\n\n"
 AWAY_SECONDS = 1.0
-# After its time, a tap whose node has gone says nothing more.
+# So long after its time, what a tap tells is heard no more, and its node is not told that anybody looks.
 LATE_SECONDS = 5.0
 _POSITION = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 
@@ -96,6 +96,11 @@ async def _round(
 ) -> AsyncGenerator[Entry | None]:
     """What comes in some seconds; None where nothing does. Raises NotReadHere and LayerAway."""
     store: Store = get_channel_layer().store
+    if (timezone.now() - tap.until).total_seconds() > LATE_SECONDS:
+        for entry in await readers.wait(store.read(scroll_of(tap_id), position, wait_seconds=0.05)):
+            yield entry
+        yield Entry(position, gone_text())  # it may have been stopped, and not have heard of it
+        return
     clock = asyncio.get_running_loop().time
     until, is_first = clock() + GO_ON_SECONDS, True
     await readers.wait(go_on(tap_id, tap.connection_id))
@@ -107,8 +112,7 @@ async def _round(
             position = entry.position
             yield entry
         if not entries:
-            is_late = (timezone.now() - tap.until).total_seconds() > LATE_SECONDS
-            yield Entry(position, gone_text()) if is_late else None
+            yield None
 
 
 def gone_text() -> str:

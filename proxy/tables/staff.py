@@ -17,6 +17,8 @@ from proxy.models import Tap
 
 # On these depends what Live shows; without the first it shows nothing.
 SEEN_ON_LIVE = ("proxy.view_connection", "proxy.view_refusal", "proxy.view_node", "proxy.view_poolmember")
+# Under this an answer of Live says, in its request's scope, which of them it was made by.
+SEEN_BY = "gateway.seen_by"
 # Who logs out is told so much later at most, and who may see it no more.
 SESSION_SECONDS, PERMISSIONS_SECONDS = 5.0, 30.0
 _MOST_KNOWN = 256
@@ -29,9 +31,25 @@ class WatchedTap(NamedTuple):
     until: datetime
 
 
+def seen_by(user: Any) -> tuple[bool, ...]:
+    """Which of `SEEN_ON_LIVE` the user may."""
+    return tuple(_may(user, permission) for permission in SEEN_ON_LIVE)
+
+
+def seen_by_session(session_key: str) -> tuple[bool, ...]:
+    """The same of whose session it is, as the database has it now."""
+    return seen_by(_user_of(session_key))
+
+
 def may_see_connections(session_key: str) -> bool:
     """Whether the session is one of staff that may see connections, as the database has it now."""
-    return _may(_user_of(session_key), "proxy.view_connection")
+    return seen_by_session(session_key)[0]
+
+
+def note_seen_by(request: HttpRequest, seen: tuple[bool, ...]) -> None:
+    """Say of what is answered that it depends on that, and on nothing else of who asks."""
+    if (scope := getattr(request, "scope", None)) is not None:
+        scope[SEEN_BY] = seen
 
 
 def watched_tap(session_key: str, tap_id: str) -> WatchedTap | None:
@@ -72,16 +90,18 @@ class Permitted:
         said, now = _session(session_key).load(), self._clock()
         known = self._known.pop(session_key, None)
         if known is None or known.said != said or now >= known.may_until:
-            user = _user_of(session_key)
-            may = tuple(_may(user, permission) for permission in SEEN_ON_LIVE)
-            known = _Known(said, may, may_until=now + PERMISSIONS_SECONDS)
+            known = _Known(said, seen_by_session(session_key), may_until=now + PERMISSIONS_SECONDS)
         if not known.may[0]:
             return None
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        known.said_until = now + SESSION_SECONDS
+        known.said_until = min(now + SESSION_SECONDS, known.may_until)
         self._known[session_key] = known
         return known.may
+
+    def forget(self, session_key: str) -> None:
+        """It has turned out to see something else."""
+        self._known.pop(session_key, None)
 
 
 def _session(session_key: str) -> Any:

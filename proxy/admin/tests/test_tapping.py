@@ -184,6 +184,22 @@ def test_what_cannot_be_noted_is_not_looked_at(
     assert not Tap.objects.exists()
 
 
+@pytest.mark.parametrize("says", [[], LayerAway("Redis is away")], ids=["silent", "away"])
+def test_a_stop_that_no_node_has_heard_says_so_and_ends_it_for_all_the_same(
+    staff: Client, nodes: Nodes, says: Any
+) -> None:
+    staff.post(ASK, SURE)
+    tap = Tap.objects.get()
+    nodes.says, nodes.silent = says, 1
+    page = told(staff, f"{ASK}{tap.pk}/stop/", {"x": ""})
+    assert "Its node has not answered." in page
+    assert "Nobody looks at this connection any more" not in page
+    tap.refresh_from_db()
+    assert tap.until <= timezone.now()
+    told(staff, f"{ASK}{tap.pk}/")
+    assert nodes.did == ["begin", "stop"], "nobody tells it to go on"
+
+
 def test_a_connection_that_is_closed_is_not_looked_at(staff: Client, nodes: Nodes) -> None:
     add_connection("b", closed=True)
     assert "Look at messages" not in told(staff, "/admin/proxy/connection/b/change/")

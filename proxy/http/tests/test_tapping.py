@@ -19,7 +19,7 @@ from django.utils import timezone
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.scrolls import BEGINNING
 from proxy.cluster.tap_readers import MOST_STREAMS, MOST_TAPS_READ
-from proxy.cluster.taps import scroll_of
+from proxy.cluster.taps import end_row, scroll_of
 from proxy.http import tapping
 from proxy.http.event_answers import HELLO, LOGGED_OUT
 from proxy.http.tapping import AWAY, BEAT
@@ -108,6 +108,45 @@ async def test_a_tap_whose_node_is_gone_is_over_once_its_time_is(node: GatewayNo
     async with asyncio.timeout(20):
         told = [each async for each in stream(node, session_key, tap_id)]
     assert b'"ended": "its time is over"' in told[-1]
+
+
+async def test_a_tap_that_was_stopped_and_has_not_heard_of_it_is_seen_no_more(
+    node: GatewayNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tapping, "LATE_SECONDS", 0.0)
+    goes_on: list[str] = []
+
+    async def go_on(tap_id: str, _: str) -> None:
+        goes_on.append(tap_id)
+
+    monkeypatch.setattr(tapping, "go_on", go_on)
+    session_key, tap_id = await node.database.run(made)
+
+    async def talk() -> None:
+        while True:
+            await tell(tap_id, left_out=1)
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        talking = asyncio.create_task(talk())
+        told = stream(node, session_key, tap_id)
+        assert b'"left_out": 1' in [await anext(told) for _ in range(9)][-1]
+        await node.database.run(end_row, tap_id)
+        rest = [each async for each in told]
+        talking.cancel()
+    assert b'"ended": "its time is over"' in rest[-1]
+    before = len(goes_on)
+    again = [each async for each in stream(node, session_key, tap_id)]
+    assert b'"ended": "its time is over"' in again[-1]
+    assert len(goes_on) == before
+
+
+async def test_how_a_tap_ended_is_told_afterwards_too(node: GatewayNode) -> None:
+    session_key, tap_id = await node.database.run(lambda: made(seconds=-60))
+    await tell(tap_id, ended="it was stopped by bob")
+    async with asyncio.timeout(20):
+        told = [each async for each in stream(node, session_key, tap_id)]
+    assert b'"ended": "it was stopped by bob"' in told[-1]
 
 
 @pytest.mark.parametrize("others", [[""] * MOST_STREAMS, [f"t{number}" for number in range(MOST_TAPS_READ)]])
