@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from django.conf import settings
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a gateway whose database is there."""
+    database = tmp_path_factory.mktemp("bad_ports") / "x.sqlite3"
+    env = {**os.environ, "SECRET_KEY": "s" * 64, "DATABASE_URL": f"sqlite:///{database}"}
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v0"], cwd=settings.BASE_DIR, env=env, check=True
+    )
+    return env
 
 
 @pytest.mark.parametrize(
@@ -23,11 +33,7 @@ from django.conf import settings
     ],
     ids=" ".join,
 )
-def test_a_port_that_is_none_is_one_line_and_a_failure(words: list[str], tmp_path: Path) -> None:
-    env = {**os.environ, "SECRET_KEY": "s" * 64, "DATABASE_URL": f"sqlite:///{tmp_path / 'x.sqlite3'}"}
-    if words[0] in {"serve", "chatservice"}:
-        migrate = [sys.executable, "manage.py", "migrate", "-v0"]
-        subprocess.run(migrate, cwd=settings.BASE_DIR, env=env, check=True)
+def test_a_port_that_is_none_is_one_line_and_a_failure(words: list[str], env: dict[str, str]) -> None:
     ended = subprocess.run(
         [sys.executable, "manage.py", *words],
         cwd=settings.BASE_DIR,
