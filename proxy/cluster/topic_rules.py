@@ -1,7 +1,7 @@
 """Rules of topics, which products tell: what is closed for maintenance, and what has room for so many links.
 
 Products load them (from rows, as a rule), and every node asks with the other rules of staff (rules.py): when
-a change is announced, and every two seconds. No handshake asks the database, and while that is away the last
+a change is announced, and within two seconds. No handshake asks the database, and while that is away the last
 ones hold.
 """
 
@@ -32,7 +32,7 @@ _told: dict[str, LoadRules] = {}
 def tell_topic_rules(name: str, load: LoadRules) -> None:
     """Have every node keep to the rules that `load` answers; call this at import.
 
-    It is called every two seconds on every node, and when `announce_topic_rules` was: one query, and only of
+    It is called within two seconds on every node, and when `announce_topic_rules` was: one query, and only of
     rows that say anything. What it raises is logged, and its last rules hold.
 
     Raises:

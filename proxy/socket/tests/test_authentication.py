@@ -19,11 +19,12 @@ from redis.asyncio import Redis
 
 from proxy.core.blocking import Blocklist, BlockRule
 from proxy.core.credentials import Credentials
-from proxy.core.errors import AuthenticationFailed, NotFound, TokenExpired
+from proxy.core.errors import AuthenticationFailed, Forbidden, NotFound, TokenExpired
 from proxy.core.limits import ConnectionLimits, LinkLimits, Rate
 from proxy.core.principal import Principal
 from proxy.core.revoking import Revoked
 from proxy.core.routes import Subject
+from proxy.core.topic_rules import TopicRule, TopicRules
 from proxy.tests.world import World, settle
 
 
@@ -71,6 +72,23 @@ async def test_what_is_taken_back_while_a_link_is_dialled_ends_it(world: World, 
         while b"token revoked" not in heard and (more := await loop.sock_recv(client, 65536)):
             heard += more
     assert b"token revoked" in heard
+    await settle(world, redis)
+
+
+@pytest.mark.parametrize(("may", "status"), [(False, 403), (True, 503)])
+async def test_who_may_not_come_in_is_not_told_that_it_is_closed(
+    world: World, redis: Redis, may: bool, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def authorize(_: Subject) -> None:
+        if not may:
+            raise Forbidden("not of this room")
+
+    asking(world, lambda: Principal(user_id="agent-1"))
+    world.route = replace(world.route, authorize=authorize)
+    closed = TopicRules([TopicRule(topic="user:agent-1", closed="Back at nine.")])
+    monkeypatch.setattr(world.node.rules.topics, "_rules", closed)
+    answered, body = await world.answer()
+    assert (answered, b"Back at nine." in body) == (status, may)
     await settle(world, redis)
 
 
