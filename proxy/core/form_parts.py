@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NamedTuple
 
-from proxy.core.text_tokens import Token, behind_blank
+from proxy.core.text_tokens import Token, Tokens, behind_blank, string_at
 
 # How far from `name=` is looked: back to `form-data` and the boundary before it, on to the headers' end.
 _MOST_BACK = 32
@@ -20,19 +21,33 @@ class Part(NamedTuple):
     boundary: str
 
 
-def part_before(tokens: list[Token], place: int) -> Part | None:
-    """The part whose `name` stands before the sign there; None if it is of no form."""
-    back = range(place - 1, max(-1, place - _MOST_BACK), -1)
-    disposition = next((at for at in back if tokens[at].text.lower() == "form-data"), None)
-    if disposition is None:
-        return None
-    back = range(disposition - 1, max(-1, disposition - _MOST_BACK), -1)
-    boundary = next(filter(None, (_at_line_begin(tokens, at) for at in back)), "")
-    name, first = _name_behind(tokens, behind_blank(tokens, place + 1))
-    return Part(name, first, boundary)
+class Parts:
+    """Those of one text."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        words = [place for place, token in enumerate(tokens) if token.kind == "word"]
+        self._dispositions = [place for place in words if tokens[place].text.lower() == "form-data"]
+        self._boundaries = [place for place in words if self._dispositions and _at_line_begin(tokens, place)]
+
+    def before(self, place: int) -> Part | None:
+        """The part whose `name` stands before the sign there; None if it is of no form."""
+        disposition = _last(self._dispositions, place)
+        if disposition is None:
+            return None
+        at = _last(self._boundaries, disposition)
+        boundary = "" if at is None else _at_line_begin(self._tokens, at)
+        name, first = string_at(self._tokens, behind_blank(self._tokens, place + 1), _MOST_NAME)
+        return Part(name, first, boundary)
 
 
-def part_value(tokens: list[Token], part: Part) -> tuple[int, int]:
+def _last(places: list[int], before: int) -> int | None:
+    """The last of those places, unless that is far from there."""
+    at = bisect_left(places, before)
+    return places[at - 1] if at and before - places[at - 1] < _MOST_BACK else None
+
+
+def part_value(tokens: Tokens, part: Part) -> tuple[int, int]:
     """Its value: from which token, before which one. All of the part where its headers do not seem to end."""
     end = part.first
     while end < len(tokens) and not (part.boundary and _is_boundary(tokens, end, part.boundary)):
@@ -44,7 +59,7 @@ def part_value(tokens: list[Token], part: Part) -> tuple[int, int]:
     return part.first if blank is None else blank + 1, end
 
 
-def _at_line_begin(tokens: list[Token], place: int) -> str:
+def _at_line_begin(tokens: Tokens, place: int) -> str:
     """The word that begins a line there with two dashes, as a boundary does; else ""."""
     token, before = tokens[place], tokens[place - 1] if place else None
     if token.kind != "word":
@@ -54,19 +69,9 @@ def _at_line_begin(tokens: list[Token], place: int) -> str:
     return text if is_first and text.startswith("--") else ""
 
 
-def _is_boundary(tokens: list[Token], place: int, boundary: str) -> bool:
+def _is_boundary(tokens: Tokens, place: int, boundary: str) -> bool:
     return place > 0 and tokens[place].kind == "word" and _at_line_begin(tokens, place).startswith(boundary)
 
 
 def _is_blank_line(token: Token) -> bool:
     return token.kind == "line" and (token.text.count("\n") > 1 or token.text.count("\r") > 1)
-
-
-def _name_behind(tokens: list[Token], place: int) -> tuple[str, int]:
-    """The name there, in quotes or not, and the token behind it."""
-    said = tokens[place : place + _MOST_NAME]
-    if not said or said[0].kind != "quote":
-        return (said[0].text, place + 1) if said else ("", place)
-    ends = (at for at, token in enumerate(said[1:], 1) if token.text == said[0].text)
-    end = next(ends, len(said))
-    return "".join(each.text for each in said[1:end]), min(place + end + 1, len(tokens))

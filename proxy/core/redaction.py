@@ -30,10 +30,15 @@ def redacted(text: str) -> str:
         if "%" not in decoded:
             break
         decoded = unquote(decoded)
-    clean = _RUNS.sub(_without_token, _NAMED.sub(REDACTED, decoded))
+    clean = without_tokens(decoded)
     if clean == decoded:
         return text
     return clean if decoded == text else one_line(clean, len(clean))
+
+
+def without_tokens(text: str) -> str:
+    """As above, of text that is not percent-encoded: all else stays as it is written."""
+    return _RUNS.sub(_without_token, _NAMED.sub(REDACTED, text))
 
 
 def without(text: str, secret: str) -> str:

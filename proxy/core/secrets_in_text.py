@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from proxy.core.named_values import NamedValues, Span, may_be_in, plain
-from proxy.core.redaction import REDACTED, redacted
+from proxy.core.redaction import REDACTED, redacted, without_tokens
 from proxy.core.secrets_in_addresses import first_password, without_passwords
-from proxy.core.text_tokens import UNKNOWN, Token, tokens_of
-from proxy.core.unknown_in_text import HIDDEN, UNSEEN, hide_behind_unknown
+from proxy.core.text_tokens import UNKNOWN, Token, Tokens, tokens_of
+from proxy.core.unknown_in_text import HIDDEN, hide_behind_unknown
 from proxy.core.values_beside import ValuesBeside
 
 __all__ = ["HIDDEN", "UNKNOWN", "Secrets"]
 
 _SCHEME = re.compile(r"\b(?:Bearer|Basic|Digest)[ \t]{1,8}[\w.~+/=-]{6,}", re.IGNORECASE)
 _ESCAPED = re.compile(r"(?<!\\)\\+u([0-9a-fA-F]{4})")
-_SEPARATORS: dict[int, None] = {code: None for code in range(128) if not chr(code).isalnum()}
 
 
 class Secrets:
@@ -37,18 +37,22 @@ class Secrets:
 
         Not `is_whole`: there was more of it.
         """
-        clean = without_passwords(_SCHEME.sub(REDACTED, redacted(text)), is_whole=is_whole)
-        is_unknown = UNKNOWN in clean
-        if is_unknown:
-            clean = hide_behind_unknown(clean)
-        if not (is_unknown or self._may_be_in(clean)):
-            return clean
-        tokens = tokens_of(clean)
-        beside = ValuesBeside(tokens, is_secret=self.is_secret, is_name=self._is_name, is_whole=is_whole)
-        spans = list(beside.spans())
-        if may_be_in(clean):
-            spans += NamedValues(tokens, self._names_secret, unknown=UNSEEN if is_unknown else "").spans()
-        return "".join(_pieces(clean, tokens, sorted(spans)))
+        text = without_passwords(text, is_whole=is_whole)
+        if UNKNOWN in text or self._may_be_in(text):
+            return self._without_values(text, is_whole=is_whole)
+        return _without_tokens(text)
+
+    def _without_values(self, text: str, *, is_whole: bool) -> str:
+        tokens = tokens_of(text)
+        is_whole = is_whole and not (tokens and tokens[-1].kind == "hidden")
+        tokens = hide_behind_unknown(tokens, is_whole=is_whole)
+        is_secret = cache(self.is_secret)  # of this text: it may ask for one name many times
+        beside = ValuesBeside(tokens, is_secret=is_secret, is_name=self._is_name, is_whole=is_whole)
+        spans = [(place, place + 1) for place, token in enumerate(tokens) if token.kind == "hidden"]
+        spans += beside.spans()
+        if may_be_in(text):
+            spans += NamedValues(tokens, self._names_secret).spans()
+        return "".join(_pieces(text, tokens, sorted(spans)))
 
     def first_in(self, data: bytes) -> int:
         """Where in binary data the first name of a secret ends, or a token begins; its size if none does."""
@@ -79,28 +83,32 @@ class Secrets:
         """Whether any name may be in it: to look through a whole text takes many times as long."""
         if _ESCAPED.search(text):
             return True
-        letters = text.lower().translate(_SEPARATORS) if text.isascii() else plain(text)
+        letters = plain(text)
         return any(name in letters for name in self._names)
 
 
-def _pieces(text: str, tokens: list[Token], spans: list[Span]) -> Iterator[str]:
+def _without_tokens(text: str) -> str:
+    return without_tokens(_SCHEME.sub(REDACTED, text)) if len(text) > len("token=") else text
+
+
+def _pieces(text: str, tokens: Tokens, spans: list[Span]) -> Iterator[str]:
     """`text` without what those tokens say; spans are in order, and may overlap."""
     kept = behind = 0
     for first, end in spans:
         if end <= behind or end <= first:
             continue
         if first >= behind:
-            yield text[kept : tokens[first].start] + _replaced(text, tokens[first], tokens[end - 1])
+            yield _without_tokens(text[kept : tokens[first].start])
+            yield _replaced(text, tokens[first], tokens[end - 1])
         kept, behind = tokens[end - 1].end, end
-    yield text[kept:]
+    yield _without_tokens(text[kept:])
 
 
 def _replaced(text: str, first: Token, last: Token) -> str:
     """What stands for a value, in the quotes that it had."""
-    if text[first.start : last.end] == REDACTED:
+    if first is last and first.kind == "hidden":
+        return first.text
+    if first.kind != "quote" or text[first.start : last.end] == REDACTED:
         return REDACTED
-    if first.kind != "quote":
-        return REDACTED
-    return (
-        f"{first.text}{REDACTED}{last.text if last.start > first.start and last.text == first.text else ''}"
-    )
+    is_closed = last is not first and last.text == first.text
+    return f"{first.text}{REDACTED}{last.text if is_closed else ''}"

@@ -6,27 +6,39 @@ No token is looked at more than a few times, whatever the text: who writes it ma
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 # A character that is not known: half of a surrogate, which no text that was decoded has.
 UNKNOWN = "\udc00"
+# How much of a text is looked at: what is behind is hidden.
+MOST_TOKENS = 1000
+REST = "[hidden: too much to look at]"
 
+_SIGN = r"(?:2[267Cc]|3[A-Ea-e]|[57][BDbd]|20|0[9ADad])"  # as codes
+_SLASH = "(?:%(?:25){0,3}5[Cc])"
 _TOKEN = re.compile(
-    r"""(?P<quote>(?>\\*)["'])|(?P<escape>\\+)|(?P<word>[\w.\-\udc00]+)|(?P<line>[\r\n]+)|(?P<space>[^\S\r\n]+)"""
-    r"""|(?P<mark>[:=,{}\[\]<>&;])|(?P<coded>%(?:25){0,3}(?:2[267Cc]|3[ABDabd]|[57][BDbd]|20|0[9ADad]))|(?P<percent>%)"""
-    r"""|(?P<other>[^\\"'\w.\-\udc00\s:=,{}\[\]<>&;%]+)"""
+    r"""(?P<quote>\\*+["'])"""
+    rf"""|(?P<coded>(?:{_SLASH}{{0,8}}+%(?:25){{0,3}}|(?:\\++|{_SLASH}{{1,8}}+)u00){_SIGN})"""
+    rf"""|(?P<escape>\\++|{_SLASH}++)"""
+    r"""|(?P<unknown>\udc00+)|(?P<word>[\w.\-]+)|(?P<line>[\r\n]+)|(?P<space>[^\S\r\n]+)"""
+    r"""|(?P<mark>[:=,{}\[\]<>&;])|(?P<percent>%)|(?P<other>[^\\"'\w.\-\udc00\s:=,{}\[\]<>&;%]+)"""
 )
-# How far back the beginning of a name is looked for; what is longer is looked at in part.
+_CODES = re.compile("%(?:25)*..")
+_PARTS = re.compile(rf"({_SLASH}+|\\*)(u00|%(?:25)*)?(..?)?")
+# How far back the beginning of a name in brackets is looked for; what is longer is looked at in part.
 _MOST_BACK = 16
 _MOST_COMMENT = 16
 _BLANK_LETTERS = frozenset("nrtfb")
 
 
 class Token(NamedTuple):
-    """A sign, or what stands between two.
+    """A sign, or what stands between two; "hidden" is what is not shown, whose text stands for it.
 
-    `level` is how often it was percent-encoded. The text of such a mark is what it stands for; that of a
-    quote is as it was written, for a quote is closed by one that is written alike.
+    `level` is how often it was percent-encoded. The text of a mark that is encoded is what it stands for;
+    that of a quote is as it was written, for a quote is closed by one that is written alike.
     """
 
     kind: str
@@ -35,37 +47,96 @@ class Token(NamedTuple):
     end: int
     level: int = 0
 
+    def moved(self, by: int) -> Token:
+        return Token(self.kind, self.text, self.start + by, self.end + by, self.level)
+
 
 class Name(NamedTuple):
+    """`first`: the place of the token that it begins with, its quote if it has one."""
+
     text: str
-    start: int
+    first: int
     quote: str  # "" without
 
 
-def tokens_of(text: str) -> list[Token]:
-    return [
-        _decoded(each) if each.lastgroup == "coded" else Token(str(each.lastgroup), each[0], *each.span())
-        for each in _TOKEN.finditer(text)
-    ]
+class Tokens(list[Token]):
+    """Those of a text.
+
+    Attributes:
+        twins: by the place of a quote, that of the last one before it that is written alike; -1 without one.
+        names: by the place of a sign, the name that ends before it, of those that were asked for.
+    """
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        super().__init__(tokens)
+        self.twins: dict[int, int] = {}
+        self.names: dict[int, Name | None] = {}
+        last: dict[str, int] = {}
+        for place, token in enumerate(self):
+            if token.kind == "quote":
+                self.twins[place] = last.get(token.text, -1)
+                last[token.text] = place
 
 
-def _decoded(found: re.Match[str]) -> Token:
-    sign, level = chr(int(found[0][-2:], 16)), len(found[0]) // 2
+def tokens_of(said: str, most: int = MOST_TOKENS) -> Tokens:
+    """The first ones of it; if there are more than `most`, the last one is hidden, and is all the rest."""
+    tokens: list[Token] = []
+    for each in islice(_TOKEN.finditer(said), most):
+        kind, text, start = str(each.lastgroup), each[0], each.start()
+        if kind == "coded" or (kind != "percent" and text[0] in "\\%"):
+            tokens += [part.moved(start) for part in _signs(kind, text)]
+        else:
+            tokens.append(Token(kind, text, start, each.end()))
+    if tokens and tokens[-1].end < len(said):
+        tokens.append(Token("hidden", REST, tokens[-1].end, len(said)))
+    return Tokens(tokens)
+
+
+@lru_cache(maxsize=256)
+def _signs(kind: str, said: str) -> tuple[Token, ...]:
+    """What is encoded or has backslashes: a sign, and before it those that are no part of it."""
+    slashes, code, sign = _PARTS.fullmatch(said).groups()  # type: ignore[union-attr]  # of what _TOKEN finds
+    units = _CODES.findall(slashes) or slashes
+    level = 1 + said.count("25") // said.count("%") if said[0] == "%" else 0
+    least = len(units) & -len(units) if code == "u00" else 1
+    before = len(units) if kind == "escape" else _escaped(len(units), least=least)
+    begin = sum(map(len, units[:before]))
+    escape = (Token("escape", "\\" * before, 0, begin, level),) if before else ()
+    if kind == "escape":
+        return escape
+    if kind == "coded":
+        sign = chr(int(sign, 16))
+        kind = "space" if sign in " \t" else "line" if sign.isspace() else "mark"
     if sign in "\"'":
-        return Token("quote", found[0], *found.span(), level)
-    kind = "mark" if not sign.isspace() else "space" if sign in " \t" else "line"
-    return Token(kind, sign, *found.span(), level)
+        kind, sign = "quote", said[begin:]
+    return (*escape, Token(kind, sign, begin, len(said), level))
 
 
-def name_before(tokens: list[Token], place: int) -> Name | None:
+def _escaped(slashes: int, *, least: int) -> int:
+    """How many of the backslashes before a sign are no part of it, as at the end of a string.
+
+    Within n strings a quote has 2 ** n - 1 of its own, and what else is escaped a multiple of 2 ** (n + 1).
+    `least`: what one of them is written as, as each string doubles that of a code.
+    """
+    own = slashes // least if least else 0
+    return slashes - least * ((own ^ (own + 1)) >> 1)
+
+
+def name_before(tokens: Tokens, place: int) -> Name | None:
     """The name that ends before the sign there: in quotes, a word, or words in brackets as in forms."""
+    if place not in tokens.names:
+        tokens.names[place] = _name_before(tokens, place)
+    return tokens.names[place]
+
+
+def _name_before(tokens: Tokens, place: int) -> Name | None:
     last = place - 1
     while last >= 0 and tokens[last].kind == "space":
         last -= 1
     if last >= 0 and tokens[last].kind == "other":  # as in `**token**: `
         last -= 1
     if last >= 0 and tokens[last].kind == "word" and not is_blank_letter(tokens, last):
-        return Name(tokens[last].text, tokens[last].start, "")
+        return Name(tokens[last].text, last, "")
     if last >= 0 and tokens[last].text == "]":
         return _name_in_brackets(tokens, last)
     while last >= 0 and (tokens[last].kind in ("space", "line", "escape") or is_blank_letter(tokens, last)):
@@ -73,33 +144,45 @@ def name_before(tokens: list[Token], place: int) -> Name | None:
     return _name_in_quotes(tokens, last) if last >= 0 and tokens[last].kind == "quote" else None
 
 
-def is_blank_letter(tokens: list[Token], place: int) -> bool:
+def is_blank_letter(tokens: Tokens, place: int) -> bool:
     """Whether that is the second half of an escaped line or tab."""
-    return tokens[place].text in _BLANK_LETTERS and place > 0 and tokens[place - 1].kind == "escape"
+    if not 0 < place < len(tokens):
+        return False
+    return tokens[place].text in _BLANK_LETTERS and tokens[place - 1].kind == "escape"
 
 
-def _name_in_brackets(tokens: list[Token], last: int) -> Name:
+def _name_in_brackets(tokens: Tokens, last: int) -> Name:
     first = last
     while first > max(0, last - _MOST_BACK) and _is_of_brackets(tokens[first - 1]):
         first -= 1
-    return Name("".join(each.text for each in tokens[first : last + 1]), tokens[first].start, "")
+    return Name(_said(tokens, first, last + 1), first, "")
 
 
 def _is_of_brackets(token: Token) -> bool:
     return token.kind in ("word", "quote") or token.text in ("[", "]")
 
 
-def _name_in_quotes(tokens: list[Token], last: int) -> Name | None:
-    quote, first = tokens[last].text, last - 1
-    least = max(0, last - _MOST_BACK)
-    while first > least and tokens[first].text != quote:
-        first -= 1
-    if first < least:
-        return None
-    return Name("".join(each.text for each in tokens[first:last]), tokens[first].start, quote)
+def _name_in_quotes(tokens: Tokens, last: int) -> Name | None:
+    first = tokens.twins[last]
+    return Name(_said(tokens, first + 1, last), first, tokens[last].text) if first >= 0 else None
 
 
-def behind_space(tokens: list[Token], place: int) -> int:
+def _said(tokens: Tokens, first: int, end: int) -> str:
+    return "".join([each.text for each in tokens[first:end]])
+
+
+def string_at(tokens: Tokens, place: int, most: int) -> tuple[str, int]:
+    """What the string or the word there says, as far as `most` tokens do, and the place behind it."""
+    if place >= len(tokens) or tokens[place].kind not in ("quote", "word"):
+        return "", place
+    if tokens[place].kind == "word":
+        return tokens[place].text, place + 1
+    last = min(len(tokens), place + most)
+    end = next((at for at in range(place + 1, last) if tokens[at].text == tokens[place].text), last)
+    return _said(tokens, place + 1, end), min(end + 1, len(tokens))
+
+
+def behind_space(tokens: Tokens, place: int) -> int:
     """Behind the spaces there, and behind the end of a line if the next is indented, as it then goes on."""
     while place < len(tokens):
         kinds = [each.kind for each in tokens[place : place + 2]]
@@ -109,7 +192,7 @@ def behind_space(tokens: list[Token], place: int) -> int:
     return place
 
 
-def behind_blank(tokens: list[Token], place: int) -> int:
+def behind_blank(tokens: Tokens, place: int) -> int:
     """Behind spaces and lines, escaped ones too, and comments."""
     while place < len(tokens):
         token = tokens[place]
@@ -125,7 +208,7 @@ def behind_blank(tokens: list[Token], place: int) -> int:
     return place
 
 
-def _behind_comment(tokens: list[Token], place: int) -> int:
+def _behind_comment(tokens: Tokens, place: int) -> int:
     """Behind the comment that begins there; there if it does not end soon."""
     for end in range(place, min(place + _MOST_COMMENT, len(tokens))):
         if tokens[end].text.endswith("*/"):
@@ -133,7 +216,7 @@ def _behind_comment(tokens: list[Token], place: int) -> int:
     return place
 
 
-def element_of(tokens: list[Token], place: int) -> str:
+def element_of(tokens: Tokens, place: int) -> str:
     """The name, with its prefix, of the XML element whose opening tag ends there, or is cut by that sign.
 
     "" if it is none, or has no text.
@@ -146,7 +229,7 @@ def element_of(tokens: list[Token], place: int) -> str:
     return tag_at(tokens, back + 1) if back >= 0 and tokens[back].text == "<" else ""
 
 
-def tag_at(tokens: list[Token], place: int) -> str:
+def tag_at(tokens: Tokens, place: int) -> str:
     """The name of an XML tag, with its prefix, that begins there; "" if none does."""
     said = tokens[place : place + 3]
     if not said or said[0].kind != "word":

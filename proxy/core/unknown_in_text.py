@@ -3,87 +3,59 @@
 from __future__ import annotations
 
 from proxy.core.named_values import VALUE, plain
-from proxy.core.text_tokens import UNKNOWN, Name, Token, name_before, opened, tokens_of
+from proxy.core.text_tokens import Name, Token, Tokens, name_before, opened
 
 HIDDEN = "[hidden: what stands before is not known]"
 UNSEEN = "·"
 _MOST_UNKNOWN = 8  # signs for a run of what is not known
+_BEFORE_NAMES = frozenset({"{", ","})
 
 
-class _Depth:
-    """How many brackets are open since something not known, which may have begun a string, or ended one.
+def hide_behind_unknown(tokens: Tokens, *, is_whole: bool) -> Tokens:
+    """Those tokens, with one that is hidden in place of the first that is not known and of what follows it.
 
-    Both are reckoned with, for each way to write a quote; what is open by either counts.
+    Of a text that is whole, the end is shown from the first key on that is known, with nothing unknown behind
+    it, and that is one of the outermost object's: any other object may be the value of a secret.
     """
-
-    def __init__(self, open_before: int) -> None:
-        self._open = self._before = open_before
-        self._strings: dict[str, _Strings] = {}
-
-    def add(self, token: Token) -> None:
-        self._open += opened(token)
-        if token.kind == "quote":
-            self._strings.setdefault(token.text, _Strings(self._before)).turn(self._open)
-
-    def most(self, quote: str) -> int:
-        """What may be open by that quote."""
-        strings = self._strings.get(quote)
-        return self._open if strings is None else strings.most(self._open)
-
-    def most_of_all(self) -> int:
-        """What may be open by any quote."""
-        return max(map(self.most, self._strings), default=self._open)
+    unknown = [place for place, token in enumerate(tokens) if token.kind == "unknown"]
+    if not unknown:
+        return tokens
+    first, shown = unknown[0], _first_key(tokens, unknown[-1]) if is_whole else len(tokens)
+    return Tokens([*tokens[:first], _hidden(tokens, first, shown), *tokens[shown:]])
 
 
-class _Strings:
-    """What is open outside of strings, if the first quote begins one, and if it ends one."""
-
-    def __init__(self, before: int) -> None:
-        self._open = [before, before]
-        self._since, self._turn = before, 0
-
-    def turn(self, total: int) -> None:
-        self._open[self._turn] += total - self._since
-        self._since, self._turn = total, 1 - self._turn
-
-    def most(self, total: int) -> int:
-        now = total - self._since
-        return max(self._open[self._turn] + now, self._open[1 - self._turn])
+def _outer_quote(tokens: Tokens) -> str:
+    """The one that strings are in which stand in no other: of the shortest that is, the double one."""
+    quotes = {tokens[place].text for place in tokens.twins}
+    return min(quotes, key=lambda quote: (len(quote), quote != '"'), default="")
 
 
-def hide_behind_unknown(text: str) -> str:
-    """`text` without what follows something that is not known, up to the next name that is, and that stands
-    no deeper: it may belong to the name of a secret."""
-    tokens = tokens_of(text)
-    clean, position = "", 0
-    depth: _Depth | None = None
-    for place, token in enumerate(tokens):
-        if UNKNOWN in token.text:
-            if depth is None:
-                run = text.index(UNKNOWN, token.start)
-                clean, position = clean + text[position:run], _behind_run(text, run)
-                clean += UNSEEN * min(_MOST_UNKNOWN, position - run)
-            depth = _Depth(0 if depth is None else max(0, depth.most_of_all()))
-        elif depth is not None:
-            depth.add(token)
-            known = _known_name(tokens, place) if token.text == ":" else None
-            if known and known.start >= position and depth.most(known.quote) <= 0:
-                clean += HIDDEN if known.start > position else ""
-                position, depth = known.start, None
-    if depth is None:
-        return clean + text[position:]
-    return clean + (HIDDEN if position < len(text) else "")
+def _first_key(tokens: Tokens, behind: int) -> int:
+    """The place of the first one of the outermost object behind there, as what ends behind it tells;
+    of the end if there is none."""
+    found, depth, in_string = len(tokens), 0, False
+    quote = _outer_quote(tokens)
+    for place in range(len(tokens) - 1, behind, -1):
+        token = tokens[place]
+        in_string ^= token.text == quote
+        if in_string:
+            continue
+        depth = max(0, depth - opened(token))
+        if token.text == ":" and depth == 1:
+            name = name_before(tokens, place)
+            if name and name.first > behind and name.quote == quote and _may_begin(tokens, name):
+                found = name.first
+    return found
 
 
-def _behind_run(text: str, start: int) -> int:
-    while text[start : start + 1] == UNKNOWN:
-        start += 1
-    return start
+def _may_begin(tokens: Tokens, name: Name) -> bool:
+    """Whether that stands where keys do, and does not say that what follows is the value of another."""
+    before = name.first - 1
+    while before >= 0 and tokens[before].kind in ("space", "line"):
+        before -= 1
+    return before >= 0 and tokens[before].text in _BEFORE_NAMES and plain(name.text) not in VALUE
 
 
-def _known_name(tokens: list[Token], place: int) -> Name | None:
-    """The name in quotes before the sign there, if it is known to its end and may begin what is another's."""
-    name = name_before(tokens, place)
-    if name is None or not name.quote or UNKNOWN in name.text:
-        return None
-    return None if plain(name.text) in VALUE else name
+def _hidden(tokens: Tokens, first: int, end: int) -> Token:
+    run = UNSEEN * min(_MOST_UNKNOWN, len(tokens[first].text))
+    return Token("hidden", run + HIDDEN * (end > first + 1), tokens[first].start, tokens[end - 1].end)

@@ -7,28 +7,32 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from proxy.core.form_parts import Part, part_before, part_value
-from proxy.core.named_values import VALUE, Span
+from proxy.core.form_parts import Part, Parts, part_value
+from proxy.core.named_values import Span
+from proxy.core.open_strings import OpenStrings, begins_line, behind_fold
 from proxy.core.text_tokens import (
-    Token,
+    Tokens,
     behind_blank,
     behind_space,
     element_of,
     name_before,
     opened,
+    string_at,
     tag_at,
 )
 
-# What ends a value that is not quoted, by the sign before it.
+# What ends a value that is not quoted, by the sign before it. A quote does that was open.
 _ENDS = {
-    ":": frozenset("\n,}]\"'"),
-    "=": frozenset("\n &;,\"'<>"),
-    ",": frozenset("\n,}]\"'"),
-    " ": frozenset("\n \"'"),  # of an option: --password x
+    ":": frozenset("\n,}]"),
+    "=": frozenset("\n &;,<"),
+    ",": frozenset("\n,}]"),
+    " ": frozenset("\n "),  # of an option: --password x
 }
-_BARE_LINE = frozenset("\n\"'")
+_BARE_LINE = frozenset("\n")  # of a header, which goes on in lines that are indented
+_SIGNS = frozenset(":=,>")
 # What may stand behind a string, so that the quote before is its end.
 _BEHIND_STRINGS = frozenset({",", "}", "]", ":"})
+_MOST_KEY = 16  # of tokens
 
 
 class _Value(NamedTuple):
@@ -51,7 +55,7 @@ class ValuesBeside:
 
     def __init__(
         self,
-        tokens: list[Token],
+        tokens: Tokens,
         *,
         is_secret: Callable[[str], bool],
         is_name: Callable[[str], bool],
@@ -60,13 +64,18 @@ class ValuesBeside:
         self._tokens, self._is_secret, self._is_name = tokens, is_secret, is_name
         self._is_whole = is_whole
         self._closings: dict[str, list[int]] | None = None
+        self._parts: Parts | None = None
+        self._open = OpenStrings(tokens)
 
     def spans(self) -> Iterator[Span]:
         """From which token, before which one; no two have one in common."""
         place = 0
         while place < len(self._tokens):
-            value = self._value_behind(place)
+            kind = self._tokens[place].kind
+            value = self._value_behind(place) if kind in ("mark", "space") else None
             if value is None:
+                if kind != "word":
+                    self._open.read(place)
                 place += 1
                 continue
             first, end = self._span_of(value)
@@ -79,7 +88,7 @@ class ValuesBeside:
         sign = self._tokens[place]
         if sign.kind == "space":
             return self._value_of_option(place)
-        if sign.kind != "mark" or sign.text not in ":=,>":
+        if sign.text not in _SIGNS:
             return None
         if sign.text == ">":
             element = element_of(self._tokens, place)
@@ -104,10 +113,12 @@ class ValuesBeside:
         tokens, name = self._tokens, name_before(self._tokens, place)
         if name is None or not name.quote:
             return None
-        is_option = name.text.removeprefix(name.quote).startswith("-") and self._is_secret(name.text)
-        if not (is_option or self._is_name(name.text)):
+        is_option = name.text.startswith("-") and tokens[name.first + 2].kind == "quote"
+        if not (self._is_secret(name.text) if is_option else self._is_name(name.text)):
             return None
-        first = _behind_word_value(tokens, behind_blank(tokens, place + 1))
+        first = behind_blank(tokens, place + 1)
+        if _is_key(tokens, first):  # the name was a value, of an object
+            return None
         return _Value(first, _ENDS[","], quote=name.quote, level=tokens[place].level)
 
     def _value_of_name(self, place: int) -> _Value | None:
@@ -115,11 +126,16 @@ class ValuesBeside:
         if name is None:
             return None
         if not self._is_secret(name.text):
-            part = part_before(tokens, place) if name.text == "name" else None
+            part = self._part_before(place) if name.text == "name" else None
             return _Value(part.first, part=part) if part and self._is_secret(part.name) else None
         ends = _BARE_LINE if sign.text == ":" and not name.quote else _ENDS[sign.text]
         first = _behind_signs(tokens, place, behind=behind_blank if name.quote else behind_space)
         return _Value(first, ends, quote=name.quote, level=sign.level)
+
+    def _part_before(self, place: int) -> Part | None:
+        if self._parts is None:
+            self._parts = Parts(self._tokens)
+        return self._parts.before(place)
 
     def _span_of(self, value: _Value) -> Span:
         tokens, place = self._tokens, value.first
@@ -129,15 +145,41 @@ class ValuesBeside:
             return place, self._element_end(place, value.element)
         if place >= len(tokens):
             return place, place
-        if tokens[place].kind == "quote":
-            return place, _string_end(tokens, place)
         if tokens[place].text in ("{", "["):
             return place, _nested_end(tokens, place)
-        while place < len(tokens) and not _ends(tokens[place], value):
-            place += 1
-        if place < len(tokens) and value.quote and tokens[place].text == value.quote:
-            place = _string_end(tokens, place)  # what stood before is blank in a way that is not known here
-        return value.first, place
+        if tokens[place].kind == "quote":
+            place = _string_end(tokens, place)
+            if value.quote or not _goes_on(tokens, place):
+                return value.first, place
+        return value.first, self._bare_end(place, value)
+
+    def _bare_end(self, place: int, value: _Value) -> int:
+        """Before what ends it, of which what is encoded more often than the sign of its name is nothing."""
+        tokens = self._tokens
+        while place < len(tokens):
+            token = tokens[place]
+            if token.kind == "quote" and token.text == value.quote:  # blank in a way that is not known here
+                return _string_end(tokens, place)
+            if token.level <= value.level and self._ends(place, value.ends):
+                behind = behind_fold(tokens, place) if value.ends is _BARE_LINE else place
+                if behind == place:
+                    break
+                place = behind
+            else:
+                place += 1
+        return place
+
+    def _ends(self, place: int, ends: frozenset[str]) -> bool:
+        token = self._tokens[place]
+        if token.kind == "quote":
+            return self._open.has(token.text)
+        if token.kind in ("line", "escape"):
+            return "\n" in ends and (token.kind == "line" or self._open.is_line(place))
+        if token.kind == "space":
+            return " " in ends
+        if token.kind != "mark":
+            return token.kind == "hidden"
+        return token.text in ends and (" " not in ends or _is_end(self._tokens, place))
 
     def _element_end(self, place: int, element: str) -> int:
         """Before the closing tag of that name. If it does not come, and there is no more of the text: before
@@ -151,7 +193,7 @@ class ValuesBeside:
         return _unclosed_end(self._tokens, place) if self._is_whole else len(self._tokens)
 
 
-def _closings_of(tokens: list[Token]) -> dict[str, list[int]]:
+def _closings_of(tokens: Tokens) -> dict[str, list[int]]:
     """Where closing tags begin, by the name of the element."""
     found = defaultdict(list)
     for at in range(len(tokens) - 2):
@@ -162,7 +204,7 @@ def _closings_of(tokens: list[Token]) -> dict[str, list[int]]:
     return found
 
 
-def _unclosed_end(tokens: list[Token], place: int) -> int:
+def _unclosed_end(tokens: Tokens, place: int) -> int:
     """The end of the first line that has something in it, or of the string, unless JSON stands within."""
     place = behind_blank(tokens, place)
     if place < len(tokens) and tokens[place].kind == "quote" and _ends_string(tokens, place):
@@ -170,7 +212,7 @@ def _unclosed_end(tokens: list[Token], place: int) -> int:
     has_quotes = place < len(tokens) and (tokens[place].kind == "quote" or tokens[place].text in ("{", "["))
     while place < len(tokens):
         token = tokens[place]
-        if token.kind == "line" or (token.kind == "escape" and _begins_line(tokens, place)):
+        if token.kind == "line" or (token.kind == "escape" and begins_line(tokens, place)):
             break
         if token.kind == "quote" and not has_quotes and _ends_string(tokens, place):
             break
@@ -178,17 +220,12 @@ def _unclosed_end(tokens: list[Token], place: int) -> int:
     return place
 
 
-def _begins_line(tokens: list[Token], place: int) -> bool:
-    """Whether that is the first half of a line that is escaped."""
-    return place + 1 < len(tokens) and tokens[place + 1].text[:1] in ("n", "r")
-
-
-def _ends_string(tokens: list[Token], place: int) -> bool:
+def _ends_string(tokens: Tokens, place: int) -> bool:
     behind = place + 1 + (place + 1 < len(tokens) and tokens[place + 1].kind == "space")
     return behind >= len(tokens) or tokens[behind].text in _BEHIND_STRINGS
 
 
-def _behind_signs(tokens: list[Token], place: int, *, behind: Callable[[list[Token], int], int]) -> int:
+def _behind_signs(tokens: Tokens, place: int, *, behind: Callable[[Tokens, int], int]) -> int:
     """Behind the sign there and what is blank, and behind the second half of `:=`, `==` or `=>`."""
     place += 1
     while place < len(tokens) and tokens[place].kind == "mark" and tokens[place].text in ":=>":
@@ -196,38 +233,46 @@ def _behind_signs(tokens: list[Token], place: int, *, behind: Callable[[list[Tok
     return behind(tokens, place)
 
 
-def _behind_word_value(tokens: list[Token], place: int) -> int:
-    """Behind `"value":`, where that stands there, as in lists of headers."""
-    said = [each.text for each in tokens[place : place + 3]]
-    if len(said) < 3 or said[1].lower() not in VALUE or said[0] != said[2]:
-        return place
-    sign = behind_blank(tokens, place + 3)
-    if sign == len(tokens) or tokens[sign].text != ":":
-        return place
-    return behind_blank(tokens, sign + 1)
-
-
-def _ends(token: Token, value: _Value) -> bool:
-    if token.level > value.level:
+def _is_key(tokens: Tokens, place: int) -> bool:
+    """Whether a string begins there that is the key of a value."""
+    if place == len(tokens) or tokens[place].kind != "quote":
         return False
-    if token.kind in ("line", "escape"):
-        return "\n" in value.ends
-    if token.kind == "space":
-        return " " in value.ends
-    return token.kind == "quote" or (token.kind == "mark" and token.text in value.ends)
+    _, behind = string_at(tokens, place, _MOST_KEY)
+    sign = behind_blank(tokens, behind)
+    is_closed = behind > place + 1 and tokens[behind - 1].text == tokens[place].text
+    return is_closed and sign < len(tokens) and tokens[sign].text == ":"
 
 
-def _string_end(tokens: list[Token], place: int) -> int:
+def _is_end(tokens: Tokens, place: int) -> bool:
+    """Whether a sign that may end a word does: a tag that is closed; what no word follows but a name."""
+    sign, kinds = tokens[place].text, [each.kind for each in tokens[place + 1 : place + 3]]
+    if sign == "<":
+        return any(each.text[0] in "/\\" for each in tokens[place + 1 : place + 2])
+    if sign not in ",;" or kinds[:1] != ["word"]:
+        return True
+    return kinds[1:] == ["mark"] and tokens[place + 2].text in "=:"
+
+
+def _goes_on(tokens: Tokens, place: int) -> bool:
+    """Whether a value goes on behind a string, as in `a='b'c`."""
+    return place < len(tokens) and tokens[place].kind in ("word", "quote", "escape")
+
+
+def _string_end(tokens: Tokens, place: int) -> int:
     """Behind the same quote with as many backslashes and a string at once behind it; else the end of all."""
     quote = tokens[place].text
     is_open = False
     while place < len(tokens) and (is_open or tokens[place].text == quote):
+        if tokens[place].kind == "hidden" and [each.text for each in tokens[place + 1 : place + 2]] == [
+            quote[-1]
+        ]:
+            break  # what is not known ended it: the next name begins
         is_open ^= tokens[place].text == quote
         place += 1
     return place
 
 
-def _nested_end(tokens: list[Token], place: int) -> int:
+def _nested_end(tokens: Tokens, place: int) -> int:
     """Behind the bracket that closes the one there."""
     depth, level = 0, tokens[place].level
     while place < len(tokens):
@@ -235,6 +280,8 @@ def _nested_end(tokens: list[Token], place: int) -> int:
         if token.kind == "quote":
             place = _string_end(tokens, place)
             continue
+        if token.kind == "hidden":  # which may have ended it, or have opened more
+            return len(tokens)
         if token.level == level:
             depth += opened(token)
         place += 1
