@@ -10,12 +10,26 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from proxy.core.text_tokens import Token, Tokens, behind_blank, is_blank_letter, name_before, string_at
 
 # Keys of a name, and of what it names.
 NAMING = frozenset(
-    {"name", "key", "field", "header", "label", "id", "param", "parameter", "property", "variable", "k"}
+    {
+        "name",
+        "key",
+        "field",
+        "header",
+        "label",
+        "id",
+        "param",
+        "parameter",
+        "path",
+        "property",
+        "variable",
+        "k",
+    }
 )
 VALUE = frozenset({"value", "values", "val", "v", "content"})
 _ANY_VALUE = re.compile(r"val|content|\bv\b", re.IGNORECASE)
@@ -69,7 +83,7 @@ class NamedValues:
     def __init__(self, tokens: Tokens, names_secret: Callable[[str, bool], bool]) -> None:
         """`names_secret` is asked about what stands in place of a name, and whether its key says that it is
         one."""
-        self._tokens, self._names_secret = tokens, names_secret
+        self._tokens, self._names_secret, self._plain = tokens, names_secret, cache(plain)
         self._stack = [_Open(-1, "")]
         self._strings: Counter[str] = Counter()  # that are open, by their quote
 
@@ -145,7 +159,7 @@ class NamedValues:
         key = name_before(self._tokens, place)
         if key is None:
             return
-        top, said = self._stack[-1], plain(key.text)
+        top, said = self._stack[-1], self._plain(key.text)
         first = behind_blank(self._tokens, place + 1)
         if said in VALUE:
             if top.first is None and first < len(self._tokens):

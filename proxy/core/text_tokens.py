@@ -216,17 +216,17 @@ def _behind_comment(tokens: Tokens, place: int) -> int:
     return place
 
 
-def element_of(tokens: Tokens, place: int) -> str:
-    """The name, with its prefix, of the XML element whose opening tag ends there, or is cut by that sign.
+def tag_before(tokens: Tokens, place: int) -> tuple[int, str]:
+    """Of the XML tag that ends there, or is cut by that sign: the place of its name, and that name.
 
-    "" if it is none, or has no text.
+    "" if it opens no element, or one that has no text.
     """
     back = place - 1
     if back < 0 or (tokens[back].kind == "other" and tokens[back].text.endswith("/")):  # empty: <name/>
-        return ""
+        return 0, ""
     while back >= 0 and tokens[back].text not in ("<", ">"):  # up to the one before: no token is met twice
         back -= 1
-    return tag_at(tokens, back + 1) if back >= 0 and tokens[back].text == "<" else ""
+    return back + 1, tag_at(tokens, back + 1) if back >= 0 and tokens[back].text == "<" else ""
 
 
 def tag_at(tokens: Tokens, place: int) -> str:

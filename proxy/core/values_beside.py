@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from proxy.core.form_parts import Part, Parts, part_value
-from proxy.core.named_values import Span
+from proxy.core.named_values import NAMING, Span, plain
 from proxy.core.open_strings import OpenStrings, begins_line, behind_fold
 from proxy.core.text_tokens import (
+    Token,
     Tokens,
     behind_blank,
     behind_space,
-    element_of,
     name_before,
     opened,
     string_at,
     tag_at,
+    tag_before,
 )
 
 # What ends a value that is not quoted, by the sign before it. A quote does that was open.
@@ -32,6 +33,7 @@ _BARE_LINE = frozenset("\n")  # of a header, which goes on in lines that are ind
 _SIGNS = frozenset(":=,>")
 # What may stand behind a string, so that the quote before is its end.
 _BEHIND_STRINGS = frozenset({",", "}", "]", ":"})
+_BEHIND_VALUES = frozenset({",", "}", "]"})
 _MOST_KEY = 16  # of tokens
 
 
@@ -91,11 +93,28 @@ class ValuesBeside:
         if sign.text not in _SIGNS:
             return None
         if sign.text == ">":
-            element = element_of(self._tokens, place)
-            return _Value(place + 1, element=element) if self._is_secret(element) else None
+            return self._value_of_element(place)
         if sign.text == ",":
             return self._value_in_list(place)
         return self._value_of_name(place)
+
+    def _value_of_element(self, place: int) -> _Value | None:
+        """Of one that is a secret's by its own name, or by one that an attribute says."""
+        tokens = self._tokens
+        first, element = tag_before(tokens, place)
+        if not element:
+            return None
+        says = (at for at in range(first + 1, place) if tokens[at].text == "=" and _is_naming(tokens[at - 1]))
+        names = (string_at(tokens, at + 1, _MOST_KEY)[0] for at in says)
+        if self._is_secret(element) or (
+            self._may_have_text(place, element) and any(map(self._is_secret, names))
+        ):
+            return _Value(place + 1, element=element)
+        return None
+
+    def _may_have_text(self, place: int, element: str) -> bool:
+        """Unless it is one that is not closed, as many of HTML."""
+        return not self._is_whole or self._closing(place, element) is not None
 
     def _value_of_option(self, place: int) -> _Value | None:
         """As in `--password x`; an option that follows is none."""
@@ -145,13 +164,24 @@ class ValuesBeside:
             return place, self._element_end(place, value.element)
         if place >= len(tokens):
             return place, place
-        if tokens[place].text in ("{", "["):
-            return place, _nested_end(tokens, place)
-        if tokens[place].kind == "quote":
-            place = _string_end(tokens, place)
-            if value.quote or not _goes_on(tokens, place):
-                return value.first, place
-        return value.first, self._bare_end(place, value)
+        if tokens[place].kind != "quote" and tokens[place].text not in ("{", "["):
+            return place, self._bare_end(place, value)
+        end = _string_end(tokens, place) if tokens[place].kind == "quote" else _nested_end(tokens, place)
+        return place, self._bare_end(end, value) if self._goes_on(end, value) else end
+
+    def _goes_on(self, place: int, value: _Value) -> bool:
+        """Whether one of a name that is not quoted does, behind a string or brackets: as in `a='b'c`."""
+        tokens = self._tokens
+        if value.quote or place == len(tokens):
+            return False
+        if value.ends is not _BARE_LINE:
+            return tokens[place].kind in ("word", "quote", "escape")
+        place += tokens[place].kind == "space"
+        return (
+            place < len(tokens)
+            and tokens[place].text not in _BEHIND_VALUES
+            and not self._ends(place, value.ends)
+        )
 
     def _bare_end(self, place: int, value: _Value) -> int:
         """Before what ends it, of which what is encoded more often than the sign of its name is nothing."""
@@ -184,13 +214,17 @@ class ValuesBeside:
     def _element_end(self, place: int, element: str) -> int:
         """Before the closing tag of that name. If it does not come, and there is no more of the text: before
         the end of the line, or of the string that the tag stands in."""
+        closing = self._closing(place, element)
+        if closing is not None:
+            return closing
+        return _unclosed_end(self._tokens, place) if self._is_whole else len(self._tokens)
+
+    def _closing(self, place: int, element: str) -> int | None:
         if self._closings is None:
             self._closings = _closings_of(self._tokens)
         ends = self._closings.get(element, [])
         at = bisect_left(ends, place)
-        if at < len(ends):
-            return ends[at]
-        return _unclosed_end(self._tokens, place) if self._is_whole else len(self._tokens)
+        return ends[at] if at < len(ends) else None
 
 
 def _closings_of(tokens: Tokens) -> dict[str, list[int]]:
@@ -233,6 +267,10 @@ def _behind_signs(tokens: Tokens, place: int, *, behind: Callable[[Tokens, int],
     return behind(tokens, place)
 
 
+def _is_naming(token: Token) -> bool:
+    return plain(token.text) in NAMING
+
+
 def _is_key(tokens: Tokens, place: int) -> bool:
     """Whether a string begins there that is the key of a value."""
     if place == len(tokens) or tokens[place].kind != "quote":
@@ -251,11 +289,6 @@ def _is_end(tokens: Tokens, place: int) -> bool:
     if sign not in ",;" or kinds[:1] != ["word"]:
         return True
     return kinds[1:] == ["mark"] and tokens[place + 2].text in "=:"
-
-
-def _goes_on(tokens: Tokens, place: int) -> bool:
-    """Whether a value goes on behind a string, as in `a='b'c`."""
-    return place < len(tokens) and tokens[place].kind in ("word", "quote", "escape")
 
 
 def _string_end(tokens: Tokens, place: int) -> int:

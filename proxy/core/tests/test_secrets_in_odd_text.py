@@ -65,6 +65,28 @@ R = "[redacted]"
         ("password='a'hunter2 n", f"password='{R} n"),
         ('{"m":"password=hunter2","n":1}', f'{{"m":"password={R}","n":1}}'),
         ("--password a'hunter2 --x", f"--password {R} --x"),
+        ('Cookie: "a"; sid=hunter2\r\nX: y', f'Cookie: "{R}\r\nX: y'),
+        ("password: [a] hunter2\nn: 1", f"password: {R}\nn: 1"),
+        ('{token: "hunter2", n: 1}', f'{{token: "{R}", n: 1}}'),
+        ("password={a}hunter2&x=1", f"password={R}&x=1"),
+        # Letters that are percent-encoded.
+        ("pass%77ord=hunter2&n=10%30", f"password={R}&n=10%30"),
+        ("t=eyJh%2EeyJz%2Ec2ln&n=10%30", f"t={R}&n=10%30"),
+        # Names in attributes, and in paths.
+        ('<e key="password">hunter2</e><e key="n">1</e>', f'<e key="password">{R}</e><e key="n">1</e>'),
+        (
+            '{"op":"add","path":"/a/password","value":"hunter2"}',
+            f'{{"op":"add","path":"/a/password","value":"{R}"}}',
+        ),
+        # Short names are words, or begin or end them.
+        *(
+            (f'{{"{name}":1}}', f'{{"{name}":{R}}}')
+            for name in ("OTP", "userOtp", "smsotp", "otp_code", "OTPCode", "x-otp")
+        ),
+        *(
+            (f'{{"{name}":1}}',) * 2
+            for name in ("rootPosition", "robotPlayers", "footprint", "slot_price", "hotpink")
+        ),
         # Signs as JSON escapes them.
         (
             r'{"json":"{\u0022password\u0022:\u0022hunter2\u0022,\u0022n\u0022:1}"}',
@@ -92,6 +114,13 @@ R = "[redacted]"
 )
 def test_a_secret_goes_whatever_signs_it_has_and_what_follows_stays(said: str, shown: str) -> None:
     assert SECRETS.without(said) == shown
+
+
+def test_binary_data_is_shown_up_to_a_short_name_that_is_a_word_or_begins_or_ends_one() -> None:
+    for said in (b"\xa3otp\xa31", b"\xa7userOtp\xa31", b"\xa7otpCode1", b"\xa6smsOtp1", b"o\0t\0p\0\1"):
+        assert SECRETS.first_in(said) == said.lower().index(b"p") + 1
+    for said in (b"\xacrootPosition\x93", b"footprint", b"hotpink", b"slot_price", b"r\0o\0o\0t\0P\0o\0s\0"):
+        assert SECRETS.first_in(said) == len(said)
 
 
 @pytest.mark.parametrize(
