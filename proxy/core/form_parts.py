@@ -10,7 +10,6 @@ from proxy.core.text_tokens import Token, Tokens, behind_blank, string_at
 # How far from `name=` is looked: back to `form-data` and the boundary before it, on to the headers' end.
 _MOST_BACK = 32
 _MOST_HEADERS = 48
-_MOST_NAME = 16
 
 
 class Part(NamedTuple):
@@ -37,7 +36,7 @@ class Parts:
             return None
         at = _last(self._boundaries, disposition)
         boundary = "" if at is None else _at_line_begin(self._tokens, at)
-        name, first = string_at(self._tokens, behind_blank(self._tokens, place + 1), _MOST_NAME)
+        name, first = string_at(self._tokens, behind_blank(self._tokens, place + 1))
         return Part(name, first, boundary)
 
 

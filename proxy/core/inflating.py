@@ -2,7 +2,7 @@
 
 What a message repeats of those before is not in it. So each is inflated twice, with two windows that have no
 byte in common: where the results differ, it is a byte that nobody who came late can know. All others are
-sure, and as messages repeat what was seen, the windows heal.
+sure. What is not known stays so while messages repeat it from each other.
 """
 
 from __future__ import annotations

@@ -33,8 +33,6 @@ NAMING = frozenset(
 )
 VALUE = frozenset({"value", "values", "val", "v", "content"})
 _ANY_VALUE = re.compile(r"val|content|\bv\b", re.IGNORECASE)
-# How much of a name is looked at.
-_MOST_TOKENS = 16
 _BARE_ENDS = frozenset("\n,;&}]>")
 _SEPARATORS: dict[int, None] = {code: None for code in range(128) if not chr(code).isalnum()}
 Span = tuple[int, int]
@@ -165,7 +163,7 @@ class NamedValues:
             if top.first is None and first < len(self._tokens):
                 top.first, top.ends = first, self._ends_of(first, sign, is_quoted=bool(key.quote))
             return
-        named, _ = string_at(self._tokens, first, _MOST_TOKENS)
+        named, _ = string_at(self._tokens, first)
         if named and (said in NAMING or key.quote) and self._names_secret(named, said in NAMING):
             top.names = True
 

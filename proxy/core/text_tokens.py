@@ -28,8 +28,8 @@ _TOKEN = re.compile(
 )
 _CODES = re.compile("%(?:25)*..")
 _PARTS = re.compile(rf"({_SLASH}+|\\*)(u00|%(?:25)*)?(..?)?")
-# How far back the beginning of a name in brackets is looked for; what is longer is looked at in part.
-_MOST_BACK = 16
+# Of what is said, and of a comment: what is longer is looked at in part, or is none.
+_MOST_SAID = 64
 _MOST_COMMENT = 16
 _BLANK_LETTERS = frozenset("nrtfb")
 
@@ -153,7 +153,7 @@ def is_blank_letter(tokens: Tokens, place: int) -> bool:
 
 def _name_in_brackets(tokens: Tokens, last: int) -> Name:
     first = last
-    while first > max(0, last - _MOST_BACK) and _is_of_brackets(tokens[first - 1]):
+    while first > 0 and _is_of_brackets(tokens[first - 1]):
         first -= 1
     return Name(_said(tokens, first, last + 1), first, "")
 
@@ -171,14 +171,15 @@ def _said(tokens: Tokens, first: int, end: int) -> str:
     return "".join([each.text for each in tokens[first:end]])
 
 
-def string_at(tokens: Tokens, place: int, most: int) -> tuple[str, int]:
-    """What the string or the word there says, as far as `most` tokens do, and the place behind it."""
+def string_at(tokens: Tokens, place: int) -> tuple[str, int]:
+    """What the string or the word there says, as far as it is looked at, and the place behind that."""
     if place >= len(tokens) or tokens[place].kind not in ("quote", "word"):
         return "", place
     if tokens[place].kind == "word":
         return tokens[place].text, place + 1
-    last = min(len(tokens), place + most)
-    end = next((at for at in range(place + 1, last) if tokens[at].text == tokens[place].text), last)
+    quote, last = tokens[place].text, min(len(tokens), place + _MOST_SAID)
+    ends = (at for at in range(place + 1, last) if tokens[at].text == quote or tokens[at].kind == "hidden")
+    end = next(ends, last)
     return _said(tokens, place + 1, end), min(end + 1, len(tokens))
 
 

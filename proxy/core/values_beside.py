@@ -33,8 +33,9 @@ _BARE_LINE = frozenset("\n")  # of a header, which goes on in lines that are ind
 _SIGNS = frozenset(":=,>")
 # What may stand behind a string, so that the quote before is its end.
 _BEHIND_STRINGS = frozenset({",", "}", "]", ":"})
-_BEHIND_VALUES = frozenset({",", "}", "]"})
-_MOST_KEY = 16  # of tokens
+# What may stand behind a value in quotes or in brackets, where that has ended.
+_BEHIND_VALUES = frozenset(",}]")
+_BEHIND_WORDS = frozenset(",}])>/")
 
 
 class _Value(NamedTuple):
@@ -105,7 +106,7 @@ class ValuesBeside:
         if not element:
             return None
         says = (at for at in range(first + 1, place) if tokens[at].text == "=" and _is_naming(tokens[at - 1]))
-        names = (string_at(tokens, at + 1, _MOST_KEY)[0] for at in says)
+        names = (string_at(tokens, at + 1)[0] for at in says)
         if self._is_secret(element) or (
             self._may_have_text(place, element) and any(map(self._is_secret, names))
         ):
@@ -174,14 +175,11 @@ class ValuesBeside:
         tokens = self._tokens
         if value.quote or place == len(tokens):
             return False
-        if value.ends is not _BARE_LINE:
-            return tokens[place].kind in ("word", "quote", "escape")
-        place += tokens[place].kind == "space"
-        return (
-            place < len(tokens)
-            and tokens[place].text not in _BEHIND_VALUES
-            and not self._ends(place, value.ends)
-        )
+        is_line = value.ends is _BARE_LINE
+        place += is_line and tokens[place].kind == "space"
+        if place == len(tokens) or self._ends(place, value.ends):
+            return False
+        return tokens[place].text[0] not in (_BEHIND_VALUES if is_line else _BEHIND_WORDS)
 
     def _bare_end(self, place: int, value: _Value) -> int:
         """Before what ends it, of which what is encoded more often than the sign of its name is nothing."""
@@ -275,7 +273,7 @@ def _is_key(tokens: Tokens, place: int) -> bool:
     """Whether a string begins there that is the key of a value."""
     if place == len(tokens) or tokens[place].kind != "quote":
         return False
-    _, behind = string_at(tokens, place, _MOST_KEY)
+    _, behind = string_at(tokens, place)
     sign = behind_blank(tokens, behind)
     is_closed = behind > place + 1 and tokens[behind - 1].text == tokens[place].text
     return is_closed and sign < len(tokens) and tokens[sign].text == ":"

@@ -106,6 +106,11 @@ R = "[redacted]"
             '{"Password of the account that we should move":"hunter2"}',
             f'{{"Password of the account that we should move":"{R}"}}',
         ),
+        ("token[a][b][c][d][e][f][g]=hunter2&x=1", f"token[a][b][c][d][e][f][g]={R}&x=1"),
+        (
+            '{"name":"the password of the account that we should move over","value":"hunter2"}',
+            f'{{"name":"the password of the account that we should move over","value":"{R}"}}',
+        ),
         # What may name a value is not one itself.
         ('{"type":"ticket","seat":"A1"}', '{"type":"ticket","seat":"A1"}'),
         ('{"event":"token","data":{"x":1}}', '{"event":"token","data":{"x":1}}'),
@@ -254,4 +259,32 @@ def test_no_sign_in_whole_json_shows_a_secret(
     said = json.dumps({"b": before, "x": secret, "a": after}, ensure_ascii=ascii_only, indent=indent)
     for way in ways:
         said = way(said)
+    assert "hunter2" not in SECRETS.without(said)
+
+
+@settings(max_examples=400)
+@given(
+    before=OTHER,
+    secret=SAID,
+    after=OTHER,
+    runs=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([1, 3, 5, 10, 40])), min_size=1, max_size=4),
+    quoted=st.integers(0, 2),
+    indent=st.sampled_from([None, 1]),
+)
+def test_no_byte_that_is_not_known_shows_a_secret(
+    *,
+    before: object,
+    secret: object,
+    after: object,
+    runs: list[tuple[float, int]],
+    quoted: int,
+    indent: int | None,
+) -> None:
+    said = json.dumps({"b": before, "x": secret, "a": after}, indent=indent)
+    for _ in range(quoted):
+        said = json.dumps({"body": said, "more": {"z": 1}}, indent=indent)
+    for where, size in runs:
+        start = int(where * len(said))
+        gone = min(size, len(said) - start)
+        said = f"{said[:start]}{UNKNOWN * gone}{said[start + gone :]}"
     assert "hunter2" not in SECRETS.without(said)
