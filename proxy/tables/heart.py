@@ -10,18 +10,22 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import Error, transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from proxy.core.causes import Cause
 from proxy.core.closes import LOST, ClosedBy
 from proxy.models import Connection, Node
+from proxy.tables import turns
 from proxy.tables.executor import DatabaseExecutor
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 15.0
+# So often one of all processes looks through all live rows for those of nodes that do not run.
+SEARCH_SECONDS = 180.0
+_SEARCH = "reap"
 # A beat may take so long before we say that the database does not answer.
 OVERDUE_SECONDS = 2.0
 # The database's time before which the last heartbeat of a lost node was.
@@ -204,20 +208,32 @@ _LAST_HEARD = Node.objects.filter(pk=OuterRef("node_id")).values("heartbeat_at")
 
 
 def reap() -> tuple[int, int]:
-    """Mark silent nodes as stopped and close what no running node holds. Answers (nodes, connections)."""
+    """Mark silent nodes as stopped and close what they left open. Answers (nodes, connections).
+
+    What others left open that do not run (that stopped without an end of a link, or never registered) is
+    looked for by one process in `SEARCH_SECONDS`: all live rows are read for it.
+    """
+    nodes_lost, of_nobody = 0, Q()
     with transaction.atomic():
         silent = Node.objects.filter(stopped_at=None, heartbeat_at__lt=_LOST_BEFORE)
-        nodes_lost = silent.update(stopped_at=Now())
-        running = Node.objects.filter(stopped_at=None).values_list("pk", flat=True)
-        connections_closed = (
-            Connection.objects.filter(closed_at=None)
-            .exclude(node_id__in=list(running))
-            .update(
-                closed_at=Greatest("opened_at", Coalesce(Subquery(_LAST_HEARD), Now())),
-                closed_by=ClosedBy.NODE_LOST.value,
-                close_code=LOST.code,
-                close_reason="node lost",
-                cause=Cause.NODE_LOST.value,
-            )
-        )
-    return nodes_lost, connections_closed
+        lost = list(silent.values_list("pk", flat=True))
+        if lost:
+            nodes_lost = silent.filter(pk__in=lost).update(stopped_at=Now())
+            gone = Node.objects.filter(pk__in=lost, stopped_at__isnull=False)  # one may have beaten meanwhile
+            of_nobody |= Q(node_id__in=list(gone.values_list("pk", flat=True)))
+        if turns.is_due(_SEARCH, SEARCH_SECONDS):
+            running = Node.objects.filter(stopped_at=None).values_list("pk", flat=True)
+            of_nobody |= ~Q(node_id__in=list(running))
+        closed = _close(of_nobody) if of_nobody else 0
+    return nodes_lost, closed
+
+
+def _close(whose: Q) -> int:
+    """Close the connections that are open and of these, when their node was last heard of; how many."""
+    return Connection.objects.filter(whose, closed_at=None).update(
+        closed_at=Greatest("opened_at", Coalesce(Subquery(_LAST_HEARD), Now())),
+        closed_by=ClosedBy.NODE_LOST.value,
+        close_code=LOST.code,
+        close_reason="node lost",
+        cause=Cause.NODE_LOST.value,
+    )

@@ -19,6 +19,11 @@ def take(name: str, holder: str, seconds: float) -> bool:
     return _take(name, holder, seconds) or (_made(name) and _take(name, holder, seconds))
 
 
+def is_due(name: str, seconds: float) -> bool:
+    """Whether it is time for what one of all processes does now and then; next in so many seconds."""
+    return _is_due(name, seconds) or (_made(name) and _is_due(name, seconds))
+
+
 def give_up(name: str, holder: str) -> None:
     """It may be another's turn from now on. Nothing happens when it is another's already."""
     Turn.objects.filter(name=name, holder=holder).update(until=Now())
@@ -27,6 +32,11 @@ def give_up(name: str, holder: str) -> None:
 def _take(name: str, holder: str, seconds: float) -> bool:
     free = Turn.objects.filter(Q(holder=holder) | Q(until__lte=Now()), name=name)
     return bool(free.update(holder=holder, until=Now() + timedelta(seconds=seconds)))
+
+
+def _is_due(name: str, seconds: float) -> bool:
+    due = Turn.objects.filter(name=name, until__lte=Now())
+    return bool(due.update(holder="", until=Now() + timedelta(seconds=seconds)))
 
 
 def _made(name: str) -> bool:

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from proxy.core.records import ConnectionRecord
-from proxy.models import Connection, Node
+from proxy.models import Connection, Node, Turn
 from proxy.tables.executor import DatabaseExecutor
 from proxy.tables.heart import NodeHeart, Reaper, _beat, reap
 from proxy.tables.record_rows import CONNECTIONS
@@ -92,6 +93,25 @@ def test_links_that_a_stopped_or_unknown_node_left_open_are_closed() -> None:
 
     assert reap() == (0, 2)
     assert reap() == (0, 0)
+
+
+def test_all_live_rows_are_looked_through_by_one_of_all_processes_now_and_then() -> None:
+    assert reap() == (0, 0)
+    add_node("stopped", stopped_at=timezone.now())
+    add_node("lost", silent_seconds=16)
+    add_connection("a", node_id="stopped")
+    add_connection("b", node_id="lost")
+    assert reap() == (1, 1), "what was lost just now is closed at once"
+    assert reap() == (0, 0)
+    Turn.objects.update(until=Now())
+    assert reap() == (0, 1)
+
+
+def test_a_reap_that_finds_nothing_reads_no_connection() -> None:
+    reap()
+    with CaptureQueriesContext(connection) as asked:
+        reap()
+    assert not [each["sql"] for each in asked if "proxy_connection" in each["sql"]]
 
 
 def test_a_link_that_its_node_still_writes_is_live_again_after_a_reap() -> None:

@@ -42,3 +42,16 @@ async def test_of_many_who_take_it_in_one_moment_one_has_it() -> None:
     )
     await asyncio.gather(*(each.close() for each in executors))
     assert took.count(True) == 1, took
+
+
+async def test_what_is_due_is_due_for_one_and_again_behind_its_time(executor: DatabaseExecutor) -> None:
+    executors = [DatabaseExecutor() for _ in range(8)]
+    due = await asyncio.gather(*(each.run(turns.is_due, "t", 60) for each in executors))
+    for each in executors:
+        await each.close()
+    assert sorted(due) == [False] * 7 + [True]
+    assert await executor.run(turns.is_due, "another", 0.05)
+    async with asyncio.timeout(10):
+        while not await executor.run(turns.is_due, "another", 60):
+            await asyncio.sleep(0.01)
+    assert not await executor.run(turns.is_due, "another", 60)
