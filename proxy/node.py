@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -64,6 +64,8 @@ from proxy.work import Workplace
 logger = logging.getLogger(__name__)
 
 _CUT_SECONDS = 1.0
+# With a link's id it makes a lease of 49 letters: Redis keeps sets of up to 64 in a fifth of the memory.
+_ID_BYTES = 8
 RESYNC = encode(type="gateway.resync", reason="events may have been lost")
 
 
@@ -71,7 +73,7 @@ class GatewayNode:
     """Created and started once an event loop; `stop()` leaves nothing running and no record open."""
 
     def __init__(self) -> None:
-        self.node_id = uuid.uuid4().hex
+        self.node_id = secrets.token_hex(_ID_BYTES)
         self.limits = link_limits()
         self.links: dict[str, Link] = {}
         self.no_links = asyncio.Event()

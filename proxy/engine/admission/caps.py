@@ -150,6 +150,7 @@ class Admission:
         except TooMany:
             shared.release(seat)
             raise
+        shared.keep([seat])  # where it has waited too long for Redis, and that is there
 
     def _take_here(self, seat: Seat) -> None:
         limits = seat.limits

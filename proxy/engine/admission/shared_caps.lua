@@ -6,6 +6,7 @@ local prefix, node = ARGV[1], ARGV[2]
 local lease_ms, key_seconds = tonumber(ARGV[3]), ARGV[4]
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local sweep_ms = 1000
 local score_us = time[1] * 1000000 + time[2]
 local nodes = prefix .. "nodes"
 
@@ -30,8 +31,13 @@ local function rate_wait(address, count, window_ms)
   return 0
 end
 
--- Forget what dead nodes hold of this key; looked at only when the key is full.
-local function sweep(key)
+-- Forget what dead nodes hold of this key; looked at only when the key is full, and once a second: it looks at each
+-- of up to a thousand, and whoever floods a full key would have it do so for each refusal.
+local function sweep(kind, name)
+  local key = key_of(kind, name)
+  if not redis.call("SET", key_of("swept", kind .. ":" .. name), "", "NX", "PX", sweep_ms) then
+    return
+  end
   for _, member in ipairs(redis.call("ZRANGE", key, 0, 999)) do
     local holder = string.match(member, "^([^:]*):")
     local beat = redis.call("ZSCORE", nodes, holder)
@@ -46,7 +52,7 @@ local function is_full(kind, name, cap)
   if redis.call("ZCARD", key) < cap then
     return false
   end
-  sweep(key)
+  sweep(kind, name)
   return redis.call("ZCARD", key) >= cap
 end
 

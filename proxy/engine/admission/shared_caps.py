@@ -9,15 +9,16 @@ Of a topic that has room for so many links (a place each), every node has a set 
 that beat are added up: there is nothing to sweep, however many links there are.
 
 Redis may be away: `admit` then raises `StoreAway` at once. When it is back, all live seats are written
-again, and what it may hold of ended links is taken out: no more than there was when it went.
+again, and what it may hold of ended links is taken out: no more than there was when it went. Handshakes do
+not wait for that: each call has room for some of both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -31,6 +32,10 @@ logger = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("shared_caps.lua").read_text()
 PREFIX = "gateway:lease:"
 MOST_AT_ONCE = 100
+# Of which so many are seats that are written again, while there are such: in front of who comes meanwhile.
+MOST_KEPT_AT_ONCE = 50
+# Who has waited so long for a call is let in, or not, by the node alone.
+MOST_WAITING_SECONDS = 2.0
 CALL_SECONDS = 1.0
 BEAT_SECONDS = 3.0
 RELEASE_SECONDS = 0.1
@@ -92,6 +97,7 @@ class _Operation:
     kind: str
     seat: Seat | Place
     answer: asyncio.Future[str] | None = None
+    give_up_at: float = 0.0  # by the loop's clock, where somebody waits for the answer
 
     def words(self) -> tuple[str, ...]:
         return self.seat.words(self.kind)
@@ -116,6 +122,7 @@ class SharedCaps:
         self._run_script, self._live, self._replaced = run_script, live, replaced
         self._head = (PREFIX, node_id, str(int(LEASE_SECONDS * 1000)), str(KEY_SECONDS))
         self._waiting: deque[_Operation] = deque()
+        self._to_keep: OrderedDict[Seat | Place, None] = OrderedDict()
         self._wake = asyncio.Event()
         self._wake_timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
@@ -142,23 +149,28 @@ class SharedCaps:
         self._ask("come", seat).add_done_callback(lambda answer: answer.exception() and alone(seat))
 
     def _ask(self, kind: str, seat: Seat | Place) -> asyncio.Future[str]:
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Operation(kind, seat, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[str] = loop.create_future()
+        self._waiting.append(_Operation(kind, seat, answer, loop.time() + MOST_WAITING_SECONDS))
         self._wake.set()
         return answer
 
-    def keep(self, places: Iterable[Place]) -> None:
+    def keep(self, seats: Iterable[Seat | Place]) -> None:
         """Count links that were let in before; while Redis is away, once it is back."""
         if self.connected:
-            for place in places:
-                place.is_shared = True
-                self._waiting.append(_Operation("keep", place))
+            for seat in seats:
+                self._keep(seat)
             self._wake.set()
+
+    def _keep(self, seat: Seat | Place) -> None:
+        seat.is_shared = True
+        self._to_keep[seat] = None
 
     def release(self, seat: Seat | Place) -> None:
         """Give it back, in a moment or when Redis is back, together with what else waits by then."""
         if not seat.is_shared:
             return  # Redis never saw it
+        self._to_keep.pop(seat, None)
         self._waiting.append(_Operation("release", seat))
         if self._wake_timer is None:
             self._wake_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._wake_now)
@@ -182,7 +194,7 @@ class SharedCaps:
             if loop.time() >= beat_at:
                 await self._beat()
                 beat_at = loop.time() + BEAT_SECONDS
-            if self.connected and self._waiting:
+            if self.connected and (self._waiting or self._to_keep):
                 await self._carry_out()
                 continue
             self._wake.clear()
@@ -215,11 +227,9 @@ class SharedCaps:
         self.connected = True
 
     def _keep_all(self) -> None:
-        """Write all live seats again, before anybody who waits is counted against them."""
-        live = [seat for seat in self._live() if not seat.is_replaced]
-        for seat in live:
-            seat.is_shared = True
-        self._waiting.extendleft(_Operation("keep", seat) for seat in reversed(live))
+        """Write all live seats again, some with each call that there is."""
+        for seat in self._live():
+            self._keep(seat)
 
     async def _carry_out(self) -> None:
         """Take what waits, at most a hundred operations, and do it in one call."""
@@ -248,17 +258,36 @@ class SharedCaps:
             operation.answer.set_result(answer)
 
     def _take_batch(self) -> list[_Operation]:
-        """What waits, oldest first, at most a hundred; without admissions whose client has left."""
-        batch: list[_Operation] = []
+        """What waits, oldest first, at most a hundred; without admissions whose client has left.
+
+        Seats that are written again come first, but for half of the room: in one call who comes is counted
+        against them.
+        """
+        batch = list(self._take_kept())
+        now = asyncio.get_running_loop().time()
         while self._waiting and len(batch) < MOST_AT_ONCE:
             operation = self._waiting.popleft()
-            if operation.answer is None or not operation.answer.done():
+            if operation.answer is None:
+                batch.append(operation)
+            elif not operation.answer.done():
+                if operation.give_up_at < now:
+                    operation.answer.set_exception(StoreAway())
+                    continue
                 operation.seat.is_shared = True
                 batch.append(operation)
         return batch
 
+    def _take_kept(self) -> Iterator[_Operation]:
+        most = MOST_KEPT_AT_ONCE if self._waiting else MOST_AT_ONCE
+        while self._to_keep and most > 0:
+            seat, _ = self._to_keep.popitem(last=False)
+            if not seat.is_replaced:
+                most -= 1
+                yield _Operation("keep", seat)
+
     def _give_up(self) -> None:
         """Nobody waits for Redis while it is away. Releases are kept until then; seats are written again."""
+        self._to_keep.clear()
         kept: deque[_Operation] = deque()
         for operation in self._waiting:
             if operation.kind == "release":

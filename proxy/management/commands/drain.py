@@ -22,7 +22,7 @@ from proxy.tables.heart import running_nodes
 from proxy.tables.member_draining import MOVE_SECONDS, Drain
 
 # What a node is called in the record; never mistaken for HOST:PID.
-_ID = re.compile("[0-9a-f]{32}")
+_ID = re.compile("[0-9a-f]{16}")
 NO_REASON = "no reason given"
 
 

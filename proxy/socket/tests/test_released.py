@@ -209,3 +209,14 @@ async def test_a_step_of_an_end_that_fails_keeps_back_nothing_of_what_the_others
     is_due = moment == "live" or step in {"topics", "seat"}  # the others are not there yet
     assert [vars(record)["route"] for record in failed] == ["tried"] * is_due
     assert counted(metrics.ERRORS_TOTAL, "end_failed", "none") - before == is_due
+
+
+async def test_what_a_link_holds_in_redis_is_compact_there(world: World, redis: Redis) -> None:
+    async with world.client() as client:
+        assert b" 101 " in await asyncio.get_running_loop().sock_recv(client, 65536)
+        keys = [key async for key in redis.scan_iter("gateway:lease:*:*")]
+        kinds = {key.decode().split(":")[2] for key in keys if await redis.type(key) == b"zset"}
+        assert {"address", "user"} <= kinds
+        for key in keys:
+            assert await redis.object("encoding", key) in {b"listpack", b"int", b"embstr"}, key
+    await settle(world, redis)

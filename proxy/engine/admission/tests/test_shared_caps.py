@@ -293,3 +293,56 @@ async def test_a_link_that_another_policy_replaced_while_it_was_dialled_ends_as_
         a.opened(dialled)
         await asyncio.sleep(0)
         assert replaced_by_a == replaced_by_b == ["dialled"]
+
+
+async def test_who_comes_does_not_wait_until_all_seats_are_written_again(valkey: ValkeyServer) -> None:
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        assert admission.shared is not None
+        held = [admitting(admission, f"a{number}", per_user=2000) for number in range(1000)]
+        released = (await asyncio.gather(*held))[500:510]
+        await asyncio.to_thread(valkey.flush)
+        admission.shared._keep_all()
+        before = script.calls
+        for seat in released:  # before they are written
+            admission.release(seat)
+        await admission.admit("late", caps(2000), address="", user_id="7")
+        assert script.calls - before <= 3
+        while len(await links(script)) < 991 or admission.shared._to_keep:
+            await asyncio.sleep(0.02)
+        await admission.admit("last", caps(2000), address="", user_id="7")
+        written = await links(script)
+        assert len(written) == len(set(written)) == 992
+        assert not {f"a:{seat.link_id}" for seat in released} & set(written)
+
+
+async def test_who_has_waited_too_long_for_a_call_is_let_in_alone_and_written_later(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_caps, "CALL_SECONDS", 20)
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        script.answers.shut()
+        first = admitting(admission, "first", per_user=2)
+        await script.answers.reached.wait()
+        monkeypatch.setattr(shared_caps, "MOST_WAITING_SECONDS", -1.0)
+        late = admitting(admission, "late", per_user=2)
+        await asyncio.sleep(0)
+        script.answers.open()
+        await asyncio.gather(first, late)
+        while await links(script) != ["a:first", "a:late"]:
+            await asyncio.sleep(0.02)
+
+
+async def test_what_dead_nodes_hold_is_looked_for_once_a_second(valkey: ValkeyServer) -> None:
+    swept = "gateway:lease:swept:user:default:7"
+    async with asyncio.timeout(30), node(valkey, "a") as (admission, script, _):
+        await script.redis.zadd(LEASES_OF_7, {"dead:x": 1, "dead:y": 2})
+        await admission.admit("first", caps(2), address="", user_id="7")
+        assert await links(script) == ["a:first"]
+        assert 0 < await script.redis.pttl(swept) <= 1000
+        await script.redis.set(swept, "", px=60_000)  # as if no time passed
+        await script.redis.zadd(LEASES_OF_7, {"dead:z": 3})
+        with pytest.raises(TooMany):
+            await admission.admit("second", caps(2), address="", user_id="7")
+        await script.redis.delete(swept)
+        await admission.admit("second", caps(2), address="", user_id="7")
+        assert await links(script) == ["a:first", "a:second"]
