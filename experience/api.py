@@ -102,7 +102,8 @@ class SwitchedSerializer(serializers.Serializer[Any]):
     """How it stands now."""
 
     experience = ExperienceSerializer()
-    links = serializers.IntegerField(help_text="Its live links before; 100,001: more than 100,000.")
+    links = serializers.IntegerField(help_text="Its live links before.")
+    is_bounded = serializers.BooleanField(help_text="There are more: counting stopped.")
     done = serializers.BooleanField(help_text="false: a dry run.")
 
 
@@ -121,13 +122,12 @@ class DisableExperience(StaffApiView):
         asked = self.read(DisableSerializer())
         _check_slug(asked["slug"])
         row = Experience.objects.filter(slug=asked["slug"]).first() or Experience(slug=asked["slug"])
-        links = LiveLinks(topics([row])).total
+        live = LiveLinks(topics([row]))
         if not asked["dry_run"]:
             message = asked.get("maintenance_message")
             ends, reason = asked["close_links"], asked["reason"]
             row = close(row.slug, message=message, ends_links=ends, reason=reason, by=self.caller.doer)
-        told = {"experience": row, "links": links, "done": not asked["dry_run"]}
-        return Response(SwitchedSerializer(told).data)
+        return _switched(row, live, done=not asked["dry_run"])
 
 
 class EnableExperience(StaffApiView):
@@ -147,8 +147,7 @@ class EnableExperience(StaffApiView):
         if row is None:
             raise NotFound("nothing was said of such an experience: it is open")
         enable([row], reason=asked["reason"], by=self.caller.doer)
-        told = {"experience": row, "links": LiveLinks(topics([row])).total, "done": True}
-        return Response(SwitchedSerializer(told).data)
+        return _switched(row, LiveLinks(topics([row])), done=True)
 
 
 class ChangeExperience(StaffApiView):
@@ -169,8 +168,11 @@ class ChangeExperience(StaffApiView):
         if not asked:
             raise ParseError("say what is to change: title, capacity or maintenance_message")
         row = change(slug, asked, reason=reason, by=self.caller.doer)
-        told = {"experience": row, "links": LiveLinks(topics([row])).total, "done": True}
-        return Response(SwitchedSerializer(told).data)
+        return _switched(row, LiveLinks(topics([row])), done=True)
+
+
+def _switched(row: Experience, live: LiveLinks, *, done: bool) -> Response:
+    return Response(SwitchedSerializer({"experience": row, **live.total._asdict(), "done": done}).data)
 
 
 def _check_slug(slug: str) -> None:

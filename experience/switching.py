@@ -34,7 +34,7 @@ def disable(rows: Sequence[Experience], *, ends_links: bool, reason: str, by: An
     live = LiveLinks(topics(rows))
     did = f"Disabled, with {live.in_words()}, which {'are closed' if ends_links else 'stay'}"
     _set(rows, {"enabled": False, "ends_links": ends_links})
-    _note(rows, did, reason=reason, by=by, count=live.total)
+    _note(rows, did, reason=reason, by=by, count=live.total.links)
     return did
 
 

@@ -15,7 +15,6 @@ from proxy.api import LiveLinks, Misused
 
 def told(row: Experience, live: LiveLinks) -> dict[str, Any]:
     """As GET /api/experiences has it, with how many are connected: at least so many if `is_bounded`."""
-    links = live.of(experience_topic(row.slug))
     return {
         "slug": row.slug,
         "title": row.title,
@@ -23,8 +22,7 @@ def told(row: Experience, live: LiveLinks) -> dict[str, Any]:
         "ends_links": row.ends_links,
         "maintenance_message": row.maintenance_message,
         "capacity": row.capacity,
-        "links": int(links.rstrip("+").replace(",", "")),
-        "is_bounded": links.endswith("+"),
+        **live.counted(experience_topic(row.slug))._asdict(),
     }
 
 

@@ -32,14 +32,17 @@ def test_a_program_closes_an_experience_that_has_no_row_yet_and_opens_it_again()
     add_connection("a", topic=topic)
     asked = {**MILL, "maintenance_message": "Back at nine.", "close_links": True}
     closed = told(enabled=False, ends_links=True, maintenance_message="Back at nine.")
-    assert post(asked, by=by, path=DISABLE) == (200, {"experience": closed, "links": 1, "done": True})
+    assert post(asked, by=by, path=DISABLE) == (
+        200,
+        {"experience": closed, "links": 1, "is_bounded": False, "done": True},
+    )
     assert [*rules()] == [TopicRule(topic=topic, closed="Back at nine.", ends_links=True)]
     assert get("/api/experiences", by=by) == (200, {"experiences": [closed], "is_cut": False})
 
     again = told(maintenance_message="Back at nine.")
     assert post(MILL, by=by, path="/api/experiences/enable") == (
         200,
-        {"experience": again, "links": 1, "done": True},
+        {"experience": again, "links": 1, "is_bounded": False, "done": True},
     )
     assert [*rules()] == []
     said = [(each.kind, each.about, each.said, each.reason) for each in ProgramDeed.objects.order_by("pk")]
@@ -53,7 +56,7 @@ def test_a_dry_run_says_whom_it_would_hit_and_does_nothing() -> None:
     add_connection("a", topic="experience:old-mill")
     by = key(others=(ENABLE,))
     answer = post({**MILL, "dry_run": True}, by=by, path=DISABLE)
-    assert answer == (200, {"experience": told(), "links": 1, "done": False})
+    assert answer == (200, {"experience": told(), "links": 1, "is_bounded": False, "done": False})
     assert not Experience.objects.exists()
     assert not ProgramDeed.objects.exists()
 
@@ -92,7 +95,10 @@ def test_a_program_bounds_an_experience_and_what_it_leaves_out_stays() -> None:
          maintenance_message="Back soon.")),
         ({**MILL, "capacity": None, "title": ""}, told(maintenance_message="Back soon.")),
     ):  # fmt: skip
-        assert post(asked, by=by, path=CHANGES) == (200, {"experience": row, "links": 1, "done": True})
+        assert post(asked, by=by, path=CHANGES) == (
+            200,
+            {"experience": row, "links": 1, "is_bounded": False, "done": True},
+        )
         capacities = [each.most_links for each in rules() if each.topic == "experience:old-mill"]
         assert capacities == ([500] if row["capacity"] else [])
     assert [each.said for each in ProgramDeed.objects.order_by("pk")] == [

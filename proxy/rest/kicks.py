@@ -14,11 +14,11 @@ from rest_framework.response import Response
 
 from proxy.cluster.kicks import kick
 from proxy.core.closes import MAX_REASON_BYTES
-from proxy.models import Connection
 from proxy.rest.fields import Body, Text
-from proxy.rest.live_links import LinksSerializer, count_live, found_by_filter
+from proxy.rest.live_links import LinksSerializer, found_by_filter
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import StaffApiView
+from proxy.tables.counting import Counted, count_live
 
 MOST_IDS = 1000
 _MAX_ID_CHARS = 255
@@ -57,6 +57,7 @@ class KickedSerializer(serializers.Serializer[Any]):
         help_text="Gateway processes that said nothing in three seconds. Their links end once they hear."
     )
     links = serializers.IntegerField(required=False, help_text="Of a dry run alone: those that are live.")
+    is_bounded = serializers.BooleanField(required=False, help_text="Likewise: there are more.")
 
 
 class Kicks(StaffApiView):
@@ -72,7 +73,7 @@ class Kicks(StaffApiView):
         asked = self.read(KickSerializer())
         dry_run, whom = asked.pop("dry_run"), _whom(asked)
         if dry_run:
-            return Response({"ended": 0, "silent": 0, "links": _live(whom)})
+            return Response({"ended": 0, "silent": 0, **_live(whom)._asdict()})
         if "found_by" in whom and not whom["connection_ids"]:
             return Response({"ended": 0, "silent": 0})
         try:
@@ -96,11 +97,11 @@ def _whom(asked: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _live(whom: Mapping[str, Any]) -> int:
+def _live(whom: Mapping[str, Any]) -> Counted:
     """How many live links they have."""
     if "found_by" in whom:
-        return len(whom["connection_ids"])
+        return Counted(len(whom["connection_ids"]), is_bounded=False)
     if "everyone" in whom:
         return count_live()
     named = Q(user_id__in=whom.get("user_ids", ())) | Q(pk__in=whom.get("connection_ids", ()))
-    return Connection.objects.filter(named, closed_at=None).count()
+    return count_live(named)

@@ -51,10 +51,5 @@ def live_ids(wanted: Mapping[str, Any]) -> list[str]:
     live = Connection.objects.filter(closed_at=None, **by_columns(wanted)).order_by("pk")
     ids = list(live.values_list("pk", flat=True)[: MOST_COUNTED + 1])
     if len(ids) > MOST_COUNTED:
-        raise ParseError(f"those are more than {MOST_COUNTED:,}: name everyone, or fewer")
+        raise ParseError(f"those are more than {MOST_COUNTED:,} links: choose fewer, or name the users")
     return ids
-
-
-def count_live(**wanted: Any) -> int:
-    """How many there are; one more than `MOST_COUNTED` at most."""
-    return Connection.objects.filter(closed_at=None, **wanted).order_by()[: MOST_COUNTED + 1].count()

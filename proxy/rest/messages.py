@@ -15,9 +15,10 @@ from proxy.cluster.questions import LayerAway
 from proxy.cluster.staff_messages import tell
 from proxy.core.staff_messages import MAX_CHARS, staff_message
 from proxy.rest.fields import Text
-from proxy.rest.live_links import LinksSerializer, count_live, found_by_filter, live_ids
+from proxy.rest.live_links import LinksSerializer, found_by_filter, live_ids
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
+from proxy.tables.counting import Counted, count_live
 
 MOST_IDS = 1_000
 _MAX_ID_CHARS = 255
@@ -60,6 +61,7 @@ class ToldSerializer(serializers.Serializer[Any]):
     """Whom it reaches."""
 
     links = serializers.IntegerField(help_text="Connections that took it; of a dry run: that are live.")
+    is_bounded = serializers.BooleanField(help_text="Of a dry run: there are more, counting stopped.")
     silent = serializers.IntegerField(help_text="Gateway processes that have not answered in time.")
     told = serializers.BooleanField(help_text="Whether it was sent: false for a dry run.")
 
@@ -69,20 +71,24 @@ class _Says(StaffApiView):
 
     deed_rate = WIDE
 
-    def _say(self, asked: Mapping[str, Any], whom: Mapping[str, Any], live: int) -> Response:
+    def _say(self, asked: Mapping[str, Any], whom: Mapping[str, Any], live: Counted) -> Response:
         try:
             text = staff_message(asked["text"])["text"]
         except ValueError as error:
             raise ParseError(f"text: {error}") from None
-        if asked["dry_run"] or not live:
-            return Response(ToldSerializer({"links": live, "silent": 0, "told": False}).data)
+        if asked["dry_run"] or not live.links:
+            return _answer(**live._asdict(), silent=0, told=False)
         try:
             told = tell(text, reason=asked["reason"], by=self.caller.doer, **whom)
         except LayerAway:
             raise SomeMayBeTold from None
         except ValueError as error:
             raise ParseError(str(error)) from None
-        return Response(ToldSerializer({"links": told.links, "silent": told.silent, "told": True}).data)
+        return _answer(links=told.links, is_bounded=False, silent=told.silent, told=True)
+
+
+def _answer(**told: int) -> Response:
+    return Response(ToldSerializer(told).data)
 
 
 class SendMessage(_Says):
@@ -108,10 +114,10 @@ class SendMessage(_Says):
                 live = count_live(user_id__in=asked["user_ids"])
             case "connection_ids":
                 ids = live_ids({"pk__in": asked["connection_ids"]})
-                whom, live = {"connection_ids": ids}, len(ids)
+                whom, live = {"connection_ids": ids}, Counted(len(ids), is_bounded=False)
             case _:
                 found = found_by_filter(asked["filter"])
-                whom, live = found._asdict(), len(found.connection_ids)
+                whom, live = found._asdict(), Counted(len(found.connection_ids), is_bounded=False)
         return self._say(asked, whom, live)
 
 
@@ -130,5 +136,6 @@ class Broadcast(_Says):
         asked = self.read(BroadcastSerializer())
         if asked["route"]:
             found = found_by_filter({"route": asked["route"]})
-            return self._say(asked, found._asdict(), len(found.connection_ids))
+            live = Counted(len(found.connection_ids), is_bounded=False)
+            return self._say(asked, found._asdict(), live)
         return self._say(asked, {"everyone": True}, count_live())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from proxy.models import Connection
 
@@ -18,6 +19,20 @@ class Totals:
     links: int
     users: int
     is_bounded: bool
+
+
+class Counted(NamedTuple):
+    """So many live links; `is_bounded`: at least, and there are more."""
+
+    links: int
+    is_bounded: bool
+
+
+def count_live(*having: Q, **wanted: Any) -> Counted:
+    """Live links that have all that, counted up to `MOST_COUNTED`."""
+    live = Connection.objects.filter(*having, closed_at=None, **wanted).order_by()
+    links = live[: MOST_COUNTED + 1].count()
+    return Counted(min(links, MOST_COUNTED), is_bounded=links > MOST_COUNTED)
 
 
 def totals() -> Totals:

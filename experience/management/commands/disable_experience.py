@@ -24,7 +24,7 @@ class Command(DeedCommand):
 
     def answer(self, *, slug: str, message: str | None, reason: str, **options: Any) -> CommandAnswer:
         live, ends = LiveLinks(topics([Experience(slug=slug)])), options["close_links"]
-        if ends and live.total:
+        if ends and live.total.links:
             self.confirm(f"This closes {slug}, and ends {live.in_words()}.", yes=options["yes"])
         with as_misuse():
             row = close(slug, message=message, ends_links=ends, reason=reason, by=a_shell())

@@ -111,6 +111,7 @@ def test_a_message_counts_first_and_then_says_it_once(
     add_links()
     assert do("message", mine, text="Hello", dry_run=True, **whom) == {
         "links": links,
+        "is_bounded": False,
         "silent": 0,
         "told": False,
     }

@@ -10,7 +10,9 @@ from config.testing.servers import PostgresServer
 from proxy.cluster import kicks
 from proxy.cluster.questions import LayerAway
 from proxy.models import Kick, ProgramDeed
-from proxy.rest.tests.calling import key, post
+from proxy.rest import live_links
+from proxy.rest.tests.calling import key, may, post
+from proxy.tables import counting
 from proxy.tests.rows import add_connection
 
 
@@ -53,6 +55,30 @@ def test_a_filter_finds_whom_to_kick_and_a_dry_run_says_how_many() -> None:
     assert Kick.objects.get().connection_ids == ["a", "b"]
     deed = ProgramDeed.objects.get()
     assert (deed.found_by, deed.reason) == ("route=experience", "Restart, please")
+
+
+@pytest.mark.django_db
+def test_counting_stops_where_lists_do_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for link in "abc":
+        add_connection(link, user_id="ada", route="experience")
+    monkeypatch.setattr(counting, "MOST_COUNTED", 2)
+    monkeypatch.setattr(live_links, "MOST_COUNTED", 2)
+    mine = may("kick_connection", "message_connection", "broadcast_connection")
+    ada, said = {"user_ids": ["ada"], "dry_run": True}, {"text": "Hello", "reason": "why"}
+    for path, body in (
+        ("kick", ada),
+        ("kick", {"everyone": True, "dry_run": True}),
+        ("message", ada | said),
+        ("broadcast", {"dry_run": True} | said),
+    ):
+        code, told = post(body, by=mine, path=f"/api/{path}")
+        assert (code, told["links"], told["is_bounded"]) == (200, 2, True), path
+    found = {"filter": {"route": "experience"}, "reason": "why"}
+    for path, more in (("kick", {}), ("message", {"text": "Hello"})):
+        code, told = post(found | more, by=mine, path=f"/api/{path}")
+        assert code == 400
+        assert told["message"] == "those are more than 2 links: choose fewer, or name the users"
+    assert not Kick.objects.exists()
 
 
 @pytest.mark.django_db
