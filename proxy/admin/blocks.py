@@ -134,10 +134,10 @@ class BlockAdmin(LeadsBack, NotesBlocks, CheckedAdmin):
     def construct_change_message(self, request: Any, form: Any, formsets: Any, add: bool = False) -> Any:
         """What it says, since the row may be deleted."""
         block, done = form.instance, "Blocked" if add else "Changed"
-        return f"{placed_in_words(block, form.hit, done=done)}: {block.reason or 'no reason given'}"
+        return f"{placed_in_words(block, block.hit, done=done)}: {block.reason or 'no reason given'}"
 
-    def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not change:
             obj.placed_by(request.user)
-        form.hit = Hit.of(obj).links  # before they end
+        obj.hit = Hit.of(obj).links  # before they end
         super().save_model(request, obj, form, change)

@@ -101,7 +101,7 @@ class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return bad_request(request, error)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """With the row's reason, if it has one: what stands in the entry's text is for people."""
+        """With the row's `reason`, and how many it `hit`, if it has them: the entry's text is for people."""
         return _with_reason(super().log_addition(request, obj, message), obj)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
@@ -134,7 +134,7 @@ class CheckedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _with_reason(entry: Any, row: Any) -> Any:
-    note_details(entry, Details(reason=getattr(row, "reason", "")))
+    note_details(entry, Details(count=getattr(row, "hit", None), reason=getattr(row, "reason", "")))
     return entry
 
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -89,10 +89,18 @@ def kick(
     whom = {"user_ids": _checked(user_ids), "connection_ids": _checked(connection_ids)}
     if everyone == any(whom.values()):
         raise ValueError("kick somebody (user_ids, connection_ids) or everyone: one of the two")
-    reason = clip_reason(" ".join(reason.split())) or KICKED.reason
-    row = Kick(id=uuid.uuid4().hex, everyone=everyone, reason=reason, **whom)
+    reason = clip_reason(" ".join(reason.split()))
+    row = Kick(id=uuid.uuid4().hex, everyone=everyone, reason=reason or KICKED.reason, **whom)
     log.info("kick", extra=fields_of(row) | {"by": str(by)})
-    return _carry_out(row, by, found_by)
+    return _carry_out(row, _Wish(by, reason, found_by))
+
+
+class _Wish(NamedTuple):
+    """Who wants it, why, "" where nobody said so, and what found the links."""
+
+    by: AbstractBaseUser | str
+    reason: str
+    found_by: str
 
 
 def _checked(ids: Iterable[str]) -> list[str]:
@@ -106,7 +114,7 @@ def _checked(ids: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _carry_out(row: Kick, by: AbstractBaseUser | str, found_by: str) -> Kicked:
+def _carry_out(row: Kick, wish: _Wish) -> Kicked:
     began, is_connected = time.monotonic(), connection.connection is not None
     closing = Closing(close=KICKED.saying(row.reason), by=ClosedBy.STAFF, kick=row.id)
     is_taken = _tell([(topic, closing.signal()) for topic in _topics(row)])
@@ -121,8 +129,8 @@ def _carry_out(row: Kick, by: AbstractBaseUser | str, found_by: str) -> Kicked:
         return Kicked(ended=None)
     if is_taken:
         _tell([(ALL_NODES, {"type": KICKS})])
-    _note_by_user(row, by=by, seconds_ago=time.monotonic() - began)
-    _note_in_audit(row, by=by, found_by=found_by, seconds_ago=time.monotonic() - began)
+    _note_by_user(row, wish, seconds_ago=time.monotonic() - began)
+    _note_in_audit(row, wish, seconds_ago=time.monotonic() - began)
     try:
         return _reports(row.id, keeps_connection=is_connected)
     except Error as error:
@@ -197,15 +205,16 @@ def _reports(kick_id: str, *, keeps_connection: bool) -> Kicked:
         time.sleep(_POLL_SECONDS)
 
 
-def _note_by_user(row: Kick, *, by: object, seconds_ago: float) -> None:
+def _note_by_user(row: Kick, wish: _Wish, *, seconds_ago: float) -> None:
     """Where the stories of its users are told, as of when it was sent: links ended later."""
     try:
-        note_kick(row, by=by, at=timezone.now() - timedelta(seconds=seconds_ago))
+        at = timezone.now() - timedelta(seconds=seconds_ago)
+        note_kick(row, reason=wish.reason, by=wish.by, at=at)
     except Error as error:
         log.warning("kick: not noted by user, the database is away", extra={"why": repr(error)})
 
 
-def _note_in_audit(row: Kick, *, by: Any, found_by: str, seconds_ago: float) -> None:
+def _note_in_audit(row: Kick, wish: _Wish, *, seconds_ago: float) -> None:
     """One entry, which counts the links that were live when the kick was sent, and names the first.
 
     Asked for afterwards: nobody stays connected while a slow database looks. Node clocks may differ.
@@ -218,11 +227,12 @@ def _note_in_audit(row: Kick, *, by: Any, found_by: str, seconds_ago: float) -> 
         links = Connection.objects.filter(meant, was_live, opened_at__lte=opened_until).order_by("pk")
         hit, some = links.count(), list(links[:MOST_LOGGED])
         named = ", ".join(link.pk for link in some) + (" and more" if hit > len(some) else "")
-        found = f"; found by {found_by}" if found_by else ""
-        said = f"Kicked {counted(hit, 'connection')}: {row.reason} ({named or 'none'}{found})"
+        found = f"; found by {wish.found_by}" if wish.found_by else ""
+        why = wish.reason or "no reason given"
+        said = f"Kicked {counted(hit, 'connection')}: {why} ({named or 'none'}{found})"
         object_id = row.connection_ids[0] if len(row.connection_ids) == 1 else ""
-        details = Details(count=hit, reason=row.reason, found_by=found_by)
-        note_deed(by, Connection, said, about=_whom(row, some), object_id=object_id, details=details)
+        details = Details(count=hit, reason=wish.reason, found_by=wish.found_by)
+        note_deed(wish.by, Connection, said, about=_whom(row, some), object_id=object_id, details=details)
     except Error as error:
         log.warning("kick: not in the audit, the database is away", extra={"why": repr(error)})
 

@@ -60,7 +60,7 @@ class Hit:
         bits = 128 if network is None or block.user_id else network.prefixlen
         version = 4 if isinstance(network, IPv4Network) else 6
         return cls(
-            links=len(hit),
+            links=min(len(hit), MOST_COUNTED),
             users=len(set(hit)),
             is_bounded=len(rows) > MOST_COUNTED,
             needs_word=bits < WORLD_BITS[version],
@@ -133,7 +133,7 @@ def lift(pk: int, *, reason: str, by: Any) -> Block | None:
     if block is None:
         return None
     note_block(block, NoteKind.UNBLOCKED, by=by, why_lifted=reason)
-    details = Details(reason=reason, flag=DELETION)
+    details = Details(count=1, reason=reason, flag=DELETION)
     note_deed(by, Block, f"Lifted: {reason}", about=str(block), object_id=str(pk), details=details)
     block.delete()
     return block

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, DELETION
 from django.db import transaction
 from django.utils import timezone
 
@@ -40,7 +41,8 @@ def add_note(user_id: str, text: str, *, by: Any) -> StaffNote:
     row = StaffNote.objects.create(
         user_id=user_id, kind=NoteKind.NOTE.value, text=text, by=str(by)[:_MOST_BY_CHARS]
     )
-    note_deed(by, Person, f"Note added: {text}", about=user_id, object_id=user_id)
+    details = Details(count=1, reason=text, flag=ADDITION)
+    note_deed(by, Person, f"Note added: {text}", about=user_id, object_id=user_id, details=details)
     return row
 
 
@@ -55,19 +57,21 @@ def delete_note(pk: str, *, by: Any, user_id: str = "", reason: str = "") -> Sta
     if row is None:
         return None
     because = f" ({reason})" if reason else ""
-    said, details = f"Note of {row.by} deleted{because}: {row.text}", Details(reason=reason)
+    said = f"Note of {row.by} deleted{because}: {row.text}"
+    details = Details(count=1, reason=reason, flag=DELETION)
     note_deed(by, Person, said, about=row.user_id, object_id=row.user_id, details=details)
     row.delete()
     return row
 
 
-def note_kick(kick: Kick, *, by: object, at: datetime) -> None:
-    """One line for each user that it names, or whose links it names; `at`: when it was sent."""
+def note_kick(kick: Kick, *, reason: str, by: object, at: datetime) -> None:
+    """One line for each user that it names, or whose links it names; `at`: when it was sent, `reason`: the
+    one that was given, or ""."""
     user_ids = {EVERYBODY} if kick.everyone else set(kick.user_ids)
     if kick.connection_ids:
         links = Connection.objects.filter(pk__in=kick.connection_ids).exclude(user_id="").order_by()
         user_ids.update(links.values_list("user_id", flat=True))
-    note(sorted(user_ids), NoteKind.KICKED, text=kick.reason, by=by, at=at)
+    note(sorted(user_ids), NoteKind.KICKED, text=reason, by=by, at=at)
 
 
 def note_block(block: Block, kind: NoteKind, *, by: object, why_lifted: str = "") -> None:

@@ -75,7 +75,7 @@ def story() -> None:
     )  # fmt: skip
     add_event("e", user_id="ada", at=ago(600), words="from ws://a to ws://b")
     kick = Kick(id="k", user_ids=["ada"], reason="be kind", created_at=ago(500))
-    note_kick(kick, by="vera", at=ago(1000))
+    note_kick(kick, reason=kick.reason, by="vera", at=ago(1000))
     note(["ada"], NoteKind.BLOCKED, text="for good: spam", by="vera")
     note([""], NoteKind.REVOKED, text="issued before noon", by="root")
     note(["ada"], NoteKind.NOTE, text="called us", by="vera")

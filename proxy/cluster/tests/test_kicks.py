@@ -115,7 +115,7 @@ def test_a_kick_by_a_person_is_one_entry_of_the_admin_log_with_count_reason_and_
     said = f"Kicked 30 connections: cheating ({named} and more; found by route=game)"
     assert (many.user, many.object_id, many.object_repr, many.change_message) == (ada, "", "42", said)
     assert (one.object_id, one.object_repr) == ("c00", "42 on game (c00)")
-    assert one.change_message == "Kicked 1 connection: kicked by staff (c00)"
+    assert one.change_message == "Kicked 1 connection: no reason given (c00)"
 
 
 def test_links_that_end_as_soon_as_they_are_told_are_in_the_admin_log(
@@ -128,7 +128,7 @@ def test_links_that_end_as_soon_as_they_are_told_are_in_the_admin_log(
 
     monkeypatch.setattr(kicks, "send_to_topic", end_at_once)
     kick(user_ids=["42"], by=User.objects.create_user("ada"))
-    assert "Kicked 1 connection: kicked by staff (a)" in LogEntry.objects.get().change_message
+    assert "Kicked 1 connection: no reason given (a)" in LogEntry.objects.get().change_message
 
 
 def test_nodes_are_told_before_the_database_is_asked_for_anything(sent: dict[str, Any]) -> None:
@@ -211,7 +211,7 @@ def test_a_kick_that_redis_took_only_in_part_is_written_down_and_noted(
         add_connection(connection_id)
     kick(connection_ids=["a", "b"], by=User.objects.create_user("ada"))
     assert Kick.objects.get().connection_ids == ["a", "b"]
-    assert LogEntry.objects.get().change_message == "Kicked 2 connections: kicked by staff (a, b)"
+    assert LogEntry.objects.get().change_message == "Kicked 2 connections: no reason given (a, b)"
 
 
 @pytest.mark.usefixtures("database_away")

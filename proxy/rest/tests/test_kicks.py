@@ -12,7 +12,7 @@ from proxy.cluster.questions import LayerAway
 from proxy.models import Kick, ProgramDeed
 from proxy.rest import live_links
 from proxy.rest.tests.calling import key, may, post
-from proxy.tables import counting
+from proxy.tables import blocking, counting
 from proxy.tests.rows import add_connection
 
 
@@ -61,15 +61,16 @@ def test_a_filter_finds_whom_to_kick_and_a_dry_run_says_how_many() -> None:
 def test_counting_stops_where_lists_do_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for link in "abc":
         add_connection(link, user_id="ada", route="experience")
-    monkeypatch.setattr(counting, "MOST_COUNTED", 2)
-    monkeypatch.setattr(live_links, "MOST_COUNTED", 2)
-    mine = may("kick_connection", "message_connection", "broadcast_connection")
+    for module in (counting, live_links, blocking):
+        monkeypatch.setattr(module, "MOST_COUNTED", 2)
+    mine = may("kick_connection", "message_connection", "broadcast_connection", "add_block")
     ada, said = {"user_ids": ["ada"], "dry_run": True}, {"text": "Hello", "reason": "why"}
     for path, body in (
         ("kick", ada),
         ("kick", {"everyone": True, "dry_run": True}),
         ("message", ada | said),
         ("broadcast", {"dry_run": True} | said),
+        ("block", {"user_id": "ada", "until": None, "reason": "why", "dry_run": True}),
     ):
         code, told = post(body, by=mine, path=f"/api/{path}")
         assert (code, told["links"], told["is_bounded"]) == (200, 2, True), path
