@@ -241,7 +241,8 @@ _BOUNDS = {
     "per_user": "connections of one user",
     "rate_per_ip": "new connections of one address",
     "http_per_ip": "HTTP requests of one address at once",
-    "calls_per_user": "such calls of one user",
+    "calls_per_user": "such calls of one caller",
+    "refused_calls": "refused calls of one caller or address",
 }
 
 

@@ -17,7 +17,7 @@ from proxy.core.closes import MAX_REASON_BYTES
 from proxy.rest.fields import Body, Text
 from proxy.rest.live_links import LinksSerializer, found_by_filter
 from proxy.rest.schema import BODY_ERRORS
-from proxy.rest.staff_view import StaffApiView
+from proxy.rest.staff_view import WIDE, StaffApiView
 from proxy.tables.counting import Counted, count_live
 
 MOST_IDS = 1000
@@ -71,7 +71,10 @@ class Kicks(StaffApiView):
     def post(self, request: Request) -> Response:
         """End links with close code 4001. It keeps nobody out: whoever was kicked may come back."""
         asked = self.read(KickSerializer())
-        dry_run, whom = asked.pop("dry_run"), _whom(asked)
+        dry_run = asked.pop("dry_run")
+        if dry_run or asked["everyone"] or asked.get("filter"):  # each live link is looked at
+            WIDE.take(self.caller.name)
+        whom = _whom(asked)
         if dry_run:
             return Response({"ended": 0, "silent": 0, **_live(whom)._asdict()})
         if "found_by" in whom and not whom["connection_ids"]:

@@ -35,12 +35,12 @@ class UserRate:
     def _buckets(self) -> Buckets:
         return Buckets(self._rate)
 
-    def take(self, user_id: str) -> None:
-        """One call more. Raises TooMany."""
+    def take(self, user_id: str, *, bound: str = "calls_per_user") -> None:
+        """One call more. Raises TooMany, of that bound."""
         with self._lock:
             wait_seconds = self._buckets.take(user_id, time.monotonic())
         if wait_seconds:
-            raise TooMany("calls_per_user", limit=self._rate, retry_after_seconds=wait_seconds)
+            raise TooMany(bound, limit=self._rate, retry_after_seconds=wait_seconds)
 
 
 # Calls that are answered 401 or 403. By them alone: whoever fills another's bucket keeps out nobody who may.
@@ -58,4 +58,4 @@ def take_refused(request: Request, error: Exception) -> None:
     caller: Any = getattr(request, "_user", None)  # `user` would ask who it is once more
     principal = error.was_of if isinstance(error, GatewayError) else None
     name = getattr(caller, "name", "") or (f"user {principal.user_id}" if principal else "")
-    REFUSED.take(name or address_key(request.META.get("REMOTE_ADDR", "")))
+    REFUSED.take(name or address_key(request.META.get("REMOTE_ADDR", "")), bound="refused_calls")

@@ -17,7 +17,7 @@ from proxy.cluster.questions import LayerAway
 from proxy.core.limits import Rate
 from proxy.core.people import NoteKind
 from proxy.models import Block, MemberReport, Node, PoolMember, ProgramDeed, StaffNote
-from proxy.rest import blocks, messages
+from proxy.rest import blocks, kicks, messages
 from proxy.rest.rates import UserRate
 from proxy.rest.tests.calling import may, post
 from proxy.tests.rows import add_connection, add_node
@@ -163,6 +163,23 @@ def test_what_looks_at_all_links_has_a_lower_rate(mine: str, monkeypatch: pytest
     wide = {"network": "192.0.2.0/24", "until": None, "reason": WHY, "dry_run": True}
     assert post(wide, by=mine, path="/api/block")[0] == 429
     assert do("block", mine, user_id="ada", until=None, dry_run=True)["links"] == 0
+
+
+@pytest.mark.parametrize(
+    ("whom", "is_wide"),
+    [
+        ({"filter": {"user": "ada"}, "reason": WHY}, True),
+        ({"everyone": True}, True),
+        ({"user_ids": ["ada"], "dry_run": True}, True),
+        ({"user_ids": ["ada"]}, False),
+    ],
+)
+def test_a_kick_that_looks_at_all_links_has_it_too(
+    monkeypatch: pytest.MonkeyPatch, whom: dict[str, Any], is_wide: bool
+) -> None:
+    monkeypatch.setattr(kicks, "WIDE", UserRate(lambda: Rate(1, 3600)))
+    by = may("kick_connection")
+    assert [post(whom, by=by, path="/api/kick")[0] for _ in range(2)] == [200, 429 if is_wide else 200]
 
 
 def test_a_node_is_told_to_drain_once(mine: str) -> None:

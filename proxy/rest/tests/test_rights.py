@@ -135,7 +135,9 @@ def test_who_is_refused_too_often_is_told_so_and_nobody_else(monkeypatch: pytest
     wrong = f"{good[:-3]}xyz"
     assert [call(each, Authorization=wrong) for each in (kick, events, kick)] == [401, 401, 429]
     answer = Client().post("/api/tickets", headers={"Authorization": "Bearer no"})
-    assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["bound"]) == (429, "too_many", "refused_calls")
+    assert told["message"] == "Too many refused calls of one caller or address: at most 2/h."
     assert int(answer.headers["Retry-After"]) > 1000
     assert call(kick, Authorization=good) == 400
     assert call(kick, Authorization=other) == 403

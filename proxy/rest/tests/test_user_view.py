@@ -157,7 +157,7 @@ def test_a_user_who_calls_too_often_waits_and_others_do_not(monkeypatch: pytest.
         answer = Client().get("/api/books?title=a", headers={"Authorization": by})
     told = answer.json()
     assert (answer.status_code, told["code"], len(asked)) == (429, "too_many", 0)
-    assert told["message"] == "Too many such calls of one user: at most 3/m."
+    assert told["message"] == "Too many such calls of one caller: at most 3/m."
     assert 0 < told["retry_after_ms"] <= 20_000
     assert 1 <= int(answer.headers["Retry-After"]) <= 20
     assert get("/api/books?title=a", token("bob"))[0] == 200
