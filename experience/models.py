@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from proxy.api import MOST_CAPACITY, MOST_MESSAGE_CHARS
+from proxy.api import MOST_CAPACITY, MOST_MESSAGE_CHARS, is_printable
 
 
 class PlayerState(models.Model):
@@ -38,7 +38,7 @@ class PlayerState(models.Model):
 
 def is_slug(text: str) -> None:
     """Raises ValidationError for what no client asks for as it stands."""
-    if not text.isprintable() or text != text.strip():
+    if not is_printable(text) or text != text.strip():
         raise ValidationError("Printable text, without blanks around it.")
 
 

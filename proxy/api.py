@@ -44,7 +44,7 @@ from proxy.core.errors import (
 from proxy.core.events import Event
 from proxy.core.findings import Amiss
 from proxy.core.history import History
-from proxy.core.human import one_line
+from proxy.core.human import is_printable, one_line
 from proxy.core.legs import ClientSide, Leg, PushingLeg, payload_bytes
 from proxy.core.limits import ConnectionLimits, LinkBounds, MessageLimits, OverRate, Rate
 from proxy.core.outgoing import Outgoing, subject_token
@@ -229,6 +229,7 @@ __all__ = [
     "foreign",
     "foreign_field",
     "give_permission",
+    "is_printable",
     "is_user_id",
     "listen",
     "moment",

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from experience.chat.messages import MOST_ID_CHARACTERS
-from proxy.api import PROBE_USER_AGENT, AuthenticationFailed, BadRequest, Forbidden, NotFound, Principal
+from proxy.api import (
+    PROBE_USER_AGENT,
+    AuthenticationFailed,
+    BadRequest,
+    Forbidden,
+    NotFound,
+    Principal,
+    is_printable,
+)
 
 PATH = "/v1/chat/ws"
 
@@ -54,7 +62,7 @@ def admit(path: str, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
         raise AuthenticationFailed
     user_id = verify(token).user_id
     only = query.get("conversation_id", [None])[0]
-    if only is not None and not (only.isprintable() and len(only) <= MOST_ID_CHARACTERS):
+    if only is not None and not (is_printable(only) and len(only) <= MOST_ID_CHARACTERS):
         raise NoParticipant  # and no database is asked; by a 400 the gateway would have been meant
     return Visit(user_id=user_id, only=only)
 

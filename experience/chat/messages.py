@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from experience.chat.mistakes import InvalidMessage, explain, look_through
+from proxy.api import is_printable
 
 __all__ = [
     "LAST_SECOND",
@@ -300,7 +301,7 @@ def _quotes(payload: bytes) -> int:
 def _wrong_characters(message: ClientMessage | ServiceMessage) -> tuple[str, str] | None:
     """The field that holds characters which it may not, and why; None if there is none."""
     for name, value in _ids(message):
-        if not value.isprintable():
+        if not is_printable(value):
             return name, "an id is printable text"
     for name, value in _texts(message):
         if not value.isprintable() and _CONTROL.search(value):
@@ -311,7 +312,7 @@ def _wrong_characters(message: ClientMessage | ServiceMessage) -> tuple[str, str
 def _key_of(message: ClientMessage) -> str | None:
     """That, if its sender may be told it."""
     key = message.idempotency_key if type(message) is MessageSend else UNSET
-    return key if key is not UNSET and key.isprintable() else None
+    return key if key is not UNSET and is_printable(key) else None
 
 
 def _ids(message: ClientMessage | ServiceMessage) -> Iterator[tuple[str, str]]:

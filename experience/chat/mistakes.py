@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.api import is_printable
+
 INVALID_JSON = "invalid_json"
 VALIDATION_ERROR = "validation_error"
 MOST_NESTING = 16
@@ -152,7 +154,7 @@ def _parse(text: str) -> Any:
 def _key_of(parsed: Any) -> str | None:
     """The idempotency key, so that its sender finds the message again; None if there is none to be sent."""
     key = parsed.get("idempotency_key") if isinstance(parsed, dict) else None
-    is_key = isinstance(key, str) and 0 < len(key) <= _MOST_KEY_CHARACTERS and key.isprintable()
+    is_key = isinstance(key, str) and 0 < len(key) <= _MOST_KEY_CHARACTERS and is_printable(key)
     return key if is_key else None
 
 

@@ -15,6 +15,7 @@ from proxy.cluster import signals
 from proxy.cluster.asking import ask, ask_sync, question
 from proxy.cluster.questions import Answers, Question
 from proxy.core.history import SINCE_BYTES
+from proxy.core.human import is_printable
 from proxy.core.routes import SINCE
 from proxy.core.topics import check_topic
 from proxy.registry import history_of, topic_kinds
@@ -96,7 +97,7 @@ def once(publisher: str, key: str | None) -> str:
     """One text of the same length for each publisher and key; "" for None. Raises ValueError for no key."""
     if key is None:
         return ""
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_IDEMPOTENCY_CHARS or not key.isprintable():
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_IDEMPOTENCY_CHARS or not is_printable(key):
         raise ValueError(f"an idempotency key is a printable text of 1 to {MAX_IDEMPOTENCY_CHARS} characters")
     return hashlib.sha256(json.dumps([publisher, key]).encode()).hexdigest()
 

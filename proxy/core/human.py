@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 _SIZES = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 _DURATIONS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
@@ -23,7 +24,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-_JOINER = "\N{ZERO WIDTH JOINER}"
+JOINER = "\N{ZERO WIDTH JOINER}"
 # What may stand between an emoji and its joiner: that it is drawn as an emoji, and a colour of skin.
 _DRAWN_AS = "\N{VARIATION SELECTOR-16}\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _VIRAMA = 9
@@ -33,25 +34,29 @@ def is_printable(text: str) -> bool:
     """Whether all of `text` can be seen. A joiner may be where it joins: emoji, or behind a virama."""
     if text.isprintable():
         return True
-    *befores, _ = parts = text.split(_JOINER)
-    return "".join(parts).isprintable() and all(map(_is_joined, befores, parts[1:]))
+    return all(is_seen for _, is_seen in letters(text))
 
 
-def _is_joined(before: str, behind: str) -> bool:
-    if unicodedata.combining(before[-1:] or " ") == _VIRAMA:
-        return True
-    drawn = before.rstrip(_DRAWN_AS)
-    return all(unicodedata.category(each or " ") == "So" for each in (drawn[-1:], behind[:1]))
+def letters(text: str) -> Iterator[tuple[str, bool]]:
+    """Each letter of `text`, and whether it can be seen, as `is_printable` has it."""
+    before = drawn = " "
+    for at, letter in enumerate(text):
+        if letter == JOINER:
+            behind = text[at + 1 : at + 2] or " "
+            is_emoji = unicodedata.category(drawn) == unicodedata.category(behind) == "So"
+            yield letter, is_emoji or unicodedata.combining(before) == _VIRAMA
+        else:
+            yield letter, letter.isprintable()
+        before, drawn = letter, drawn if letter in _DRAWN_AS else letter
 
 
 def one_line(text: str, most_chars: int = 200) -> str:
     """`text` as it may stand in a log line or on a page: nothing that moves the cursor, and not endless."""
     clipped = text[:most_chars]
-    if is_printable(clipped):
+    if clipped.isprintable():
         return clipped
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in clipped
-    )
+    seen = (letter if is_seen else "\N{REPLACEMENT CHARACTER}" for letter, is_seen in letters(clipped))
+    return "".join(seen)
 
 
 def duration(duration_seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from proxy.core.human import is_printable
 from proxy.core.topics import EVERYONE, MAX_TOPIC_CHARS, TopicKind
 
 ANY = "*"
@@ -74,7 +75,7 @@ def check_pattern(pattern: str, kinds: Iterable[TopicKind]) -> str:
     kind, colon, name = pattern.removesuffix(ANY).partition(":")
     of_a_kind = bool(colon) and kind in names and bool(name or pattern.endswith(ANY))
     is_good = pattern in {ANY, EVERYONE} or (of_a_kind and ANY not in name)
-    if not is_good or len(pattern) > MAX_TOPIC_CHARS or not pattern.isprintable():
+    if not is_good or len(pattern) > MAX_TOPIC_CHARS or not is_printable(pattern):
         shown = ", ".join(f"'{name}:*'" for name in names)
         raise ValueError(
             f"what may be published to is a topic, or how some begin and a '*', such as {shown}, "

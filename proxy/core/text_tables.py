@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from unicodedata import combining, east_asian_width
 
+from proxy.core.human import JOINER, letters
+
 MOST_COLUMNS = 48
 # What is not of clients is shown whole; this is for what went wrong.
 WHOLE_COLUMNS = 1_000
@@ -17,13 +19,14 @@ _GAP = "  "
 
 
 def plain(text: str, most_columns: int = MOST_COLUMNS) -> str:
-    """`text` in one line of at most so many columns; what does not print is written out, as in `⟨U+001B⟩`.
+    """`text` in one line of at most so many columns; what does not print is written out, as in `⟨U+001B⟩`,
+    and so is a joiner that joins nothing.
 
     As a JSON document has it whole, whoever wants every letter asks for that.
     """
     parts, used = list[str](), 0
-    for character in text:
-        shown = character if character.isprintable() else f"⟨U+{ord(character):04X}⟩"
+    for character, is_seen in letters(text):
+        shown = character if is_seen else f"⟨U+{ord(character):04X}⟩"
         used += columns(shown)
         # Marks take no room, and may come by the thousand.
         if used > most_columns or len(parts) > 2 * most_columns:
@@ -33,16 +36,20 @@ def plain(text: str, most_columns: int = MOST_COLUMNS) -> str:
 
 
 def _clipped(parts: list[str], most_columns: int) -> str:
-    while parts and columns("".join(parts)) >= most_columns:
+    while parts and (columns("".join(parts)) >= most_columns or parts[-1] == JOINER):
         parts.pop()
     return "".join(parts) + _CUT
 
 
 def columns(text: str) -> int:
-    """How wide a terminal shows it: wide letters and most emoji take two columns, marks none."""
-    return sum(
-        0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1 for character in text
-    )
+    """How wide a terminal shows it: wide letters and most emoji take two columns, marks and joiners none."""
+    return sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if combining(character) or character == JOINER:
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
 
 
 def table(

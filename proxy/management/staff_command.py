@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 
+from proxy.core.human import is_printable
 from proxy.core.text_tables import plain
 from proxy.tables.executor import away, bound_waits
 
@@ -151,7 +152,7 @@ class DeedCommand(StaffCommand):
         reason = " ".join(options["reason"].split())
         if self.needs_reason and not reason:
             raise Misused("--reason is empty: say why")
-        if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
+        if len(reason) > MAX_REASON_CHARS or not is_printable(reason):
             raise Misused(f"--reason is printable text of at most {MAX_REASON_CHARS} characters")
         super().handle(*args, **{**options, "reason": reason})
 

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from proxy.core.human import is_printable
 from proxy.core.rights import Rights, check_pattern
 from proxy.models import ApiKey
 from proxy.registry import topic_kinds
@@ -39,7 +40,7 @@ def issue(name: str, rights: Rights, *, by: Any, reason: str = "") -> str:
 
 def make(name: str, rights: Rights) -> str:
     """A new key, which nobody has noted. Raises ValueError: a pattern, a right or the name is none."""
-    if not name.isprintable() or not 0 < len(name) <= ApiKey.MAX_NAME_CHARS:
+    if not is_printable(name) or not 0 < len(name) <= ApiKey.MAX_NAME_CHARS:
         raise ValueError(f"a key's name is a printable text of 1 to {ApiKey.MAX_NAME_CHARS} characters")
     kinds = topic_kinds()
     publish = [check_pattern(pattern, kinds) for pattern in rights.publish]

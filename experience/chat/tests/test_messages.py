@@ -39,6 +39,7 @@ from experience.chat.messages import (
 CLIENT = (
     MessageSend("c1", "grüezi\n\t\U0001f600 \u202eabc \" \\ 'x'", "key-1"),
     MessageSend("c1", "x"),
+    MessageSend("\N{WOMAN}\u200d\N{GIRL}", "x", "user:\N{WOMAN}\u200d\N{GIRL}"),
     ReadSet("c1", "c1.7"),
     TypingSet("c1", "on"),
     TypingSet("c1", "off"),

@@ -96,5 +96,10 @@ def test_joiners_are_printable_where_they_join(text: str, is_so: bool) -> None:
     assert is_printable(text) is is_so
 
 
+def test_a_line_keeps_joiners_that_join_beside_what_cannot_be_seen() -> None:
+    family, unseen = "\N{WOMAN}\u200d\N{GIRL}", "\N{REPLACEMENT CHARACTER}"
+    assert one_line(f"{family}\n\u200d") == f"{family}{unseen}{unseen}"
+
+
 def test_a_thing_is_one_and_others_are_things() -> None:
     assert [counted(number, "link") for number in range(3)] == ["0 links", "1 link", "2 links"]

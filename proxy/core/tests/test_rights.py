@@ -24,6 +24,7 @@ INTERNAL = {"node", "hidden"}
         ("room:lobby-*", "room:lobby-1", True),
         ("room:lobby-*", "room:lobb", False),
         ("everyone", "everyone", True),
+        ("user:\N{WOMAN}\u200d\N{GIRL}", "user:\N{WOMAN}\u200d\N{GIRL}", True),
         ("*", "everyone", True),
         ("*", "room:1", True),
         ("*", "node:all", False),

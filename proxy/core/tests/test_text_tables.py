@@ -22,6 +22,16 @@ def test_nothing_that_a_terminal_obeys_or_hides_gets_through(hostile: str, shown
     assert "\n".join(table(["ID"], [[hostile]], most_columns=80)) == f"ID\n{shown}"
 
 
+FAMILY = "\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}"
+
+
+def test_a_joiner_stays_where_it_joins_so_that_an_id_can_be_copied() -> None:
+    assert plain(FAMILY) == FAMILY
+    assert plain(f"ada\u200d {FAMILY}\u200d", 80) == f"ada⟨U+200D⟩ {FAMILY}⟨U+200D⟩"
+    assert plain(FAMILY * 9, 9) == f"{FAMILY}\N{WOMAN}…"
+    assert columns(FAMILY) == 6
+
+
 def test_what_is_too_long_is_clipped_to_its_columns() -> None:
     assert plain("a" * 10, 10) == "a" * 10
     assert plain("a" * 11, 10) == "a" * 9 + "…"

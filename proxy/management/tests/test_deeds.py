@@ -96,6 +96,17 @@ def test_a_kick_by_filters_ends_what_they_find_once_somebody_says_yes(
     assert asked == [whom, whom]
 
 
+def test_a_user_whose_id_has_joined_emoji_is_shown_kicked_and_published_to() -> None:
+    family = "\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}"
+    add_node("n1")
+    add_connection("a", user_id=family, route="game")
+    assert family in play("connections").out
+    assert play("person", family).out.splitlines()[0] == family
+    play("kick", "--user", family, "--reason", family)
+    assert ProgramDeed.objects.get().reason == family
+    assert play("issue_api_key", family, "--publish", f"user:{family}").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
