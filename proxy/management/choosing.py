@@ -1,29 +1,15 @@
-"""Live links chosen by what they have in common: the options by which kicks and messages find them."""
+"""The options by which kicks and messages find live links."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from proxy.core.addresses import parse_address
-from proxy.core.human import counted
-from proxy.management.known import check_route
-from proxy.management.naming import running_node
 from proxy.management.staff_command import Misused
-from proxy.models import Connection
-
-# As many as admin takes with a selection.
-MOST_CHOSEN = 10_000
-FILTERS = {
-    "user": "user_id",
-    "route": "route",
-    "topic": "topic",
-    "address": "client_address",
-    "node": "node_id",
-}
+from proxy.tables import choosing
+from proxy.tables.choosing import FILTERS, Chosen, TooManyLinks, WrongFilter
 
 
 def add_filters(parser: CommandParser) -> None:
@@ -35,18 +21,6 @@ def add_filters(parser: CommandParser) -> None:
     parser.add_argument("--node", help="links of this node: its id, or HOST:PID")
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The ids of live links, and of how many users they are."""
-
-    connection_ids: list[str]
-    users: int
-    found_by: str
-
-    def __str__(self) -> str:
-        return f"{counted(len(self.connection_ids), 'live link')} of {counted(self.users, 'user')}"
-
-
 def given(options: Mapping[str, Any]) -> dict[str, str]:
     """The filters that were given, by their options' names."""
     return {name: options[name] for name in FILTERS if options[name] is not None}
@@ -56,31 +30,16 @@ def chosen(filters: Mapping[str, str]) -> Chosen:
     """The live links that fit.
 
     Raises:
-        Misused: a filter is empty, the address is none, or there is no such route.
-        CommandError: no link fits, or more than MOST_CHOSEN.
-        django.db.Error: the database is away.
+        Misused: what is given for a filter is none.
+        CommandError: no link fits, or too many.
+        UnknownWord, django.db.Error: as `proxy.tables.choosing.chosen`.
     """
-    wanted = {FILTERS[name]: _value(name, text) for name, text in filters.items()}
-    rows = Connection.objects.filter(closed_at=None, **wanted).order_by("pk")
-    found = list(rows.values_list("pk", "user_id")[: MOST_CHOSEN + 1])
-    found_by = "&".join(f"{name}={text}" for name, text in filters.items())
-    if not found:
-        check_route(filters.get("route"))
-        raise CommandError(f"nobody is connected with {found_by}")
-    if len(found) > MOST_CHOSEN:
-        raise CommandError(f"more than {MOST_CHOSEN:,} links have {found_by}: choose fewer, or --all")
-    users = {user_id for _, user_id in found} - {""}
-    return Chosen([link for link, _ in found], len(users), found_by)
-
-
-def _value(name: str, text: str) -> str:
-    if not text.strip():
-        raise Misused(f"--{name} is empty")
-    if name == "node":
-        return str(running_node(text).pk)
-    if name == "address":
-        address = parse_address(text)
-        if address is None:
-            raise Misused(f"--address is one IP address, got {text!r}")
-        return str(address)
-    return text
+    try:
+        found = choosing.chosen(filters)
+    except WrongFilter as error:
+        raise Misused(f"--{error.name} {error}") from None
+    except TooManyLinks as error:
+        raise CommandError(str(error)) from None
+    if not found.connection_ids:
+        raise CommandError(f"nobody is connected with {found.found_by}")
+    return found

@@ -8,11 +8,11 @@ from django.core.management.base import CommandError
 
 from proxy.core.human import counted
 from proxy.core.text_tables import plain
-from proxy.management.known import check_pool
 from proxy.management.staff_command import CommandAnswer, Misused
 from proxy.models import PoolMember
 from proxy.tables.blocking import MANY_LINKS
 from proxy.tables.deeds import a_shell
+from proxy.tables.known import check_pool
 from proxy.tables.member_draining import MOVE_SECONDS, Drain, drain_member, others_of
 from proxy.tables.pools_overview import MemberView, PoolView, pool_views
 

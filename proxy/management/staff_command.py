@@ -21,6 +21,7 @@ from django.db import Error
 from proxy.core.human import is_printable
 from proxy.core.text_tables import plain
 from proxy.tables.executor import away, bound_waits
+from proxy.tables.known import UnknownWord
 
 FAILED, NOT_TRIED = 1, 2
 MAX_REASON_CHARS = 200
@@ -81,6 +82,8 @@ class StaffCommand(BaseCommand):
             raise
         except Error as error:
             failed = CommandError(away(error))
+        except UnknownWord as error:
+            failed = Misused(_shown(str(error)))
         except CommandError as error:
             failed = CommandError(_shown(str(error)), returncode=error.returncode)
         self._tell_failure(failed, as_document=options["json"])
@@ -114,6 +117,7 @@ class StaffCommand(BaseCommand):
 
         Raises:
             CommandError: it could not be done; str() says why.
+            UnknownWord: of what was asked for there is nothing by that name.
             django.db.Error: the database is away.
         """
         raise NotImplementedError

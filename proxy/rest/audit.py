@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, ClassVar
 
-from django.apps import apps
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
-from django.contrib.contenttypes.models import ContentType
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -20,6 +18,7 @@ from proxy.rest.fields import Body, Text
 from proxy.rest.schema import ERRORS
 from proxy.rest.staff_view import StaffApiView
 from proxy.tables.audit import Asked, Page, Place, page
+from proxy.tables.known import kind_called
 
 MOST = 1_000
 _MAX_CHARS = 255
@@ -98,7 +97,7 @@ class Audit(StaffApiView):
     def get(self, request: Request) -> Response:
         """What staff and programs did, the last first."""
         wanted = self.query(AuditWantedSerializer())
-        wanted["kind"] = _kind(wanted["kind"])
+        wanted["kind"] = wanted["kind"] and kind_called(wanted["kind"])
         flag = _FLAGS.get(wanted.pop("done", ""))
         limit, before = wanted.pop("limit"), wanted.pop("before", None)
         return _answered(Asked(**wanted, flag=flag), limit=limit, before=before)
@@ -119,24 +118,6 @@ class Messages(StaffApiView):
         wanted = self.query(MessagesWantedSerializer())
         asked = Asked(who=wanted["who"], text=wanted["text"], kind="proxy.connection", begins="Told ")
         return _answered(asked, limit=wanted["limit"], before=wanted.get("before"))
-
-
-def _kind(asked: str) -> str:
-    """As entries have it. Raises ParseError for what no release had; "" is any."""
-    label, _, model = asked.partition(".")
-    if not asked:
-        return ""
-    try:
-        return str(apps.get_model(label, model)._meta.label_lower)
-    except (LookupError, ValueError):
-        pass
-    if ContentType.objects.filter(app_label=label, model=model).exists():
-        return asked  # of a release before
-    ours = [
-        each for each in apps.get_app_configs() if not each.name.startswith("django.") or each.label == "auth"
-    ]
-    kinds = sorted(model._meta.label_lower for each in ours for model in each.get_models())
-    raise ParseError(f"kind: there is no {asked[:100]!r}; there are: {', '.join(kinds)}")
 
 
 def _answered(asked: Asked, *, limit: int, before: str | None) -> Response:

@@ -13,8 +13,9 @@ from rest_framework.response import Response
 
 from proxy.core.causes import words_of
 from proxy.models import Connection
-from proxy.rest.paging import StaffList, described, routes_known
+from proxy.rest.paging import StaffList, described
 from proxy.rest.schema import PAGE_ERRORS
+from proxy.tables.known import routes_known
 
 FILTERS = {
     "user": ("user_id", "Of this user id."),

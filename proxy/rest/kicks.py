@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from proxy.cluster.kicks import kick
 from proxy.core.closes import MAX_REASON_BYTES
 from proxy.rest.fields import Body, Text
-from proxy.rest.live_links import LinksSerializer, found_by_filter
+from proxy.rest.live_links import LinksSerializer, chosen
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import WIDE, StaffApiView
 from proxy.tables.counting import Counted, count_live
@@ -94,7 +94,7 @@ def _whom(asked: Mapping[str, Any]) -> dict[str, Any]:
             raise ParseError("a filter says it all: name no ids beside it, and not everyone")
         if not asked["reason"]:
             raise ParseError("reason: say why, where a filter finds whom")
-        return found_by_filter(wanted)._asdict()
+        return chosen(wanted).whom()
     if not named or ("everyone" in named and len(named) > 1):
         raise ParseError("kick somebody (user_ids, connection_ids, a filter) or everyone: one of them")
     return named

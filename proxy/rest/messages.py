@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -14,8 +14,9 @@ from rest_framework.response import Response
 from proxy.cluster.questions import LayerAway
 from proxy.cluster.staff_messages import tell
 from proxy.core.staff_messages import MAX_CHARS, staff_message
+from proxy.models import Connection
 from proxy.rest.fields import Text
-from proxy.rest.live_links import LinksSerializer, found_by_filter, live_ids
+from proxy.rest.live_links import LinksSerializer, chosen
 from proxy.rest.schema import BODY_ERRORS
 from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.counting import Counted, count_live
@@ -86,6 +87,16 @@ class _Says(StaffApiView):
             raise ParseError(str(error)) from None
         return _answer(links=told.links, is_bounded=False, silent=told.silent, told=True)
 
+    def _say_to_chosen(self, asked: Mapping[str, Any], wanted: Mapping[str, str]) -> Response:
+        found = chosen(wanted)
+        return self._say(asked, found.whom(), Counted(len(found.connection_ids), is_bounded=False))
+
+
+def _live(ids: Collection[str]) -> list[str]:
+    """Those of them that are live."""
+    rows = Connection.objects.filter(closed_at=None, pk__in=ids).order_by("pk")
+    return list(rows.values_list("pk", flat=True))
+
 
 def _answer(**told: int) -> Response:
     return Response(ToldSerializer(told).data)
@@ -113,11 +124,10 @@ class SendMessage(_Says):
                 whom = {"user_ids": asked["user_ids"]}
                 live = count_live(user_id__in=asked["user_ids"])
             case "connection_ids":
-                ids = live_ids({"pk__in": asked["connection_ids"]})
+                ids = _live(asked["connection_ids"])
                 whom, live = {"connection_ids": ids}, Counted(len(ids), is_bounded=False)
             case _:
-                found = found_by_filter(asked["filter"])
-                whom, live = found._asdict(), Counted(len(found.connection_ids), is_bounded=False)
+                return self._say_to_chosen(asked, asked["filter"])
         return self._say(asked, whom, live)
 
 
@@ -135,7 +145,5 @@ class Broadcast(_Says):
         """Say something to everyone who is connected, or to all on one route, once."""
         asked = self.read(BroadcastSerializer())
         if asked["route"]:
-            found = found_by_filter({"route": asked["route"]})
-            live = Counted(len(found.connection_ids), is_bounded=False)
-            return self._say(asked, found._asdict(), live)
+            return self._say_to_chosen(asked, {"route": asked["route"]})
         return self._say(asked, {"everyone": True}, count_live())

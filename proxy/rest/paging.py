@@ -14,10 +14,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
-from proxy.registry import routes
 from proxy.rest.staff_view import StaffApiView, check_once
+from proxy.tables.known import check_word
 from proxy.tables.node_names import by_columns
-from proxy.tables.recorded import is_recorded
 
 
 class Pages(CursorPagination):
@@ -80,7 +79,8 @@ class StaffList(StaffApiView, ListAPIView):  # type: ignore[type-arg]
     filter_backends = ()
     filters: ClassVar[Mapping[str, tuple[str, str]]] = {}
     ordering: ClassVar[tuple[str, ...]] = ()
-    # By filter the words that are known for it: one that is none of them, and on no row, is misspelt.
+    # By filter, which is called as its field, the words that are known for it: one that is none of them, and
+    # on no row, is misspelt.
     words: ClassVar[Mapping[str, Callable[[], Collection[str]]]] = {}
     # What else may stand in a query.
     more: ClassVar[frozenset[str]] = frozenset()
@@ -90,7 +90,7 @@ class StaffList(StaffApiView, ListAPIView):  # type: ignore[type-arg]
         return self.ordering
 
     def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Those that all filters of the query match. Raises ParseError: one is unknown."""
+        """Those that all filters of the query match. Raises ParseError: one is unknown; UnknownWord."""
         asked = self.request.query_params
         strange = sorted(asked.keys() - {*self.filters, *self.more, "limit", "cursor"})
         if strange:  # or one that is misspelt would find everything
@@ -98,7 +98,7 @@ class StaffList(StaffApiView, ListAPIView):  # type: ignore[type-arg]
         check_once(asked)
         for name, known in self.words.items():
             if name in asked:
-                check_word(asked[name], known(), rows.model, self.filters[name][0], name=name)
+                check_word(name, asked[name], known(), record=rows.model)
         wanted = {field: asked[name] for name, (field, _) in self.filters.items() if name in asked}
         return rows.filter(**by_columns(wanted))
 
@@ -108,18 +108,6 @@ class StaffList(StaffApiView, ListAPIView):  # type: ignore[type-arg]
         if chosen not in choices:
             raise ParseError(f"{name} is {' or '.join(choices)}, not {chosen[:100]!r}")
         return chosen
-
-
-def routes_known() -> Collection[str]:
-    """By name."""
-    return {route.name for route in routes()}
-
-
-def check_word(word: str, known: Collection[str], model: Any, field: str, *, name: str) -> None:
-    """Raises ParseError, which says what there is, for a word that is not known, nor on a row."""
-    if word not in known and not is_recorded(model, field, word):
-        there_are = ", ".join(sorted(known)) or "none"
-        raise ParseError(f"{name}: there is no {word[:100]!r}; there are: {there_are}")
 
 
 def described(filters: Mapping[str, tuple[str, str]]) -> list[OpenApiParameter]:

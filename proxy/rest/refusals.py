@@ -14,10 +14,10 @@ from rest_framework.response import Response
 
 from proxy.core.addresses import parse_address
 from proxy.core.causes import REFUSED, refused_words_of
-from proxy.metrics import NO_ROUTE
 from proxy.models import Refusal
-from proxy.rest.paging import StaffList, described, routes_known
+from proxy.rest.paging import StaffList, described
 from proxy.rest.schema import PAGE_ERRORS
+from proxy.tables.known import routes_known
 
 FILTERS = {
     "user": ("user_id", "Of this user id."),
@@ -53,7 +53,7 @@ class Refusals(StaffList):
     filters = FILTERS
     words: ClassVar[Mapping[str, Callable[[], Collection[str]]]] = {
         "cause": REFUSED.keys,
-        "route": lambda: {*routes_known(), NO_ROUTE},
+        "route": lambda: routes_known(Refusal),
     }
     more = frozenset({"address"})
     ordering = ("-refused_at", "id")

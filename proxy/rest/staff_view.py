@@ -20,6 +20,7 @@ from proxy.rest.api_view import ApiView, check_no_query, sentences
 from proxy.rest.fields import Body, Text
 from proxy.rest.rates import UserRate
 from proxy.tables.executor import STATEMENT_SECONDS, took_too_long
+from proxy.tables.known import UnknownWord
 
 MAX_REASON_CHARS = 200
 # Told to one who asks for it, and not as a 503, which he would repeat.
@@ -83,6 +84,8 @@ class StaffApiView(ApiView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, OperationalError) and took_too_long(exc):
             exc = ParseError(TOO_MUCH)
+        if isinstance(exc, UnknownWord):
+            exc = ParseError(f"{exc.what}: {exc}")
         return super().handle_exception(exc)
 
     def read(self, fields: serializers.Serializer[Any]) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from proxy.models import Connection, Node, Refusal
 
 def add_node(node_id: str = "n1", *, silent_seconds: float = 0, **values: Any) -> Node:
     beat = timezone.now() - timedelta(seconds=silent_seconds)
-    return Node.objects.create(id=node_id, host="box", pid=7, started_at=beat, heartbeat_at=beat, **values)
+    return Node.objects.create(
+        id=node_id, started_at=beat, heartbeat_at=beat, **{"host": "box", "pid": 7, **values}
+    )
 
 
 def connection(

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from proxy.core.human import duration, size
 from proxy.core.text_tables import table
-from proxy.management.known import check_route
 from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.management.times import count
 from proxy.management.told import told_row
 from proxy.models import Connection, Node
+from proxy.tables.known import check_route
 
 HEADINGS = [
     *("ID", "USER", "EMAIL", "ROUTE", "PATH", "TOPIC", "NODE", "ADDRESS"),

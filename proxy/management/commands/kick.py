@@ -50,4 +50,4 @@ class Command(DeedCommand):
             raise Misused("--reason is empty: say why")
         found = chosen(filters)
         self.confirm(f"This ends {found}.", yes=options["yes"])
-        return {"connection_ids": found.connection_ids, "found_by": found.found_by}
+        return found.whom()

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from proxy.core.human import duration
 from proxy.core.text_tables import table
-from proxy.management.known import check_pool
 from proxy.management.staff_command import CommandAnswer, StaffCommand
+from proxy.tables.known import check_pool
 from proxy.tables.pools_overview import MemberView, PoolView, pool_views
 
 HEADINGS = ["POOL", "MEMBER", "STATE", "SINCE", "LINKS", "WEIGHT", "MOST", "DIAL", "FROM", "LAST ERROR"]

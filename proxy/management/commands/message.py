@@ -62,4 +62,4 @@ class Command(DeedCommand):
         self.confirm(f"This goes to {found}.", yes=yes)
         if filters.keys() == {"user"}:  # also to a link that opens meanwhile
             return {"user_ids": [filters["user"]]}
-        return {"connection_ids": found.connection_ids, "found_by": found.found_by}
+        return found.whom()

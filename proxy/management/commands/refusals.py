@@ -11,11 +11,11 @@ from django.utils import timezone
 from proxy.core.addresses import parse_address
 from proxy.core.causes import REFUSED
 from proxy.core.text_tables import plain, table
-from proxy.management.known import check_cause, check_route
 from proxy.management.staff_command import CommandAnswer, Misused, StaffCommand
 from proxy.management.times import count, since
 from proxy.management.told import told_refusal
 from proxy.models import Refusal
+from proxy.tables.known import check_route, check_word
 
 HEADINGS = [
     "WHEN",
@@ -50,7 +50,7 @@ class Command(StaffCommand):
         found = Refusal.objects.filter(**_wanted(**options))
         rows = list(found[: limit + 1])
         if not rows:
-            check_cause(options["cause"], REFUSED, record=Refusal)
+            check_word("cause", options["cause"], REFUSED, record=Refusal)
             check_route(options["route"], record=Refusal)
         if len(rows) > limit:
             self.remark(f"there are more; these are the last {limit}")

@@ -301,8 +301,16 @@ def test_nothing_is_done_without_a_reason(mine: str, path: str, reason: str | No
         ("message", {"text": "Hi"}, "one of the three"),
         ("message", {"text": "Hi", "user_ids": ["a"], "filter": {"route": "x"}}, "one of the three"),
         ("message", {"text": "Hi", "filter": {"rout": "x"}}, "no such field: rout"),
-        ("message", {"text": "Hi", "filter": {"route": "stduio"}}, "route: there is no 'stduio'"),
-        ("broadcast", {"text": "Hi", "route": "stduio"}, "route: there is no 'stduio'"),
+        (
+            "message",
+            {"text": "Hi", "filter": {"route": "stduio"}},
+            "route: there is no route 'stduio'",
+        ),
+        (
+            "broadcast",
+            {"text": "Hi", "route": "stduio"},
+            "route: there is no route 'stduio'",
+        ),
         ("message", {"text": " ", "user_ids": ["ada"]}, "text: "),
         ("message", {"text": "x" * 501, "user_ids": ["ada"]}, "at most 500"),
         ("message", {"text": "\x1b[2J", "user_ids": ["ada"]}, "without control characters"),

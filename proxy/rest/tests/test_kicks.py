@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 
 import pytest
+from django.utils import timezone
 
 from config.testing.servers import PostgresServer
 from proxy.cluster import kicks
 from proxy.cluster.questions import LayerAway
 from proxy.models import Kick, ProgramDeed
-from proxy.rest import live_links
 from proxy.rest.tests.calling import key, may, post
-from proxy.tables import blocking, counting
-from proxy.tests.rows import add_connection
+from proxy.tables import blocking, choosing, counting
+from proxy.tests.rows import add_connection, add_node
 
 
 @pytest.mark.usefixtures("any_database")
@@ -58,10 +58,31 @@ def test_a_filter_finds_whom_to_kick_and_a_dry_run_says_how_many() -> None:
 
 
 @pytest.mark.django_db
+def test_filters_find_what_those_of_the_command_find() -> None:
+    add_node("n1")
+    add_node("n2", host="other", stopped_at=timezone.now())
+    add_connection("a", route="game", client_address="192.0.2.7")
+    add_connection("b", route="game", client_address="192.0.2.8")
+    add_connection("c", route="was", client_address="192.0.2.8", closed=True)
+    mine = key(kick=True)
+
+    def links(**wanted: str) -> object:
+        code, told = post({"filter": wanted, "reason": "x", "dry_run": True}, by=mine, path="/api/kick")
+        return told["links"] if code == 200 else told["message"]
+
+    assert [links(address="::ffff:192.0.2.7"), links(node="box:7"), links(node="n1")] == [1, 2, 2]
+    assert [links(route="was"), links(node="other:7"), links(node="box:8")] == [0, 0, 0]
+    assert links(address="10/8") == "address is one IP address, got '10/8'"
+    assert links(topic=" ") == "topic is empty"
+    add_node("n3")
+    assert links(node="box:7") == "node is the name of several; give an id"
+
+
+@pytest.mark.django_db
 def test_counting_stops_where_lists_do_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for link in "abc":
         add_connection(link, user_id="ada", route="experience")
-    for module in (counting, live_links, blocking):
+    for module in (counting, choosing, blocking):
         monkeypatch.setattr(module, "MOST_COUNTED", 2)
     mine = may("kick_connection", "message_connection", "broadcast_connection", "add_block")
     ada, said = {"user_ids": ["ada"], "dry_run": True}, {"text": "Hello", "reason": "why"}
@@ -78,7 +99,7 @@ def test_counting_stops_where_lists_do_and_says_so(monkeypatch: pytest.MonkeyPat
     for path, more in (("kick", {}), ("message", {"text": "Hello"})):
         code, told = post(found | more, by=mine, path=f"/api/{path}")
         assert code == 400
-        assert told["message"] == "those are more than 2 links: choose fewer, or name the users"
+        assert told["message"] == "more than 2 links have route=experience: choose fewer, or name the users"
     assert not Kick.objects.exists()
 
 
@@ -104,7 +125,10 @@ def test_who_may_publish_may_not_kick() -> None:
         ({"user": "ada"}, "no such field: user"),
         ({"filter": {"user": "ada"}, "user_ids": ["ada"], "reason": "x"}, "a filter says it all"),
         ({"filter": {"user": "ada"}}, "reason: say why"),
-        ({"filter": {"route": "expereince"}, "reason": "x"}, "there is no 'expereince'"),
+        (
+            {"filter": {"route": "expereince"}, "reason": "x"},
+            "route: there is no route 'expereince'",
+        ),
         ({"filter": {}}, "kick somebody"),
         ({"user_ids": ["ada"], "reason": "x" * 124}, "reason: Ensure this field has no more than 123"),
         ([], "Expected a dictionary"),

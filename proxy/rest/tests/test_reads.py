@@ -73,6 +73,17 @@ def test_a_word_that_is_on_a_record_is_known_though_no_release_has_it(mine: str)
     assert results("/api/connections?route=older", mine) == ["a"]
     assert results("/api/connections?state=closed&route=oldest", mine) == ["b"]
     assert results("/api/audit?kind=proxy.Block", mine) == []
+    ProgramDeed.objects.create(who="a shell", kind="old.kind", about="x")
+    assert len(results("/api/audit?kind=Old.Kind", mine)) == 1
+    assert results("/api/audit?kind=old.kind&since=2999-01-01", mine) == []
+
+
+def test_what_is_called_wrongly_is_told_what_there_is_and_no_record_that_is_read_alone(mine: str) -> None:
+    _, told = get("/api/audit?kind=proxy.blok", by=mine)
+    kinds = told["message"].partition("There are: ")[2].split(", ")
+    assert {"auth.group", "auth.user", "proxy.block", "proxy.connection", "proxy.person"} <= {*kinds}
+    assert not {"proxy.refusal", "proxy.deed", "proxy.kick", "sessions.session"} & {*kinds}
+    assert get("/api/audit?kind=proxy.refusal", by=mine)[0] == 400
 
 
 def test_who_was_connected_is_told_in_words_with_the_request_that_it_was(mine: str) -> None:
@@ -100,14 +111,26 @@ def test_pages_of_refusals_follow_each_other_and_words_say_why(mine: str) -> Non
     [
         ("/api/refusals?address=here", "is no IP address"),
         ("/api/refusals?adress=::1", "no such filter: adress"),
-        ("/api/refusals?cause=token_expird", "cause: there is no 'token_expird'; there are: authentication"),
-        ("/api/refusals?cause=", "cause: there is no ''"),
-        ("/api/refusals?route=stduio", "route: there is no 'stduio'; there are: chat, "),
-        ("/api/connections?route=stduio", "route: there is no 'stduio'; there are: chat, "),
+        (
+            "/api/refusals?cause=token_expird",
+            "cause: there is no cause 'token_expird'; did you mean token_expired?",
+        ),
+        ("/api/refusals?cause=", "cause: there is no cause ''. There are: "),
+        (
+            "/api/refusals?route=stduio",
+            "route: there is no route 'stduio'; did you mean studio?",
+        ),
+        (
+            "/api/connections?route=stduio",
+            "route: there is no route 'stduio'; did you mean studio?",
+        ),
         ("/api/connections?reason=spam", "no such filter: reason"),
         ("/api/presence/everyone?limit=1&limit=2", "limit: it is given twice"),
-        ("/api/audit?kind=proxy.blok", "kind: there is no 'proxy.blok'; there are: auth.group, "),
-        ("/api/audit?kind=block", "kind: there is no 'block'"),
+        (
+            "/api/audit?kind=proxy.blok",
+            "kind: there is no kind 'proxy.blok'; did you mean proxy.block?",
+        ),
+        ("/api/audit?kind=block", "kind: there is no kind 'block'"),
         ("/api/blocks?network=here", "'here' is no address and no network"),
         ("/api/blocks?network=", "'' is no address and no network"),
         ("/api/blocks?network=192.0.2.0/33", "is no address and no network"),
