@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from config.testing.gateway import Gateway
 from config.tests.clients.staff import CONNECTIONS, LIVE, SOON_MS, Players, at, logs_in, rows_of
@@ -237,6 +237,36 @@ async def test_a_range_of_a_chart_filters_what_is_below_by_mouse_and_by_keys(
         await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
         await page.reload()
         await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
+
+
+async def test_a_range_that_is_chosen_while_the_page_is_asked_for_is_asked_for_at_once(
+    browser: Browser, gateway: Gateway, players: Players
+) -> None:
+    await players.comes("first")
+    async with at(browser, gateway, LIVE) as page:
+        await page.clock.install()
+        await page.reload()
+        await expect(part(page, "on-now")).to_have_count(1, timeout=SOON_MS)
+        await expect(page.locator("[data-chart=links] canvas")).to_be_visible(timeout=SOON_MS)
+        asked, may_answer = list[str](), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            if "x-asked-again" in route.request.headers:
+                asked.append(route.request.url)
+                await may_answer.wait()
+            await route.continue_()
+
+        await page.route("**/*", hold)
+        await page.clock.pause_at(await page.evaluate("Date.now() + 1000"))
+        while not asked:
+            await page.clock.run_for(1000)
+        chart = page.get_by_role("img", name="Links by route")
+        for key in ("Shift+ArrowLeft", "Shift+ArrowLeft", "Enter"):
+            await chart.press(key)
+        assert "since=" in page.url
+        may_answer.set()  # from here on no clock moves that would have the page asked for again
+        await expect(page.locator("#gateway-range")).to_contain_text("alone", timeout=SOON_MS)
+        assert ["since=" in url for url in asked] == [False, True]
 
 
 async def test_a_finger_chooses_a_range_sideways_and_scrolls_the_page_up_and_down(

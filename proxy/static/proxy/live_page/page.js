@@ -25,6 +25,7 @@ class Page {
   #waiting = 0;
   #trouble = ""; // of the last answer: while there is one, seconds alone do not make the page whole
   #isAsking = false;
+  #mayMove = false; // somebody chose a range or wants what is new, and the question for it has yet to go
   #etag = ""; // of what is shown, while it is all of what there was
   #nextAt = 0;
   #busyUntil = 0;
@@ -70,11 +71,20 @@ class Page {
   async ask(mayMove = false) {
     if (document.hidden) return;
     if (!this.stream.isFresh) this.freshness.asked();
+    this.#mayMove ||= mayMove;
     if (this.#isAsking) return;
     this.#isAsking = true;
+    do await this.#askOnce();
+    while (this.#mayMove); // what was chosen meanwhile
+    this.#isAsking = false;
+  }
+
+  async #askOnce() {
+    const mayMove = this.#mayMove;
+    this.#mayMove = false;
     const known = this.#etag && !mayMove ? { "If-None-Match": this.#etag } : {};
     const { page, etag, trouble } = await fetched({ "X-Asked-Again": "1", ...known });
-    [this.#isAsking, this.#trouble] = [false, trouble ?? ""];
+    this.#trouble = trouble ?? "";
     const now = performance.now();
     [this.#nextAt, this.#calmUntil] = [now + ASK_AT_LEAST_MS, now + CALM_MS];
     if (trouble) return this.freshness.failed(trouble);
