@@ -13,7 +13,7 @@ from proxy.core.human import duration, size
 from proxy.core.text_tables import table
 from proxy.management.staff_command import CommandAnswer, StaffCommand
 from proxy.management.times import count
-from proxy.management.told import told_row
+from proxy.management.told import told_connection
 from proxy.models import Connection, Node
 from proxy.tables.known import check_route
 
@@ -48,7 +48,7 @@ class Command(StaffCommand):
         now = timezone.now()
         rows = [_row(connection, nodes=nodes, now=now) for connection in connections]
         lines = table(HEADINGS, rows, whole=("NODE",)) if rows else ["no connections"]
-        return CommandAnswer([told_row(connection) for connection in connections], lines)
+        return CommandAnswer(list(map(told_connection, connections)), lines)
 
 
 def _row(connection: Connection, *, nodes: Mapping[str, Node], now: datetime) -> list[str]:

@@ -9,12 +9,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from proxy.core.causes import words_of
 from proxy.core.human import duration
 from proxy.core.people import Entry, Place
 from proxy.core.text_tables import WHOLE_COLUMNS, plain, table
 from proxy.management.staff_command import CommandAnswer, StaffCommand
-from proxy.management.told import told_block, told_refusal, told_row
+from proxy.management.told import told_block, told_connection, told_refusal
 from proxy.models import Connection, Refusal
 from proxy.tables.blocking import blocks_of
 from proxy.tables.finding_people import Result, find
@@ -63,7 +62,7 @@ def _told_of_search(term: str, found: Result) -> dict[str, Any]:
         "is_cut": found.is_cut,
         "place": found.place,
         "people": [{name: getattr(each, name) for name in names} for each in found.people],
-        "connections": [told_row(each) for each in found.rows if isinstance(each, Connection)],
+        "connections": [told_connection(each) for each in found.rows if isinstance(each, Connection)],
         "refusals": [told_refusal(each) for each in found.rows if isinstance(each, Refusal)],
     }
 
@@ -78,7 +77,7 @@ def _place(text: str) -> Place:
 def _told(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "user_id": user_id,
-        "live": [told_row(row) for row in story.live],
+        "live": list(map(told_connection, story.live)),
         "has_more_live": story.has_more_live,
         "blocks": blocks,
         "timeline": [
@@ -89,6 +88,7 @@ def _told(user_id: str, story: Story, blocks: Sequence[dict[str, Any]]) -> dict[
                 "details": entry.details,
                 "said": entry.said,
                 "id": entry.row_id,
+                "request_id": entry.request_id,
             }
             for entry in story.page.entries
         ],
@@ -115,7 +115,7 @@ def _of_nobody(told: dict[str, Any]) -> str:
     is_refusal = "refused_at" in told
     at = timezone.localtime(told["refused_at"] if is_refusal else told["opened_at"])
     what = f"refusal {told['id']}" if is_refusal else f"connection {told['id']}"
-    cause = told["words"] if is_refusal else words_of(told["cause"]) if told["closed_at"] else "live"
+    cause = told["words"] if is_refusal or told["closed_at"] else "live"
     request = f", request {plain(told['request_id'])}" if told["request_id"] else ""
     where = f"{told['route']} from {told['client_address'] or '-'}"
     return f"{at:%Y-%m-%d %H:%M:%S}  {what} of nobody known: {cause or 'closed'}, on {where}{request}"

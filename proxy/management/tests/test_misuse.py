@@ -71,6 +71,17 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_tried(words: list[str], 
     assert not ProgramDeed.objects.exists()
 
 
+def test_a_setting_that_cannot_be_read_is_a_line_that_names_it_and_no_document() -> None:
+    env = {**os.environ, "SECRET_KEY": "s" * 64, "GATEWAY_PORT": "abc"}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "manage.py", "status", "--json"]
+    ended = subprocess.run(
+        command, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-1].startswith("GATEWAY_PORT: must be a whole number")
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_settings_that_do_not_hold_are_told_to_programs_too(as_json: bool) -> None:
     class Command(StaffCommand):

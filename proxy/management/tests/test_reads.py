@@ -211,11 +211,18 @@ def test_a_person_is_found_by_whatever_one_has_and_their_story_told(term: str) -
     assert (told["people"][0]["user_id"], person["user_id"]) == ("42", "42")
     assert [row["id"] for row in person["live"]] == ["a" * 32]
     assert [block["reason"] for block in person["blocks"]] == ["spam"]
-    assert [entry["kind"] for entry in person["timeline"]] == ["refusal", "opened"]
+    lines = [(entry["kind"], entry["request_id"]) for entry in person["timeline"]]
+    assert lines == [("refusal", "req-2"), ("opened", "req-1")]
+    assert person["live"][0]["words"] == ""
     assert person["older"] is None
     shown = play("person", term).out
     for words in ("kept out for good: 42, spam", "Turned away: the token had expired", "Connected to game"):
         assert words in shown
+
+
+def test_a_connection_that_has_ended_says_in_words_why() -> None:
+    add_connection("a", closed=True, cause="client_left")
+    assert play("connections", "--all", "--json").told[0]["words"] == "the client closed it"
 
 
 def test_a_long_story_goes_on_where_the_last_page_ended() -> None:
