@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
 from proxy.core.causes import WORDS, Cause, refused_words_of
 from proxy.core.human import visible
@@ -84,7 +85,7 @@ class NodeFilter(ListFilter):
     parameter_name = "node"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        shown = Node.objects.filter(Q(stopped_at=None) | Q(pk__in=self._ids())).order_by("-heartbeat_at")
+        shown = Node.objects.filter(Q(stopped_at=None) | Q(pk__in=self._ids)).order_by("-heartbeat_at")
         choices = [
             (node.pk, f"{node}{' (stopped)' if node.stopped_at else ''}") for node in shown[:MOST_CHOICES]
         ]
@@ -92,8 +93,9 @@ class NodeFilter(ListFilter):
         return [*choices, (str(self.value()), str(self.value()))] if unknown else choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
-        return queryset.filter(node_id__in=self._ids()) if self.value() else queryset
+        return queryset.filter(node_id__in=self._ids) if self.value() else queryset
 
+    @cached_property
     def _ids(self) -> list[str]:
         """Of a link to the list from elsewhere it may be the name that staff see."""
         return ids_called(str(self.value())) if self.value() else []

@@ -59,7 +59,7 @@ def since(text: str) -> datetime:
 
 def count(text: str) -> int:
     """Of how many rows to tell at most: 1 to 100,000."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:7]) <= 100_000):
+    if not (text.isascii() and text.isdigit() and len(text) < 7 and 0 < int(text) <= 100_000):
         raise argparse.ArgumentTypeError(f"a number from 1 to 100000, got {text!r}")
     return int(text)
 

@@ -23,7 +23,9 @@ from proxy.rest.staff_view import WIDE, ReasonedBody, StaffApiView
 from proxy.tables.blocking import Hit, as_block, lift, place
 
 FILTERS = {"user": ("user_id", "Of this user id.")}
-_NETWORK = "That keep out this address, or all of this network, however it is written."
+_NETWORK = (
+    "That keep out this address, or all of this network, however it is written; also one user from there."
+)
 STATES = ("holding", "over", "all")
 
 

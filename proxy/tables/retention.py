@@ -34,6 +34,8 @@ KICKS_KEPT = timedelta(days=1)
 # A flood of them that lasts would fill the disk long before they are old.
 MOST_REFUSALS = 1_000_000
 MOST_DEEDS = 1_000_000
+# These are forgotten once they are over, however long the rest is kept.
+WHEN_OVER = frozenset({"kicks", "revocations", "sessions"})
 _WORDS = {
     "link_events": "events of links",
     "staff_deeds": "staff's deeds",

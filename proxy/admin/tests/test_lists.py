@@ -17,6 +17,15 @@ pytestmark = pytest.mark.usefixtures("any_database")
 LIST = "/admin/proxy/connection/"
 
 
+def test_a_node_by_its_name_is_looked_up_once(admin_client: Client) -> None:
+    add_node("n1")
+    add_connection("a")
+    with CaptureQueriesContext(database) as asked:
+        assert "1 connection" in admin_client.get(f"{LIST}?node=box:7").content.decode()
+    assert sum('"pid" = ' in query["sql"] for query in asked) == 1
+    assert len(asked) <= 11
+
+
 def test_a_filter_offers_the_nodes_that_run_and_the_one_that_is_asked_for(
     admin_client: Client,
 ) -> None:

@@ -13,7 +13,7 @@ from proxy.management.staff_command import CommandAnswer, DeedCommand
 from proxy.management.times import days as days_of
 from proxy.models import Connection
 from proxy.tables.deeds import Details, a_shell, note_deed
-from proxy.tables.retention import forget, in_words
+from proxy.tables.retention import WHEN_OVER, forget, in_words
 
 
 class Command(DeedCommand):
@@ -38,12 +38,15 @@ class Command(DeedCommand):
 
     def answer(self, *, days: float, reason: str, **options: Any) -> CommandAnswer:
         forgotten = forget(days)
-        said = f"Forgot what is older than {days:g} days: {_found(forgotten)}. {reason}".strip()
+        said = f"Forgot {_found(forgotten, days)}. {reason}".strip()
         details = Details(count=sum(forgotten.values()), reason=reason, flag=DELETION)
         note_deed(a_shell(), Connection, said, about=f"older than {days:g} days", details=details)
         return CommandAnswer({"days": days, "deleted": forgotten}, [in_words(forgotten)])
 
 
-def _found(forgotten: Mapping[str, int]) -> str:
+def _found(forgotten: Mapping[str, int], days: float) -> str:
     some = {name: rows for name, rows in forgotten.items() if rows}
-    return in_words(some) if some else "nothing was deleted"
+    old = {name: rows for name, rows in some.items() if name not in WHEN_OVER}
+    over = {name: rows for name, rows in some.items() if name in WHEN_OVER}
+    told = f"what is older than {days:g} days: {in_words(old) if old else 'nothing was deleted'}"
+    return f"{told}; and what is over: {in_words(over)}" if over else told

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("any_database")
         (["connections", "--limit", "0"], "--limit: a number from 1 to 100000, got '0'"),
         (["connections", "--limit", "100001"], "--limit: a number from 1 to 100000, got '100001'"),
         (["connections", "--limit", "9" * 400], "--limit: a number from 1 to 100000"),
+        (["connections", "--limit", "000000999999"], "--limit: a number from 1 to 100000"),
         (["blocks", "--limit", "many"], "--limit: a number from 1 to 100000, got 'many'"),
         (["audit", "--limit", "1e3"], "--limit: a number from 1 to 100000, got '1e3'"),
         (["refusals", "--since", "999999w"], "--since: longer than any calendar: '999999w'"),

@@ -204,7 +204,10 @@ def test_the_command_says_what_it_deleted(capsys: pytest.CaptureFixture[str]) ->
     )
     deed = ProgramDeed.objects.get(kind="proxy.connection")
     assert (deed.who, deed.about, deed.count, deed.flag) == (a_shell(), "older than 30 days", 8, DELETION)
-    assert deed.said.startswith("Forgot what is older than 30 days: 1 connections, 1 events of links, ")
+    assert deed.said == (
+        "Forgot what is older than 30 days: 1 connections, 1 events of links, 1 staff's deeds,"
+        " 1 programs' deeds, 1 nodes deleted; and what is over: 1 kicks, 1 revocations, 1 sessions deleted."
+    )
     call_command("prune_connections", "--days=1e3", "--reason", "the disk is full")
     newest = ProgramDeed.objects.latest("pk")
     assert newest.said == "Forgot what is older than 1000 days: nothing was deleted. the disk is full"
