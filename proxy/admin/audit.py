@@ -143,7 +143,7 @@ class DeedAdmin(ReadOnlyAdmin):
 
 
 def _kind(deed: Deed) -> str:
-    return deed.content_type.name if deed.content_type else ""
+    return deed.content_type.name if deed.content_type else deed.kind
 
 
 def _did(deed: Deed) -> str:

@@ -13,6 +13,8 @@ class Deed(LogEntry):
     # As of programs; what staff do has them in `DeedDetails`.
     count: int | None = None
     reason = found_by = ""
+    # Of a program's, which outlives the release that has such rows.
+    program_kind = ""
 
     class Meta:
         proxy = True
@@ -24,6 +26,12 @@ class Deed(LogEntry):
     def is_of_program(self) -> bool:
         """Whether it stands for a `ProgramDeed`: those have its id below zero, and no row here."""
         return self.pk < 0
+
+    @property
+    def kind(self) -> str:
+        """What it was done to, such as `proxy.block`; "" of nothing that has rows."""
+        of_staff = self.content_type
+        return f"{of_staff.app_label}.{of_staff.model}" if of_staff else self.program_kind
 
 
 class DeedDetails(models.Model):

@@ -62,7 +62,7 @@ class EntrySerializer(serializers.Serializer[Deed]):
     at = serializers.DateTimeField(source="action_time")
     who = serializers.CharField(source="user.get_username")
     by_program = serializers.BooleanField(source="is_of_program")
-    kind = serializers.SerializerMethodField(help_text="What it was done to, such as `proxy.block`.")
+    kind = serializers.CharField(help_text="What it was done to, such as `proxy.block`.")
     object_id = serializers.CharField(allow_null=True, help_text="Of the row, where it was one alone.")
     about = serializers.CharField(source="object_repr")
     done = serializers.SerializerMethodField(help_text="added, changed or deleted.")
@@ -70,10 +70,6 @@ class EntrySerializer(serializers.Serializer[Deed]):
     count = serializers.IntegerField(allow_null=True, help_text="How many rows it hit, where it counts them.")
     reason = serializers.CharField(help_text="Why; `said` has it, too. Empty: none was given.")
     found_by = serializers.CharField(help_text="The filter that found the rows; or empty.")
-
-    def get_kind(self, deed: Deed) -> str:
-        kind = deed.content_type
-        return "" if kind is None else f"{kind.app_label}.{kind.model}"
 
     def get_done(self, deed: Deed) -> str:
         return _WORDS.get(deed.action_flag, "")

@@ -200,6 +200,7 @@ def _as_deed(row: ProgramDeed) -> Deed:
         change_message=row.said,
     )
     deed.count, deed.reason, deed.found_by = row.count, row.reason, row.found_by
+    deed.program_kind = row.kind
     return deed
 
 

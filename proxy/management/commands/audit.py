@@ -50,13 +50,12 @@ class Command(StaffCommand):
 
 
 def _told(deed: Deed) -> dict[str, Any]:
-    kind = deed.content_type
     return {
         "id": deed.pk,
         "at": deed.action_time,
         "who": deed.user.get_username(),
         "by_program": deed.is_of_program,
-        "kind": f"{kind.app_label}.{kind.model}" if kind else "",
+        "kind": deed.kind,
         "object_id": deed.object_id or "",
         "about": deed.object_repr,
         "done": _DONE.get(deed.action_flag, ""),

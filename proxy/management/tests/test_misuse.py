@@ -112,7 +112,7 @@ def test_a_route_or_a_cause_that_was_is_no_mistake() -> None:
 
 def test_a_kind_is_known_in_any_case_and_by_what_an_entry_has_had() -> None:
     ProgramDeed.objects.create(who="a shell", kind="old.kind", about="x")
-    assert len(play("audit", "--kind", "old.kind", "--json").told) == 1
+    assert [each["kind"] for each in play("audit", "--kind", "old.kind", "--json").told] == ["old.kind"]
     for words in (["--kind", "old.kind", "--who", "nobody"], ["--kind", "proxy.Block"]):
         assert play("audit", *words, "--json").told == []
     assert "proxy.refusal" not in play("audit", "--kind", "proxy.blok").err
