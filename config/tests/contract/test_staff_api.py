@@ -78,7 +78,7 @@ async def test_what_a_program_says_blocks_and_drains_reaches_clients_and_the_aud
     async with first.serving(wait), first.connect(first.url(token=issue(FAMILY))) as family:
         await told(http, "/status", lambda it: it["totals"]["links"] == 1)
         said = await http.post("/broadcast", json={"text": "Back in an hour", **WHY})
-        assert said.json() == {"links": 1, "silent": 0, "told": True}
+        assert said.json() == {"links": 1, "is_bounded": False, "silent": 0, "told": True}
         assert json.loads(await family.recv()) == {"type": "staff.message", "text": "Back in an hour"}
 
         blocked = await http.post("/block", json={"user_id": FAMILY, "until": None, **WHY})

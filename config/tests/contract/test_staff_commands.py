@@ -121,7 +121,7 @@ async def test_two_nodes_are_seen_told_kicked_blocked_and_drained_from_a_shell_a
             ("proxy.connection", 2, "upgrade"),
             ("proxy.connection", 1, "rest"),
             ("proxy.block", 1, "spam"),
-            ("proxy.block", None, "sorry"),
+            ("proxy.block", 1, "sorry"),
             ("proxy.node", 0, "a new kernel"),
         ]
         assert {each["who"] for each in audit} == {a_shell()}
