@@ -16,6 +16,7 @@ class Forwarder:
         self._flows: list[asyncio.Event] = [_set_event()]
         self._writers: list[asyncio.StreamWriter] = []
         self._carrying: set[asyncio.Task[None]] = set()
+        self._is_over = False
 
     def freeze(self) -> None:
         """Carry nothing more for who is connected now: no byte, no end, no reset. New clients find a way."""
@@ -27,15 +28,21 @@ class Forwarder:
         """Listen on a port of its own; `port` is its number. All of its sockets end with it."""
         async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
             self.port = server.sockets[0].getsockname()[1]
-            yield self
-            for writer in self._writers:
-                writer.transport.abort()
-            for flow in self._flows:
-                flow.set()
-            if self._carrying:
-                await asyncio.wait(self._carrying, timeout=5)
+            try:
+                yield self
+            finally:
+                self._is_over = True  # whoever is cut off comes back at once
+                for writer in self._writers:
+                    writer.transport.abort()
+                for flow in self._flows:
+                    flow.set()
+                if self._carrying:
+                    await asyncio.wait(self._carrying, timeout=5)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_over:
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._carry(reader, writer), name="forward")
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
@@ -49,6 +56,8 @@ class Forwarder:
             writer.transport.abort()
             return
         self._writers.append(there_writer)
+        if self._is_over:
+            there_writer.transport.abort()
         await asyncio.gather(_pump(reader, there_writer, flow), _pump(there_reader, writer, flow))
 
 
